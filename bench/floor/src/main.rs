@@ -1,0 +1,2 @@
+//! The floor program.
+fn main() {}

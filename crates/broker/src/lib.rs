@@ -1,0 +1,1 @@
+//! Connections, the API table, one handler file per API, coordinator runtime, waiting fetches.

@@ -1,0 +1,1 @@
+//! Topics, partitions and settings, with revisions and watches; the local store.

@@ -1,0 +1,1 @@
+//! Kafka's wire protocol: generated messages, frames, primitives, and record batches as views over bytes.

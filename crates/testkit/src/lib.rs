@@ -1,0 +1,1 @@
+//! A real server on loopback, for tests.

@@ -1,0 +1,2 @@
+//! The `watertable` binary.
+fn main() {}

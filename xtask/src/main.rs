@@ -1,0 +1,2 @@
+//! The project's automation: `cargo xtask --help`.
+fn main() {}
