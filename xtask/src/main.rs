@@ -1,2 +1,35 @@
-//! The project's automation: `cargo xtask --help`.
-fn main() {}
+//! The project's automation: `cargo xtask --help`. This file only names the commands; each lives in its own module.
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line tool talks on standard output"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "automation runs real processes on real time; nothing here is simulated"
+)]
+
+mod kafka;
+mod process;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Watertable's automation")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The pinned Apache Kafka: start it, stop it, run its tools
+    #[command(subcommand)]
+    Kafka(kafka::KafkaCommand),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Kafka(command) => kafka::run(command),
+    }
+}
