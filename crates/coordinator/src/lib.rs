@@ -1,1 +1,37 @@
-//! Group state machines: a request and a time in, records and replies out. No IO, no clock.
+//! Group state machines: a request and a time in, records and replies out. No IO, no clock, no randomness.
+//!
+//! Invariant: everything that must survive a restart is in the records a call returns; replaying them into a fresh
+//! [`GroupShard`] gives the same durable state. Who appends the records, and holds the replies back until they are
+//! durable, is the runtime in `broker`.
+
+mod group;
+
+pub use group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
+pub use group::classic::join::{
+    JoinError, JoinReply, JoinRequest, JoinedGroup, JoinedMember, STATIC_MEMBER_ID_SEPARATOR,
+};
+pub use group::classic::leave::{
+    LeaveError, LeaveMemberError, LeaveRequest, LeavingMember, LeftMember,
+};
+pub use group::classic::member::{Client, MemberProtocol};
+pub use group::classic::state::{Generation, GroupState};
+pub use group::classic::sync::{MemberAssignment, SyncError, SyncRequest, SyncedMember};
+pub use group::delete::{DeleteGroupError, DeleteGroupsRequest, DeletedGroup};
+pub use group::describe::{DescribeRequest, DescribedGroup, DescribedMember};
+pub use group::list::{GroupType, ListRequest, ListedGroup};
+pub use group::offsets::commit::{
+    CommitError, CommitPartition, CommitPartitionError, CommitRequest, CommitTopic,
+    CommittedPartition, CommittedTopic,
+};
+pub use group::offsets::delete::{
+    DeleteOffsetError, DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset,
+};
+pub use group::offsets::fetch::{
+    FetchOffsetError, FetchOffsetsRequest, FetchTopic, FetchedPartition, FetchedTopic,
+    TopicSelection,
+};
+pub use group::record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
+pub use group::request::{GroupReply, GroupRequest, Output, ReplyToken};
+pub use group::settings::GroupSettings;
+pub use group::shard::{GroupShard, ReplayError};
+pub use group::time::Now;

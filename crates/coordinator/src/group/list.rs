@@ -1,0 +1,78 @@
+//! ListGroups.
+//!
+//! After `GroupMetadataManager.listGroups`: filters are compared without regard to case, and a filter of names that do
+//! not exist matches nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use types::GroupId;
+
+use super::classic::state::{ClassicGroup, GroupState};
+
+/// ListGroups, for one shard.
+#[derive(Clone, Debug, Default)]
+pub struct ListRequest {
+    /// Names of states; none means all (version 4).
+    pub states: Vec<String>,
+    /// Names of group types; none means all (version 5).
+    pub types: Vec<String>,
+}
+
+/// The protocol a group speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupType {
+    /// JoinGroup and SyncGroup, or only commits.
+    Classic,
+}
+
+impl GroupType {
+    /// The name as Kafka's tools print it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+        }
+    }
+}
+
+impl fmt::Display for GroupType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// One group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedGroup {
+    /// The group.
+    pub group: GroupId,
+    /// `consumer`, `connect`, ...; `None` if nobody ever joined.
+    pub protocol_type: Option<Arc<str>>,
+    /// Its state.
+    pub state: GroupState,
+    /// Its type.
+    pub group_type: GroupType,
+}
+
+pub(crate) fn list<'a>(
+    groups: impl Iterator<Item = (&'a GroupId, &'a ClassicGroup)>,
+    request: &ListRequest,
+) -> Vec<ListedGroup> {
+    let state_matches = |state: GroupState| {
+        let names = |wanted: &String| wanted.trim().eq_ignore_ascii_case(state.name());
+        request.states.is_empty() || request.states.iter().any(names)
+    };
+    let type_matches = |group_type: GroupType| {
+        let names = |wanted: &String| wanted.eq_ignore_ascii_case(group_type.name());
+        request.types.is_empty() || request.types.iter().any(names)
+    };
+    groups
+        .map(|(id, group)| ListedGroup {
+            group: id.clone(),
+            protocol_type: group.protocol_type().cloned(),
+            state: group.state(),
+            group_type: GroupType::Classic,
+        })
+        .filter(|group| state_matches(group.state) && type_matches(group.group_type))
+        .collect()
+}

@@ -1,0 +1,17 @@
+//! Consumer groups: membership by the classic protocol, and committed offsets.
+//!
+//! One file per transition. Each takes `&mut` state and a [`transition::Transition`], which collects records, replies
+//! and timers; none of them waits or reads a clock.
+
+pub(crate) mod classic;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod list;
+pub(crate) mod offsets;
+pub(crate) mod record;
+pub(crate) mod request;
+pub(crate) mod settings;
+pub(crate) mod shard;
+pub(crate) mod time;
+pub(crate) mod timers;
+pub(crate) mod transition;

@@ -1,0 +1,99 @@
+//! Offsets nobody needs any more.
+//!
+//! After `OffsetMetadataManager.cleanupExpiredOffsets`, `ClassicGroup.offsetExpirationCondition` and
+//! `OffsetExpirationConditionImpl.java`. An offset's age counts
+//! - in an Empty group that had members: from when it became Empty (from the commit, if its record is too old to say);
+//! - in a Stable consumer group: from the commit, and only for topics that no member is subscribed to;
+//! - in a simple group: from the commit.
+//!
+//! During a rebalance, and in groups whose subscriptions cannot be read, nothing expires. An expiry time chosen by the
+//! client (OffsetCommit v2 to v4) counts instead of the age.
+
+use types::{GroupId, Timestamp};
+
+use super::delete::tombstone;
+use super::store::OffsetStore;
+use crate::group::classic::state::{ClassicGroup, GroupState};
+use crate::group::record::{CommittedOffset, GroupRecord};
+use crate::group::settings::GroupSettings;
+
+/// From when an offset's age counts.
+#[derive(Clone, Copy, Debug)]
+enum AgeBase {
+    Commit,
+    GroupState(Timestamp),
+}
+
+/// What is to be forgotten of one group.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    /// Tombstones of the expired offsets.
+    pub(crate) records: Vec<GroupRecord>,
+    /// Whether nothing is left after them.
+    pub(crate) nothing_left: bool,
+}
+
+pub(crate) fn expire(
+    id: &GroupId,
+    group: &ClassicGroup,
+    store: &OffsetStore,
+    now: Timestamp,
+    settings: &GroupSettings,
+) -> Expired {
+    let mut expired = Expired {
+        records: Vec::new(),
+        nothing_left: true,
+    };
+    let Some(topics) = store.group(id) else {
+        return expired;
+    };
+    let Some(base) = age_base(group) else {
+        expired.nothing_left = false;
+        return expired;
+    };
+    for (topic, partitions) in topics {
+        let subscribed = group.is_subscribed(topic);
+        for (partition, offset) in partitions {
+            if !subscribed && is_expired(offset, base, now, settings) {
+                expired.records.push(tombstone(id, topic, *partition));
+            } else {
+                expired.nothing_left = false;
+            }
+        }
+    }
+    expired
+}
+
+/// `None` where nothing may expire.
+fn age_base(group: &ClassicGroup) -> Option<AgeBase> {
+    if group.is_simple() {
+        return Some(AgeBase::Commit);
+    }
+    match group.state() {
+        GroupState::Empty => Some(match group.state_timestamp() {
+            Some(timestamp) => AgeBase::GroupState(timestamp),
+            None => AgeBase::Commit,
+        }),
+        GroupState::Stable if group.uses_consumer_protocol() && group.knows_subscribed_topics() => {
+            Some(AgeBase::Commit)
+        }
+        _ => None,
+    }
+}
+
+fn is_expired(
+    offset: &CommittedOffset,
+    base: AgeBase,
+    now: Timestamp,
+    settings: &GroupSettings,
+) -> bool {
+    if let Some(expire) = offset.expire_timestamp {
+        return now >= expire;
+    }
+    let since = match base {
+        AgeBase::Commit => offset.commit_timestamp,
+        AgeBase::GroupState(timestamp) => timestamp,
+    };
+    let age_ms = i128::from(now.ms()) - i128::from(since.ms());
+    u128::try_from(age_ms).is_ok_and(|age_ms| age_ms >= settings.offsets_retention.as_millis())
+}

@@ -1,0 +1,7 @@
+//! Committed offsets, after Kafka's `OffsetMetadataManager.java`.
+
+pub(crate) mod commit;
+pub(crate) mod delete;
+pub(crate) mod expire;
+pub(crate) mod fetch;
+pub(crate) mod store;

@@ -1,0 +1,81 @@
+//! The requests a shard answers, and what a call gives back.
+
+use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
+use super::classic::join::{JoinReply, JoinRequest};
+use super::classic::leave::{LeaveError, LeaveRequest, LeftMember};
+use super::classic::sync::{SyncError, SyncRequest, SyncedMember};
+use super::delete::{DeleteGroupsRequest, DeletedGroup};
+use super::describe::{DescribeRequest, DescribedGroup};
+use super::list::{ListRequest, ListedGroup};
+use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic};
+use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
+use super::offsets::fetch::{FetchOffsetsRequest, FetchedTopic};
+use super::record::GroupRecord;
+use types::TopicName;
+
+/// Names a request whose reply is owed. The caller chooses tokens and never uses one twice within a shard's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyToken(pub u64);
+
+/// Everything that can be asked of a shard.
+#[derive(Clone, Debug)]
+pub enum GroupRequest {
+    /// JoinGroup.
+    Join(JoinRequest),
+    /// SyncGroup.
+    Sync(SyncRequest),
+    /// Heartbeat of the classic protocol.
+    Heartbeat(HeartbeatRequest),
+    /// LeaveGroup.
+    Leave(LeaveRequest),
+    /// OffsetCommit.
+    Commit(CommitRequest),
+    /// OffsetFetch of one group.
+    FetchOffsets(FetchOffsetsRequest),
+    /// OffsetDelete.
+    DeleteOffsets(DeleteOffsetsRequest),
+    /// DescribeGroups, for the groups of this shard.
+    Describe(DescribeRequest),
+    /// ListGroups, for this shard.
+    List(ListRequest),
+    /// DeleteGroups, for the groups of this shard.
+    DeleteGroups(DeleteGroupsRequest),
+    /// Topics were deleted: their committed offsets go too.
+    TopicsDeleted(Vec<TopicName>),
+}
+
+/// The answer to a [`GroupRequest`], of the same kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupReply {
+    /// To [`GroupRequest::Join`]; often later than the request.
+    Join(JoinReply),
+    /// To [`GroupRequest::Sync`]; often later than the request.
+    Sync(Result<SyncedMember, SyncError>),
+    /// To [`GroupRequest::Heartbeat`].
+    Heartbeat(Result<(), HeartbeatError>),
+    /// To [`GroupRequest::Leave`]: one result per member asked for, in order.
+    Leave(Result<Vec<LeftMember>, LeaveError>),
+    /// To [`GroupRequest::Commit`]: one result per partition asked for, in order.
+    Commit(Result<Vec<CommittedTopic>, CommitError>),
+    /// To [`GroupRequest::FetchOffsets`].
+    FetchOffsets(Vec<FetchedTopic>),
+    /// To [`GroupRequest::DeleteOffsets`]: one result per partition asked for, in order.
+    DeleteOffsets(Result<Vec<DeletedOffset>, DeleteOffsetsError>),
+    /// To [`GroupRequest::Describe`]: one entry per group asked for, in order.
+    Describe(Vec<DescribedGroup>),
+    /// To [`GroupRequest::List`], in the order of group ids.
+    List(Vec<ListedGroup>),
+    /// To [`GroupRequest::DeleteGroups`]: one result per group asked for, in order.
+    DeleteGroups(Vec<DeletedGroup>),
+    /// To [`GroupRequest::TopicsDeleted`].
+    TopicsDeleted,
+}
+
+/// What one call did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// To be appended in this order. Already applied to the shard.
+    pub records: Vec<GroupRecord>,
+    /// To be sent once every record of this and of all earlier calls is durable. May answer earlier requests.
+    pub replies: Vec<(ReplyToken, GroupReply)>,
+}

@@ -1,0 +1,44 @@
+//! Broker settings that the group coordinator obeys.
+
+use std::time::Duration;
+
+/// Settings of the group coordinator; defaults are Kafka's (`GroupCoordinatorConfig.java`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_min: Duration,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_max: Duration,
+    /// `group.initial.rebalance.delay.ms`: how long a group that leaves Empty waits for more members.
+    pub initial_rebalance_delay: Duration,
+    /// How long a new member may wait for its first JoinGroup answer before it is forgotten (Kafka's
+    /// `classicGroupNewMemberJoinTimeoutMs`, not a public setting there).
+    pub new_member_join_timeout: Duration,
+    /// `group.max.size`, in members.
+    pub group_size_max: usize,
+    /// `offset.metadata.max.bytes`, in UTF-16 code units because Kafka compares `String.length()`.
+    pub offset_metadata_length_max: usize,
+    /// `offsets.retention.minutes`.
+    pub offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval: Duration,
+    /// The largest GroupMetadata record the log takes (`max.message.bytes` of `__consumer_offsets`), in bytes. A
+    /// group that grows beyond it cannot be stored and does not become Stable.
+    pub record_bytes_max: usize,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            session_timeout_min: Duration::from_secs(6),
+            session_timeout_max: Duration::from_secs(30 * 60),
+            initial_rebalance_delay: Duration::from_secs(3),
+            new_member_join_timeout: Duration::from_secs(5 * 60),
+            group_size_max: i32::MAX as usize,
+            offset_metadata_length_max: 4096,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
+            offsets_retention_check_interval: Duration::from_secs(10 * 60),
+            record_bytes_max: 1_048_588,
+        }
+    }
+}

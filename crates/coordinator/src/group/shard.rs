@@ -1,0 +1,414 @@
+//! All groups of one partition of `__consumer_offsets`.
+//!
+//! The shard routes requests and due timers to the transitions and applies records. Invariants: every token handed to
+//! [`GroupShard::handle`] is answered exactly once, by that call or by a later one, as long as the shard lives; what
+//! a call returns as records is already applied. Committed offsets and the removal of groups change only through
+//! [`GroupShard::replay`]'s path; members change in place, and the record written is a picture of the result.
+//!
+//! A shard is loaded by [`GroupShard::replay`] for each record of the partition, then [`GroupShard::start`]; only then
+//! may requests come.
+
+use std::collections::BTreeMap;
+
+use types::{GroupId, Instant};
+
+use super::classic::expire::{expire_session, expire_sync};
+use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest, heartbeat};
+use super::classic::join::{self, JoinError, JoinReply, JoinRequest};
+use super::classic::leave::{LeaveError, LeaveRequest, LeftMember, leave, leave_unknown_group};
+use super::classic::rebalance::{
+    complete_join, extend_initial_join, prepare_rebalance, renew_session,
+};
+use super::classic::state::{ClassicGroup, GroupState};
+use super::classic::sync::{SyncError, SyncRequest, sync};
+use super::delete::{self, DeleteGroupsRequest, DeletedGroup};
+use super::describe::describe;
+use super::list::list;
+use super::offsets;
+use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic};
+use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
+use super::offsets::expire::expire;
+use super::offsets::store::OffsetStore;
+use super::record::GroupRecord;
+use super::request::{GroupReply, GroupRequest, Output, ReplyToken};
+use super::settings::GroupSettings;
+use super::time::Now;
+use super::timers::{TimerAction, TimerKey, Timers};
+use super::transition::Transition;
+
+/// All groups of one partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub struct GroupShard {
+    settings: GroupSettings,
+    groups: BTreeMap<GroupId, ClassicGroup>,
+    offsets: OffsetStore,
+    timers: Timers,
+}
+
+/// Why a record cannot be applied; the shard is as before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// Two members share an id or instance id, or members have no chosen protocol.
+    #[error("the metadata record of group {group} contradicts itself")]
+    InconsistentGroup {
+        /// The group.
+        group: GroupId,
+    },
+}
+
+impl GroupShard {
+    /// A shard without groups.
+    pub fn new(settings: GroupSettings) -> Self {
+        Self {
+            settings,
+            groups: BTreeMap::new(),
+            offsets: OffsetStore::default(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// Applies a record read from the log, in the order of the log. `now` stands in where a record has no time.
+    ///
+    /// # Errors
+    /// If the record contradicts itself; it is then left out.
+    pub fn replay(&mut self, now: Now, record: GroupRecord) -> Result<(), ReplayError> {
+        match record {
+            GroupRecord::GroupMetadata { group, value: None } => self.remove_group(&group),
+            GroupRecord::GroupMetadata {
+                group: id,
+                value: Some(value),
+            } => {
+                let group = ClassicGroup::from_record(id.clone(), value);
+                let group =
+                    group.ok_or_else(|| ReplayError::InconsistentGroup { group: id.clone() })?;
+                self.groups.insert(id, group);
+            }
+            GroupRecord::OffsetCommit {
+                group,
+                topic,
+                partition,
+                value: Some(value),
+            } => {
+                // A group that only commits has no metadata record.
+                self.groups
+                    .entry(group.clone())
+                    .or_insert_with(|| ClassicGroup::new(group.clone(), now.wall));
+                self.offsets.put(group, topic, partition, value);
+            }
+            GroupRecord::OffsetCommit {
+                group,
+                topic,
+                partition,
+                value: None,
+            } => self.offsets.remove(&group, &topic, partition),
+        }
+        Ok(())
+    }
+
+    /// Begins to serve after the last record was replayed: the loaded members have their whole session timeout, and a
+    /// group beyond the largest size rebalances so that its surplus members can commit and go
+    /// (`GroupMetadataManager.onLoaded`).
+    pub fn start(&mut self, now: Now) -> Output {
+        let mut output = Output::default();
+        let mut transition = Transition {
+            now,
+            settings: &self.settings,
+            timers: &mut self.timers,
+            output: &mut output,
+        };
+        for group in self.groups.values_mut() {
+            for id in group.member_ids() {
+                renew_session(group, &mut transition, &id);
+            }
+            if group.members().len() > self.settings.group_size_max {
+                prepare_rebalance(group, &mut transition);
+            }
+        }
+        let interval = self.settings.offsets_retention_check_interval;
+        transition.schedule(interval, TimerAction::ExpireOffsets);
+        output
+    }
+
+    /// When [`Self::tick`] has something to do; may be now or earlier.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+
+    /// Takes up a request. Its reply is in this output or in that of a later call.
+    pub fn handle(&mut self, now: Now, token: ReplyToken, request: GroupRequest) -> Output {
+        let mut output = Output::default();
+        let reply = match request {
+            GroupRequest::Join(request) => {
+                self.join(now, token, request, &mut output);
+                None
+            }
+            GroupRequest::Sync(request) => {
+                self.sync(now, token, request, &mut output);
+                None
+            }
+            GroupRequest::Heartbeat(request) => Some(GroupReply::Heartbeat(self.heartbeat(
+                now,
+                &request,
+                &mut output,
+            ))),
+            GroupRequest::Leave(request) => {
+                Some(GroupReply::Leave(self.leave(now, request, &mut output)))
+            }
+            GroupRequest::Commit(request) => {
+                Some(GroupReply::Commit(self.commit(now, request, &mut output)))
+            }
+            GroupRequest::FetchOffsets(request) => Some(GroupReply::FetchOffsets(
+                offsets::fetch::fetch(&self.offsets, request),
+            )),
+            GroupRequest::DeleteOffsets(request) => Some(GroupReply::DeleteOffsets(
+                self.delete_offsets(now, request, &mut output),
+            )),
+            GroupRequest::Describe(request) => {
+                let described = |id: GroupId| {
+                    let group = self.groups.get(&id);
+                    describe(id, group)
+                };
+                let groups = request.groups.into_iter().map(described).collect();
+                Some(GroupReply::Describe(groups))
+            }
+            GroupRequest::List(request) => {
+                Some(GroupReply::List(list(self.groups.iter(), &request)))
+            }
+            GroupRequest::DeleteGroups(request) => Some(GroupReply::DeleteGroups(
+                self.delete_groups(now, request, &mut output),
+            )),
+            GroupRequest::TopicsDeleted(topics) => {
+                let records = offsets::delete::delete_topics(&self.offsets, &topics);
+                self.apply(now, records, &mut output);
+                Some(GroupReply::TopicsDeleted)
+            }
+        };
+        if let Some(reply) = reply {
+            output.replies.push((token, reply));
+        }
+        output
+    }
+
+    /// Does what is due at `now`.
+    pub fn tick(&mut self, now: Now) -> Output {
+        let mut output = Output::default();
+        let limit = self.timers.scheduled_so_far();
+        while let Some(action) = self.timers.pop_due(now.instant, limit) {
+            self.run(now, action, &mut output);
+        }
+        output
+    }
+
+    fn run(&mut self, now: Now, action: TimerAction, output: &mut Output) {
+        match action {
+            TimerAction::ExpireSession { group, member } => {
+                self.in_group(now, &group, output, |group, transition| {
+                    expire_session(group, transition, &member);
+                });
+            }
+            TimerAction::CompleteJoin { group } => {
+                self.in_group(now, &group, output, complete_join);
+            }
+            TimerAction::ExtendInitialJoin {
+                group,
+                delay,
+                remaining,
+            } => {
+                self.in_group(now, &group, output, |group, transition| {
+                    extend_initial_join(group, transition, delay, remaining);
+                });
+            }
+            TimerAction::ExpireSync { group, generation } => {
+                self.in_group(now, &group, output, |group, transition| {
+                    expire_sync(group, transition, generation);
+                });
+            }
+            TimerAction::ExpireOffsets => self.expire_offsets(now, output),
+        }
+    }
+
+    /// Runs a transition on a group; `None` if there is no such group.
+    fn in_group<T>(
+        &mut self,
+        now: Now,
+        id: &GroupId,
+        output: &mut Output,
+        run: impl FnOnce(&mut ClassicGroup, &mut Transition<'_>) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(id)?;
+        let mut transition = Transition {
+            now,
+            settings: &self.settings,
+            timers: &mut self.timers,
+            output,
+        };
+        Some(run(group, &mut transition))
+    }
+
+    fn join(&mut self, now: Now, token: ReplyToken, request: JoinRequest, output: &mut Output) {
+        let refuse = |output: &mut Output, error| {
+            let reply = JoinReply::refused(request.member.clone(), error);
+            output.replies.push((token, GroupReply::Join(reply)));
+        };
+        if let Err(error) = join::validate(&request, &self.settings) {
+            return refuse(output, error);
+        }
+        let id = request.group.clone();
+        let is_new = !self.groups.contains_key(&id);
+        if is_new {
+            if request.member.is_some() {
+                return refuse(output, JoinError::UnknownMember);
+            }
+            let group = ClassicGroup::new(id.clone(), now.wall);
+            self.groups.insert(id.clone(), group);
+        }
+        let records_before = output.records.len();
+        let created = self.groups.get(&id).and_then(ClassicGroup::to_record);
+        self.in_group(now, &id, output, |group, transition| {
+            join::join(group, transition, request, token);
+        });
+        if is_new && output.records.len() == records_before {
+            // The group exists from its first JoinGroup on, also for readers of the log (`isNewGroup`).
+            output.records.push(GroupRecord::GroupMetadata {
+                group: id,
+                value: created,
+            });
+        }
+    }
+
+    fn sync(&mut self, now: Now, token: ReplyToken, request: SyncRequest, output: &mut Output) {
+        let id = request.group.clone();
+        let error = if id.as_str().is_empty() {
+            SyncError::InvalidGroupId
+        } else if self.groups.contains_key(&id) {
+            self.in_group(now, &id, output, |group, transition| {
+                sync(group, transition, request, token);
+            });
+            return;
+        } else {
+            SyncError::UnknownMember
+        };
+        output.replies.push((token, GroupReply::Sync(Err(error))));
+    }
+
+    fn heartbeat(
+        &mut self,
+        now: Now,
+        request: &HeartbeatRequest,
+        output: &mut Output,
+    ) -> Result<(), HeartbeatError> {
+        if request.group.as_str().is_empty() {
+            return Err(HeartbeatError::InvalidGroupId);
+        }
+        self.in_group(now, &request.group, output, |group, transition| {
+            heartbeat(group, transition, request)
+        })
+        .unwrap_or(Err(HeartbeatError::UnknownMember))
+    }
+
+    fn leave(
+        &mut self,
+        now: Now,
+        request: LeaveRequest,
+        output: &mut Output,
+    ) -> Result<Vec<LeftMember>, LeaveError> {
+        let LeaveRequest { group: id, members } = request;
+        if id.as_str().is_empty() {
+            return Err(LeaveError::InvalidGroupId);
+        }
+        if !self.groups.contains_key(&id) {
+            return Ok(leave_unknown_group(members));
+        }
+        let left = self.in_group(now, &id, output, |group, transition| {
+            leave(group, transition, members)
+        });
+        Ok(left.unwrap_or_default())
+    }
+
+    fn commit(
+        &mut self,
+        now: Now,
+        request: CommitRequest,
+        output: &mut Output,
+    ) -> Result<Vec<CommittedTopic>, CommitError> {
+        let group = self.groups.get(&request.group);
+        if let Some(member) = offsets::commit::validate(group, &request)? {
+            self.in_group(now, &request.group, output, |group, transition| {
+                renew_session(group, transition, &member);
+            });
+        }
+        let (records, topics) = offsets::commit::commit(request, now.wall, &self.settings);
+        self.apply(now, records, output);
+        Ok(topics)
+    }
+
+    fn delete_offsets(
+        &mut self,
+        now: Now,
+        request: DeleteOffsetsRequest,
+        output: &mut Output,
+    ) -> Result<Vec<DeletedOffset>, DeleteOffsetsError> {
+        let group = offsets::delete::validate(self.groups.get(&request.group), &request)?;
+        let (records, results) = offsets::delete::delete(group, &self.offsets, request);
+        self.apply(now, records, output);
+        Ok(results)
+    }
+
+    fn delete_groups(
+        &mut self,
+        now: Now,
+        request: DeleteGroupsRequest,
+        output: &mut Output,
+    ) -> Vec<DeletedGroup> {
+        let mut results = Vec::with_capacity(request.groups.len());
+        for group in request.groups {
+            let records = delete::delete(&group, self.groups.get(&group), &self.offsets);
+            let result = records.map(|records| self.apply(now, records, output));
+            results.push(DeletedGroup { group, result });
+        }
+        results
+    }
+
+    /// Forgets expired offsets, and groups of which nothing is left (`GroupCoordinatorShard.cleanupGroupMetadata`).
+    fn expire_offsets(&mut self, now: Now, output: &mut Output) {
+        let mut records = Vec::new();
+        for (id, group) in &self.groups {
+            let mut expired = expire(id, group, &self.offsets, now.wall, &self.settings);
+            records.append(&mut expired.records);
+            if expired.nothing_left && group.state() == GroupState::Empty {
+                records.push(GroupRecord::GroupMetadata {
+                    group: id.clone(),
+                    value: None,
+                });
+            }
+        }
+        self.apply(now, records, output);
+        let next = now
+            .instant
+            .plus(self.settings.offsets_retention_check_interval);
+        self.timers.schedule(next, TimerAction::ExpireOffsets);
+    }
+
+    /// Applies records of our own making as a replay would, and hands them out.
+    fn apply(&mut self, now: Now, records: Vec<GroupRecord>, output: &mut Output) {
+        for record in records {
+            self.replay(now, record.clone())
+                .expect("offsets and tombstones cannot contradict themselves");
+            output.records.push(record);
+        }
+    }
+
+    fn remove_group(&mut self, id: &GroupId) {
+        let Some(group) = self.groups.remove(id) else {
+            return;
+        };
+        // Members that were given an id and never came.
+        for member in group.pending_members() {
+            self.timers
+                .cancel(&TimerKey::Session(id.clone(), member.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
