@@ -1,0 +1,543 @@
+//! The metadata store of one machine: a redb file, and a copy of it in memory.
+//!
+//! Invariant: one thread writes. It takes whatever transactions wait, decides each against the state its predecessors
+//! leave, makes them durable with one commit, and only then shows them in memory and answers. After a commit failed,
+//! what the file holds is unknown, so nothing is written any more until the store is opened again.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use env::disk::{DiskFile, OpenMode};
+use env::{BoxFuture, Env, Thread};
+use parking_lot::{Mutex, RwLock};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::store::{
+    Change, Commit, KeyValue, MetadataStore, Revision, TransactError, Transaction, Watch,
+    WatchError,
+};
+
+/// Key → (revision that put it, value).
+const ENTRIES: TableDefinition<'_, &[u8], (u64, &[u8])> = TableDefinition::new("entries");
+/// Figures about the file itself.
+const FIGURES: TableDefinition<'_, &str, u64> = TableDefinition::new("figures");
+const FORMAT: &str = "format";
+const REVISION: &str = "revision";
+/// What this code writes, and the newest format it reads.
+const FORMAT_VERSION: u64 = 1;
+
+/// Transactions that may wait for the writer before callers wait to hand theirs over.
+const QUEUE_LENGTH_MAX: usize = 1024;
+/// Transactions made durable by one commit.
+const GROUP_SIZE_MAX: usize = 256;
+/// Commits kept for watchers that lag behind.
+const HISTORY_LENGTH_MAX: usize = 1024;
+/// redb's page cache; the copy in memory answers all reads, so it serves writes only.
+const CACHE_BYTES: usize = 1024 * 1024;
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenStoreError {
+    /// The file could not be opened or its folder not be written.
+    #[error("cannot open the metadata file {}", .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is damaged, or is no metadata file.
+    #[error("cannot read the metadata file {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What redb said.
+        source: Box<redb::Error>,
+    },
+    /// A newer release wrote the file.
+    #[error("the metadata file {} has format {found}, this release reads up to {FORMAT_VERSION}: start the release that wrote it, or a newer one", .path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format it has.
+        found: u64,
+    },
+    /// The system refused another thread.
+    #[error("cannot start the metadata writer")]
+    Thread(#[source] io::Error),
+}
+
+/// A [`MetadataStore`] in one file.
+pub struct LocalStore {
+    shared: Arc<Shared>,
+    queue: Mutex<Option<mpsc::Sender<Submission>>>,
+    writer: Mutex<Option<Thread>>,
+}
+
+impl fmt::Debug for LocalStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LocalStore")
+            .field("revision", &self.shared.published.read().revision)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Submission {
+    transaction: Transaction,
+    answer: oneshot::Sender<Result<Revision, TransactError>>,
+}
+
+type Entries = BTreeMap<Bytes, (Revision, Bytes)>;
+
+/// What readers and watchers see.
+#[derive(Debug, Default)]
+struct Published {
+    revision: Revision,
+    entries: Entries,
+    /// The newest commits; the last one is `revision`'s.
+    history: VecDeque<Arc<Commit>>,
+}
+
+struct Shared {
+    published: RwLock<Published>,
+    /// Tells watchers that `published` moved on; closed with the writer.
+    moved: watch::Sender<Revision>,
+}
+
+impl LocalStore {
+    /// Opens the file, creating it if there is none, and starts the writer.
+    ///
+    /// # Errors
+    /// See [`OpenStoreError`].
+    pub fn open(env: &Env, path: &Path) -> Result<Self, OpenStoreError> {
+        let open_error = |source| OpenStoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let file = env
+            .disk
+            .open(path, OpenMode::CreateIfMissing)
+            .map_err(open_error)?;
+        if let Some(folder) = path.parent() {
+            env.disk.sync_directory(folder).map_err(open_error)?;
+        }
+        let read_error = |source: redb::Error| OpenStoreError::Read {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(FileBackend(file))
+            .map_err(|error| read_error(error.into()))?;
+        let format = initialise(&database).map_err(read_error)?;
+        if format > FORMAT_VERSION {
+            return Err(OpenStoreError::NewerFormat {
+                path: path.to_owned(),
+                found: format,
+            });
+        }
+        let published = load(&database).map_err(read_error)?;
+
+        let (moved, _) = watch::channel(published.revision);
+        let shared = Arc::new(Shared {
+            published: RwLock::new(published),
+            moved,
+        });
+        let (queue, submissions) = mpsc::channel(QUEUE_LENGTH_MAX);
+        let writer = Writer {
+            database,
+            shared: Arc::clone(&shared),
+            failure: None,
+        };
+        let writer = env
+            .spawner
+            .spawn_thread("metadata", Box::new(move || writer.run(submissions)))
+            .map_err(OpenStoreError::Thread)?;
+        Ok(Self {
+            shared,
+            queue: Mutex::new(Some(queue)),
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Finishes what was handed over, then closes the file. Blocks; later transactions fail with
+    /// [`TransactError::Closed`].
+    pub fn close(&self) {
+        drop(self.queue.lock().take());
+        if let Some(writer) = self.writer.lock().take()
+            && !writer.join()
+        {
+            tracing::error!("the metadata writer ended by a panic");
+        }
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        // The writer ends by itself once the queue is closed; waiting for it here could block an async task.
+        drop(self.queue.lock().take());
+    }
+}
+
+impl MetadataStore for LocalStore {
+    fn range(&self, prefix: &[u8]) -> (Revision, Vec<KeyValue>) {
+        let published = self.shared.published.read();
+        let found = published
+            .entries
+            .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, (mod_revision, value))| KeyValue {
+                key: key.clone(),
+                value: value.clone(),
+                mod_revision: *mod_revision,
+            })
+            .collect();
+        (published.revision, found)
+    }
+
+    fn transact(
+        &self,
+        transaction: Transaction,
+    ) -> BoxFuture<'static, Result<Revision, TransactError>> {
+        let queue = self.queue.lock().clone();
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let submission = Submission {
+                transaction,
+                answer,
+            };
+            let queue = queue.ok_or(TransactError::Closed)?;
+            queue
+                .send(submission)
+                .await
+                .map_err(|_refused| TransactError::Closed)?;
+            drop(queue);
+            answered.await.map_err(|_dropped| TransactError::Closed)?
+        })
+    }
+
+    fn watch(&self, from: Revision) -> Box<dyn Watch> {
+        Box::new(LocalWatch {
+            seen: from,
+            moved: self.shared.moved.subscribe(),
+            shared: Arc::clone(&self.shared),
+        })
+    }
+}
+
+/// A watcher's place in the history.
+struct LocalWatch {
+    seen: Revision,
+    moved: watch::Receiver<Revision>,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for LocalWatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LocalWatch")
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Watch for LocalWatch {
+    fn next(&mut self) -> BoxFuture<'_, Result<Arc<Commit>, WatchError>> {
+        Box::pin(async move {
+            loop {
+                // Marked before looking, so that a commit in between wakes us at once.
+                self.moved.borrow_and_update();
+                if let Some(commit) = self.try_next()? {
+                    return Ok(commit);
+                }
+                // The writer holds the sender's only live use; its end is told by a last notification.
+                if self.shared.is_closed() {
+                    return Err(WatchError::Closed);
+                }
+                self.moved
+                    .changed()
+                    .await
+                    .map_err(|_gone| WatchError::Closed)?;
+            }
+        })
+    }
+
+    fn try_next(&mut self) -> Result<Option<Arc<Commit>>, WatchError> {
+        let published = self.shared.published.read();
+        if self.seen >= published.revision {
+            return Ok(None);
+        }
+        let oldest = published
+            .history
+            .front()
+            .map_or(published.revision.next(), |commit| commit.revision);
+        let wanted = self.seen.next();
+        let position = wanted
+            .value()
+            .checked_sub(oldest.value())
+            .and_then(|position| usize::try_from(position).ok());
+        match position.and_then(|position| published.history.get(position)) {
+            Some(commit) => {
+                self.seen = wanted;
+                Ok(Some(Arc::clone(commit)))
+            }
+            None => Err(WatchError::Compacted { oldest }),
+        }
+    }
+}
+
+/// What the writer thread owns.
+struct Writer {
+    database: Database,
+    shared: Arc<Shared>,
+    failure: Option<TransactError>,
+}
+
+/// A transaction that passed its conditions, waiting for the group's commit.
+struct Accepted {
+    commit: Commit,
+    answer: oneshot::Sender<Result<Revision, TransactError>>,
+}
+
+/// The state that the transactions of a group leave, above what is published.
+type Overlay = HashMap<Bytes, Option<(Revision, Bytes)>>;
+
+impl Writer {
+    fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
+        while let Some(first) = submissions.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP_SIZE_MAX
+                && let Ok(next) = submissions.try_recv()
+            {
+                group.push(next);
+            }
+            self.write(group);
+        }
+        let shared = Arc::clone(&self.shared);
+        drop(self); // the file is closed before anyone is told
+        shared.close();
+    }
+
+    fn write(&mut self, group: Vec<Submission>) {
+        if let Some(failure) = &self.failure {
+            for submission in group {
+                answer(submission.answer, Err(failure.clone()));
+            }
+            return;
+        }
+        let (accepted, overlay) = self.decide(group);
+        if accepted.is_empty() {
+            return;
+        }
+        match persist(&self.database, &accepted, &overlay) {
+            Ok(()) => self.publish(accepted, overlay),
+            Err(error) => {
+                tracing::error!(%error, "the metadata could not be written; no more changes until restart");
+                let failure = TransactError::Storage(Arc::new(error));
+                for one in accepted {
+                    answer(one.answer, Err(failure.clone()));
+                }
+                self.failure = Some(failure);
+            }
+        }
+    }
+
+    /// Answers the transactions whose conditions do not hold and gives the others their revisions.
+    fn decide(&self, group: Vec<Submission>) -> (Vec<Accepted>, Overlay) {
+        let published = self.shared.published.read();
+        let mut revision = published.revision;
+        let mut overlay = Overlay::new();
+        let mut accepted = Vec::with_capacity(group.len());
+        for Submission {
+            transaction,
+            answer: to,
+        } in group
+        {
+            let conflict = transaction.compares.iter().find(|compare| {
+                let current = match overlay.get(&compare.key) {
+                    Some(entry) => entry.as_ref().map(|(revision, _)| *revision),
+                    None => published.entries.get(&compare.key).map(|entry| entry.0),
+                };
+                current != compare.mod_revision
+            });
+            if let Some(compare) = conflict {
+                let key = compare.key.clone();
+                answer(to, Err(TransactError::Conflict { key }));
+                continue;
+            }
+            revision = revision.next();
+            let changes = apply(transaction, revision, &mut overlay);
+            accepted.push(Accepted {
+                commit: Commit { revision, changes },
+                answer: to,
+            });
+        }
+        (accepted, overlay)
+    }
+
+    fn publish(&self, accepted: Vec<Accepted>, overlay: Overlay) {
+        let mut answers = Vec::with_capacity(accepted.len());
+        let revision = {
+            let mut published = self.shared.published.write();
+            for (key, entry) in overlay {
+                match entry {
+                    Some(entry) => drop(published.entries.insert(key, entry)),
+                    None => drop(published.entries.remove(&key)),
+                }
+            }
+            for one in accepted {
+                published.revision = one.commit.revision;
+                answers.push((one.answer, one.commit.revision));
+                published.history.push_back(Arc::new(one.commit));
+            }
+            while published.history.len() > HISTORY_LENGTH_MAX {
+                published.history.pop_front();
+            }
+            published.revision
+        };
+        self.shared.moved.send_replace(revision);
+        for (to, revision) in answers {
+            answer(to, Ok(revision));
+        }
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        self.moved.send_replace(CLOSED);
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.moved.borrow() == CLOSED
+    }
+}
+
+/// No store reaches this revision, so it can say that there will be none any more.
+const CLOSED: Revision = Revision::new(u64::MAX);
+
+fn answer(
+    to: oneshot::Sender<Result<Revision, TransactError>>,
+    result: Result<Revision, TransactError>,
+) {
+    // Nobody waits any more: the transaction stands all the same.
+    to.send(result).ok();
+}
+
+/// Enters a transaction into the overlay; a key that is put and deleted is put.
+fn apply(transaction: Transaction, revision: Revision, overlay: &mut Overlay) -> Vec<Change> {
+    let mut changes: BTreeMap<Bytes, Change> = BTreeMap::new();
+    for key in transaction.deletes {
+        overlay.insert(key.clone(), None);
+        changes.insert(key.clone(), Change::Delete { key });
+    }
+    for (key, value) in transaction.puts {
+        overlay.insert(key.clone(), Some((revision, value.clone())));
+        changes.insert(key.clone(), Change::Put { key, value });
+    }
+    changes.into_values().collect()
+}
+
+fn initialise(database: &Database) -> Result<u64, redb::Error> {
+    let transaction = database.begin_write()?;
+    let format = {
+        let mut figures = transaction.open_table(FIGURES)?;
+        let format = figures.get(FORMAT)?.map(|value| value.value());
+        match format {
+            Some(format) => format,
+            None => {
+                figures.insert(FORMAT, FORMAT_VERSION)?;
+                figures.insert(REVISION, Revision::ZERO.value())?;
+                transaction.open_table(ENTRIES)?;
+                FORMAT_VERSION
+            }
+        }
+    };
+    transaction.commit()?;
+    Ok(format)
+}
+
+fn load(database: &Database) -> Result<Published, redb::Error> {
+    let transaction = database.begin_read()?;
+    let figures = transaction.open_table(FIGURES)?;
+    let revision = figures.get(REVISION)?.map_or(0, |value| value.value());
+    let mut entries = Entries::new();
+    for entry in transaction.open_table(ENTRIES)?.iter()? {
+        let (key, value) = entry?;
+        let (mod_revision, value) = value.value();
+        entries.insert(
+            Bytes::copy_from_slice(key.value()),
+            (Revision::new(mod_revision), Bytes::copy_from_slice(value)),
+        );
+    }
+    Ok(Published {
+        revision: Revision::new(revision),
+        entries,
+        history: VecDeque::new(),
+    })
+}
+
+fn persist(
+    database: &Database,
+    accepted: &[Accepted],
+    overlay: &Overlay,
+) -> Result<(), redb::Error> {
+    let Some(last) = accepted.last() else {
+        return Ok(());
+    };
+    // redb's default is a durable commit: fdatasync before it returns.
+    let transaction = database.begin_write()?;
+    {
+        let mut entries = transaction.open_table(ENTRIES)?;
+        for (key, entry) in overlay {
+            match entry {
+                Some((revision, value)) => {
+                    entries.insert(&key[..], (revision.value(), &value[..]))?;
+                }
+                None => {
+                    entries.remove(&key[..])?;
+                }
+            }
+        }
+        let mut figures = transaction.open_table(FIGURES)?;
+        figures.insert(REVISION, last.commit.revision.value())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Lets redb write through `env`.
+#[derive(Debug)]
+struct FileBackend(Arc<dyn DiskFile>);
+
+impl redb::StorageBackend for FileBackend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.0.read_at(out, offset)? == out.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(&[IoSlice::new(data)], offset)
+    }
+}

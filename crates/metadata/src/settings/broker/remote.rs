@@ -1,0 +1,36 @@
+//! Remote (tiered) storage.
+
+use super::super::definition::{Allowed, Setting, boolean, double, int, long, string};
+
+pub(super) static SETTINGS: &[Setting] = &[
+    long("log.local.retention.bytes").default("-2").at_least(-2).cluster_wide().doc("Bytes of a partition kept on this disk when older segments are in remote storage."),
+    long("log.local.retention.ms").default("-2").at_least(-2).cluster_wide().doc("Milliseconds for which segments stay on this disk when they are also in remote storage."),
+    int("remote.fetch.max.wait.ms").default("500").at_least(1).cluster_wide().doc("The longest wait for a read from remote storage, in milliseconds."),
+    long("remote.list.offsets.request.timeout.ms").default("30000").at_least(1).cluster_wide().doc("Milliseconds after which a lookup of offsets in remote storage fails."),
+    long("remote.log.index.file.cache.total.size.bytes").default("1073741824").at_least(1).cluster_wide().doc("Bytes for indexes fetched from remote storage."),
+    int("remote.log.manager.copier.thread.pool.size").default("10").at_least(1).cluster_wide().doc("Threads that copy segments to remote storage."),
+    long("remote.log.manager.copy.max.bytes.per.second").default("9223372036854775807").at_least(1).cluster_wide().doc("The most bytes copied to remote storage in a second."),
+    int("remote.log.manager.copy.quota.window.num").default("11").at_least(1).doc("Windows kept for the throttling of copies to remote storage."),
+    int("remote.log.manager.copy.quota.window.size.seconds").default("1").at_least(1).doc("Seconds of each window for the throttling of copies to remote storage."),
+    int("remote.log.manager.expiration.thread.pool.size").default("10").at_least(1).cluster_wide().doc("Threads that delete expired segments in remote storage."),
+    long("remote.log.manager.fetch.max.bytes.per.second").default("9223372036854775807").at_least(1).cluster_wide().doc("The most bytes read from remote storage in a second."),
+    int("remote.log.manager.fetch.quota.window.num").default("11").at_least(1).doc("Windows kept for the throttling of reads from remote storage."),
+    int("remote.log.manager.fetch.quota.window.size.seconds").default("1").at_least(1).doc("Seconds of each window for the throttling of reads from remote storage."),
+    int("remote.log.manager.follower.thread.pool.size").default("2").at_least(1).cluster_wide().doc("Threads that follow what leaders copy to remote storage."),
+    long("remote.log.manager.task.interval.ms").default("30000").at_least(1).doc("Milliseconds between two runs of the copying to remote storage."),
+    long("remote.log.manager.task.retry.backoff.max.ms").default("30000").at_least(1).doc("The longest pause before remote storage is tried again, in milliseconds."),
+    long("remote.log.manager.task.retry.backoff.ms").default("500").at_least(1).doc("The first pause before remote storage is tried again, in milliseconds."),
+    double("remote.log.manager.task.retry.jitter").default("0.2").fraction(0.0, 0.5).doc("How much the pauses before remote storage is tried again vary."),
+    int("remote.log.manager.thread.pool.size").default("2").at_least(1).doc("Threads that schedule work for remote storage."),
+    int("remote.log.metadata.custom.metadata.max.bytes").default("128").at_least(0).doc("The most bytes a remote storage plugin may keep with a segment."),
+    string("remote.log.metadata.manager.class.name").default("org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager").allowed(Allowed::NotEmpty).doc("The Java class that keeps what is in remote storage."),
+    string("remote.log.metadata.manager.class.path").doc("Where that Java class is found."),
+    string("remote.log.metadata.manager.impl.prefix").default("rlmm.config.").allowed(Allowed::NotEmpty).doc("What the names of its settings begin with."),
+    string("remote.log.metadata.manager.listener.name").allowed(Allowed::NotEmpty).doc("The listener it uses."),
+    int("remote.log.reader.max.pending.tasks").default("100").at_least(1).doc("Reads from remote storage that may wait."),
+    int("remote.log.reader.threads").default("10").at_least(1).cluster_wide().doc("Threads that read from remote storage."),
+    string("remote.log.storage.manager.class.name").allowed(Allowed::NotEmpty).doc("The Java class that reaches remote storage."),
+    string("remote.log.storage.manager.class.path").doc("Where that Java class is found."),
+    string("remote.log.storage.manager.impl.prefix").default("rsm.config.").allowed(Allowed::NotEmpty).doc("What the names of its settings begin with."),
+    boolean("remote.log.storage.system.enable").default("false").default_only().doc("Whether topics may move old segments to remote storage."),
+];
