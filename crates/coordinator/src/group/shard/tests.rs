@@ -1,4 +1,11 @@
 //! Scenarios: histories of requests and ticks against one shard, with what each must answer.
 
+mod commits;
+mod deletion;
+mod expiry;
 mod generations;
 mod harness;
+mod leaving;
+mod model;
+mod static_members;
+mod syncing;

@@ -399,6 +399,7 @@ impl Harness {
                 .expect("our own records are consistent");
         }
         restarted.log.clone_from(&self.log);
+        restarted.tokens = self.tokens;
         let output = restarted.shard.start(self.now);
         restarted.take(output);
         restarted
