@@ -10,6 +10,7 @@
 
 mod kafka;
 mod process;
+mod protocol;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -26,10 +27,13 @@ enum Command {
     /// The pinned Apache Kafka: start it, stop it, run its tools
     #[command(subcommand)]
     Kafka(kafka::KafkaCommand),
+    /// Generate the wire protocol from Kafka's message definitions
+    Protocol(protocol::ProtocolArguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Kafka(command) => kafka::run(command),
+        Command::Protocol(arguments) => protocol::run(arguments),
     }
 }

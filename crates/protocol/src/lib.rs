@@ -14,8 +14,30 @@
     )
 )]
 
+mod error_code;
+pub mod frame;
+mod message;
+#[path = "generated/mod.rs"]
+pub mod messages;
+mod reader;
 pub mod records;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 mod slice;
+mod uuid;
 pub mod varint;
+mod writer;
 
-pub use slice::{FileHandle, FileSlice, Slice};
+#[cfg(test)]
+mod tests;
+
+pub use error_code::{ErrorCode, UnknownErrorCode};
+pub use message::{
+    CoordinatorKey, Message, Request, coordinator_key_type, decode_coordinator_key,
+    decode_versioned, encode_coordinator_key, encode_versioned,
+};
+pub use messages::{ApiKey, UnknownApiKey};
+pub use reader::{DecodeCause, DecodeError, Reader, Tags};
+pub use slice::{FileHandle, FileSlice, IntoBytesError, Records, Slice};
+pub use uuid::{ParseUuidError, Uuid};
+pub use writer::{EncodeError, Segments, TaggedFields, Writer};
