@@ -29,11 +29,14 @@ enum Command {
     Kafka(kafka::KafkaCommand),
     /// Generate the wire protocol from Kafka's message definitions
     Protocol(protocol::ProtocolArguments),
+    /// Compare every message with the bytes of Kafka's own classes
+    Oracle,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Kafka(command) => kafka::run(command),
         Command::Protocol(arguments) => protocol::run(arguments),
+        Command::Oracle => protocol::oracle::run(),
     }
 }

@@ -6,6 +6,7 @@
 
 mod definition;
 mod jars;
+pub(crate) mod oracle;
 mod render;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ pub trait Sample: Message {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mode {
-    Named,
+    Named { nulls: bool },
     Random(u64),
 }
 
@@ -36,7 +36,16 @@ impl Samples {
     #[must_use]
     pub fn named() -> Self {
         Self {
-            mode: Mode::Named,
+            mode: Mode::Named { nulls: false },
+            index: 0,
+        }
+    }
+
+    /// As [`Self::named`], but everything that may be null is.
+    #[must_use]
+    pub fn named_with_nulls() -> Self {
+        Self {
+            mode: Mode::Named { nulls: true },
             index: 0,
         }
     }
@@ -53,7 +62,7 @@ impl Samples {
     /// 64 bits: FNV-1a over the name and the index, or the next of splitmix64.
     fn bits(&mut self, name: &str) -> u64 {
         match &mut self.mode {
-            Mode::Named => {
+            Mode::Named { .. } => {
                 let bytes = name.bytes().chain(self.index.to_be_bytes());
                 bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -71,7 +80,7 @@ impl Samples {
 
     pub fn bool(&mut self, name: &str) -> bool {
         // In named mode always true, so that the field is seen even where its default is false.
-        self.mode == Mode::Named || self.bits(name) & 1 == 1
+        matches!(self.mode, Mode::Named { .. }) || self.bits(name) & 1 == 1
     }
 
     pub fn i8(&mut self, name: &str) -> i8 {
@@ -114,7 +123,7 @@ impl Samples {
     pub fn string(&mut self, name: &str) -> String {
         let bits = self.bits(name);
         match self.mode {
-            Mode::Named => format!("{bits:016x}"),
+            Mode::Named { .. } => format!("{bits:016x}"),
             Mode::Random(_) => {
                 let length = usize::try_from(bits & 0xf).unwrap_or(0);
                 format!("{bits:016x}").chars().take(length).collect()
@@ -132,7 +141,7 @@ impl Samples {
 
     pub fn array<T>(&mut self, name: &str, mut element: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let length = match self.mode {
-            Mode::Named => NAMED_LENGTH,
+            Mode::Named { .. } => NAMED_LENGTH,
             Mode::Random(_) => self
                 .bits(name)
                 .checked_rem(RANDOM_LENGTH_LIMIT)
@@ -154,7 +163,11 @@ impl Samples {
         may_be_null: bool,
         value: impl FnOnce(&mut Self) -> T,
     ) -> Option<T> {
-        let null = may_be_null && self.mode != Mode::Named && self.bits(name) & 3 == 0;
+        let null = may_be_null
+            && match self.mode {
+                Mode::Named { nulls } => nulls,
+                Mode::Random(_) => self.bits(name) & 3 == 0,
+            };
         (!null).then(|| value(self))
     }
 }

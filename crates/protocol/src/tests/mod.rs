@@ -2,4 +2,5 @@
 
 mod bounds;
 mod generated_files;
+mod independent_codec;
 mod round_trip;
