@@ -2,11 +2,27 @@
 //!
 //! Invariant: metadata changes only through transactions of a [`MetadataStore`]; everything else here is a view of it.
 
+mod cluster;
+mod image;
+mod keys;
 mod local;
+mod names;
 pub mod settings;
 mod store;
 
+pub use cluster::{
+    AlterSettingsError, AssignmentError, BrokerTarget, Cluster, ClusterConfig,
+    CreatePartitionsError, CreateTopicError, DeleteTopicError, InternalTopic, ListOperation,
+    NewPartitions, NewTopic, OpenClusterError, PARTITIONS_PER_REQUEST_MAX, PRODUCER_ID_BLOCK_SIZE,
+    ProducerIdBlock, ProducerIdError, ReplicaAssignment, SettingChange, SettingOperation, TopicRef,
+};
+pub use image::{ClusterImage, Topic};
+pub use keys::DamagedValue;
 pub use local::{LocalStore, OpenStoreError};
+pub use names::{
+    CONSUMER_OFFSETS, INTERNAL_TOPICS, SHARE_GROUP_STATE, TOPIC_NAME_LENGTH_MAX, TRANSACTION_STATE,
+    TopicNameError, check_topic_name, is_internal_topic,
+};
 pub use store::{
     Change, Commit, Compare, KeyValue, MetadataStore, Revision, TransactError, Transaction, Watch,
     WatchError,

@@ -1,0 +1,179 @@
+//! How the cluster's metadata is laid out in the store.
+//!
+//! | Key | Value |
+//! |---|---|
+//! | `cluster/id` | text |
+//! | `nodes/<node id>/boots` | decimal: starts of this broker so far, its leaders' epoch |
+//! | `producer-ids/next` | decimal: the first producer id that was never handed out |
+//! | `topics/<name with . as _>` | JSON, [`StoredTopic`] |
+//! | `settings/brokers/default`, `settings/brokers/<node id>` | JSON object of texts |
+//! | `settings/groups/<group>` | JSON object of texts |
+//!
+//! Invariant: a topic's key is what colliding names have in common, so the store itself keeps `a.b` and `a_b` apart.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use types::{LeaderEpoch, TopicId};
+
+use crate::names::unified;
+use crate::settings::SettingTexts;
+
+pub(crate) const CLUSTER_ID: &str = "cluster/id";
+pub(crate) const PRODUCER_IDS: &str = "producer-ids/next";
+pub(crate) const BROKER_DEFAULTS: &str = "settings/brokers/default";
+pub(crate) const SETTINGS: &str = "settings/";
+const TOPICS: &str = "topics/";
+const NODES: &str = "nodes/";
+const BROKERS: &str = "settings/brokers/";
+const GROUPS: &str = "settings/groups/";
+
+pub(crate) fn topic(name: &str) -> String {
+    format!("{TOPICS}{}", unified(name))
+}
+
+pub(crate) fn boots(node_id: i32) -> String {
+    format!("{NODES}{node_id}/boots")
+}
+
+pub(crate) fn broker(node_id: i32) -> String {
+    format!("{BROKERS}{node_id}")
+}
+
+pub(crate) fn group(group: &str) -> String {
+    format!("{GROUPS}{group}")
+}
+
+/// What a key is about.
+#[derive(Debug)]
+pub(crate) enum Key<'a> {
+    ClusterId,
+    Boots(i32),
+    Topic(&'a str),
+    BrokerDefaults,
+    Broker(i32),
+    Group(&'a str),
+    /// Nothing an image holds.
+    Other,
+}
+
+impl<'a> Key<'a> {
+    pub(crate) fn parse(key: &'a [u8]) -> Self {
+        let Ok(key) = std::str::from_utf8(key) else {
+            return Self::Other;
+        };
+        if key == CLUSTER_ID {
+            return Self::ClusterId;
+        }
+        if key == BROKER_DEFAULTS {
+            return Self::BrokerDefaults;
+        }
+        if let Some(name) = key.strip_prefix(TOPICS) {
+            return Self::Topic(name);
+        }
+        if let Some(group) = key.strip_prefix(GROUPS) {
+            return Self::Group(group);
+        }
+        let number = |text: &str| text.parse().ok();
+        if let Some(node) = key.strip_prefix(BROKERS).and_then(number) {
+            return Self::Broker(node);
+        }
+        let boots = key
+            .strip_prefix(NODES)
+            .and_then(|rest| rest.strip_suffix("/boots"));
+        boots.and_then(number).map_or(Self::Other, Self::Boots)
+    }
+}
+
+/// A stored value cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored value of {key} cannot be read")]
+pub struct DamagedValue {
+    /// The key.
+    pub key: String,
+    /// What is wrong with the value.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+fn damaged(
+    key: &[u8],
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> DamagedValue {
+    DamagedValue {
+        key: key.escape_ascii().to_string(),
+        source: source.into(),
+    }
+}
+
+/// A topic as it is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredTopic {
+    pub(crate) name: String,
+    pub(crate) id: TopicId,
+    pub(crate) partitions: i32,
+    pub(crate) replication_factor: i16,
+    pub(crate) settings: SettingTexts,
+}
+
+/// The JSON of a [`StoredTopic`]; names of fields are part of the format.
+#[derive(Serialize, Deserialize)]
+struct TopicJson {
+    name: String,
+    /// 32 hexadecimal digits.
+    id: String,
+    partitions: i32,
+    replication_factor: i16,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    settings: SettingTexts,
+}
+
+impl StoredTopic {
+    pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Self, DamagedValue> {
+        let json: TopicJson = serde_json::from_slice(value).map_err(|error| damaged(key, error))?;
+        let id = u128::from_str_radix(&json.id, 16).map_err(|error| damaged(key, error))?;
+        let id = TopicId::new(id.to_be_bytes()).ok_or_else(|| damaged(key, "the id is zero"))?;
+        Ok(Self {
+            name: json.name,
+            id,
+            partitions: json.partitions,
+            replication_factor: json.replication_factor,
+            settings: json.settings,
+        })
+    }
+
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let json = TopicJson {
+            name: self.name.clone(),
+            id: format!("{:032x}", u128::from_be_bytes(self.id.bytes())),
+            partitions: self.partitions,
+            replication_factor: self.replication_factor,
+            settings: self.settings.clone(),
+        };
+        serde_json::to_vec(&json).expect("a struct of texts and numbers is always JSON")
+    }
+}
+
+pub(crate) fn read_texts(key: &[u8], value: &[u8]) -> Result<SettingTexts, DamagedValue> {
+    serde_json::from_slice(value).map_err(|error| damaged(key, error))
+}
+
+pub(crate) fn write_texts(texts: &SettingTexts) -> Vec<u8> {
+    serde_json::to_vec(texts).expect("a map of texts is always JSON")
+}
+
+pub(crate) fn read_text<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a str, DamagedValue> {
+    std::str::from_utf8(value).map_err(|error| damaged(key, error))
+}
+
+pub(crate) fn read_number(key: &[u8], value: &[u8]) -> Result<i64, DamagedValue> {
+    read_text(key, value)?
+        .parse()
+        .map_err(|error: std::num::ParseIntError| damaged(key, error))
+}
+
+pub(crate) fn read_epoch(key: &[u8], value: &[u8]) -> Result<LeaderEpoch, DamagedValue> {
+    i32::try_from(read_number(key, value)?)
+        .ok()
+        .and_then(LeaderEpoch::new)
+        .ok_or_else(|| damaged(key, "an epoch is a number from 0 to 2147483647"))
+}

@@ -1,0 +1,11 @@
+//! The crate through its public face, on real files.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows tests by their attribute, not the functions they share"
+)]
+
+mod fixture;
+mod settings;
+mod store;
+mod topics;

@@ -1,0 +1,1 @@
+//! Altering settings and describing them.
