@@ -111,7 +111,8 @@ impl BatchHeader {
     }
 
     pub(crate) fn last(&self) -> Offset {
-        self.base().plus(u64::from(self.last_offset_delta.unsigned_abs()))
+        self.base()
+            .plus(u64::from(self.last_offset_delta.unsigned_abs()))
     }
 
     /// The offset after the last record.
@@ -137,6 +138,17 @@ impl BatchHeader {
 
     pub(crate) fn is_compressed(&self) -> bool {
         self.attributes & COMPRESSION_MASK != 0
+    }
+
+    /// Gives the records the broker's time, here and not in the bytes.
+    pub(crate) fn stamp(&mut self, now_ms: i64) {
+        self.attributes |= TIMESTAMP_TYPE_BIT;
+        self.max_timestamp = now_ms;
+    }
+
+    /// The number of its codec.
+    pub(crate) fn compression_id(&self) -> u8 {
+        (self.attributes & COMPRESSION_MASK).to_be_bytes()[1]
     }
 
     pub(crate) fn is_zstd(&self) -> bool {
@@ -173,6 +185,16 @@ pub(crate) fn set_log_append_time(batch: &mut [u8], attributes: i16, now_ms: i64
         &(attributes | TIMESTAMP_TYPE_BIT).to_be_bytes(),
     );
     put(batch, MAX_TIMESTAMP_FIELD, &now_ms.to_be_bytes());
+}
+
+/// After the payload of `batch` was replaced: stores its codec and the length. Call [`set_crc`] afterwards.
+pub(crate) fn set_payload_fields(batch: &mut [u8], codec: u8) {
+    // Payloads are bounded far below 2 GiB before they get here.
+    let length = i32::try_from(batch.len().saturating_sub(LOG_OVERHEAD)).unwrap_or(i32::MAX);
+    put(batch, 8, &length.to_be_bytes());
+    if let Some(field) = batch.get_mut(ATTRIBUTES_FIELD + 1) {
+        *field = (*field & !0x07) | codec;
+    }
 }
 
 /// Stores a checksum.

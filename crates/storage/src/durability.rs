@@ -12,20 +12,21 @@ use types::Offset;
 /// Makes appended records durable, in groups over many partitions.
 pub trait Durability: Debug + Send + Sync {
     /// Asks that everything appended to `target` so far becomes durable. Returns at once; the outcome is told to the
-    /// target. Submitting a target that waits already costs nothing.
+    /// target. A target submits itself once and again only after [`SyncTarget::appended`] was asked for.
     fn submit(&self, target: Arc<dyn SyncTarget>);
 }
 
-/// A log that waits to become durable.
+/// A log that waits to become durable. For each window a commit calls `appended`, then makes the target durable (by
+/// `sync`, or together with others by one sync of their file system), then calls `committed` or `failed`.
 pub trait SyncTarget: Debug + Send + Sync {
-    /// The log end at this moment: what a sync that starts now will cover.
+    /// Begins a window: the log end at this moment, which is what a sync that starts now will cover.
     fn appended(&self) -> Offset;
-    /// Makes the bytes below [`SyncTarget::appended`] durable. May block.
+    /// Makes the bytes of the window durable. May block.
     ///
     /// # Errors
     /// When the system could not; the target then goes offline and the sync is never repeated.
     fn sync(&self) -> Result<(), CommitFailed>;
-    /// Everything below `end` is durable. Called in ascending order of `end`.
+    /// The window is over: everything below `end` is durable. Called in ascending order of `end`.
     fn committed(&self, end: Offset);
     /// A sync failed: nothing beyond what was committed is known to be durable, and nothing more will be.
     fn failed(&self, failure: CommitFailed);

@@ -1,14 +1,45 @@
 //! One partition's log: segments, sparse indexes, recovery, group commit, retention, producer state.
 //!
 //! Everything above this crate sees [`PartitionLog`] and the values in `partition_log`; files, syncs and checkpoints stay
-//! below it. Engines differ behind [`Durability`].
+//! below it. Engines differ behind [`Durability`]. [`LogDirectory`] is where local logs come from.
 
+mod append;
+mod background;
+mod batch_header;
+mod commit;
+mod directory;
 mod durability;
+mod files;
+mod format;
+mod index_files;
+mod leader_epochs;
+mod local_log;
+mod metrics;
+mod offset_index;
 mod partition_log;
+mod producers;
+mod read;
+mod recover;
+mod retain;
+mod scan;
+mod segment;
+mod settings;
+mod small_file;
+mod time_index;
+mod transactions;
+mod validate;
+mod waiters;
 
+pub use commit::GroupCommit;
+pub use directory::{DirectoryOptions, LogDirectory, MoveAwayError, OpenError, Opened};
 pub use durability::{CommitFailed, Durability, SyncTarget};
+pub use files::SegmentFile;
+pub use format::{FORMAT_VERSION, FormatError};
+pub use local_log::LocalLog;
+pub use metrics::{Counter, StorageMetrics};
 pub use partition_log::{
     AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket, BoxedCommit,
     DeleteRecordsError, EpochEnd, Isolation, LogOffsets, PartitionLog, ReadError, ReadPlan,
     TimestampQuery, TimestampedOffset, VisibleSubscriber,
 };
+pub use settings::{CleanupPolicy, LogCompression, LogSettings, LogTimestampType};

@@ -1,0 +1,524 @@
+//! Appending: from checked batches to bytes in the page cache, an offset and a ticket.
+//!
+//! Invariant: either all batches of a call are in the log, in the producer table and in the indexes, or none is. The
+//! bytes are written before the view says so; a failed write is cut off again, and if that fails too the log goes
+//! offline, so that nothing of it can ever be read or recovered as if it had been accepted.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use env::disk::OpenMode;
+use types::{LeaderEpoch, Offset, Timestamp};
+
+use crate::batch_header::{
+    ASSIGNED_BYTES, CRC_START, HEADER_BYTES, assign, set_crc, set_log_append_time,
+};
+use crate::files::{SegmentFile, SegmentPart, part_path};
+use crate::local_log::{LocalLog, Mark, Status, Writer};
+use crate::producers::Fit;
+use crate::segment::Segment;
+use crate::settings::{LogSettings, LogTimestampType};
+use crate::validate::{ValidBatch, ValidBatches, validate};
+use crate::waiters::wait_for;
+use crate::{AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket, CommitFailed};
+
+/// Space is reserved in steps that double from the first to the last, so that small logs stay small.
+const RESERVE_MIN: u64 = 256 * 1024;
+const RESERVE_MAX: u64 = 32 << 20;
+/// How often producers are looked through for expiry.
+const PRODUCER_SWEEP_MS: i64 = 10 * 60 * 1000;
+
+impl LocalLog {
+    pub(crate) fn append_batches(
+        &self,
+        batches: Bytes,
+        context: AppendContext,
+    ) -> Result<AppendTicket, AppendError> {
+        let current = self.shared.leader_epoch;
+        if context.leader_epoch != current {
+            return Err(AppendError::FencedLeaderEpoch {
+                requested: context.leader_epoch,
+                current,
+            });
+        }
+        let settings = self.settings();
+        let now = self.shared.env.clock.wall();
+        let valid = validate(batches, &settings, now.ms(), context.origin)?;
+        let mut writer = self.writer.lock();
+        self.check_online()?;
+        if let Some(outcome) =
+            self.check_producers(&mut writer, &valid, context.origin, &settings)?
+        {
+            let end = outcome.last_offset.plus(1);
+            return Ok(self.ticket(outcome, end));
+        }
+        let stamped = Stamped::new(valid, self.log_end().offset, current, &settings, now);
+        let file = self.write(&mut writer, &stamped, &settings, now)?;
+        let end = self.publish_append(&mut writer, &stamped, file, &settings, now)?;
+        drop(writer);
+        let outcome = AppendOutcome {
+            base_offset: stamped.first.base(),
+            last_offset: stamped.last_offset(),
+            log_append_time: stamped.log_append_time.then_some(now),
+            log_start_offset: self.log_start(),
+            duplicate: false,
+        };
+        Ok(self.ticket(outcome, end))
+    }
+
+    fn ticket(&self, outcome: AppendOutcome, end: Offset) -> AppendTicket {
+        AppendTicket {
+            outcome,
+            commit: wait_for(self.arc(), end),
+        }
+    }
+
+    fn check_online(&self) -> Result<(), AppendError> {
+        match self.view.lock().status {
+            Status::Online => Ok(()),
+            Status::Offline(_) => Err(AppendError::Offline),
+            Status::Deleted => Err(AppendError::Deleted),
+        }
+    }
+
+    fn log_end(&self) -> Mark {
+        self.view.lock().log_end
+    }
+
+    fn log_start(&self) -> Offset {
+        self.view.lock().log_start
+    }
+
+    /// Whether the producers' state allows the batches; the outcome of the original if they are there already.
+    fn check_producers(
+        &self,
+        writer: &mut Writer,
+        valid: &ValidBatches,
+        origin: AppendOrigin,
+        settings: &LogSettings,
+    ) -> Result<Option<AppendOutcome>, AppendError> {
+        for batch in &valid.batches {
+            match writer.producers.check(&batch.header, origin)? {
+                Fit::New => {}
+                Fit::Duplicate(original) => {
+                    // Only clients repeat batches, and they send one at a time.
+                    let stamped = settings.timestamp_type == LogTimestampType::LogAppendTime;
+                    return Ok(Some(AppendOutcome {
+                        base_offset: original.base_offset(),
+                        last_offset: original.last_offset,
+                        log_append_time: stamped.then_some(Timestamp::from_ms(original.timestamp)),
+                        log_start_offset: self.log_start(),
+                        duplicate: true,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the batches behind the end of the log, in a new segment if the last one is full or old.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        stamped: &Stamped,
+        settings: &LogSettings,
+        now: Timestamp,
+    ) -> Result<Arc<SegmentFile>, AppendError> {
+        let length = stamped.length();
+        let Some(length) = u32::try_from(length)
+            .ok()
+            .filter(|length| *length <= settings.segment_bytes)
+        else {
+            return Err(AppendError::BatchTooLarge {
+                size: length,
+                limit: settings.segment_bytes as usize,
+            });
+        };
+        let tail = self.view.lock().segments.last().cloned();
+        let segment = match tail {
+            Some(tail) if !must_roll(&tail, stamped, length, settings, now) => tail,
+            _ => self
+                .roll(writer, now)
+                .map_err(|error| self.write_failed(error))?,
+        };
+        let outcome = self.write_to(writer, &segment, stamped, length, settings);
+        outcome.map_err(|error| self.undo_write(writer, &segment, error))
+    }
+
+    fn write_to(
+        &self,
+        writer: &mut Writer,
+        segment: &Arc<Segment>,
+        stamped: &Stamped,
+        length: u32,
+        settings: &LogSettings,
+    ) -> io::Result<Arc<SegmentFile>> {
+        let file = self.file(segment)?;
+        let position = u64::from(segment.size());
+        self.reserve(writer, &file, position + u64::from(length), settings);
+        self.shared.metrics.segment_writes.add(1);
+        file.disk_file().write_at(&stamped.parts(), position)?;
+        Ok(file)
+    }
+
+    /// Reserves space ahead of the end, so that a sync need not change the file's length. A disk that refuses is asked
+    /// again with the next step; the write itself says whether there is room.
+    fn reserve(&self, writer: &mut Writer, file: &SegmentFile, end: u64, settings: &LogSettings) {
+        if end <= writer.reserved || !self.shared.options.reserve_space {
+            return;
+        }
+        let step = if settings.preallocate {
+            u64::from(settings.segment_bytes)
+        } else {
+            end.clamp(RESERVE_MIN, RESERVE_MAX)
+        };
+        let limit = u64::from(settings.segment_bytes).max(end);
+        let length = (end + step).next_multiple_of(4096).min(limit);
+        writer.reserved = match file.disk_file().allocate(length) {
+            Ok(()) => length,
+            Err(_) => end,
+        };
+    }
+
+    /// Cuts off what a failed write may have left, and says what the failure means.
+    fn undo_write(
+        &self,
+        writer: &mut Writer,
+        segment: &Arc<Segment>,
+        error: io::Error,
+    ) -> AppendError {
+        let size = u64::from(segment.size());
+        let cut = self
+            .file(segment)
+            .and_then(|file| file.disk_file().set_length(size));
+        writer.reserved = size;
+        match cut {
+            Ok(()) => self.write_failed(error),
+            Err(cut) => {
+                tracing::error!(partition = %self.partition, %cut, "could not undo a failed write");
+                self.offline(error)
+            }
+        }
+    }
+
+    /// A full disk is waited out; anything else takes the log offline.
+    fn write_failed(&self, error: io::Error) -> AppendError {
+        if is_full(&error) {
+            return AppendError::Full;
+        }
+        self.offline(error)
+    }
+
+    fn offline(&self, error: io::Error) -> AppendError {
+        tracing::error!(
+            partition = %self.partition,
+            cause = %error,
+            "a write to the log failed; the partition is offline until the broker is restarted"
+        );
+        let cause = Arc::new(io::Error::new(error.kind(), error.to_string()));
+        self.go_offline(CommitFailed { cause });
+        AppendError::Io(error)
+    }
+
+    /// Makes the written batches part of the log.
+    fn publish_append(
+        &self,
+        writer: &mut Writer,
+        stamped: &Stamped,
+        file: Arc<SegmentFile>,
+        settings: &LogSettings,
+        now: Timestamp,
+    ) -> Result<Offset, AppendError> {
+        let mut view = self.view.lock();
+        let view_ref = &mut *view;
+        match view_ref.status {
+            Status::Online => {}
+            // A sync failed while this was written: it must not count.
+            Status::Offline(_) => return Err(AppendError::Offline),
+            Status::Deleted => return Err(AppendError::Deleted),
+        }
+        let segment = view_ref
+            .segments
+            .last()
+            .cloned()
+            .expect("the write made a segment if there was none");
+        let mut end = view_ref.log_end;
+        for batch in &stamped.batches {
+            let header = &batch.header;
+            assert_eq!(header.base(), end.offset, "offsets are dense");
+            let start = Mark {
+                segment: segment.base(),
+                position: segment.size(),
+                ..end
+            };
+            segment.add(header, settings.index_interval_bytes, now.ms());
+            end = Mark {
+                offset: header.end(),
+                segment: segment.base(),
+                position: segment.size(),
+                total: end.total + u64::from(header.size),
+            };
+            if let Some(change) = writer.producers.apply(header, batch.marker, now.ms()) {
+                view_ref.transactions.note(change, start);
+            }
+            self.shared
+                .metrics
+                .appended_records
+                .add(u64::from(header.count.unsigned_abs()));
+        }
+        if view_ref
+            .epochs
+            .begin(self.shared.leader_epoch, stamped.first.base())
+        {
+            view_ref.epochs_unsaved = true;
+        }
+        let bytes = end.total - view_ref.log_end.total;
+        self.shared
+            .metrics
+            .appended_batches
+            .add(stamped.batches.len() as u64);
+        self.shared.metrics.appended_bytes.add(bytes);
+        view_ref.log_end = end;
+        let listed = &mut view_ref.unsynced_files;
+        if !listed.iter().any(|known| Arc::ptr_eq(known, &file)) {
+            listed.push(file);
+        }
+        let sync = self.wants_sync(writer, stamped, settings);
+        if sync && settings.write_caching {
+            view_ref.sync_wanted = end.offset;
+        }
+        let visible = view_ref.advance_high_watermark(settings.write_caching);
+        let visible_end = view_ref.high_watermark.offset;
+        drop(view);
+        if sync {
+            self.submit();
+        } else if let Some(flush_ms) = settings.flush_ms {
+            self.shared.flush_later(self, flush_ms);
+        }
+        self.publish(visible, visible_end);
+        self.sweep_producers(writer, now.ms());
+        self.shared.appended(bytes);
+        Ok(end.offset)
+    }
+
+    /// Whether the append has to be synced before readers see it.
+    fn wants_sync(&self, writer: &mut Writer, stamped: &Stamped, settings: &LogSettings) -> bool {
+        if !settings.write_caching {
+            writer.unflushed = 0;
+            return true;
+        }
+        writer.unflushed += stamped.records();
+        if writer.unflushed >= settings.flush_messages {
+            writer.unflushed = 0;
+            return true;
+        }
+        false
+    }
+
+    fn sweep_producers(&self, writer: &mut Writer, now_ms: i64) {
+        if now_ms.saturating_sub(writer.producers_swept_ms) >= PRODUCER_SWEEP_MS {
+            writer.producers_swept_ms = now_ms;
+            let expiration = self.shared.options.producer_expiration_ms;
+            writer.producers.expire(now_ms, expiration);
+        }
+    }
+
+    /// Ends the last segment, if there is one, and begins a new one at the end of the log.
+    pub(crate) fn roll(&self, writer: &mut Writer, now: Timestamp) -> io::Result<Arc<Segment>> {
+        let (tail, base) = {
+            let view = self.view.lock();
+            (view.segments.last().cloned(), view.log_end.offset)
+        };
+        let disk = &self.shared.env.disk;
+        let folder = self.folder();
+        let mut metadata = None;
+        match &tail {
+            None => {
+                disk.create_directories(&folder)?;
+                metadata = Some(self.write_partition_metadata()?);
+            }
+            Some(tail) => self.end_segment(writer, tail)?,
+        }
+        let path = part_path(&folder, base, SegmentPart::Log);
+        let file = disk.open(&path, OpenMode::CreateIfMissing)?;
+        // A file of that name can only be what a failed attempt left.
+        if file.length()? > 0 {
+            file.set_length(0)?;
+        }
+        let segment = Segment::create(base, now.ms());
+        self.shared.files.admit(&segment, SegmentFile::new(file));
+        writer.reserved = 0;
+        self.shared.metrics.segments_created.add(1);
+        let mut view = self.view.lock();
+        view.segments.push(Arc::clone(&segment));
+        view.unsynced_names = true;
+        view.unsynced_files.extend(metadata);
+        Ok(segment)
+    }
+
+    /// Trims the space that was reserved behind a segment and completes its indexes.
+    pub(crate) fn end_segment(&self, writer: &Writer, tail: &Arc<Segment>) -> io::Result<()> {
+        let size = u64::from(tail.size());
+        if writer.reserved > size {
+            self.file(tail)?.disk_file().set_length(size)?;
+        }
+        tail.finish_index();
+        self.save_index(tail);
+        Ok(())
+    }
+}
+
+/// Whether `stamped` must begin a new segment (`LogSegment.shouldRoll`).
+fn must_roll(
+    tail: &Segment,
+    stamped: &Stamped,
+    length: u32,
+    settings: &LogSettings,
+    now: Timestamp,
+) -> bool {
+    let facts = tail.facts();
+    if facts.size == 0 {
+        return false;
+    }
+    let newest = stamped
+        .batches
+        .iter()
+        .map(|batch| batch.header.max_timestamp)
+        .max()
+        .filter(|timestamp| *timestamp >= 0)
+        .unwrap_or(now.ms());
+    let age = newest.saturating_sub(facts.first_timestamp);
+    let segment_ms = i64::try_from(settings.segment_ms).unwrap_or(i64::MAX);
+    u64::from(facts.size) + u64::from(length) > u64::from(settings.segment_bytes)
+        || age > segment_ms
+        || !tail.can_hold(stamped.last_offset())
+}
+
+/// Whether the system says that there is no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Batches with their final offsets.
+#[derive(Debug)]
+struct Stamped {
+    batches: Vec<ValidBatch>,
+    first: crate::batch_header::BatchHeader,
+    bytes: Bytes,
+    /// If `bytes` is shared with others: the changed beginning of each batch, `head` bytes of it.
+    heads: Vec<[u8; HEADER_BYTES]>,
+    head: usize,
+    log_append_time: bool,
+}
+
+impl Stamped {
+    fn new(
+        valid: ValidBatches,
+        base: Offset,
+        epoch: LeaderEpoch,
+        settings: &LogSettings,
+        now: Timestamp,
+    ) -> Self {
+        let ValidBatches { bytes, mut batches } = valid;
+        let log_append_time = settings.timestamp_type == LogTimestampType::LogAppendTime;
+        let mut next = base;
+        for batch in &mut batches {
+            let header = &mut batch.header;
+            header.base_offset = next.value();
+            header.leader_epoch = epoch.value();
+            if log_append_time {
+                header.stamp(now.ms());
+            }
+            next = header.end();
+        }
+        let first = batches
+            .first()
+            .expect("validation refuses an append without batches")
+            .header;
+        let mut stamped = Self {
+            batches,
+            first,
+            bytes: Bytes::new(),
+            heads: Vec::new(),
+            head: if log_append_time {
+                HEADER_BYTES
+            } else {
+                ASSIGNED_BYTES
+            },
+            log_append_time,
+        };
+        match bytes.try_into_mut() {
+            Ok(mut bytes) => {
+                for batch in &stamped.batches {
+                    if let Some(bytes) = bytes.get_mut(batch.range()) {
+                        let (head, rest) = bytes.split_at_mut(HEADER_BYTES);
+                        stamp(head, rest, batch, epoch, log_append_time);
+                    }
+                }
+                stamped.bytes = bytes.freeze();
+            }
+            Err(bytes) => {
+                for batch in &stamped.batches {
+                    let batch_bytes = bytes.get(batch.range()).unwrap_or_default();
+                    let (head, rest) = batch_bytes.split_at(HEADER_BYTES);
+                    let mut head: [u8; HEADER_BYTES] = head.try_into().unwrap_or([0; HEADER_BYTES]);
+                    stamp(&mut head, rest, batch, epoch, log_append_time);
+                    stamped.heads.push(head);
+                }
+                stamped.bytes = bytes;
+            }
+        }
+        stamped
+    }
+
+    fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn records(&self) -> u64 {
+        self.batches
+            .iter()
+            .map(|batch| u64::from(batch.header.count.unsigned_abs()))
+            .sum()
+    }
+
+    fn last_offset(&self) -> Offset {
+        self.batches
+            .last()
+            .map_or(self.first.last(), |batch| batch.header.last())
+    }
+
+    /// What to write, in order.
+    fn parts(&self) -> Vec<IoSlice<'_>> {
+        if self.heads.is_empty() {
+            return vec![IoSlice::new(&self.bytes)];
+        }
+        let mut parts = Vec::with_capacity(self.heads.len() * 2);
+        for (head, batch) in self.heads.iter().zip(&self.batches) {
+            let rest = batch.start + self.head..batch.range().end;
+            parts.push(IoSlice::new(head.get(..self.head).unwrap_or_default()));
+            parts.push(IoSlice::new(self.bytes.get(rest).unwrap_or_default()));
+        }
+        parts
+    }
+}
+
+/// Writes the final offsets, and if asked for the broker's time, into the head of a batch.
+fn stamp(
+    head: &mut [u8],
+    rest: &[u8],
+    batch: &ValidBatch,
+    epoch: LeaderEpoch,
+    log_append_time: bool,
+) {
+    assign(head, batch.header.base(), epoch);
+    if log_append_time {
+        set_log_append_time(head, batch.header.attributes, batch.header.max_timestamp);
+        let crc = crc32c::crc32c(head.get(CRC_START..).unwrap_or_default());
+        set_crc(head, crc32c::crc32c_append(crc, rest));
+    }
+}

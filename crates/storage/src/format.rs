@@ -1,0 +1,120 @@
+//! Which format a data directory has, and how often it was opened.
+//!
+//! `watertable.format` holds one line, `format N`. `boot-count` holds two: version 0 and the count. Invariant: a
+//! directory of a newer format is never written to; the count only grows, and is durable before it is used.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use env::disk::Disk;
+use types::LeaderEpoch;
+
+use crate::small_file;
+
+/// The format that this version reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FORMAT_FILE: &str = "watertable.format";
+const BOOT_FILE: &str = "boot-count";
+const TEXT_BYTES_MAX: u64 = 4096;
+
+/// Why a directory cannot be used by this version.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A newer version wrote it.
+    #[error(
+        "{} says format {found}, but this version reads up to format {}: use the newer version that wrote it",
+        path.display(), FORMAT_VERSION
+    )]
+    Newer {
+        /// The file that says so.
+        path: PathBuf,
+        /// The format it names.
+        found: u32,
+    },
+    /// A file does not hold what it should.
+    #[error("{} does not hold what this program writes there", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The boots are used up.
+    #[error("{} has counted as many starts as there are leader epochs", path.display())]
+    EpochsUsedUp {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk failed.
+    #[error("could not read or write {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Refuses a directory of a newer format; marks a new one.
+pub(crate) fn check(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
+    let path = root.join(FORMAT_FILE);
+    let Some(text) = read_text(disk, &path)? else {
+        let text = format!("format {FORMAT_VERSION}\n");
+        return write(disk, &path, &text);
+    };
+    let found = text
+        .trim_end()
+        .strip_prefix("format ")
+        .and_then(|number| number.parse().ok());
+    match found {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(found) if found > FORMAT_VERSION => Err(FormatError::Newer { path, found }),
+        _ => Err(FormatError::Damaged { path }),
+    }
+}
+
+/// Counts this opening, durably, and returns it as the epoch to lead in.
+pub(crate) fn count_boot(disk: &dyn Disk, root: &Path) -> Result<LeaderEpoch, FormatError> {
+    let path = root.join(BOOT_FILE);
+    let last = match read_text(disk, &path)? {
+        None => LeaderEpoch::ZERO,
+        Some(text) => match decode_boot(&text) {
+            Some(last) => last,
+            None => return Err(FormatError::Damaged { path }),
+        },
+    };
+    let Some(epoch) = last.next() else {
+        return Err(FormatError::EpochsUsedUp { path });
+    };
+    write(disk, &path, &format!("0\n{epoch}\n"))?;
+    Ok(epoch)
+}
+
+fn decode_boot(text: &str) -> Option<LeaderEpoch> {
+    let mut lines = text.lines();
+    if lines.next()? != "0" {
+        return None;
+    }
+    LeaderEpoch::new(lines.next()?.parse().ok()?)
+}
+
+fn read_text(disk: &dyn Disk, path: &Path) -> Result<Option<String>, FormatError> {
+    let bytes = small_file::read(disk, path, TEXT_BYTES_MAX).map_err(|source| FormatError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    match bytes.map(String::from_utf8) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(_)) => Err(FormatError::Damaged {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+fn write(disk: &dyn Disk, path: &Path, text: &str) -> Result<(), FormatError> {
+    small_file::replace(disk, path, text.as_bytes()).map_err(|source| FormatError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}

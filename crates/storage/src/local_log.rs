@@ -1,0 +1,503 @@
+//! [`LocalLog`]: a partition's log on a local disk. What it owns and how its parts stay consistent.
+//!
+//! Two locks. `writer` serialises appends and is held while they write. `view` holds what readers and the commit thread
+//! need and is never held over IO. Order: `writer` before `view`. An append becomes part of the view only after its
+//! bytes were written; the commit thread moves the high watermark in the view only after a sync that began later.
+//!
+//! Invariants: `log_start <= last_stable <= high_watermark <= log_end`; offsets in the view never go back (the log
+//! start neither); after a failed sync the view is offline for ever and the high watermark stands still.
+//!
+//! Nothing exists on disk, and no buffer in memory, before the first append.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+use crate::directory::Shared;
+use crate::files::SegmentFile;
+use crate::leader_epochs::LeaderEpochs;
+use crate::producers::Producers;
+use crate::segment::Segment;
+use crate::settings::LogSettings;
+use crate::transactions::Transactions;
+use crate::waiters::CommitWaiters;
+use crate::{
+    AppendContext, AppendError, AppendTicket, CommitFailed, DeleteRecordsError, EpochEnd,
+    Isolation, LogOffsets, PartitionLog, ReadError, ReadPlan, SyncTarget, TimestampQuery,
+    TimestampedOffset, VisibleSubscriber,
+};
+
+/// A place in the log: an offset and the bytes that lie before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) offset: Offset,
+    /// The base offset of the segment that the place is in; at a border, of the one that ends there.
+    pub(crate) segment: Offset,
+    /// Bytes before the place in that segment.
+    pub(crate) position: u32,
+    /// Bytes appended by this process before the place.
+    pub(crate) total: u64,
+}
+
+/// Whether the log can be used.
+#[derive(Clone, Debug)]
+pub(crate) enum Status {
+    Online,
+    /// A write or sync failed.
+    Offline(CommitFailed),
+    Deleted,
+}
+
+/// What readers and commits need.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) status: Status,
+    /// Ascending by base offset; empty before the first append.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Mark,
+    pub(crate) high_watermark: Mark,
+    /// Up to here a sync has returned.
+    pub(crate) durable: Mark,
+    /// The window of the commit that runs now.
+    pub(crate) syncing: Option<Mark>,
+    /// With write caching: up to here readers wait for the sync all the same (`flush.messages`).
+    pub(crate) sync_wanted: Offset,
+    pub(crate) epochs: LeaderEpochs,
+    /// Whether the epochs changed since they were written to their file.
+    pub(crate) epochs_unsaved: bool,
+    /// Segments with bytes that no window covers yet.
+    pub(crate) unsynced_files: Vec<Arc<SegmentFile>>,
+    /// Files or folders were made whose names no window covers yet.
+    pub(crate) unsynced_names: bool,
+    /// What the running window covers.
+    pub(crate) syncing_files: Vec<Arc<SegmentFile>>,
+    pub(crate) syncing_names: bool,
+    pub(crate) transactions: Transactions,
+}
+
+impl View {
+    pub(crate) fn last_stable(&self) -> Mark {
+        match self.transactions.first_undecided() {
+            Some(first) if first.offset < self.high_watermark.offset => first,
+            _ => self.high_watermark,
+        }
+    }
+
+    pub(crate) fn offsets(&self, leader_epoch: LeaderEpoch) -> LogOffsets {
+        LogOffsets {
+            log_start: self.log_start,
+            high_watermark: self.high_watermark.offset,
+            last_stable: self.last_stable().offset.max(self.log_start),
+            log_end: self.log_end.offset,
+            leader_epoch,
+        }
+    }
+
+    /// The index of the segment that holds `offset`: the last one that begins at or before it.
+    pub(crate) fn segment_of(&self, offset: Offset) -> Option<usize> {
+        self.segments
+            .partition_point(|segment| segment.base() <= offset)
+            .checked_sub(1)
+    }
+
+    /// Moves the high watermark as far as the class of the topic allows. Returns the bytes that became visible.
+    pub(crate) fn advance_high_watermark(&mut self, write_caching: bool) -> u64 {
+        let reached = if write_caching && self.durable.offset >= self.sync_wanted {
+            self.log_end
+        } else {
+            self.durable
+        };
+        if reached.offset <= self.high_watermark.offset {
+            return 0;
+        }
+        let bytes = reached.total - self.high_watermark.total;
+        self.high_watermark = reached;
+        self.transactions.settle(reached.offset);
+        bytes
+    }
+}
+
+/// What appends need.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    pub(crate) producers: Producers,
+    /// When producers were last looked through for expiry.
+    pub(crate) producers_swept_ms: i64,
+    /// Bytes reserved in the file of the last segment.
+    pub(crate) reserved: u64,
+    /// Records since the last one that asked for a sync, with write caching.
+    pub(crate) unflushed: u64,
+}
+
+/// One partition's log on a local disk.
+#[derive(Debug)]
+pub struct LocalLog {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) partition: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) settings: RwLock<Arc<LogSettings>>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) view: Mutex<View>,
+    pub(crate) waiters: CommitWaiters,
+    subscribers: Mutex<Arc<[Subscription]>>,
+    /// Waits in the queue of the commit thread.
+    queued: AtomicBool,
+    /// When the oldest segment may expire, in milliseconds of the wall clock; retention looks no closer before that.
+    pub(crate) retention_due_ms: AtomicI64,
+    this: Weak<LocalLog>,
+}
+
+#[derive(Clone, Debug)]
+struct Subscription {
+    subscriber: Weak<dyn VisibleSubscriber>,
+    token: u64,
+}
+
+/// What opening found out about a log.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Mark,
+    pub(crate) epochs: LeaderEpochs,
+    pub(crate) epochs_unsaved: bool,
+    pub(crate) producers: Producers,
+    pub(crate) transactions: Transactions,
+    /// Length of the last segment's file.
+    pub(crate) reserved: u64,
+}
+
+impl LocalLog {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        settings: LogSettings,
+        recovered: Recovered,
+    ) -> Arc<Self> {
+        let end = recovered.log_end;
+        let view = View {
+            status: Status::Online,
+            segments: recovered.segments,
+            log_start: recovered.log_start,
+            log_end: end,
+            // Opening made all of it durable, so all of it is committed.
+            high_watermark: end,
+            durable: end,
+            syncing: None,
+            sync_wanted: Offset::ZERO,
+            epochs: recovered.epochs,
+            epochs_unsaved: recovered.epochs_unsaved,
+            unsynced_files: Vec::new(),
+            unsynced_names: false,
+            syncing_files: Vec::new(),
+            syncing_names: false,
+            transactions: recovered.transactions,
+        };
+        let writer = Writer {
+            producers: recovered.producers,
+            producers_swept_ms: shared.env.clock.wall().ms(),
+            reserved: recovered.reserved,
+            unflushed: 0,
+        };
+        Arc::new_cyclic(|this| Self {
+            shared,
+            partition,
+            topic_id,
+            settings: RwLock::new(Arc::new(settings)),
+            writer: Mutex::new(writer),
+            view: Mutex::new(view),
+            waiters: CommitWaiters::from_visible(end.offset),
+            subscribers: Mutex::new(Arc::from([])),
+            queued: AtomicBool::new(false),
+            retention_due_ms: AtomicI64::new(i64::MIN),
+            this: this.clone(),
+        })
+    }
+
+    /// Which partition this is.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// Which life of the topic this is.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    /// The settings that hold now.
+    pub fn settings(&self) -> Arc<LogSettings> {
+        Arc::clone(&self.settings.read())
+    }
+
+    /// Changes the settings; they hold from the next operation.
+    pub fn configure(&self, settings: LogSettings) {
+        *self.settings.write() = Arc::new(settings);
+        self.retention_due_ms.store(i64::MIN, Ordering::Relaxed);
+        // Write caching may have been turned on: what waits for a sync is visible now.
+        let write_caching = self.settings().write_caching;
+        let (bytes, end) = {
+            let mut view = self.view.lock();
+            if !matches!(view.status, Status::Online) {
+                return;
+            }
+            let bytes = view.advance_high_watermark(write_caching);
+            (bytes, view.high_watermark.offset)
+        };
+        self.publish(bytes, end);
+    }
+
+    /// The folder of this partition.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.shared.log_folder(&self.partition)
+    }
+
+    pub(crate) fn file(&self, segment: &Arc<Segment>) -> io::Result<Arc<SegmentFile>> {
+        self.shared
+            .files
+            .get(&*self.shared.env.disk, &self.folder(), segment)
+    }
+
+    pub(crate) fn arc(&self) -> Arc<Self> {
+        self.this
+            .upgrade()
+            .expect("a method runs on a log that somebody holds")
+    }
+
+    /// Queues the log for the next commit unless it waits there already.
+    pub(crate) fn submit(&self) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.shared.durability.submit(self.arc());
+        }
+    }
+
+    /// Tells those who wait for offsets up to `end`, and subscribers if `bytes` became visible.
+    pub(crate) fn publish(&self, bytes: u64, end: Offset) {
+        if bytes > 0 {
+            self.waiters.reached(end);
+            self.notify(bytes);
+        }
+    }
+
+    /// Tells all subscribers. Called under no lock.
+    pub(crate) fn notify(&self, bytes: u64) {
+        let subscribers = Arc::clone(&self.subscribers.lock());
+        for subscription in subscribers.iter() {
+            if let Some(subscriber) = subscription.subscriber.upgrade() {
+                subscriber.visible(subscription.token, bytes);
+            }
+        }
+    }
+
+    /// Takes the log offline: the first cause stays.
+    pub(crate) fn go_offline(&self, failure: CommitFailed) {
+        {
+            let mut view = self.view.lock();
+            if !matches!(view.status, Status::Online) {
+                return;
+            }
+            view.status = Status::Offline(failure.clone());
+        }
+        self.shared.metrics.offline_logs.add(1);
+        self.waiters.failed(failure);
+        self.notify(0);
+    }
+
+    /// Marks the log deleted; its files are the caller's business.
+    pub(crate) fn mark_deleted(&self) {
+        self.view.lock().status = Status::Deleted;
+        self.notify(0);
+    }
+}
+
+impl PartitionLog for LocalLog {
+    fn append(&self, batches: Bytes, context: AppendContext) -> Result<AppendTicket, AppendError> {
+        self.append_batches(batches, context)
+    }
+
+    fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+        at_least_one: bool,
+    ) -> Result<ReadPlan, ReadError> {
+        self.plan_read(from, max_bytes, isolation, at_least_one)
+    }
+
+    fn offsets(&self) -> LogOffsets {
+        self.view.lock().offsets(self.shared.leader_epoch)
+    }
+
+    fn offset_for_timestamp(
+        &self,
+        query: TimestampQuery,
+        isolation: Isolation,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        self.find_timestamp(query, isolation)
+    }
+
+    fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        let view = self.view.lock();
+        view.epochs
+            .end_of(epoch, self.shared.leader_epoch, view.log_end.offset)
+    }
+
+    fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.view.lock().epochs.at(offset)
+    }
+
+    fn delete_records(&self, before: Option<Offset>) -> Result<Offset, DeleteRecordsError> {
+        self.delete_records_before(before)
+    }
+
+    fn subscribe(&self, subscriber: &Arc<dyn VisibleSubscriber>, token: u64) {
+        let added = Subscription {
+            subscriber: Arc::downgrade(subscriber),
+            token,
+        };
+        let mut subscribers = self.subscribers.lock();
+        // Those that were dropped without unsubscribing go now.
+        *subscribers = subscribers
+            .iter()
+            .filter(|known| known.subscriber.strong_count() > 0)
+            .cloned()
+            .chain([added])
+            .collect();
+    }
+
+    fn unsubscribe(&self, subscriber: &Arc<dyn VisibleSubscriber>, token: u64) {
+        let gone = Arc::downgrade(subscriber);
+        let mut subscribers = self.subscribers.lock();
+        *subscribers = subscribers
+            .iter()
+            .filter(|known| known.token != token || !known.subscriber.ptr_eq(&gone))
+            .cloned()
+            .collect();
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let view = self.view.lock();
+        view.segments
+            .iter()
+            .map(|segment| u64::from(segment.size()))
+            .sum()
+    }
+}
+
+impl SyncTarget for LocalLog {
+    fn appended(&self) -> Offset {
+        // Before looking: an append that comes later queues the log again.
+        self.queued.store(false, Ordering::Release);
+        let mut view = self.view.lock();
+        let view = &mut *view;
+        assert!(view.syncing.is_none(), "one window at a time");
+        view.syncing = Some(view.log_end);
+        view.syncing_files = std::mem::take(&mut view.unsynced_files);
+        view.syncing_names = std::mem::take(&mut view.unsynced_names);
+        view.log_end.offset
+    }
+
+    fn sync(&self) -> Result<(), CommitFailed> {
+        let (files, names) = {
+            let view = self.view.lock();
+            (view.syncing_files.clone(), view.syncing_names)
+        };
+        self.sync_files(&files, names)
+            .map_err(|error| CommitFailed {
+                cause: Arc::new(error),
+            })
+    }
+
+    fn committed(&self, end: Offset) {
+        let write_caching = self.settings().write_caching;
+        let (bytes, visible_end) = {
+            let mut view = self.view.lock();
+            let window = view.syncing.take().expect("a window is open");
+            assert_eq!(window.offset, end, "the window that was begun is committed");
+            assert!(end >= view.durable.offset, "commits go forward");
+            view.syncing_files.clear();
+            view.syncing_names = false;
+            view.durable = window;
+            (
+                view.advance_high_watermark(write_caching),
+                view.high_watermark.offset,
+            )
+        };
+        self.publish(bytes, visible_end);
+        self.shared.durable_changed();
+    }
+
+    fn failed(&self, failure: CommitFailed) {
+        {
+            let mut view = self.view.lock();
+            view.syncing = None;
+            view.syncing_files.clear();
+        }
+        self.go_offline(failure);
+        self.shared.durable_changed();
+    }
+}
+
+impl LocalLog {
+    fn sync_files(&self, files: &[Arc<SegmentFile>], names: bool) -> io::Result<()> {
+        let disk = &self.shared.env.disk;
+        for file in files {
+            self.shared.metrics.file_syncs.add(1);
+            file.disk_file().sync_data()?;
+        }
+        if names {
+            // The folder's own name is in the folder of all logs.
+            self.shared.metrics.directory_syncs.add(2);
+            disk.sync_directory(&self.folder())?;
+            disk.sync_directory(&self.shared.logs_folder())?;
+        }
+        Ok(())
+    }
+}
+
+impl LocalLog {
+    /// Syncs what write caching left to the page cache, because `flush.ms` has passed.
+    pub(crate) fn flush_due(&self) {
+        let behind = {
+            let view = self.view.lock();
+            matches!(view.status, Status::Online) && view.durable.offset < view.log_end.offset
+        };
+        if behind {
+            self.submit();
+        }
+    }
+
+    /// Ends the log for this process: what was appended is submitted for its last commit, the file is trimmed, and
+    /// later appends are refused.
+    pub(crate) fn close(&self) {
+        let writer = self.writer.lock();
+        let tail = {
+            let mut view = self.view.lock();
+            if !matches!(view.status, Status::Online) {
+                return;
+            }
+            let cause = Arc::new(io::Error::other("the broker is stopping"));
+            view.status = Status::Offline(CommitFailed { cause });
+            view.segments.last().cloned()
+        };
+        if let Some(tail) = tail
+            && let Err(error) = self.end_segment(&writer, &tail)
+        {
+            tracing::warn!(partition = %self.partition, %error, "could not trim the last segment");
+        }
+        let behind = {
+            let view = self.view.lock();
+            view.durable.offset < view.log_end.offset || !view.unsynced_files.is_empty()
+        };
+        if behind {
+            self.submit();
+        }
+    }
+}

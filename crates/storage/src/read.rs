@@ -1,0 +1,450 @@
+//! Reading: from an offset to slices of files, and from a timestamp to an offset.
+//!
+//! Invariants: a slice holds whole batches below the bound of the reader; bytes that this process did not append are
+//! read once and compared with their checksums before they are handed out; a corrupt batch ends a plan before it, and
+//! is an error for who asks for it, while what follows it is still served.
+
+use std::io;
+use std::sync::Arc;
+
+use protocol::records::BatchView;
+use protocol::{FileHandle, FileSlice, Slice};
+use types::{Offset, Timestamp};
+
+use crate::batch_header::{BatchHeader, HEADER_BYTES};
+use crate::files::SegmentFile;
+use crate::local_log::{LocalLog, Mark, Status};
+use crate::scan::{CHUNK_BYTES, Check, Scanner, Step};
+use crate::segment::Segment;
+use crate::{Isolation, ReadError, ReadPlan, TimestampQuery, TimestampedOffset};
+
+/// How much is read at once to walk over headers: enough for an interval of the index with small batches.
+const WALK_BYTES: usize = 16 * 1024;
+/// No batch is inflated beyond this to find a record by its time.
+const INFLATED_BYTES_MAX: usize = 256 << 20;
+
+/// Segments of a read and where it has to stop.
+#[derive(Debug)]
+struct Span {
+    segments: Vec<Arc<Segment>>,
+    bound: Mark,
+}
+
+impl Span {
+    /// The byte position in `segment` that readers may not pass.
+    fn end_of(&self, segment: &Segment) -> u32 {
+        if segment.base() == self.bound.segment {
+            self.bound.position
+        } else {
+            segment.size()
+        }
+    }
+}
+
+impl LocalLog {
+    pub(crate) fn plan_read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+        at_least_one: bool,
+    ) -> Result<ReadPlan, ReadError> {
+        self.shared.metrics.reads.add(1);
+        let (mut plan, span) = self.begin_read(from, max_bytes, isolation)?;
+        let mut from = Some(from);
+        for segment in &span.segments {
+            let end = span.end_of(segment);
+            let file = self.file(segment).map_err(ReadError::Io)?;
+            let start = match from {
+                Some(offset) => match self.locate(segment, &file, offset, end)? {
+                    Some(start) => start,
+                    // A gap that compaction left at the end of the segment: the next one goes on.
+                    None => continue,
+                },
+                None => 0,
+            };
+            from = None;
+            let room = max_bytes.saturating_sub(plan.length);
+            let first = at_least_one && plan.slices.is_empty();
+            let stop = self.cut(segment, &file, start, end, room, first)?;
+            let intact = self.verify(segment, &file, start, stop)?;
+            if intact == start && stop > start && plan.slices.is_empty() {
+                return Err(ReadError::Corrupt {
+                    segment: segment.base(),
+                    position: u64::from(start),
+                });
+            }
+            if intact > start {
+                plan.has_zstd |= segment.facts().has_zstd;
+                push_slice(&mut plan, file, start, intact);
+            }
+            if intact < end {
+                break;
+            }
+        }
+        self.shared.metrics.read_bytes.add(plan.length as u64);
+        Ok(plan)
+    }
+
+    /// An empty plan, and the segments that may fill it.
+    fn begin_read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+    ) -> Result<(ReadPlan, Span), ReadError> {
+        let view = self.view.lock();
+        if matches!(view.status, Status::Deleted) {
+            return Err(ReadError::Deleted);
+        }
+        let offsets = view.offsets(self.shared.leader_epoch);
+        if from < offsets.log_start || from > offsets.log_end {
+            return Err(ReadError::OffsetOutOfRange {
+                requested: from,
+                log_start: offsets.log_start,
+                log_end: offsets.log_end,
+            });
+        }
+        let mut plan = ReadPlan {
+            offsets,
+            ..ReadPlan::default()
+        };
+        let bound = match isolation {
+            Isolation::ReadUncommitted => view.high_watermark,
+            Isolation::ReadCommitted => view.last_stable(),
+        };
+        let mut segments = Vec::new();
+        if from < bound.offset {
+            let first = view.segment_of(from).unwrap_or_default();
+            // The first segment may hold next to nothing behind `from`; those after it count in full.
+            let mut bytes = 0;
+            for segment in view.segments.get(first..).unwrap_or_default() {
+                if segment.base() > bound.segment || bytes > max_bytes {
+                    break;
+                }
+                if !segments.is_empty() {
+                    bytes = bytes.saturating_add(segment.size() as usize);
+                }
+                segments.push(Arc::clone(segment));
+            }
+            if isolation == Isolation::ReadCommitted {
+                plan.aborted = view.transactions.aborted_in(from, bound.offset);
+            }
+        }
+        Ok((plan, Span { segments, bound }))
+    }
+
+    /// Where the batch begins that contains `offset`, or else the first one behind it; `None` if that is not below
+    /// `end`.
+    fn locate(
+        &self,
+        segment: &Arc<Segment>,
+        file: &SegmentFile,
+        offset: Offset,
+        end: u32,
+    ) -> Result<Option<u32>, ReadError> {
+        if offset <= segment.base() {
+            return Ok((end > 0).then_some(0));
+        }
+        let index = self.index_of(segment).map_err(ReadError::Io)?;
+        if let Some(entry) = index.offsets.ceiling(segment.base(), offset)
+            && entry.position < end
+            && let Some(header) = self.header_at(file, entry.position)?
+            && header.base() <= offset
+            && header.last() >= offset
+        {
+            return Ok(Some(entry.position));
+        }
+        let mut position = index.offsets.floor(segment.base(), offset);
+        loop {
+            self.shared.metrics.lookup_reads.add(1);
+            let mut walk = Scanner::new(file.disk_file(), position, end, WALK_BYTES);
+            let broken = loop {
+                match walk.step(Check::Headers).map_err(ReadError::Io)? {
+                    Step::Batch { position, header } if header.last() >= offset => {
+                        return Ok(Some(position));
+                    }
+                    Step::Batch { .. } => {}
+                    Step::End => return Ok(None),
+                    Step::Broken { position, .. } => break position,
+                }
+            };
+            // The chain of lengths is broken here. The index knows where it goes on; if that is behind the offset, the
+            // offset lies in the broken part.
+            let corrupt = ReadError::Corrupt {
+                segment: segment.base(),
+                position: u64::from(broken),
+            };
+            match index.offsets.next_after(broken) {
+                Some(next) if next < end => match self.header_at(file, next)? {
+                    Some(header) if header.base() <= offset => position = next,
+                    _ => return Err(corrupt),
+                },
+                _ => return Err(corrupt),
+            }
+        }
+    }
+
+    /// The header at a position, if there is one.
+    fn header_at(
+        &self,
+        file: &SegmentFile,
+        position: u32,
+    ) -> Result<Option<BatchHeader>, ReadError> {
+        self.shared.metrics.lookup_reads.add(1);
+        let mut header = [0; HEADER_BYTES];
+        file.disk_file()
+            .read_at(&mut header, u64::from(position))
+            .map_err(ReadError::Io)?;
+        Ok(BatchHeader::parse(&header).ok())
+    }
+
+    /// The end of the last batch that lies wholly within `room` bytes from `start`. With `first` that of the first
+    /// batch, if even that one is larger.
+    fn cut(
+        &self,
+        segment: &Arc<Segment>,
+        file: &SegmentFile,
+        start: u32,
+        end: u32,
+        room: usize,
+        first: bool,
+    ) -> Result<u32, ReadError> {
+        let limit = start.saturating_add(u32::try_from(room).unwrap_or(u32::MAX));
+        if limit >= end {
+            return Ok(end);
+        }
+        let index = self.index_of(segment).map_err(ReadError::Io)?;
+        if let Some(boundary) = index.offsets.boundary(start, limit) {
+            return Ok(boundary);
+        }
+        self.shared.metrics.lookup_reads.add(1);
+        let mut walk = Scanner::new(file.disk_file(), start, end, WALK_BYTES);
+        let mut stop = start;
+        while let Step::Batch { position, header } =
+            walk.step(Check::Headers).map_err(ReadError::Io)?
+        {
+            let behind = position + header.size;
+            if behind > limit && !(first && stop == start) {
+                break;
+            }
+            stop = behind;
+        }
+        if stop == start && first {
+            return Err(ReadError::Corrupt {
+                segment: segment.base(),
+                position: u64::from(start),
+            });
+        }
+        Ok(stop)
+    }
+
+    /// Compares the checksums of what nobody looked at yet. Returns up to where all is well.
+    fn verify(
+        &self,
+        segment: &Arc<Segment>,
+        file: &SegmentFile,
+        start: u32,
+        stop: u32,
+    ) -> Result<u32, ReadError> {
+        while let Some((from, to)) = segment.unverified(start, stop) {
+            let mut walk = Scanner::new(file.disk_file(), from, to, CHUNK_BYTES);
+            let mut has_zstd = false;
+            let intact = loop {
+                match walk.step(Check::Checksums).map_err(ReadError::Io)? {
+                    Step::Batch { header, .. } => has_zstd |= header.is_zstd(),
+                    Step::End => break to,
+                    Step::Broken { position, cause } => {
+                        tracing::error!(
+                            partition = %self.partition,
+                            segment = %segment.base(),
+                            position,
+                            %cause,
+                            "a record batch on disk is corrupt; it is not served"
+                        );
+                        break position;
+                    }
+                }
+            };
+            self.shared.metrics.verified_bytes.add(walk.bytes_read());
+            segment.note_verified(from, intact, has_zstd);
+            if intact < to {
+                return Ok(intact);
+            }
+        }
+        Ok(stop)
+    }
+
+    pub(crate) fn find_timestamp(
+        &self,
+        query: TimestampQuery,
+        isolation: Isolation,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        let span = {
+            let view = self.view.lock();
+            if matches!(view.status, Status::Deleted) {
+                return Err(ReadError::Deleted);
+            }
+            let bound = match isolation {
+                Isolation::ReadUncommitted => view.high_watermark,
+                Isolation::ReadCommitted => view.last_stable(),
+            };
+            Span {
+                segments: view.segments.clone(),
+                bound,
+            }
+        };
+        let log_start = self.view.lock().log_start;
+        let found = match query {
+            TimestampQuery::AtLeast(timestamp) => {
+                self.first_at_least(&span.segments, timestamp.ms(), log_start)?
+            }
+            TimestampQuery::Largest => self.first_largest(&span.segments, log_start)?,
+        };
+        Ok(found
+            .filter(|(offset, _)| *offset < span.bound.offset)
+            .map(|(offset, timestamp)| TimestampedOffset {
+                offset,
+                timestamp: Timestamp::from_ms(timestamp),
+                leader_epoch: self.view.lock().epochs.at(offset),
+            }))
+    }
+
+    fn first_at_least(
+        &self,
+        segments: &[Arc<Segment>],
+        timestamp: i64,
+        log_start: Offset,
+    ) -> Result<Option<(Offset, i64)>, ReadError> {
+        for segment in segments {
+            let facts = segment.facts();
+            if facts.max_timestamp.is_none_or(|max| max < timestamp) {
+                continue;
+            }
+            let index = self.index_of(segment).map_err(ReadError::Io)?;
+            let older = index.times.all_older_up_to(timestamp);
+            let from = older.map_or(segment.base(), |last| {
+                segment.base().plus(u64::from(last) + 1)
+            });
+            let position = index.offsets.floor(segment.base(), from.max(log_start));
+            let found = self.find_record(segment, position, |header, offset, at| {
+                header.max_timestamp >= timestamp && at >= timestamp && offset >= log_start
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn first_largest(
+        &self,
+        segments: &[Arc<Segment>],
+        log_start: Offset,
+    ) -> Result<Option<(Offset, i64)>, ReadError> {
+        let mut best: Option<(i64, &Arc<Segment>)> = None;
+        for segment in segments {
+            let Some(max) = segment.facts().max_timestamp else {
+                continue;
+            };
+            if best.is_none_or(|(largest, _)| max > largest) {
+                best = Some((max, segment));
+            }
+        }
+        let Some((largest, segment)) = best else {
+            return Ok(None);
+        };
+        let index = self.index_of(segment).map_err(ReadError::Io)?;
+        let last = segment.facts().max_timestamp_last;
+        let position = index.offsets.floor(segment.base(), last);
+        self.find_record(segment, position, |header, offset, at| {
+            header.max_timestamp >= largest && at >= largest && offset >= log_start
+        })
+    }
+
+    /// The first record from `position` on that `wanted` accepts, called with the header, offset and timestamp. The
+    /// records of a batch are looked at only if `wanted` accepts its last offset and largest timestamp.
+    fn find_record(
+        &self,
+        segment: &Arc<Segment>,
+        position: u32,
+        wanted: impl Fn(&BatchHeader, Offset, i64) -> bool,
+    ) -> Result<Option<(Offset, i64)>, ReadError> {
+        let file = self.file(segment).map_err(ReadError::Io)?;
+        let size = segment.size();
+        let mut walk = Scanner::new(file.disk_file(), position, size, WALK_BYTES);
+        loop {
+            match walk.step(Check::Headers).map_err(ReadError::Io)? {
+                Step::Batch { position, header } => {
+                    if !wanted(&header, header.last(), header.max_timestamp) {
+                        continue;
+                    }
+                    let found = self.find_in_batch(segment, &file, position, &header, &wanted)?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+                Step::End => return Ok(None),
+                Step::Broken { position, .. } => {
+                    return Err(ReadError::Corrupt {
+                        segment: segment.base(),
+                        position: u64::from(position),
+                    });
+                }
+            }
+        }
+    }
+
+    fn find_in_batch(
+        &self,
+        segment: &Segment,
+        file: &SegmentFile,
+        position: u32,
+        header: &BatchHeader,
+        wanted: &impl Fn(&BatchHeader, Offset, i64) -> bool,
+    ) -> Result<Option<(Offset, i64)>, ReadError> {
+        if header.is_control() {
+            return Ok(None);
+        }
+        let corrupt = || ReadError::Corrupt {
+            segment: segment.base(),
+            position: u64::from(position),
+        };
+        let bytes = read_batch(file, position, header).map_err(ReadError::Io)?;
+        let view = BatchView::parse(&bytes).map_err(|_| corrupt())?;
+        view.verify_crc().map_err(|_| corrupt())?;
+        let payload = view.payload(INFLATED_BYTES_MAX).map_err(|_| corrupt())?;
+        for record in view.records(&payload) {
+            let record = record.map_err(|_| corrupt())?;
+            let timestamp = view.timestamp_of(record.timestamp_delta);
+            let offset = Offset::new(view.offset_of(record.offset_delta)).ok_or_else(corrupt)?;
+            if wanted(header, offset, timestamp) {
+                return Ok(Some((offset, timestamp)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn push_slice(plan: &mut ReadPlan, file: Arc<SegmentFile>, start: u32, end: u32) {
+    let length = (end - start) as usize;
+    let file: Arc<dyn FileHandle> = file;
+    plan.length += length;
+    plan.slices.push(Slice::File(FileSlice {
+        file,
+        offset: u64::from(start),
+        length,
+    }));
+}
+
+/// The bytes of one batch.
+pub(crate) fn read_batch(
+    file: &SegmentFile,
+    position: u32,
+    header: &BatchHeader,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; header.size as usize];
+    let count = file.disk_file().read_at(&mut bytes, u64::from(position))?;
+    bytes.truncate(count);
+    Ok(bytes)
+}

@@ -1,0 +1,197 @@
+//! What leaves a log: records deleted by request, and segments that retention gives up.
+//!
+//! Invariants: nothing at or above the high watermark goes; whole segments go, the oldest first; the new log start is
+//! durable before anyone is told. Files move to the trash folder at once, so that a crash cannot bring half of a
+//! deletion back under the log's name, and are removed from there later.
+
+use std::io;
+use std::sync::Arc;
+
+use types::{Offset, Timestamp};
+
+use crate::DeleteRecordsError;
+use crate::files::{SegmentPart, part_path};
+use crate::local_log::{LocalLog, Status};
+use crate::segment::Segment;
+use crate::settings::LogSettings;
+use crate::small_file;
+
+/// Holds the first readable offset when records were deleted by request.
+pub(crate) const LOG_START_FILE: &str = "log-start-offset";
+
+impl LocalLog {
+    pub(crate) fn delete_records_before(
+        &self,
+        before: Option<Offset>,
+    ) -> Result<Offset, DeleteRecordsError> {
+        // Holding the writer keeps the segments as they are.
+        let mut writer = self.writer.lock();
+        let target = {
+            let view = self.view.lock();
+            match view.status {
+                Status::Online => {}
+                Status::Offline(_) => return Err(DeleteRecordsError::Offline),
+                Status::Deleted => return Err(DeleteRecordsError::Deleted),
+            }
+            let high_watermark = view.high_watermark.offset;
+            let target = before.unwrap_or(high_watermark);
+            if target > high_watermark {
+                return Err(DeleteRecordsError::OffsetOutOfRange {
+                    requested: target,
+                    high_watermark,
+                });
+            }
+            if target <= view.log_start {
+                return Ok(view.log_start);
+            }
+            target
+        };
+        let path = self.folder().join(LOG_START_FILE);
+        let text = encode_log_start(target);
+        small_file::replace(&*self.shared.env.disk, &path, text.as_bytes())
+            .map_err(DeleteRecordsError::Io)?;
+        self.view.lock().move_log_start(target);
+        self.drop_segments_below(&mut writer, target);
+        Ok(target)
+    }
+
+    /// Gives up the segments that lie wholly below `start`, but for the last one.
+    fn drop_segments_below(&self, _writer: &mut crate::local_log::Writer, start: Offset) {
+        let gone = {
+            let mut view = self.view.lock();
+            let bases: Vec<_> = view
+                .segments
+                .iter()
+                .skip(1)
+                .map(|next| next.base())
+                .collect();
+            let count = bases.iter().take_while(|base| **base <= start).count();
+            view.segments.drain(..count).collect::<Vec<_>>()
+        };
+        self.discard(&gone);
+    }
+
+    /// Applies retention as of `now` and returns how many segments went. Order of the rules: Kafka's
+    /// `UnifiedLog.deleteOldSegments`.
+    pub(crate) fn retain(&self, now: Timestamp) -> io::Result<usize> {
+        let settings = self.settings();
+        let mut writer = self.writer.lock();
+        let (count, all) = {
+            let view = self.view.lock();
+            if !matches!(view.status, Status::Online) {
+                return Ok(0);
+            }
+            let expired = count_expired(&view.segments, &view, &settings, now);
+            (expired, expired == view.segments.len())
+        };
+        if count == 0 {
+            return Ok(0);
+        }
+        if all {
+            // The last segment goes too: appends need one to go on in.
+            self.roll(&mut writer, now)?;
+            self.submit();
+        }
+        let gone = {
+            let mut view = self.view.lock();
+            let gone: Vec<_> = view.segments.drain(..count).collect();
+            if let Some(first) = view.segments.first().map(|first| first.base()) {
+                view.move_log_start(first);
+            }
+            gone
+        };
+        tracing::info!(
+            partition = %self.partition,
+            segments = gone.len(),
+            "retention gave up the oldest segments"
+        );
+        self.discard(&gone);
+        Ok(gone.len())
+    }
+
+    /// Moves the files of segments that left the log to the trash. What cannot be moved is removed in place later.
+    fn discard(&self, gone: &[Arc<Segment>]) {
+        let folder = self.folder();
+        let delay = self.settings().file_delete_delay();
+        for segment in gone {
+            self.shared.metrics.segments_deleted.add(1);
+            for part in [
+                SegmentPart::Log,
+                SegmentPart::OffsetIndex,
+                SegmentPart::TimeIndex,
+                SegmentPart::ProducerSnapshot,
+            ] {
+                let path = part_path(&folder, segment.base(), part);
+                self.shared.discard_file(&path, delay);
+            }
+        }
+    }
+}
+
+impl crate::local_log::View {
+    /// Everything below `start` is gone for readers.
+    fn move_log_start(&mut self, start: Offset) {
+        self.log_start = self.log_start.max(start);
+        if self.epochs.truncate_start(self.log_start) {
+            self.epochs_unsaved = true;
+        }
+        self.transactions.truncate_start(self.log_start);
+    }
+}
+
+/// How many of the oldest segments are to go.
+fn count_expired(
+    segments: &[Arc<Segment>],
+    view: &crate::local_log::View,
+    settings: &LogSettings,
+    now: Timestamp,
+) -> usize {
+    let ends = segments
+        .iter()
+        .skip(1)
+        .map(|next| next.base())
+        .chain([view.log_end.offset]);
+    let mut total: u64 = segments
+        .iter()
+        .map(|segment| u64::from(segment.size()))
+        .sum();
+    let mut count = 0;
+    for (segment, end) in segments.iter().zip(ends) {
+        let facts = segment.facts();
+        let is_last = count + 1 == segments.len();
+        // An empty last segment is where the log goes on.
+        if end > view.high_watermark.offset || (is_last && facts.size == 0) {
+            break;
+        }
+        let below_start = !is_last && end <= view.log_start;
+        let too_much = settings.cleanup.delete
+            && settings
+                .retention_bytes
+                .is_some_and(|limit| total.saturating_sub(u64::from(facts.size)) >= limit);
+        let too_old = settings.cleanup.delete
+            && settings.retention_ms.is_some_and(|limit| {
+                let age = now.ms().saturating_sub(facts.largest_timestamp());
+                age > i64::try_from(limit).unwrap_or(i64::MAX)
+            });
+        if !(below_start || too_much || too_old) {
+            break;
+        }
+        total -= u64::from(facts.size);
+        count += 1;
+    }
+    count
+}
+
+/// The file's text: version 0, then the offset.
+pub(crate) fn encode_log_start(start: Offset) -> String {
+    format!("0\n{start}\n")
+}
+
+/// Reads the file's text.
+pub(crate) fn decode_log_start(text: &str) -> Option<Offset> {
+    let mut lines = text.lines();
+    if lines.next()? != "0" {
+        return None;
+    }
+    Offset::new(lines.next()?.parse().ok()?)
+}

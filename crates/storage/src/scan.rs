@@ -1,0 +1,156 @@
+//! Walks the batches of a segment file from front to back through one bounded buffer.
+//!
+//! Invariant: memory is bounded by [`CHUNK_BYTES`] whatever the file says; what is reported as a batch lies wholly
+//! before the end that the caller gave, and, if asked for, has a matching CRC.
+
+use std::io;
+
+use env::disk::DiskFile;
+
+use crate::batch_header::{BatchHeader, CRC_START, HEADER_BYTES, HeaderError};
+
+/// How much is read at once when everything is looked at.
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
+
+/// How thorough a walk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Headers only; the records are skipped.
+    Headers,
+    /// Every byte, against the CRC of its batch.
+    Checksums,
+}
+
+/// What a step of the walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A whole batch at `position`.
+    Batch { position: u32, header: BatchHeader },
+    /// The end that the caller gave.
+    End,
+    /// No whole batch at `position`.
+    Broken { position: u32, cause: Broken },
+}
+
+/// Why there is no whole batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("the batch needs {needed} bytes, {available} are there")]
+    Torn { needed: u32, available: u32 },
+    #[error("checksum {actual:#010x}, stored is {stored:#010x}")]
+    Checksum { stored: u32, actual: u32 },
+}
+
+/// A walk over `file` between two positions.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    file: &'a dyn DiskFile,
+    position: u32,
+    end: u32,
+    buffer: Vec<u8>,
+    buffer_start: u32,
+    chunk: usize,
+    bytes_read: u64,
+}
+
+impl<'a> Scanner<'a> {
+    /// A walk from `position`, where a batch begins, to `end`, reading `chunk` bytes at once.
+    pub(crate) fn new(file: &'a dyn DiskFile, position: u32, end: u32, chunk: usize) -> Self {
+        Self {
+            file,
+            position,
+            end,
+            buffer: Vec::new(),
+            buffer_start: 0,
+            chunk: chunk.max(HEADER_BYTES),
+            bytes_read: 0,
+        }
+    }
+
+    /// Where the next batch begins.
+    pub(crate) fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// Bytes read from the file so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Goes to the next batch. After anything but a batch the walk stays where it is.
+    pub(crate) fn step(&mut self, check: Check) -> io::Result<Step> {
+        let position = self.position;
+        let available = self.end.saturating_sub(position);
+        if available == 0 {
+            return Ok(Step::End);
+        }
+        let broken = |cause| Ok(Step::Broken { position, cause });
+        let header = match BatchHeader::parse(self.window(position, HEADER_BYTES)?) {
+            Ok(header) => header,
+            Err(error) => return broken(error.into()),
+        };
+        if header.size > available {
+            return broken(Broken::Torn {
+                needed: header.size,
+                available,
+            });
+        }
+        if check == Check::Checksums {
+            match self.checksum(position, header.size)? {
+                Some(actual) if actual == header.crc => {}
+                Some(actual) => {
+                    return broken(Broken::Checksum {
+                        stored: header.crc,
+                        actual,
+                    });
+                }
+                None => {
+                    return broken(Broken::Torn {
+                        needed: header.size,
+                        available,
+                    });
+                }
+            }
+        }
+        self.position = position + header.size;
+        Ok(Step::Batch { position, header })
+    }
+
+    /// The CRC of the batch at `position`; `None` if the file ends within it.
+    fn checksum(&mut self, position: u32, size: u32) -> io::Result<Option<u32>> {
+        let mut at = position + CRC_START as u32;
+        let end = position + size;
+        let mut crc = 0;
+        while at < end {
+            let want = (end - at) as usize;
+            let chunk = self.chunk;
+            let bytes = self.window(at, want.min(chunk))?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let bytes = &bytes[..bytes.len().min(want)];
+            crc = crc32c::crc32c_append(crc, bytes);
+            at += u32::try_from(bytes.len()).expect("a window is no longer than a chunk");
+        }
+        Ok(Some(crc))
+    }
+
+    /// The bytes from `at`, at least `want` of them unless the walk's range or the file ends before.
+    fn window(&mut self, at: u32, want: usize) -> io::Result<&[u8]> {
+        let buffer_end = u64::from(self.buffer_start) + self.buffer.len() as u64;
+        let inside = at >= self.buffer_start && u64::from(at) + want as u64 <= buffer_end;
+        if !inside {
+            let room = self.end.saturating_sub(at) as usize;
+            let length = self.chunk.max(want).min(room);
+            self.buffer.resize(length, 0);
+            let count = self.file.read_at(&mut self.buffer, u64::from(at))?;
+            self.buffer.truncate(count);
+            self.buffer_start = at;
+            self.bytes_read += count as u64;
+        }
+        let from = (at - self.buffer_start) as usize;
+        Ok(self.buffer.get(from..).unwrap_or_default())
+    }
+}

@@ -1,0 +1,359 @@
+//! What a batch must fulfil before it is appended, as far as that does not depend on the log.
+//!
+//! Invariant: one pass over the bytes (the CRC), and no record is decompressed unless a setting needs to look inside:
+//! compaction (keys), `message.timestamp.before.max.ms`, a forced `compression.type`, or to name the records at fault.
+//! Rules: Kafka's `UnifiedLog.analyzeAndValidateRecords` and `LogValidator`; compressed batches stay opaque otherwise.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use protocol::records::control::{self, ControlRecordType, EndTransactionMarker};
+use protocol::records::{BatchView, Compression, check_record_lengths, compression};
+
+use crate::batch_header::{
+    BatchHeader, CRC_START, HEADER_BYTES, HeaderError, set_crc, set_payload_fields,
+};
+use crate::producers::Marker;
+use crate::settings::{LogCompression, LogSettings};
+use crate::{AppendError, AppendOrigin};
+
+/// The most bytes that a batch may inflate to when a setting makes us look inside: as many times `max.message.bytes`.
+const INFLATION_MAX: usize = 64;
+/// No batch is inflated beyond this, whatever the topic's limit.
+const INFLATED_BYTES_MAX: usize = 256 << 20;
+
+/// A batch that may be appended if the log agrees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ValidBatch {
+    pub(crate) header: BatchHeader,
+    /// Where it lies in the bytes.
+    pub(crate) start: usize,
+    pub(crate) marker: Option<Marker>,
+}
+
+impl ValidBatch {
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start..self.start + self.header.size as usize
+    }
+}
+
+/// Batches that may be appended, one after the other in `bytes`.
+#[derive(Debug)]
+pub(crate) struct ValidBatches {
+    pub(crate) bytes: Bytes,
+    pub(crate) batches: Vec<ValidBatch>,
+}
+
+/// Checks the batches in `bytes`, which are compressed anew if the settings force a codec.
+pub(crate) fn validate(
+    bytes: Bytes,
+    settings: &LogSettings,
+    now_ms: i64,
+    origin: AppendOrigin,
+) -> Result<ValidBatches, AppendError> {
+    let mut batches = Vec::with_capacity(1);
+    let mut start = 0;
+    while start < bytes.len() {
+        let rest = bytes.get(start..).unwrap_or_default();
+        let batch = validate_batch(rest, start, settings, now_ms, origin)?;
+        start = batch.range().end;
+        batches.push(batch);
+    }
+    if batches.is_empty() {
+        return Err(invalid("there is no record batch"));
+    }
+    let valid = ValidBatches { bytes, batches };
+    match settings.compression {
+        LogCompression::Producer => Ok(valid),
+        LogCompression::Forced(codec, level) => recompress(valid, codec, level, settings),
+    }
+}
+
+fn invalid(reason: &'static str) -> AppendError {
+    AppendError::InvalidBatch { reason }
+}
+
+fn validate_batch(
+    rest: &[u8],
+    start: usize,
+    settings: &LogSettings,
+    now_ms: i64,
+    origin: AppendOrigin,
+) -> Result<ValidBatch, AppendError> {
+    let header = BatchHeader::parse(rest).map_err(|error| invalid(header_reason(error)))?;
+    let Some(bytes) = rest.get(..header.size as usize) else {
+        return Err(invalid("the batch is longer than the bytes that were sent"));
+    };
+    if origin == AppendOrigin::Client {
+        check_client_header(&header)?;
+    }
+    if Compression::from_id(header.compression_id()).is_none() {
+        return Err(invalid("the batch has an unknown compression"));
+    }
+    if header.count <= 0 || header.last_offset_delta != header.count - 1 {
+        return Err(invalid(
+            "the number of records does not agree with the last offset delta",
+        ));
+    }
+    if header.is_transactional() && header.producer_id < 0 {
+        return Err(invalid("a transactional batch has no producer id"));
+    }
+    if bytes.len() > settings.max_message_bytes as usize && origin == AppendOrigin::Client {
+        return Err(AppendError::BatchTooLarge {
+            size: bytes.len(),
+            limit: settings.max_message_bytes as usize,
+        });
+    }
+    let actual = crc32c::crc32c(bytes.get(CRC_START..).unwrap_or_default());
+    if actual != header.crc {
+        return Err(AppendError::CorruptBatch {
+            expected: header.crc,
+            actual,
+        });
+    }
+    let marker = if header.is_control() {
+        Some(read_marker(bytes)?)
+    } else {
+        check_records(bytes, &header, settings)?;
+        check_timestamps(bytes, &header, settings, now_ms)?;
+        None
+    };
+    Ok(ValidBatch {
+        header,
+        start,
+        marker,
+    })
+}
+
+fn header_reason(error: HeaderError) -> &'static str {
+    match error {
+        HeaderError::Short { .. } => "there are fewer bytes than a batch header has",
+        HeaderError::Zeros | HeaderError::Magic(_) => "only record batches of format 2 are stored",
+        HeaderError::Length(_) => "the length of the batch is impossible",
+        HeaderError::Offsets => "the offsets of the batch are impossible",
+    }
+}
+
+fn check_client_header(header: &BatchHeader) -> Result<(), AppendError> {
+    if header.base_offset != 0 {
+        return Err(invalid("the base offset sent by a client is not 0"));
+    }
+    if header.is_control() {
+        return Err(invalid("clients may not write control batches"));
+    }
+    if header.producer_id >= 0 && header.base_sequence < 0 {
+        return Err(invalid("a batch with a producer id has no sequence"));
+    }
+    if header.producer_id >= 0 && header.producer_epoch < 0 {
+        return Err(invalid("a batch with a producer id has no producer epoch"));
+    }
+    if header.is_log_append_time() {
+        return Err(AppendError::InvalidTimestamp {
+            timestamp: header.max_timestamp,
+            indexes: Vec::new(),
+        });
+    }
+    Ok(())
+}
+
+/// The marker in a control batch.
+fn read_marker(bytes: &[u8]) -> Result<Marker, AppendError> {
+    marker_of(bytes).ok_or(invalid("a control batch without a transaction marker"))
+}
+
+/// The transaction marker in a control batch, if that is what it holds.
+pub(crate) fn marker_of(bytes: &[u8]) -> Option<Marker> {
+    let view = BatchView::parse(bytes).ok()?;
+    let payload = view.payload(INFLATED_BYTES_MAX).ok()?;
+    let record = view.records(&payload).next()?.ok()?;
+    let aborted = match control::decode_key(record.key?).ok()? {
+        ControlRecordType::Abort => true,
+        ControlRecordType::Commit => false,
+        ControlRecordType::Other(_) => return None,
+    };
+    let marker = EndTransactionMarker::decode(record.value?).ok()?;
+    Some(Marker {
+        aborted,
+        coordinator_epoch: marker.coordinator_epoch,
+    })
+}
+
+fn check_records(
+    bytes: &[u8],
+    header: &BatchHeader,
+    settings: &LogSettings,
+) -> Result<(), AppendError> {
+    if settings.cleanup.compact {
+        return check_keys(bytes, settings);
+    }
+    if header.is_compressed() {
+        return Ok(());
+    }
+    let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    check_record_lengths(payload, header.count)
+        .map_err(|_| invalid("the lengths of the records do not add up to the batch"))
+}
+
+/// Compaction needs a key in each record.
+fn check_keys(bytes: &[u8], settings: &LogSettings) -> Result<(), AppendError> {
+    let mut indexes = Vec::new();
+    each_record(bytes, settings, |index, record, _| {
+        if record.key.is_none() {
+            indexes.push(index);
+        }
+    })?;
+    if indexes.is_empty() {
+        return Ok(());
+    }
+    Err(AppendError::InvalidRecords {
+        indexes,
+        reason: "a compacted topic cannot accept records without keys",
+    })
+}
+
+/// Calls `look` with each record, its index and its timestamp.
+fn each_record(
+    bytes: &[u8],
+    settings: &LogSettings,
+    mut look: impl FnMut(i32, &protocol::records::RecordView<'_>, i64),
+) -> Result<(), AppendError> {
+    let unreadable = "the records of the batch cannot be read";
+    let view = BatchView::parse(bytes).map_err(|_| invalid(unreadable))?;
+    let payload = view
+        .payload(inflation_limit(settings))
+        .map_err(|_| invalid("the records of the batch cannot be decompressed"))?;
+    let mut count = 0;
+    for record in view.records(&payload) {
+        let record = record.map_err(|_| invalid(unreadable))?;
+        look(count, &record, view.timestamp_of(record.timestamp_delta));
+        count += 1;
+    }
+    if count == view.records_count() {
+        Ok(())
+    } else {
+        Err(invalid("the batch has fewer records than it says"))
+    }
+}
+
+fn inflation_limit(settings: &LogSettings) -> usize {
+    (settings.max_message_bytes as usize)
+        .saturating_mul(INFLATION_MAX)
+        .min(INFLATED_BYTES_MAX)
+}
+
+/// Timestamps of producers within the bounds of the topic. The largest one stands in the header; only a bound on the
+/// past makes us look at each record.
+fn check_timestamps(
+    bytes: &[u8],
+    header: &BatchHeader,
+    settings: &LogSettings,
+    now_ms: i64,
+) -> Result<(), AppendError> {
+    if settings.timestamp_type == crate::LogTimestampType::LogAppendTime
+        || header.is_log_append_time()
+    {
+        return Ok(());
+    }
+    let limit = |ms: Option<u64>| ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    let latest = limit(settings.timestamp_after_max_ms).map(|after| now_ms.saturating_add(after));
+    let earliest =
+        limit(settings.timestamp_before_max_ms).map(|before| now_ms.saturating_sub(before));
+    let outside = |timestamp: i64| {
+        // -1 says that the record has no timestamp.
+        timestamp != -1
+            && (latest.is_some_and(|latest| timestamp > latest)
+                || earliest.is_some_and(|earliest| timestamp < earliest))
+    };
+    if earliest.is_none() && !outside(header.max_timestamp) {
+        return Ok(());
+    }
+    let mut first = None;
+    let mut indexes = Vec::new();
+    each_record(bytes, settings, |index, _, timestamp| {
+        if outside(timestamp) {
+            first.get_or_insert(timestamp);
+            indexes.push(index);
+        }
+    })?;
+    // The header's word counts even if no record bears it out: readers and retention go by it.
+    if outside(header.max_timestamp) {
+        first.get_or_insert(header.max_timestamp);
+    }
+    match first {
+        None => Ok(()),
+        Some(timestamp) => Err(AppendError::InvalidTimestamp { timestamp, indexes }),
+    }
+}
+
+/// Brings all data batches to `codec`; those that have it already stay as they are.
+fn recompress(
+    valid: ValidBatches,
+    codec: Compression,
+    level: Option<i32>,
+    settings: &LogSettings,
+) -> Result<ValidBatches, AppendError> {
+    let differs = |batch: &ValidBatch| {
+        !batch.header.is_control() && batch.header.compression_id() != codec.id()
+    };
+    if !valid.batches.iter().any(differs) {
+        return Ok(valid);
+    }
+    let mut bytes = BytesMut::with_capacity(valid.bytes.len());
+    let mut batches = Vec::with_capacity(valid.batches.len());
+    for batch in &valid.batches {
+        let start = bytes.len();
+        let old = valid.bytes.get(batch.range()).unwrap_or_default();
+        if differs(batch) {
+            append_recompressed(&mut bytes, old, codec, level, settings)?;
+        } else {
+            bytes.extend_from_slice(old);
+        }
+        let new = bytes.get(start..).unwrap_or_default();
+        if new.len() > settings.max_message_bytes as usize {
+            return Err(AppendError::BatchTooLarge {
+                size: new.len(),
+                limit: settings.max_message_bytes as usize,
+            });
+        }
+        let header = BatchHeader::parse(new).map_err(|error| invalid(header_reason(error)))?;
+        batches.push(ValidBatch {
+            header,
+            start,
+            marker: batch.marker,
+        });
+    }
+    Ok(ValidBatches {
+        bytes: bytes.freeze(),
+        batches,
+    })
+}
+
+fn append_recompressed(
+    out: &mut BytesMut,
+    batch: &[u8],
+    codec: Compression,
+    level: Option<i32>,
+    settings: &LogSettings,
+) -> Result<(), AppendError> {
+    let unreadable = |_| invalid("the records of the batch cannot be decompressed");
+    let view = BatchView::parse(batch).map_err(|_| invalid("the batch cannot be read"))?;
+    let payload = view
+        .payload(inflation_limit(settings))
+        .map_err(unreadable)?;
+    check_record_lengths(&payload, view.records_count())
+        .map_err(|_| invalid("the lengths of the records do not add up to the batch"))?;
+    let start = out.len();
+    out.extend_from_slice(batch.get(..HEADER_BYTES).unwrap_or_default());
+    if codec == Compression::None {
+        out.extend_from_slice(&payload);
+    } else {
+        let packed = compression::compress(codec, level, &payload)
+            .map_err(|_| invalid("the records of the batch cannot be compressed"))?;
+        out.extend_from_slice(&packed);
+    }
+    let batch = out.get_mut(start..).unwrap_or_default();
+    set_payload_fields(batch, codec.id());
+    let crc = crc32c::crc32c(batch.get(CRC_START..).unwrap_or_default());
+    set_crc(batch, crc);
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Appending, reading, rolling and opening again.
+
+use storage::{Isolation, PartitionLog, ReadError};
+
+use crate::support::*;
+
+#[test]
+fn what_is_appended_is_read_back_with_dense_offsets() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1 << 20));
+    assert_eq!(write(&log, batch(&["a", "b"])), 0);
+    assert_eq!(write(&log, batch(&["c"])), 2);
+    let records = read_all(&log, 0, 1 << 20);
+    assert_eq!(values(&records), ["a", "b", "c"]);
+    assert_eq!(records[2].offset, 2);
+    let offsets = log.offsets();
+    assert_eq!(offsets.high_watermark, at(3));
+    assert_eq!(offsets.log_end, at(3));
+}
+
+#[test]
+fn the_batch_that_contains_the_offset_comes_whole() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1 << 20));
+    write(&log, batch(&["a", "b", "c"]));
+    write(&log, batch(&["d"]));
+    assert_eq!(values(&read(&log, 1, 1).unwrap()), ["a", "b", "c"]);
+    assert_eq!(values(&read(&log, 3, 1).unwrap()), ["d"]);
+    assert_eq!(read(&log, 4, 1).unwrap(), []);
+    let plan = log
+        .read(at(0), 1, Isolation::ReadUncommitted, false)
+        .unwrap();
+    assert_eq!(plan.length, 0);
+}
+
+#[test]
+fn offsets_outside_of_the_log_are_refused() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1 << 20));
+    write(&log, batch(&["a"]));
+    assert!(matches!(
+        read(&log, 2, 1),
+        Err(ReadError::OffsetOutOfRange { .. })
+    ));
+}
+
+#[test]
+fn a_log_that_was_never_appended_to_has_no_files() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1 << 20));
+    assert_eq!(read(&log, 0, 100).unwrap(), []);
+    assert!(!world.root.join("logs/t-0").exists());
+}
+
+#[test]
+fn a_read_goes_on_over_segments_while_there_is_room() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(200));
+    let mut expected = Vec::new();
+    for number in 0..40 {
+        let value = format!("value-{number}");
+        write(&log, batch(&[&value]));
+        expected.push(value);
+    }
+    let segments = world
+        .names()
+        .iter()
+        .filter(|name| name.ends_with(".log"))
+        .count();
+    assert!(segments > 10, "{segments} segments");
+    for max_bytes in [1, 100, 1000, 1 << 20] {
+        assert_eq!(values(&read_all(&log, 0, max_bytes)), expected);
+    }
+    assert_eq!(read(&log, 0, 1 << 20).unwrap().len(), 40);
+}
+
+#[test]
+fn a_directory_that_was_closed_opens_with_all_it_had() {
+    let world = World::new();
+    for round in 0..3 {
+        let directory = world.open();
+        let log = log(&directory, small_segments(200));
+        assert_eq!(read_all(&log, 0, 1000).len(), round * 5);
+        for number in 0..5 {
+            write(&log, batch(&[&format!("{round}-{number}")]));
+        }
+        directory.close();
+    }
+}
+
+#[test]
+fn a_directory_that_was_not_closed_opens_with_all_it_had() {
+    let world = World::new();
+    for round in 0..3 {
+        let directory = world.open();
+        let log = log(&directory, small_segments(200));
+        assert_eq!(read_all(&log, 0, 1000).len(), round * 5);
+        for number in 0..5 {
+            write(&log, batch(&[&format!("{round}-{number}")]));
+        }
+        drop(log);
+        drop(directory);
+    }
+}

@@ -1,0 +1,512 @@
+//! What the tests share: a data directory on a disk that can fail, a clock that stands still, batches, and reading back.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use env::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, SystemDisk};
+use env::{BoxFuture, Clock, Env};
+use protocol::Slice;
+use protocol::records::{BatchBuilder, BatchIterator, BatchOptions};
+use storage::{
+    AppendContext, AppendError, AppendOrigin, AppendTicket, CommitFailed, DirectoryOptions,
+    Isolation, LocalLog, LogDirectory, LogSettings, PartitionLog, ReadError, SegmentFile,
+};
+use types::{
+    Instant, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
+};
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts")
+});
+
+/// The time that tests begin at.
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+
+/// A clock that moves when it is told to.
+#[derive(Debug)]
+pub(crate) struct TestClock {
+    wall_ms: AtomicI64,
+    since_start_ms: AtomicU64,
+}
+
+impl TestClock {
+    pub(crate) fn advance(&self, ms: u64) {
+        self.wall_ms
+            .fetch_add(i64::try_from(ms).unwrap(), Ordering::SeqCst);
+        self.since_start_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Instant {
+        Instant::from_origin(Duration::from_millis(
+            self.since_start_ms.load(Ordering::SeqCst),
+        ))
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_ms(self.wall_ms.load(Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, _deadline: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Which calls of the disk fail.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    rules: Mutex<Vec<Rule>>,
+    pub(crate) bytes_read: AtomicU64,
+    pub(crate) reads: AtomicU64,
+    pub(crate) opens: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    call: Call,
+    path_part: String,
+    error: i32,
+    /// For writes: bytes that are written before the failure.
+    partial: usize,
+    /// How often it still fails.
+    times: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Open,
+    Read,
+    Write,
+    Sync,
+    SyncDirectory,
+    SyncFileSystem,
+    SetLength,
+    Allocate,
+    Rename,
+    RemoveFile,
+    RemoveDirectory,
+    CreateDirectories,
+    List,
+}
+
+pub(crate) const EIO: i32 = 5;
+pub(crate) const ENOSPC: i32 = 28;
+
+impl Faults {
+    /// The next `times` calls on paths with `path_part` in them fail with the system's error `error`.
+    pub(crate) fn fail(&self, call: Call, path_part: &str, error: i32, times: usize) {
+        self.fail_after(call, path_part, error, times, 0);
+    }
+
+    /// As [`Faults::fail`]; writes leave their first `partial` bytes.
+    pub(crate) fn fail_after(
+        &self,
+        call: Call,
+        path_part: &str,
+        error: i32,
+        times: usize,
+        partial: usize,
+    ) {
+        self.rules.lock().unwrap().push(Rule {
+            call,
+            path_part: path_part.to_owned(),
+            error,
+            partial,
+            times,
+        });
+    }
+
+    pub(crate) fn clear(&self) {
+        self.rules.lock().unwrap().clear();
+    }
+
+    fn check(&self, call: Call, path: &Path) -> Result<(), (io::Error, usize)> {
+        let mut rules = self.rules.lock().unwrap();
+        for rule in rules.iter_mut() {
+            let path = path.to_string_lossy();
+            if rule.call == call && rule.times > 0 && path.contains(&rule.path_part) {
+                rule.times -= 1;
+                return Err((io::Error::from_raw_os_error(rule.error), rule.partial));
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&self, call: Call, path: &Path) -> io::Result<()> {
+        self.check(call, path).map_err(|(error, _)| error)
+    }
+}
+
+/// The machine's disk, with faults.
+#[derive(Debug)]
+struct FaultyDisk(Arc<Faults>);
+
+impl Disk for FaultyDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.pass(Call::Open, path)?;
+        self.0.opens.fetch_add(1, Ordering::SeqCst);
+        Ok(Arc::new(FaultyFile {
+            file: SystemDisk.open(path, mode)?,
+            path: path.to_owned(),
+            faults: Arc::clone(&self.0),
+        }))
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
+        self.0.pass(Call::List, directory)?;
+        SystemDisk.list(directory)
+    }
+
+    fn create_directories(&self, directory: &Path) -> io::Result<()> {
+        self.0.pass(Call::CreateDirectories, directory)?;
+        SystemDisk.create_directories(directory)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.pass(Call::Rename, from)?;
+        SystemDisk.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.pass(Call::RemoveFile, path)?;
+        SystemDisk.remove_file(path)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.0.pass(Call::RemoveDirectory, path)?;
+        SystemDisk.remove_directory(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.0.pass(Call::SyncDirectory, directory)
+    }
+
+    fn sync_file_system(&self, directory: &Path) -> io::Result<()> {
+        self.0.pass(Call::SyncFileSystem, directory)
+    }
+
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+        SystemDisk.free_bytes(directory)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
+        SystemDisk.lock(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    faults: Arc<Faults>,
+}
+
+impl DiskFile for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.faults.pass(Call::Read, &self.path)?;
+        let count = self.file.read_at(buffer, offset)?;
+        self.faults.reads.fetch_add(1, Ordering::SeqCst);
+        self.faults
+            .bytes_read
+            .fetch_add(count as u64, Ordering::SeqCst);
+        Ok(count)
+    }
+
+    fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        if let Err((error, partial)) = self.faults.check(Call::Write, &self.path) {
+            let all: Vec<u8> = parts.iter().flat_map(|part| part.to_vec()).collect();
+            let some = &all[..partial.min(all.len())];
+            self.file.write_at(&[IoSlice::new(some)], offset)?;
+            return Err(error);
+        }
+        self.file.write_at(parts, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.faults.pass(Call::Sync, &self.path)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.faults.pass(Call::SetLength, &self.path)?;
+        self.file.set_length(length)
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.faults.pass(Call::Allocate, &self.path)?;
+        self.file.allocate(length)
+    }
+
+    fn is_cached(&self, offset: u64, length: usize) -> bool {
+        self.file.is_cached(offset, length)
+    }
+
+    fn forget_cached(&self, offset: u64, length: u64) {
+        self.file.forget_cached(offset, length);
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.descriptor()
+    }
+}
+
+/// A data directory in a temporary folder.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) root: PathBuf,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) options: DirectoryOptions,
+    env: Env,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let faults = Arc::new(Faults::default());
+        let clock = Arc::new(TestClock {
+            wall_ms: AtomicI64::new(NOW_MS),
+            since_start_ms: AtomicU64::new(0),
+        });
+        let _runtime = RUNTIME.enter();
+        let env = Env {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            disk: Arc::new(FaultyDisk(Arc::clone(&faults))),
+            ..Env::system()
+        };
+        Self {
+            root: folder.path().join("data"),
+            faults,
+            clock,
+            options: DirectoryOptions::default(),
+            env,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn try_open(&self) -> Result<storage::Opened, storage::OpenError> {
+        LogDirectory::open(self.env.clone(), &self.root, self.options.clone())
+    }
+
+    pub(crate) fn open(&self) -> LogDirectory {
+        self.try_open().unwrap().directory
+    }
+
+    /// The path of a file in the folder of partition 0 of topic `t`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join("t-0").join(name)
+    }
+
+    /// The path of a segment's file.
+    pub(crate) fn segment(&self, base: i64) -> PathBuf {
+        self.file(&format!("{base:020}.log"))
+    }
+
+    /// The names in the folder of partition 0 of topic `t`, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(self.root.join("logs/t-0"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+pub(crate) fn partition(number: i32) -> TopicPartition {
+    TopicPartition {
+        topic: TopicName::new("t"),
+        partition: PartitionIndex::new(number).unwrap(),
+    }
+}
+
+pub(crate) fn topic_id(number: u8) -> TopicId {
+    TopicId::new([number; 16]).unwrap()
+}
+
+/// Partition 0 of topic `t`.
+pub(crate) fn log(directory: &LogDirectory, settings: LogSettings) -> Arc<LocalLog> {
+    directory.log(&partition(0), topic_id(1), settings).unwrap()
+}
+
+/// The least `segment.bytes` is the caller's business, so that tests can roll quickly.
+pub(crate) fn small_segments(segment_bytes: u32) -> LogSettings {
+    LogSettings {
+        segment_bytes,
+        index_interval_bytes: 300,
+        ..LogSettings::default()
+    }
+}
+
+pub(crate) fn at(offset: i64) -> Offset {
+    Offset::new(offset).unwrap()
+}
+
+/// A batch of records with these values, a millisecond apart from `timestamp` on.
+pub(crate) fn batch_at(timestamp: i64, values: &[&str]) -> Bytes {
+    batch_with(BatchOptions::default(), timestamp, values)
+}
+
+pub(crate) fn batch(values: &[&str]) -> Bytes {
+    batch_at(NOW_MS, values)
+}
+
+pub(crate) fn batch_with(options: BatchOptions, timestamp: i64, values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new(options);
+    for (number, value) in values.iter().enumerate() {
+        let at = timestamp + i64::try_from(number).unwrap();
+        builder
+            .push(at, Some(b"key"), Some(value.as_bytes()), &[])
+            .unwrap();
+    }
+    builder.build().unwrap()
+}
+
+/// A batch of an idempotent producer.
+pub(crate) fn produced(producer: i64, epoch: i16, sequence: i32, values: &[&str]) -> Bytes {
+    let options = BatchOptions {
+        producer_id: producer,
+        producer_epoch: epoch,
+        base_sequence: sequence,
+        ..BatchOptions::default()
+    };
+    batch_with(options, NOW_MS, values)
+}
+
+pub(crate) fn client(log: &LocalLog) -> AppendContext {
+    AppendContext {
+        leader_epoch: epoch(log),
+        origin: AppendOrigin::Client,
+    }
+}
+
+pub(crate) fn epoch(log: &LocalLog) -> LeaderEpoch {
+    log.offsets().leader_epoch
+}
+
+pub(crate) fn append(log: &LocalLog, batch: Bytes) -> Result<AppendTicket, AppendError> {
+    log.append(batch, client(log))
+}
+
+/// Waits for a ticket; a ticket that never resolves fails the test.
+pub(crate) fn committed(ticket: AppendTicket) -> Result<(), CommitFailed> {
+    RUNTIME
+        .block_on(async { tokio::time::timeout(Duration::from_secs(20), ticket.committed()).await })
+        .expect("a commit resolves")
+}
+
+/// Appends and waits; returns the base offset.
+pub(crate) fn write(log: &LocalLog, batch: Bytes) -> i64 {
+    let ticket = append(log, batch).unwrap();
+    let base = ticket.outcome.base_offset.value();
+    committed(ticket).unwrap();
+    base
+}
+
+/// A record as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) value: String,
+}
+
+/// The bytes of a plan.
+pub(crate) fn bytes_of(slices: &[Slice]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for slice in slices {
+        match slice {
+            Slice::Memory(memory) => bytes.extend_from_slice(memory),
+            Slice::File(slice) => {
+                let file = (&*slice.file as &dyn std::any::Any)
+                    .downcast_ref::<SegmentFile>()
+                    .expect("storage hands out segment files");
+                let mut part = vec![0; slice.length];
+                let count = file.disk_file().read_at(&mut part, slice.offset).unwrap();
+                assert_eq!(count, slice.length, "a slice lies within its file");
+                bytes.extend_from_slice(&part);
+            }
+        }
+    }
+    bytes
+}
+
+/// The records in bytes of whole batches.
+pub(crate) fn records_of(bytes: &[u8]) -> Vec<Read> {
+    let mut records = Vec::new();
+    let mut batches = BatchIterator::new(bytes);
+    for batch in &mut batches {
+        let batch = batch.unwrap();
+        batch.verify_crc().unwrap();
+        let payload = batch.payload(1 << 24).unwrap();
+        for record in batch.records(&payload) {
+            let record = record.unwrap();
+            records.push(Read {
+                offset: batch.offset_of(record.offset_delta),
+                timestamp: batch.timestamp_of(record.timestamp_delta),
+                value: String::from_utf8(record.value.unwrap_or(b"-").to_vec()).unwrap(),
+            });
+        }
+    }
+    assert_eq!(batches.position(), bytes.len(), "plans hold whole batches");
+    records
+}
+
+/// One read.
+pub(crate) fn read(log: &LocalLog, from: i64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
+    let plan = log.read(at(from), max_bytes, Isolation::ReadUncommitted, true)?;
+    let bytes = bytes_of(&plan.slices);
+    assert_eq!(bytes.len(), plan.length);
+    Ok(records_of(&bytes))
+}
+
+/// All records from `from` to the high watermark, read piece by piece.
+pub(crate) fn read_all(log: &LocalLog, from: i64, max_bytes: usize) -> Vec<Read> {
+    let mut all: Vec<Read> = Vec::new();
+    let mut next = from;
+    loop {
+        let part = read(log, next, max_bytes).unwrap();
+        let Some(last) = part.last() else {
+            return all;
+        };
+        assert!(last.offset >= next, "a read makes progress");
+        let skip = next;
+        next = last.offset + 1;
+        all.extend(part.into_iter().filter(|record| record.offset >= skip));
+    }
+}
+
+pub(crate) fn values(records: &[Read]) -> Vec<&str> {
+    records.iter().map(|record| record.value.as_str()).collect()
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .saturating_add(Duration::from_secs(20));
+    while !condition() {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        assert!(now < deadline, "waited too long: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Counts by name, for tests that compare counters.
+pub(crate) type Counts = HashMap<&'static str, u64>;
