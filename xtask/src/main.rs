@@ -31,6 +31,8 @@ enum Command {
     Protocol(protocol::ProtocolArguments),
     /// Compare every message with the bytes of Kafka's own classes
     Oracle,
+    /// Hostile frames over all decoders
+    Fuzz(protocol::fuzz::FuzzArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -38,5 +40,6 @@ fn main() -> anyhow::Result<()> {
         Command::Kafka(command) => kafka::run(command),
         Command::Protocol(arguments) => protocol::run(arguments),
         Command::Oracle => protocol::oracle::run(),
+        Command::Fuzz(arguments) => protocol::fuzz::run(arguments),
     }
 }

@@ -13,8 +13,9 @@ use crate::varint::{self, VarintError};
 /// Bytes decoding may allocate per byte of the frame. Real requests stay below 6: the widest are topics with names of
 /// five letters.
 const BUDGET_PER_BYTE: usize = 7;
-/// What any frame may allocate, so that short ones with empty fields are not refused.
-const BUDGET_BASE: usize = 16 * 1024;
+/// What any frame may allocate, so that short ones with empty fields are not refused. Up to a frame of this size the
+/// whole bound is 8 times the frame or more; above it is less.
+const BUDGET_BASE: usize = 1024;
 /// Longest string, as in Kafka's generated code.
 const STRING_LENGTH_MAX: usize = 0x7fff;
 

@@ -642,10 +642,7 @@ fn encode_body(record: &Struct<'_>) -> Result<String> {
         Condition::If(_) => write!(body, "if flexible {{ {tags} }}")?,
     }
     body += "Ok(())";
-    Ok(with_flexible(
-        &body.replace("&& (self.", "&& (self."),
-        record,
-    ))
+    Ok(with_flexible(&body, record))
 }
 
 fn encode_tags(record: &Struct<'_>) -> Result<String> {
@@ -768,9 +765,9 @@ fn render_struct(
     let mut defaults = String::new();
     let mut all_own = true;
     for field in &record.fields {
-        write!(
+        writeln!(
             fields,
-            "{}pub {}: {},\n",
+            "{}pub {}: {},",
             field_note(field, record.spec.versions),
             field.name,
             field_type(field)
@@ -789,9 +786,9 @@ fn render_struct(
         "/// {note}\n#[derive(Debug, Clone, PartialEq{derive_default})]\npub struct {name} {{ {fields} }}\n"
     );
     if !all_own {
-        write!(
+        writeln!(
             text,
-            "impl Default for {name} {{ fn default() -> Self {{ Self {{ {defaults} }} }} }}\n"
+            "impl Default for {name} {{ fn default() -> Self {{ Self {{ {defaults} }} }} }}"
         )?;
     }
     let decode = decode_body(record, sizes)?;
