@@ -444,23 +444,26 @@ fn apply(transaction: Transaction, revision: Revision, overlay: &mut Overlay) ->
     changes.into_values().collect()
 }
 
+/// The format of the file; a new file gets ours.
 fn initialise(database: &Database) -> Result<u64, redb::Error> {
-    let transaction = database.begin_write()?;
-    let format = {
-        let mut figures = transaction.open_table(FIGURES)?;
-        let format = figures.get(FORMAT)?.map(|value| value.value());
-        match format {
-            Some(format) => format,
-            None => {
-                figures.insert(FORMAT, FORMAT_VERSION)?;
-                figures.insert(REVISION, Revision::ZERO.value())?;
-                transaction.open_table(ENTRIES)?;
-                FORMAT_VERSION
+    match database.begin_read()?.open_table(FIGURES) {
+        Ok(figures) => {
+            if let Some(format) = figures.get(FORMAT)? {
+                return Ok(format.value());
             }
         }
-    };
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let transaction = database.begin_write()?;
+    {
+        let mut figures = transaction.open_table(FIGURES)?;
+        figures.insert(FORMAT, FORMAT_VERSION)?;
+        figures.insert(REVISION, Revision::ZERO.value())?;
+        transaction.open_table(ENTRIES)?;
+    }
     transaction.commit()?;
-    Ok(format)
+    Ok(FORMAT_VERSION)
 }
 
 fn load(database: &Database) -> Result<Published, redb::Error> {

@@ -5,6 +5,7 @@
     reason = "clippy knows tests by their attribute, not the functions they share"
 )]
 
+mod crash;
 mod fixture;
 mod settings;
 mod store;
