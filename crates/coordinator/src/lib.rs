@@ -7,9 +7,7 @@
 mod group;
 
 pub use group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
-pub use group::classic::join::{
-    JoinError, JoinReply, JoinRequest, JoinedGroup, JoinedMember, STATIC_MEMBER_ID_SEPARATOR,
-};
+pub use group::classic::join::{JoinError, JoinReply, JoinRequest, JoinedGroup, JoinedMember};
 pub use group::classic::leave::{
     LeaveError, LeaveMemberError, LeaveRequest, LeavingMember, LeftMember,
 };

@@ -90,14 +90,15 @@ pub struct CommittedOffset {
     pub topic_id: Option<TopicId>,
 }
 
-/// Bytes of a value besides its texts and blobs, rounded up: fixed fields, length prefixes, record framing.
+/// Bytes of a batch with one such record besides its texts and blobs, rounded up: the batch's 61, the record's framing
+/// of 32 at most, fixed fields and length prefixes.
 const FRAMING_BYTES: usize = 128;
 /// The same for each member.
 const MEMBER_FRAMING_BYTES: usize = 32;
 
 impl GroupMetadata {
-    /// An upper bound of the record's encoded size, in bytes.
-    pub(crate) fn encoded_bytes_max(&self, group: &GroupId) -> usize {
+    /// An upper bound of the size in bytes of a batch with this record alone.
+    pub fn encoded_bytes_max(&self, group: &GroupId) -> usize {
         let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
         let head = FRAMING_BYTES
             + group.as_str().len()

@@ -19,8 +19,10 @@ use crate::group::settings::GroupSettings;
 use crate::group::timers::{TimerAction, TimerKey};
 use crate::group::transition::Transition;
 
-/// Between the client's or instance's name and the random part of a member id.
-pub const STATIC_MEMBER_ID_SEPARATOR: &str = "-";
+/// The longest text Kafka's strings carry, in bytes.
+const TEXT_BYTES_MAX: usize = i16::MAX as usize;
+/// A separator and a UUID: what a member id has after the name, in bytes.
+const MEMBER_ID_SUFFIX_BYTES: usize = 37;
 
 /// JoinGroup.
 #[derive(Clone, Debug)]
@@ -283,12 +285,13 @@ fn join_new(
     }
 }
 
-/// `<client id or instance id>-<random UUID>`, Kafka's form.
+/// `<client id or instance id>-<random UUID>`, Kafka's form. A name so long that the id would fit no message is cut.
 fn new_member_id(request: &JoinRequest) -> MemberId {
     let name = match &request.instance {
         Some(instance) => instance.as_str(),
         None => &request.client.id,
     };
+    let name = &name[..name.floor_char_boundary(TEXT_BYTES_MAX - MEMBER_ID_SUFFIX_BYTES)];
     let mut bits = u128::from_be_bytes(request.randomness);
     // Version 4, variant 2 (RFC 9562, section 5.4), as java.util.UUID.randomUUID sets them.
     bits = bits & !(0xf << 76) | 4 << 76;
@@ -302,7 +305,7 @@ fn new_member_id(request: &JoinRequest) -> MemberId {
         &hex[20..],
     ];
     let uuid = parts.join("-");
-    MemberId::new(&format!("{name}{STATIC_MEMBER_ID_SEPARATOR}{uuid}"))
+    MemberId::new(&format!("{name}-{uuid}"))
 }
 
 fn add_member(

@@ -90,6 +90,16 @@ fn a_new_dynamic_member_is_given_an_id_of_kafkas_form_first() {
 }
 
 #[test]
+fn an_id_made_from_an_overlong_name_still_fits_a_message() {
+    let mut harness = Harness::new();
+    let mut request = join_request();
+    request.client.id = Arc::from("ä".repeat(16_383));
+    let id = harness.join_now(request).member.expect("an id is given");
+    assert!(id.as_str().len() <= 32_767);
+    assert!(id.as_str().starts_with("ää"));
+}
+
+#[test]
 fn an_old_client_joins_without_the_detour() {
     let mut harness = Harness::new();
     let request = JoinRequest {

@@ -1,0 +1,41 @@
+//! Why a coordinator gives no answer.
+
+use storage::AppendError;
+
+/// Why a request got no answer from the state machine. Clients retry all but the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CoordinatorError {
+    /// COORDINATOR_LOAD_IN_PROGRESS: ask again in a moment.
+    #[error("the coordinator is loading")]
+    LoadInProgress,
+    /// COORDINATOR_NOT_AVAILABLE: it stops, or waits before it loads again.
+    #[error("the coordinator is not available")]
+    NotAvailable,
+    /// NOT_COORDINATOR: another broker is, or nobody before FindCoordinator was called.
+    #[error("this broker is not the coordinator")]
+    NotCoordinator,
+    /// UNKNOWN_SERVER_ERROR: what was to be written fits no record.
+    #[error("the coordinator's record was refused by the log")]
+    Refused,
+}
+
+/// What group clients are told when an append fails (`CoordinatorOperationExceptionHelper.java`).
+impl From<&AppendError> for CoordinatorError {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::FencedLeaderEpoch { .. }
+            | AppendError::Deleted
+            | AppendError::Full
+            | AppendError::Offline
+            | AppendError::Io(_) => Self::NotCoordinator,
+            AppendError::BatchTooLarge { .. }
+            | AppendError::InvalidBatch { .. }
+            | AppendError::InvalidRecords { .. }
+            | AppendError::CorruptBatch { .. }
+            | AppendError::InvalidTimestamp { .. }
+            | AppendError::OutOfOrderSequence { .. }
+            | AppendError::ProducerFenced { .. }
+            | AppendError::InvalidTransactionState { .. } => Self::Refused,
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! One partition of `__consumer_offsets`: its machine while it is loaded, and what it owes.
+//!
+//! ```text
+//! Unloaded ──► Loading ──► Serving ──► Unloaded (append or commit failed, leadership lost)
+//!     any ──► Stopped (the broker stops)
+//! ```
+//!
+//! Invariant: records are appended in the order in which the machine gave them, and the machine never takes up a request
+//! while the log may lack records it has already applied. A shard is loaded only when no append of it is in flight,
+//! because what a load may read is what is durable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::{GroupReply, GroupRequest, GroupShard, Now, Output, ReplyToken};
+use env::Env;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use types::{Instant, PartitionIndex};
+
+use super::errors::CoordinatorError;
+use super::in_flight::{Answer, InFlight, ParkedReply};
+use super::loader::{LoadError, load};
+use super::offsets_topic::{LedShard, OffsetsTopic};
+use super::records::encode_batches;
+use super::timers::Wakeup;
+
+/// How long a shard that failed waits before it is loaded again: a full disk must not be read over and over.
+const RELOAD_DELAY: Duration = Duration::from_secs(5);
+
+/// Where the answer to a request will come.
+pub(super) type Reply = oneshot::Receiver<Result<GroupReply, CoordinatorError>>;
+
+/// What all shards share.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) env: Env,
+    pub(super) topic: Arc<dyn OffsetsTopic>,
+    pub(super) wakeup: Wakeup,
+}
+
+impl Surroundings {
+    pub(super) fn now(&self) -> Now {
+        Now {
+            instant: self.env.clock.now(),
+            wall: self.env.clock.wall(),
+        }
+    }
+}
+
+/// One partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub(super) struct Shard {
+    surroundings: Arc<Surroundings>,
+    partition: PartitionIndex,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    in_flight: InFlight,
+    /// Counts loads, so that one that was overtaken is recognised.
+    loads: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Loaded by the next request or tick, but not before `retry_at`.
+    Unloaded { retry_at: Option<Instant> },
+    /// The log is being read.
+    Loading,
+    /// Requests are taken up.
+    Serving(Box<Serving>),
+    /// For good.
+    Stopped,
+}
+
+#[derive(Debug)]
+struct Serving {
+    machine: GroupShard,
+    led: LedShard,
+    /// Requests whose replies the machine has not given yet.
+    owed: HashMap<ReplyToken, Answer>,
+    tokens: u64,
+}
+
+impl Serving {
+    fn refuse_all(&mut self, error: CoordinatorError) {
+        for (_, answer) in self.owed.drain() {
+            // Nobody may be there any more.
+            drop(answer.send(Err(error)));
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn new(surroundings: Arc<Surroundings>, partition: PartitionIndex) -> Self {
+        Self {
+            surroundings,
+            partition,
+            inner: Mutex::new(Inner {
+                state: State::Unloaded { retry_at: None },
+                in_flight: InFlight::default(),
+                loads: 0,
+            }),
+        }
+    }
+
+    /// Takes up a request; its effects are made when this returns, its answer comes when they are durable.
+    pub(super) fn call(self: &Arc<Self>, request: GroupRequest) -> Result<Reply, CoordinatorError> {
+        let now = self.surroundings.now();
+        let mut inner = self.inner.lock();
+        self.ensure_serving(&mut inner, now)?;
+        let State::Serving(serving) = &mut inner.state else {
+            return Err(CoordinatorError::NotAvailable);
+        };
+        serving.tokens += 1;
+        let token = ReplyToken(serving.tokens);
+        let (answer, reply) = oneshot::channel();
+        serving.owed.insert(token, answer);
+        let output = serving.machine.handle(now, token, request);
+        self.publish(&mut inner, now, output);
+        Ok(reply)
+    }
+
+    /// Does what is due, loading included; says when there is something to do again.
+    pub(super) fn tick(self: &Arc<Self>, now: Now) -> Option<Instant> {
+        let mut inner = self.inner.lock();
+        // A shard that cannot serve now has said so to whoever asked; here only the attempt counts.
+        let _serves = self.ensure_serving(&mut inner, now).is_ok();
+        if let State::Serving(serving) = &mut inner.state
+            && serving
+                .machine
+                .next_deadline()
+                .is_some_and(|deadline| deadline <= now.instant)
+        {
+            let output = serving.machine.tick(now);
+            self.publish(&mut inner, now, output);
+        }
+        match &inner.state {
+            State::Unloaded { retry_at } => *retry_at,
+            State::Serving(serving) => serving.machine.next_deadline(),
+            State::Loading | State::Stopped => None,
+        }
+    }
+
+    /// Ends the shard. What is in flight is still answered when it is durable; whoever waits for other members is not.
+    pub(super) fn stop(&self) {
+        let mut inner = self.inner.lock();
+        let state = std::mem::replace(&mut inner.state, State::Stopped);
+        if let State::Serving(mut serving) = state {
+            serving.refuse_all(CoordinatorError::NotCoordinator);
+        }
+    }
+
+    fn ensure_serving(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        now: Now,
+    ) -> Result<(), CoordinatorError> {
+        match &inner.state {
+            State::Serving(serving) => {
+                if self
+                    .surroundings
+                    .topic
+                    .leads(self.partition, serving.led.epoch)
+                {
+                    return Ok(());
+                }
+                self.unload(inner, CoordinatorError::NotCoordinator, None);
+                Err(CoordinatorError::NotCoordinator)
+            }
+            State::Loading => Err(CoordinatorError::LoadInProgress),
+            State::Stopped => Err(CoordinatorError::NotAvailable),
+            State::Unloaded { retry_at } => {
+                if retry_at.is_some_and(|retry_at| now.instant < retry_at) {
+                    return Err(CoordinatorError::NotAvailable);
+                }
+                if !inner.in_flight.is_empty() {
+                    return Err(CoordinatorError::LoadInProgress);
+                }
+                self.begin_load(inner, now)
+            }
+        }
+    }
+
+    /// Loads: at once if there is nothing to read, else in the background.
+    fn begin_load(self: &Arc<Self>, inner: &mut Inner, now: Now) -> Result<(), CoordinatorError> {
+        let led = match self.surroundings.topic.lead(self.partition) {
+            Ok(led) => led,
+            Err(error) => {
+                // Leadership may come any time and costs nothing to ask for; anything else waits.
+                let delay = (error != CoordinatorError::NotCoordinator).then_some(RELOAD_DELAY);
+                let retry_at = delay.map(|delay| now.instant.plus(delay));
+                inner.state = State::Unloaded { retry_at };
+                return Err(error);
+            }
+        };
+        inner.loads += 1;
+        let offsets = led.log.offsets();
+        if offsets.log_start == offsets.log_end {
+            let machine = GroupShard::new(led.settings.clone());
+            self.begin_serving(inner, now, machine, led);
+            return Ok(());
+        }
+        inner.state = State::Loading;
+        let (shard, number) = (Arc::clone(self), inner.loads);
+        self.surroundings
+            .env
+            .spawner
+            .spawn(Box::pin(async move { shard.load(number, led).await }));
+        Err(CoordinatorError::LoadInProgress)
+    }
+
+    /// Reads the log away from the tasks, because it may wait for the disk.
+    async fn load(self: Arc<Self>, number: u64, led: LedShard) {
+        let started = self.surroundings.now();
+        let (sender, receiver) = oneshot::channel();
+        let (log, settings) = (Arc::clone(&led.log), led.settings.clone());
+        let work = move || drop(sender.send(load(&*log, settings, started)));
+        self.surroundings
+            .env
+            .spawner
+            .run_blocking(Box::new(work))
+            .await;
+        let loaded = receiver.await.ok();
+
+        let now = self.surroundings.now();
+        let mut inner = self.inner.lock();
+        if inner.loads != number || !matches!(inner.state, State::Loading) {
+            return;
+        }
+        match loaded {
+            Some(Ok(machine)) => {
+                tracing::info!(
+                    partition = %self.partition,
+                    elapsed = ?now.instant.since(started.instant),
+                    "loaded groups"
+                );
+                self.begin_serving(&mut inner, now, machine, led);
+            }
+            Some(Err(error)) => self.load_failed(&mut inner, now, Some(&error)),
+            None => self.load_failed(&mut inner, now, None),
+        }
+    }
+
+    fn load_failed(&self, inner: &mut Inner, now: Now, error: Option<&LoadError>) {
+        match error {
+            Some(error) => tracing::error!(
+                partition = %self.partition,
+                error = error as &dyn std::error::Error,
+                "could not load groups"
+            ),
+            None => tracing::error!(partition = %self.partition, "loading groups panicked"),
+        }
+        let retry_at = now.instant.plus(RELOAD_DELAY);
+        inner.state = State::Unloaded {
+            retry_at: Some(retry_at),
+        };
+        self.surroundings.wakeup.wake_at(retry_at);
+    }
+
+    fn begin_serving(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        now: Now,
+        mut machine: GroupShard,
+        led: LedShard,
+    ) {
+        let output = machine.start(now);
+        inner.state = State::Serving(Box::new(Serving {
+            machine,
+            led,
+            owed: HashMap::new(),
+            tokens: 0,
+        }));
+        self.publish(inner, now, output);
+    }
+
+    /// Appends what the machine wrote and parks its replies behind it.
+    fn publish(self: &Arc<Self>, inner: &mut Inner, now: Now, output: Output) {
+        let State::Serving(serving) = &mut inner.state else {
+            return;
+        };
+        if let Some(deadline) = serving.machine.next_deadline() {
+            self.surroundings.wakeup.wake_at(deadline);
+        }
+        let replies: Vec<ParkedReply> = output
+            .replies
+            .into_iter()
+            .filter_map(|(token, reply)| {
+                let answer = serving.owed.remove(&token)?;
+                Some(ParkedReply { answer, reply })
+            })
+            .collect();
+        if output.records.is_empty() {
+            return inner.in_flight.send_behind(replies);
+        }
+        match append(serving, now, &output.records) {
+            Ok(commit) => {
+                if inner.in_flight.push(commit, replies) {
+                    let shard = Arc::clone(self);
+                    let watch = Box::pin(async move { shard.watch_commits().await });
+                    self.surroundings.env.spawner.spawn(watch);
+                }
+            }
+            Err(error) => {
+                replies.into_iter().for_each(|reply| reply.send(Err(error)));
+                let retry_at = now.instant.plus(RELOAD_DELAY);
+                self.unload(inner, error, Some(retry_at));
+            }
+        }
+    }
+
+    /// Waits for the appends in flight, one after the other, and sends what was parked behind them.
+    async fn watch_commits(self: Arc<Self>) {
+        while let Some(commit) = { self.inner.lock().in_flight.watch_oldest() } {
+            let outcome = commit.0.await;
+            let mut inner = self.inner.lock();
+            let replies = inner.in_flight.take_oldest();
+            let outcome = outcome.map_err(|error| {
+                tracing::error!(
+                    partition = %self.partition,
+                    error = &error as &dyn std::error::Error,
+                    "the coordinator's records did not become durable"
+                );
+                CoordinatorError::NotCoordinator
+            });
+            if let Err(error) = outcome {
+                let retry_at = self.surroundings.env.clock.now().plus(RELOAD_DELAY);
+                self.unload(&mut inner, error, Some(retry_at));
+            }
+            drop(inner);
+            replies.into_iter().for_each(|reply| reply.send(outcome));
+        }
+    }
+
+    /// Forgets the machine: it is ahead of the log, or somebody else leads. Whoever waits is told `error`.
+    fn unload(&self, inner: &mut Inner, error: CoordinatorError, retry_at: Option<Instant>) {
+        let State::Serving(serving) = &mut inner.state else {
+            return;
+        };
+        serving.refuse_all(error);
+        inner.state = State::Unloaded { retry_at };
+        if let Some(retry_at) = retry_at {
+            self.surroundings.wakeup.wake_at(retry_at);
+        }
+    }
+}
+
+/// Appends records to the shard's log.
+fn append(
+    serving: &Serving,
+    now: Now,
+    records: &[coordinator::GroupRecord],
+) -> Result<storage::BoxedCommit, CoordinatorError> {
+    let batch_bytes_max = serving.led.settings.record_bytes_max;
+    let batches = encode_batches(records, now.wall, batch_bytes_max).map_err(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "could not encode the coordinator's records"
+        );
+        CoordinatorError::Refused
+    })?;
+    let context = storage::AppendContext {
+        leader_epoch: serving.led.epoch,
+        origin: storage::AppendOrigin::Coordinator,
+    };
+    match serving.led.log.append(batches, context) {
+        Ok(ticket) => Ok(ticket.commit),
+        Err(error) => {
+            let told = CoordinatorError::from(&error);
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "could not append the coordinator's records"
+            );
+            Err(told)
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The runtime against a log whose appends, commits and reads the test decides about.
+
+mod fakes;
+mod life;
+mod requests;
