@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use types::{GroupId, PartitionIndex, TopicName};
 
 use super::errors::CoordinatorError;
-use super::offsets_topic::OffsetsTopic;
+use super::offsets_topic::{ConsumerOffsets, OffsetsTopic};
 use super::shard::{Reply, Shard, Surroundings};
 use super::timers::Wakeup;
+use crate::topics::Topics;
 
 /// All groups this broker coordinates.
 #[derive(Debug)]
@@ -50,6 +51,12 @@ macro_rules! request {
 }
 
 impl GroupCoordinator {
+    /// Coordinates the groups of `topics`; loads nothing before [`Self::run_timers`] runs or somebody asks.
+    pub(crate) fn new(topics: Arc<Topics>) -> Self {
+        let env = topics.env.clone();
+        Self::with_topic(env, Arc::new(ConsumerOffsets::new(topics)))
+    }
+
     pub(super) fn with_topic(env: Env, topic: Arc<dyn OffsetsTopic>) -> Self {
         Self {
             surroundings: Arc::new(Surroundings {

@@ -4,14 +4,15 @@
 //! A record that does not follow its schema ends the load: serving groups with a hole in their history would hand out
 //! offsets that were never committed. Records of types this broker does not know are skipped, as Kafka skips them.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 
 use bytes::{Bytes, BytesMut};
 use coordinator::{GroupSettings, GroupShard, Now, ReplayError};
-use protocol::Slice;
 use protocol::records::{BatchError, BatchIterator, BatchView, CompressionError, RecordError};
-use storage::{Isolation, PartitionLog, ReadError, ReadPlan};
+use protocol::{FileSlice, Slice};
+use storage::{Isolation, PartitionLog, ReadError, ReadPlan, SegmentFile};
 use types::Offset;
 
 use super::records::{DecodeRecordError, DecodedRecord, decode_record};
@@ -175,12 +176,23 @@ fn in_memory(plan: ReadPlan) -> io::Result<Bytes> {
     for slice in slices {
         match slice {
             Slice::Memory(bytes) => joined.extend_from_slice(&bytes),
-            Slice::File(range) => storage_read(&range, &mut joined)?,
+            Slice::File(range) => read_file(&range, &mut joined)?,
         }
     }
     Ok(joined.freeze())
 }
 
-fn storage_read(_range: &protocol::FileSlice, _into: &mut BytesMut) -> io::Result<()> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
+fn read_file(range: &FileSlice, joined: &mut BytesMut) -> io::Result<()> {
+    let file: &dyn Any = &*range.file;
+    let file = file
+        .downcast_ref::<SegmentFile>()
+        .ok_or(io::ErrorKind::Unsupported)?;
+    let start = joined.len();
+    joined.resize(start + range.length, 0);
+    let target = joined.get_mut(start..).unwrap_or_default();
+    let count = file.disk_file().read_at(target, range.offset)?;
+    if count < range.length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
 }
