@@ -8,9 +8,13 @@
     reason = "automation runs real processes on real time; nothing here is simulated"
 )]
 
+mod clients;
+mod dump_log;
+mod install;
 mod kafka;
 mod process;
 mod protocol;
+mod server;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +37,10 @@ enum Command {
     Oracle,
     /// Hostile frames over all decoders
     Fuzz(protocol::fuzz::FuzzArguments),
+    /// The compatibility matrix: every pinned client against a broker; writes docs/compatibility.md
+    Clients(clients::ClientsArguments),
+    /// Kafka's own reader over the segment files of a data folder
+    DumpLog(dump_log::DumpLogArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -41,5 +49,7 @@ fn main() -> anyhow::Result<()> {
         Command::Protocol(arguments) => protocol::run(arguments),
         Command::Oracle => protocol::oracle::run(),
         Command::Fuzz(arguments) => protocol::fuzz::run(arguments),
+        Command::Clients(arguments) => clients::run(&arguments),
+        Command::DumpLog(arguments) => dump_log::run(&arguments),
     }
 }

@@ -1,0 +1,150 @@
+//! Installs the pinned clients into the target folder: Python, Node, Go, Java, and kcat from the system's packages.
+//! Each step is skipped when what it would install is already there, judged by a copy of its pinned list.
+
+use crate::{kafka, process, workspace};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The Python of an environment that has every package of `clients/python/requirements.txt`.
+pub(crate) fn python() -> Result<PathBuf> {
+    let folder = workspace::installed("python");
+    let list = clients().join("python/requirements.txt");
+    let python = folder.join("bin/python");
+    once(&list, &folder, &[], || {
+        announce("Python clients");
+        process::run(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&folder),
+        )?;
+        process::run(
+            Command::new(&python)
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                ])
+                .arg("-r")
+                .arg(&list),
+        )
+    })?;
+    Ok(python)
+}
+
+/// The folder with the kafkajs program and its packages.
+pub(crate) fn kafkajs() -> Result<PathBuf> {
+    let folder = workspace::installed("kafkajs");
+    let source = clients().join("kafkajs");
+    let list = source.join("package.json");
+    once(&list, &folder, &[], || {
+        announce("Node client");
+        fs::copy(&list, folder.join("package.json"))?;
+        process::run(
+            Command::new("npm")
+                .args([
+                    "install",
+                    "--no-package-lock",
+                    "--no-audit",
+                    "--no-fund",
+                    "--silent",
+                ])
+                .current_dir(&folder),
+        )
+    })?;
+    // Node looks for packages beside the program.
+    fs::copy(source.join("main.js"), folder.join("main.js"))?;
+    Ok(folder)
+}
+
+/// A Go program of `clients/go`; Go's own cache makes this fast when nothing changed.
+pub(crate) fn go_program(name: &str) -> Result<PathBuf> {
+    let program = workspace::installed("go").join(name);
+    if !program.exists() {
+        announce(&format!("Go client {name}"));
+    }
+    process::run(
+        Command::new("go")
+            .args(["build", "-trimpath", "-o"])
+            .arg(&program)
+            .arg(format!("./{name}"))
+            .current_dir(clients().join("go")),
+    )?;
+    Ok(program)
+}
+
+/// The class path that runs the program of `clients/java-client`.
+pub(crate) fn java_client() -> Result<String> {
+    let folder = workspace::installed("java-client");
+    let source = clients().join("java-client/Matrix.java");
+    let class_path = kafka::class_path()?;
+    once(&source, &folder, class_path.as_bytes(), || {
+        announce("Java client");
+        process::run(
+            Command::new("javac")
+                .args(["-cp", &class_path, "-d"])
+                .arg(&folder)
+                .arg(&source),
+        )
+    })?;
+    Ok(format!("{class_path}:{}", folder.display()))
+}
+
+/// kcat, from the system's packages when it is not there.
+pub(crate) fn kcat() -> Result<()> {
+    if process::on_path("kcat") {
+        return Ok(());
+    }
+    announce("kcat");
+    let install = || {
+        process::run(
+            Command::new("apt-get")
+                .args(["install", "--yes", "--quiet", "kcat"])
+                .stdout(std::io::stderr()),
+        )
+    };
+    if install().is_err() {
+        process::run(
+            Command::new("apt-get")
+                .args(["update", "--quiet"])
+                .stdout(std::io::stderr()),
+        )?;
+        install()?;
+    }
+    Ok(())
+}
+
+/// The folder `clients` of the repository.
+pub(crate) fn clients() -> PathBuf {
+    workspace::root().join("clients")
+}
+
+/// Runs `install` unless it has already succeeded for this content of `source` and `also`.
+fn once(
+    source: &Path,
+    folder: &Path,
+    also: &[u8],
+    install: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let mut wanted = fs::read(source).with_context(|| format!("read {}", source.display()))?;
+    wanted.extend_from_slice(also);
+    let stamp = folder.join("installed");
+    if fs::read(&stamp).is_ok_and(|present| present == wanted) {
+        return Ok(());
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    install()?;
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+fn announce(what: &str) {
+    eprintln!("installing: {what}");
+}
