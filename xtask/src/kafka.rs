@@ -195,7 +195,6 @@ pub(crate) fn tool(name: &str) -> Result<Command> {
 #[derive(Debug)]
 pub(crate) struct KafkaBroker {
     process: Running,
-    place: Place,
 }
 
 impl KafkaBroker {
@@ -208,10 +207,7 @@ impl KafkaBroker {
                 process::tail(&log_file(&place.data_dir), 30)
             ),
         })?;
-        Ok(Self {
-            process,
-            place: place.clone(),
-        })
+        Ok(Self { process })
     }
 
     pub(crate) fn kill(&mut self) -> Result<()> {
@@ -221,11 +217,6 @@ impl KafkaBroker {
     pub(crate) fn stop(mut self) -> Result<()> {
         self.process.terminate(STOP_LIMIT)?;
         Ok(())
-    }
-
-    /// The folder with one folder per partition.
-    pub(crate) fn log_dir(&self) -> PathBuf {
-        log_dir(&self.place.data_dir)
     }
 }
 

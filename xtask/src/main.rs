@@ -10,6 +10,7 @@
 
 mod clients;
 mod dump_log;
+mod flights;
 mod install;
 mod kafka;
 mod process;
@@ -39,6 +40,8 @@ enum Command {
     Fuzz(protocol::fuzz::FuzzArguments),
     /// The compatibility matrix: every pinned client against a broker; writes docs/compatibility.md
     Clients(clients::ClientsArguments),
+    /// The main job: real input through one client, read back by all others, also after a kill
+    Flights(flights::FlightsArguments),
     /// Kafka's own reader over the segment files of a data folder
     DumpLog(dump_log::DumpLogArguments),
 }
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         Command::Oracle => protocol::oracle::run(),
         Command::Fuzz(arguments) => protocol::fuzz::run(arguments),
         Command::Clients(arguments) => clients::run(&arguments),
+        Command::Flights(arguments) => flights::run(&arguments),
         Command::DumpLog(arguments) => dump_log::run(&arguments),
     }
 }

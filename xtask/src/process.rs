@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -41,10 +41,24 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs to the end and returns standard output; standard error is shown only with a failure.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
+    output_of(command, &[])
+}
+
+/// As `output`, with this on standard input. The input must fit in a pipe's buffer or be read while the process writes
+/// little: it is written whole before output is read.
+pub(crate) fn output_of(command: &mut Command, input: &[u8]) -> Result<String> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .with_context(|| format!("start {}", shown(command)))?;
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    stdin
+        .write_all(input)
+        .with_context(|| format!("write to {}", shown(command)))?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
     if !output.status.success() {
         bail!(
             "{} ended with {}\n{}{}",

@@ -73,11 +73,6 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The folder under which each partition has its folder.
-    pub(crate) fn data_dir(&self) -> &Path {
-        &self.data_dir
-    }
-
     /// SIGKILL, then start again on the same port and data.
     pub(crate) fn kill_and_restart(&mut self) -> Result<()> {
         match &mut self.broker {
