@@ -6,13 +6,13 @@
 
 mod group;
 
+pub use group::classic::generation::{Generation, GroupState};
 pub use group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
 pub use group::classic::join::{JoinError, JoinReply, JoinRequest, JoinedGroup, JoinedMember};
 pub use group::classic::leave::{
     LeaveError, LeaveMemberError, LeaveRequest, LeavingMember, LeftMember,
 };
 pub use group::classic::member::{Client, MemberProtocol};
-pub use group::classic::state::{Generation, GroupState};
 pub use group::classic::sync::{MemberAssignment, SyncError, SyncRequest, SyncedMember};
 pub use group::delete::{DeleteGroupError, DeleteGroupsRequest, DeletedGroup};
 pub use group::describe::{DescribeRequest, DescribedGroup, DescribedMember};

@@ -6,7 +6,8 @@
 
 use types::GroupId;
 
-use super::classic::state::{ClassicGroup, GroupState};
+use super::classic::generation::GroupState;
+use super::classic::state::ClassicGroup;
 use super::offsets::delete::delete_all;
 use super::offsets::store::OffsetStore;
 use super::record::GroupRecord;

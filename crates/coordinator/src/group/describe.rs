@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use types::{GroupId, InstanceId, MemberId};
 
+use super::classic::generation::GroupState;
 use super::classic::member::{Client, Member};
-use super::classic::state::{ClassicGroup, GroupState};
+use super::classic::state::ClassicGroup;
 
 /// DescribeGroups, for the groups of one shard.
 #[derive(Clone, Debug)]

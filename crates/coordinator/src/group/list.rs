@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use types::GroupId;
 
-use super::classic::state::{ClassicGroup, GroupState};
+use super::classic::generation::GroupState;
+use super::classic::state::ClassicGroup;
 
 /// ListGroups, for one shard.
 #[derive(Clone, Debug, Default)]

@@ -11,8 +11,8 @@ use types::{
     GroupId, InstanceId, LeaderEpoch, MemberId, PartitionIndex, Timestamp, TopicId, TopicName,
 };
 
+use super::classic::generation::Generation;
 use super::classic::member::Client;
-use super::classic::state::Generation;
 
 /// One record of `__consumer_offsets`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use types::{GroupId, Instant};
 
 use super::classic::expire::{expire_session, expire_sync};
+use super::classic::generation::GroupState;
 use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest, heartbeat};
 use super::classic::join::{self, JoinError, JoinReply, JoinRequest};
 use super::classic::leave::{LeaveError, LeaveRequest, LeftMember, leave, leave_unknown_group};
 use super::classic::rebalance::{
     complete_join, extend_initial_join, prepare_rebalance, renew_session,
 };
-use super::classic::state::{ClassicGroup, GroupState};
+use super::classic::state::ClassicGroup;
 use super::classic::sync::{SyncError, SyncRequest, sync};
 use super::delete::{self, DeleteGroupsRequest, DeletedGroup};
 use super::describe::describe;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use types::{GroupId, Instant, MemberId};
 
-use super::classic::state::Generation;
+use super::classic::generation::Generation;
 
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

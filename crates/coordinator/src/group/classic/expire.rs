@@ -4,8 +4,9 @@
 
 use types::MemberId;
 
+use super::generation::{Generation, GroupState};
 use super::rebalance::{complete_join, prepare_rebalance, remove_with_session};
-use super::state::{ClassicGroup, Generation, GroupState};
+use super::state::ClassicGroup;
 use crate::group::transition::Transition;
 
 /// A session has run out. Members that wait for an answer of ours are spared: answering renews the session.

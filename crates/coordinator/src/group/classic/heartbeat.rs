@@ -4,8 +4,9 @@
 
 use types::{GroupId, InstanceId, MemberId};
 
+use super::generation::{Generation, GroupState};
 use super::rebalance::renew_session;
-use super::state::{ClassicGroup, Generation, GroupState, MemberMismatch};
+use super::state::{ClassicGroup, MemberMismatch};
 use crate::group::transition::Transition;
 
 /// Heartbeat.

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use types::{GroupId, InstanceId, MemberId};
 
+use super::generation::{Generation, GroupState};
 use super::join_static::join_replacing;
 use super::member::{Client, Member, MemberProtocol};
 use super::rebalance::prepare_or_complete;
-use super::state::{ClassicGroup, Generation, GroupState, MemberMismatch};
+use super::state::{ClassicGroup, MemberMismatch};
 use crate::group::request::{GroupReply, ReplyToken};
 use crate::group::settings::GroupSettings;
 use crate::group::timers::{TimerAction, TimerKey};

@@ -6,11 +6,12 @@
 
 use types::MemberId;
 
+use super::generation::GroupState;
 use super::join::{JoinReply, JoinRequest};
 use super::rebalance::{
     complete_join_if_ready, persist, prepare_or_complete, prepare_rebalance, renew_session,
 };
-use super::state::{ClassicGroup, GroupState};
+use super::state::ClassicGroup;
 use crate::group::request::{GroupReply, ReplyToken};
 use crate::group::timers::TimerKey;
 use crate::group::transition::Transition;

@@ -4,8 +4,9 @@
 
 use types::{GroupId, InstanceId, MemberId};
 
+use super::generation::GroupState;
 use super::rebalance::{complete_join_if_ready, prepare_rebalance, remove_with_session};
-use super::state::{ClassicGroup, GroupState, MemberMismatch};
+use super::state::{ClassicGroup, MemberMismatch};
 use crate::group::transition::Transition;
 
 /// LeaveGroup.

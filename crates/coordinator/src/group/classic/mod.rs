@@ -9,6 +9,7 @@
 //! Kafka's state Dead has no counterpart: here a group is removed in one step, never seen half gone.
 
 pub(crate) mod expire;
+pub(crate) mod generation;
 pub(crate) mod heartbeat;
 pub(crate) mod join;
 mod join_static;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use types::MemberId;
 
+use super::generation::GroupState;
 use super::join::JoinReply;
-use super::state::{ClassicGroup, GroupState};
+use super::state::ClassicGroup;
 use super::sync::{SyncError, reset_assignments};
 use crate::group::record::GroupRecord;
 use crate::group::timers::{TimerAction, TimerKey};

@@ -5,12 +5,12 @@
 //! is one, is a member; a pending member is not a member; no member is removed while a reply is owed to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use types::{GroupId, InstanceId, MemberId, Timestamp, TopicName};
 
+use super::generation::{Generation, GroupState};
 use super::join::{JoinError, JoinReply};
 use super::member::{Member, MemberProtocol};
 use super::subscription::subscribed_topics;
@@ -21,70 +21,6 @@ use crate::group::transition::Transition;
 
 /// The protocol type of consumers; others (`connect`, ...) have subscriptions that the coordinator cannot read.
 const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
-
-/// Counts the completed join phases of a group; never negative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(i32);
-
-impl Generation {
-    /// The generation of a group nobody has joined yet.
-    pub const ZERO: Self = Self(0);
-
-    /// A generation, if `value` is not negative.
-    pub const fn new(value: i32) -> Option<Self> {
-        if value < 0 { None } else { Some(Self(value)) }
-    }
-
-    /// The generation as the wire and the log carry it.
-    pub const fn value(self) -> i32 {
-        self.0
-    }
-
-    /// The generation after this one; begins again at 1 when the numbers are used up.
-    const fn next(self) -> Self {
-        match self.0.checked_add(1) {
-            Some(value) => Self(value),
-            None => Self(1),
-        }
-    }
-}
-
-impl fmt::Display for Generation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-/// The state of a classic group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum GroupState {
-    /// No members; kept for its committed offsets.
-    Empty,
-    /// Waiting for JoinGroup from every member.
-    PreparingRebalance,
-    /// Waiting for the leader's assignment.
-    CompletingRebalance,
-    /// Every member can fetch its assignment.
-    Stable,
-}
-
-impl GroupState {
-    /// The name as Kafka's tools print it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Empty => "Empty",
-            Self::PreparingRebalance => "PreparingRebalance",
-            Self::CompletingRebalance => "CompletingRebalance",
-            Self::Stable => "Stable",
-        }
-    }
-}
-
-impl fmt::Display for GroupState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
 
 /// Why a request that names a member is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use types::{GroupId, InstanceId, MemberId};
 
+use super::generation::{Generation, GroupState};
 use super::rebalance::{clear_assignments, persist, prepare_rebalance, renew_session};
-use super::state::{ClassicGroup, Generation, GroupState, MemberMismatch};
+use super::state::{ClassicGroup, MemberMismatch};
 use crate::group::request::{GroupReply, ReplyToken};
 use crate::group::timers::TimerKey;
 use crate::group::transition::Transition;

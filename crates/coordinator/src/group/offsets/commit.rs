@@ -10,7 +10,8 @@ use types::{
     GroupId, InstanceId, LeaderEpoch, MemberId, PartitionIndex, Timestamp, TopicId, TopicName,
 };
 
-use crate::group::classic::state::{ClassicGroup, Generation, GroupState, MemberMismatch};
+use crate::group::classic::generation::{Generation, GroupState};
+use crate::group::classic::state::{ClassicGroup, MemberMismatch};
 use crate::group::record::{CommittedOffset, GroupRecord};
 use crate::group::settings::GroupSettings;
 

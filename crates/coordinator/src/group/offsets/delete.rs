@@ -5,7 +5,8 @@
 use types::{GroupId, PartitionIndex, TopicName, TopicPartition};
 
 use super::store::OffsetStore;
-use crate::group::classic::state::{ClassicGroup, GroupState};
+use crate::group::classic::generation::GroupState;
+use crate::group::classic::state::ClassicGroup;
 use crate::group::record::GroupRecord;
 
 /// OffsetDelete.

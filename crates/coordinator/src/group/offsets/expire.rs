@@ -13,7 +13,8 @@ use types::{GroupId, Timestamp};
 
 use super::delete::tombstone;
 use super::store::OffsetStore;
-use crate::group::classic::state::{ClassicGroup, GroupState};
+use crate::group::classic::generation::GroupState;
+use crate::group::classic::state::ClassicGroup;
 use crate::group::record::{CommittedOffset, GroupRecord};
 use crate::group::settings::GroupSettings;
 

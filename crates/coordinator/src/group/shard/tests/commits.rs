@@ -7,9 +7,9 @@ use types::{InstanceId, LeaderEpoch, MemberId, Timestamp, TopicId};
 use super::harness::{
     Harness, SESSION, commit_topic, group_id, join_request, partition, protocol, topic,
 };
+use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::heartbeat::HeartbeatError;
 use crate::group::classic::join::JoinRequest;
-use crate::group::classic::state::{Generation, GroupState};
 use crate::group::offsets::commit::{
     CommitError, CommitPartition, CommitPartitionError, CommitRequest, CommitTopic,
 };

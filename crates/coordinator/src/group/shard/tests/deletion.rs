@@ -5,8 +5,8 @@ use std::sync::Arc;
 use types::{GroupId, TopicPartition};
 
 use super::harness::{GROUP, Harness, SESSION, group_id, join_request, partition, topic};
+use crate::group::classic::generation::GroupState;
 use crate::group::classic::join::JoinRequest;
-use crate::group::classic::state::GroupState;
 use crate::group::delete::{DeleteGroupError, DeleteGroupsRequest};
 use crate::group::describe::{DescribeRequest, DescribedGroup};
 use crate::group::list::ListRequest;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use types::{MemberId, Timestamp};
 
 use super::harness::{GROUP, Harness, SESSION, commit_topic, group_id, join_request};
+use crate::group::classic::generation::GroupState;
 use crate::group::classic::join::JoinRequest;
-use crate::group::classic::state::GroupState;
 use crate::group::offsets::commit::CommitRequest;
 use crate::group::record::GroupRecord;
 use crate::group::request::GroupRequest;

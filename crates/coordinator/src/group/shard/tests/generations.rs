@@ -6,9 +6,9 @@ use std::time::Duration;
 use types::{GroupId, InstanceId, MemberId};
 
 use super::harness::{Harness, REBALANCE, SESSION, group_id, join_request, protocol};
+use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::heartbeat::HeartbeatError;
 use crate::group::classic::join::{JoinError, JoinRequest};
-use crate::group::classic::state::{Generation, GroupState};
 use crate::group::record::GroupRecord;
 use crate::group::request::GroupRequest;
 use crate::group::settings::GroupSettings;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use types::{GroupId, InstanceId, Instant, MemberId, PartitionIndex, Timestamp, TopicName};
 
+use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
 use crate::group::classic::join::{JoinError, JoinReply, JoinRequest, JoinedGroup};
 use crate::group::classic::leave::{LeaveMemberError, LeaveRequest, LeavingMember};
 use crate::group::classic::member::{Client, MemberProtocol};
-use crate::group::classic::state::{ClassicGroup, Generation, GroupState};
+use crate::group::classic::state::ClassicGroup;
 use crate::group::classic::sync::{MemberAssignment, SyncError, SyncRequest, SyncedMember};
 use crate::group::offsets::commit::{
     CommitError, CommitPartition, CommitRequest, CommitTopic, CommittedTopic,

@@ -3,9 +3,9 @@
 use types::{GroupId, InstanceId, MemberId};
 
 use super::harness::{Harness, join_request};
+use crate::group::classic::generation::GroupState;
 use crate::group::classic::join::{JoinError, JoinRequest};
 use crate::group::classic::leave::{LeaveError, LeaveMemberError, LeaveRequest, LeavingMember};
-use crate::group::classic::state::GroupState;
 use crate::group::classic::sync::SyncError;
 use crate::group::record::GroupRecord;
 use crate::group::request::{GroupReply, GroupRequest};

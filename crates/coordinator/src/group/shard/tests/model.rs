@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use types::{InstanceId, MemberId};
 
 use super::harness::{Harness, SESSION, commit_topic, group_id, join_request, protocol};
+use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::heartbeat::HeartbeatRequest;
 use crate::group::classic::join::{JoinRequest, JoinedGroup};
 use crate::group::classic::leave::{LeaveRequest, LeavingMember};
-use crate::group::classic::state::{Generation, GroupState};
 use crate::group::classic::sync::{MemberAssignment, SyncRequest};
 use crate::group::delete::DeleteGroupsRequest;
 use crate::group::offsets::commit::CommitRequest;

@@ -3,9 +3,9 @@
 use types::{InstanceId, MemberId};
 
 use super::harness::{Harness, SESSION, join_request, protocol};
+use crate::group::classic::generation::GroupState;
 use crate::group::classic::heartbeat::HeartbeatError;
 use crate::group::classic::join::{JoinError, JoinRequest};
-use crate::group::classic::state::GroupState;
 use crate::group::classic::sync::SyncError;
 use crate::group::request::{GroupRequest, ReplyToken};
 

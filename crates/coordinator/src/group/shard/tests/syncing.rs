@@ -5,9 +5,9 @@ use std::sync::Arc;
 use types::{GroupId, InstanceId, MemberId};
 
 use super::harness::{GROUP, Harness, REBALANCE, SESSION, group_id, join_request};
+use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
 use crate::group::classic::join::JoinRequest;
-use crate::group::classic::state::{Generation, GroupState};
 use crate::group::classic::sync::{SyncError, SyncRequest};
 use crate::group::record::GroupRecord;
 use crate::group::request::{GroupReply, GroupRequest};
