@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use types::{LeaderEpoch, TopicId, TopicName};
+use types::{TopicId, TopicName};
 
 use crate::keys::{self, DamagedValue, Key, StoredTopic};
 use crate::names::is_internal_topic;
@@ -66,8 +66,6 @@ pub struct ClusterImage {
     groups: BTreeMap<String, Arc<SettingTexts>>,
     /// The revisions of the settings of brokers and groups, by key.
     settings_revisions: BTreeMap<Arc<str>, Revision>,
-    /// `None` until the cluster is set up.
-    boots: Option<LeaderEpoch>,
     node_id: i32,
 }
 
@@ -130,10 +128,6 @@ impl ClusterImage {
         self.groups.get(group).map_or(&NONE, |settings| settings)
     }
 
-    pub(crate) fn boots(&self) -> Option<LeaderEpoch> {
-        self.boots
-    }
-
     /// The image before anything was stored.
     pub(crate) fn empty(node_id: i32, start: Layers) -> Self {
         Self {
@@ -145,7 +139,6 @@ impl ClusterImage {
             names_by_key: HashMap::new(),
             groups: BTreeMap::new(),
             settings_revisions: BTreeMap::new(),
-            boots: None,
             node_id,
         }
     }
@@ -200,11 +193,6 @@ impl ClusterImage {
                 Key::ClusterId => {
                     let value = value.unwrap_or_default();
                     self.cluster_id = Arc::from(keys::read_text(key, value)?);
-                }
-                Key::Boots(node) if node == self.node_id => {
-                    self.boots = value
-                        .map(|value| keys::read_epoch(key, value))
-                        .transpose()?;
                 }
                 Key::Topic(unified) => self.replace_topic(change, unified)?,
                 Key::Group(group) => {

@@ -3,7 +3,6 @@
 //! | Key | Value |
 //! |---|---|
 //! | `cluster/id` | text |
-//! | `nodes/<node id>/boots` | decimal: starts of this broker so far, its leaders' epoch |
 //! | `producer-ids/next` | decimal: the first producer id that was never handed out |
 //! | `topics/<name with . as _>` | JSON, [`StoredTopic`] |
 //! | `settings/brokers/default`, `settings/brokers/<node id>` | JSON object of texts |
@@ -14,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use types::{LeaderEpoch, TopicId};
+use types::TopicId;
 
 use crate::names::unified;
 use crate::settings::SettingTexts;
@@ -24,16 +23,11 @@ pub(crate) const PRODUCER_IDS: &str = "producer-ids/next";
 pub(crate) const BROKER_DEFAULTS: &str = "settings/brokers/default";
 pub(crate) const SETTINGS: &str = "settings/";
 const TOPICS: &str = "topics/";
-const NODES: &str = "nodes/";
 const BROKERS: &str = "settings/brokers/";
 const GROUPS: &str = "settings/groups/";
 
 pub(crate) fn topic(name: &str) -> String {
     format!("{TOPICS}{}", unified(name))
-}
-
-pub(crate) fn boots(node_id: i32) -> String {
-    format!("{NODES}{node_id}/boots")
 }
 
 pub(crate) fn broker(node_id: i32) -> String {
@@ -48,7 +42,6 @@ pub(crate) fn group(group: &str) -> String {
 #[derive(Debug)]
 pub(crate) enum Key<'a> {
     ClusterId,
-    Boots(i32),
     Topic(&'a str),
     BrokerDefaults,
     Broker(i32),
@@ -78,10 +71,7 @@ impl<'a> Key<'a> {
         if let Some(node) = key.strip_prefix(BROKERS).and_then(number) {
             return Self::Broker(node);
         }
-        let boots = key
-            .strip_prefix(NODES)
-            .and_then(|rest| rest.strip_suffix("/boots"));
-        boots.and_then(number).map_or(Self::Other, Self::Boots)
+        Self::Other
     }
 }
 
@@ -169,11 +159,4 @@ pub(crate) fn read_number(key: &[u8], value: &[u8]) -> Result<i64, DamagedValue>
     read_text(key, value)?
         .parse()
         .map_err(|error: std::num::ParseIntError| damaged(key, error))
-}
-
-pub(crate) fn read_epoch(key: &[u8], value: &[u8]) -> Result<LeaderEpoch, DamagedValue> {
-    i32::try_from(read_number(key, value)?)
-        .ok()
-        .and_then(LeaderEpoch::new)
-        .ok_or_else(|| damaged(key, "an epoch is a number from 0 to 2147483647"))
 }

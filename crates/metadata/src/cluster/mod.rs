@@ -18,7 +18,6 @@ use arc_swap::ArcSwap;
 use env::Env;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use types::LeaderEpoch;
 
 use crate::image::ClusterImage;
 use crate::keys::{self, DamagedValue};
@@ -64,9 +63,6 @@ pub enum OpenClusterError {
     /// The settings at start contradict each other, or what was altered since.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// This broker was started as often as an epoch can count.
-    #[error("the leader epochs of this broker are used up")]
-    EpochsUsedUp,
 }
 
 /// The cluster's metadata, open.
@@ -80,7 +76,6 @@ pub struct Cluster {
     /// Where in the store's history the image is; held while the image moves.
     follower: Mutex<Box<dyn Watch>>,
     producer_ids: tokio::sync::Mutex<ProducerIdBlock>,
-    epoch: LeaderEpoch,
 }
 
 impl fmt::Debug for Cluster {
@@ -124,7 +119,7 @@ impl Cluster {
     ) -> Result<Arc<Self>, OpenClusterError> {
         check_broker(&settings)?;
         let empty = ClusterImage::empty(node_id(&settings), settings);
-        let epoch = set_up_keys(env, store.as_ref(), &empty).await?;
+        set_up_keys(env, store.as_ref()).await?;
         let (revision, entries) = store.range(b"");
         let node_id = empty.broker.node_id;
         let image = empty.load(revision, entries)?;
@@ -139,7 +134,6 @@ impl Cluster {
             store,
             local,
             producer_ids: tokio::sync::Mutex::new(ProducerIdBlock::EMPTY),
-            epoch,
         });
         let watch = cluster.store.watch(revision);
         env.spawner
@@ -160,11 +154,6 @@ impl Cluster {
     /// This broker's `node.id`.
     pub fn node_id(&self) -> i32 {
         self.node_id
-    }
-
-    /// The epoch of everything this process leads: how often the broker was started before.
-    pub fn leader_epoch(&self) -> LeaderEpoch {
-        self.epoch
     }
 
     /// The brokers of the cluster: this one.
@@ -260,33 +249,20 @@ fn node_id(settings: &Layers) -> i32 {
     crate::settings::BrokerValues::resolve(settings).node_id
 }
 
-/// Generates the cluster's id on the first start and counts the start.
-async fn set_up_keys(
-    env: &Env,
-    store: &dyn MetadataStore,
-    empty: &ClusterImage,
-) -> Result<LeaderEpoch, OpenClusterError> {
-    let node_id = empty.broker.node_id;
-    let (revision, entries) = store.range(b"");
-    let mod_revisions: std::collections::HashMap<_, _> = entries
-        .iter()
-        .map(|entry| (entry.key.clone(), entry.mod_revision))
-        .collect();
-    let image = empty.clone().load(revision, entries)?;
-    let mut transaction = Transaction::default();
-    if image.cluster_id.is_empty() {
-        transaction.expect(keys::CLUSTER_ID, None);
-        transaction.put(keys::CLUSTER_ID, new_cluster_id(env));
+/// Generates the cluster's id on the first start.
+async fn set_up_keys(env: &Env, store: &dyn MetadataStore) -> Result<(), OpenClusterError> {
+    let (_, entries) = store.range(keys::CLUSTER_ID.as_bytes());
+    if !entries.is_empty() {
+        return Ok(());
     }
-    let epoch = match image.boots() {
-        None => LeaderEpoch::ZERO,
-        Some(last) => last.next().ok_or(OpenClusterError::EpochsUsedUp)?,
-    };
-    let key = keys::boots(node_id);
-    transaction.expect(key.clone(), mod_revisions.get(key.as_bytes()).copied());
-    transaction.put(key, epoch.to_string());
-    store.transact(transaction).await?;
-    Ok(epoch)
+    let mut transaction = Transaction::default();
+    transaction.expect(keys::CLUSTER_ID, None);
+    transaction.put(keys::CLUSTER_ID, new_cluster_id(env));
+    match store.transact(transaction).await {
+        // Another broker was first: its id is the cluster's.
+        Ok(_) | Err(TransactError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Kafka's `Uuid.randomUuid`: no dash in front, which command lines would take for an option.

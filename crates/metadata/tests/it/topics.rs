@@ -54,22 +54,14 @@ async fn a_topic_is_created_with_defaults_and_survives_a_restart() {
     let seen = image.topic("flights").unwrap();
     assert_eq!(seen.id, created.id);
     assert_eq!(image.topic_by_id(created.id).unwrap().name, seen.name);
-    let (id, revision, epoch) = (
-        image.cluster_id.clone(),
-        image.revision,
-        cluster.leader_epoch(),
-    );
+    let (id, revision) = (image.cluster_id.clone(), image.revision);
     cluster.close();
     drop(cluster);
 
     let cluster = folder.open().await;
     let image = cluster.image();
     assert_eq!(image.cluster_id, id);
-    assert!(
-        image.revision > revision,
-        "counting the start is a change too"
-    );
-    assert_eq!(cluster.leader_epoch().value(), epoch.value() + 1);
+    assert_eq!(image.revision, revision, "a start changes nothing");
     let again = image.topic("flights").unwrap();
     assert_eq!((again.id, again.partitions), (created.id, 4));
     assert_eq!(again.settings, created.settings);
