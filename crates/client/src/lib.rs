@@ -8,8 +8,12 @@ mod assignor;
 mod cluster;
 mod config;
 mod connection;
+mod consumer;
+mod group;
 mod metadata;
+mod offsets;
 mod partitioner;
+mod producer;
 mod refusal;
 mod runtime;
 
@@ -22,7 +26,22 @@ pub use config::ClientConfig;
 pub use connection::{
     ApiRange, ApiVersions, CallError, ConnectError, Connection, FinalizedFeature, StreamError,
 };
+pub use consumer::{
+    BatchReadError, ConsumeError, Consumer, ConsumerConfig, DECOMPRESSED_BYTES_MAX, RecordBatch,
+    RecordRef, resolve_offsets,
+};
+pub use group::{
+    CommitError, CommitOffset, CommittedOffset, CoordinatorError, FetchOffsetsError, GroupConfig,
+    GroupCoordinator, GroupError, GroupEvent, GroupMember, SubscriptionError, commit_offsets,
+    decode_assignment, decode_subscription, fetch_committed_offsets,
+};
 pub use metadata::{Broker, Metadata, Partition, Topic};
+pub use offsets::{FoundOffset, Isolation, OffsetSpec, OffsetsError, list_offsets};
 pub use partitioner::{murmur2, partition_for_key};
+pub use producer::{
+    Acks, BatchListener, BatchReport, Delivered, Delivery, ProduceError, Producer, ProducerConfig,
+    ProducerRecord,
+};
+pub use protocol::records::Compression;
 pub use refusal::Refusal;
 pub use runtime::now_ms;

@@ -37,6 +37,36 @@ impl Drop for OwnedTask {
     }
 }
 
+/// Tasks whose results are collected as they come; those that still run end with the set.
+#[derive(Debug)]
+pub(crate) struct TaskSet<T>(tokio::task::JoinSet<T>);
+
+impl<T: Send + 'static> TaskSet<T> {
+    pub(crate) fn new() -> Self {
+        Self(tokio::task::JoinSet::new())
+    }
+
+    pub(crate) fn spawn(&mut self, future: impl Future<Output = T> + Send + 'static) {
+        self.0.spawn(future);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next result; `None` if nothing runs.
+    pub(crate) async fn next(&mut self) -> Option<T> {
+        loop {
+            match self.0.join_next().await? {
+                Ok(result) => return Some(result),
+                // Nobody cancels tasks of a set that still exists.
+                Err(error) if error.is_cancelled() => {}
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        }
+    }
+}
+
 /// Milliseconds since 1970-01-01 UTC; zero if the clock stands before that.
 #[allow(
     clippy::disallowed_methods,

@@ -495,7 +495,8 @@ impl Built {
     /// Gives sequences of a new session to a batch that the broker refused for its old ones.
     fn renumber(&mut self, session: ProducerSession, base_sequence: i32) {
         let mut bytes = BytesMut::from(self.bytes.as_ref());
-        records::set_producer(&mut bytes, session.id, session.epoch, base_sequence);
+        records::set_producer(&mut bytes, session.id, session.epoch, base_sequence)
+            .expect("the batch was built by this process");
         self.bytes = bytes.freeze();
         self.session = Some(session);
     }

@@ -102,6 +102,13 @@ impl BatchBuilder {
         builder.build()
     }
 
+    /// Changes who produced the batch: a producer knows its sequence only when it sends.
+    pub fn set_producer(&mut self, producer_id: i64, producer_epoch: i16, base_sequence: i32) {
+        self.options.producer_id = producer_id;
+        self.options.producer_epoch = producer_epoch;
+        self.options.base_sequence = base_sequence;
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0

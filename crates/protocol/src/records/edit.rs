@@ -60,6 +60,25 @@ pub fn set_max_timestamp(
     };
     put(batch, layout::ATTRIBUTES, attributes.to_be_bytes());
     put(batch, layout::MAX_TIMESTAMP, timestamp_ms.to_be_bytes());
+    correct_crc(batch)
+}
+
+/// Gives the batch another producer session and sequence and corrects its CRC: for a producer that sends a refused
+/// batch again under a new session.
+pub fn set_producer(
+    batch: &mut [u8],
+    producer_id: i64,
+    producer_epoch: i16,
+    base_sequence: i32,
+) -> Result<(), BatchError> {
+    BatchView::parse(batch)?;
+    put(batch, layout::PRODUCER_ID, producer_id.to_be_bytes());
+    put(batch, layout::PRODUCER_EPOCH, producer_epoch.to_be_bytes());
+    put(batch, layout::BASE_SEQUENCE, base_sequence.to_be_bytes());
+    correct_crc(batch)
+}
+
+fn correct_crc(batch: &mut [u8]) -> Result<(), BatchError> {
     let crc = BatchView::parse(batch)?.compute_crc();
     put(batch, layout::CRC, crc.to_be_bytes());
     Ok(())

@@ -1,0 +1,283 @@
+//! What a fetch brought: batches of one partition, decompressed one at a time.
+//!
+//! Invariants: records below the position asked for are never shown (a broker returns whole batches); control records
+//! are never shown; with read_committed, records of aborted transactions are never shown; a batch whose checksum does
+//! not match is an error, not data.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use protocol::messages::fetch_response::AbortedTransaction;
+use protocol::records::{
+    BatchError, BatchView, ControlRecordType, Headers, PayloadError, TimestampType, control,
+};
+
+use crate::assignor::TopicPartition;
+
+/// A batch may decompress to this at most, in bytes. Brokers accept batches of 1 MiB by default, and honest text
+/// compresses at most some hundred times.
+pub const DECOMPRESSED_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Why records could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BatchReadError {
+    /// The batch itself is damaged.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// What is in it is damaged.
+    #[error("cannot read the records of the batch at offset {base_offset}")]
+    Payload {
+        /// Where the batch begins.
+        base_offset: i64,
+        /// What is wrong.
+        #[source]
+        source: std::sync::Arc<PayloadError>,
+    },
+}
+
+/// A record, borrowed from its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRef<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// Milliseconds since 1970; -1 if it has none.
+    pub timestamp_ms: i64,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` marks the key as deleted.
+    pub value: Option<&'a [u8]>,
+    /// The headers in order.
+    pub headers: Headers<'a>,
+}
+
+/// Records of one batch, decompressed.
+#[derive(Clone, Debug)]
+pub struct RecordBatch {
+    /// Where they come from.
+    pub partition: TopicPartition,
+    /// The offset after the batch: where reading goes on.
+    pub next_offset: i64,
+    /// The end of what consumers may read, when this was fetched.
+    pub high_watermark: i64,
+    /// Whose timestamps these are.
+    pub timestamp_type: TimestampType,
+    /// The leader epoch under which the batch was written.
+    pub leader_epoch: i32,
+    first_offset: i64,
+    base_offset: i64,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    count: i32,
+    payload: Bytes,
+}
+
+impl RecordBatch {
+    /// The records from the position asked for on.
+    pub fn records(&self) -> impl Iterator<Item = Result<RecordRef<'_>, BatchReadError>> {
+        protocol::records::RecordIterator::new(&self.payload, self.count).filter_map(|record| {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => return Some(Err(payload_error(self.base_offset, error.into()))),
+            };
+            let offset = self.base_offset + i64::from(record.offset_delta);
+            if offset < self.first_offset {
+                return None;
+            }
+            let timestamp_ms = match self.timestamp_type {
+                TimestampType::LogAppendTime => self.max_timestamp,
+                TimestampType::CreateTime => {
+                    self.base_timestamp.saturating_add(record.timestamp_delta)
+                }
+            };
+            Some(Ok(RecordRef {
+                offset,
+                timestamp_ms,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            }))
+        })
+    }
+
+    /// Bytes of its records, decompressed.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
+    }
+}
+
+fn payload_error(base_offset: i64, source: PayloadError) -> BatchReadError {
+    BatchReadError::Payload {
+        base_offset,
+        source: std::sync::Arc::new(source),
+    }
+}
+
+/// The batches that one fetch brought of one partition.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    partition: TopicPartition,
+    bytes: Bytes,
+    position: i64,
+    high_watermark: i64,
+    /// Aborted transactions that may reach into these batches, by first offset; `None` without read_committed.
+    aborted: Option<Aborted>,
+}
+
+/// Which producers are inside an aborted transaction while batches pass by (`CompletedFetch.java`).
+#[derive(Debug, Default)]
+struct Aborted {
+    upcoming: VecDeque<(i64, i64)>,
+    active: BTreeSet<i64>,
+}
+
+impl Aborted {
+    fn new(transactions: &[AbortedTransaction]) -> Self {
+        let mut upcoming: BTreeMap<(i64, i64), ()> = BTreeMap::new();
+        for transaction in transactions {
+            upcoming.insert((transaction.first_offset, transaction.producer_id), ());
+        }
+        Self {
+            upcoming: upcoming.into_keys().collect(),
+            active: BTreeSet::new(),
+        }
+    }
+
+    /// Notes the transactions that begin at or before the last offset of a batch.
+    fn advance_to(&mut self, last_offset: i64) {
+        while let Some((_, producer)) = self.upcoming.pop_front_if(|(first, _)| *first <= last_offset)
+        {
+            self.active.insert(producer);
+        }
+    }
+}
+
+impl Fetched {
+    pub(super) fn new(
+        partition: TopicPartition,
+        bytes: Bytes,
+        position: i64,
+        high_watermark: i64,
+        aborted: Option<&[AbortedTransaction]>,
+    ) -> Self {
+        Self {
+            partition,
+            bytes,
+            position,
+            high_watermark,
+            aborted: aborted.map(Aborted::new),
+        }
+    }
+
+    pub(super) fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// Bytes not handed out yet.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Where reading goes on after everything in here.
+    pub(super) fn end_position(&self) -> Result<i64, BatchReadError> {
+        let mut rest: &[u8] = &self.bytes;
+        let mut end = self.position;
+        while let Some(batch) = next_whole(rest)? {
+            end = end.max(batch.next_offset());
+            rest = &rest[batch.total_size()..];
+        }
+        Ok(end)
+    }
+
+    /// The next batch with records to show. The second value is where reading goes on, also past batches that show
+    /// nothing.
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, BatchReadError> {
+        loop {
+            let bytes = self.bytes.clone();
+            let Some(batch) = next_whole(&bytes)? else {
+                return Ok(None);
+            };
+            self.bytes = bytes.slice(batch.total_size()..);
+            let last_offset = batch.last_offset();
+            if last_offset < self.position {
+                continue;
+            }
+            batch.verify_crc()?;
+            let first_offset = self.position;
+            self.position = last_offset + 1;
+            if self.hides(&batch, last_offset)? || batch.records_count() == 0 {
+                continue;
+            }
+            return self.open(&bytes, &batch, first_offset).map(Some);
+        }
+    }
+
+    pub(super) fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Whether the batch is none for readers: control records, or data of an aborted transaction.
+    fn hides(&mut self, batch: &BatchView<'_>, last_offset: i64) -> Result<bool, BatchReadError> {
+        let Some(aborted) = &mut self.aborted else {
+            return Ok(batch.is_control());
+        };
+        if batch.producer_id() >= 0 {
+            aborted.advance_to(last_offset);
+            if batch.is_control() {
+                if ends_in_abort(batch)? {
+                    aborted.active.remove(&batch.producer_id());
+                }
+            } else if batch.is_transactional() && aborted.active.contains(&batch.producer_id()) {
+                return Ok(true);
+            }
+        }
+        Ok(batch.is_control())
+    }
+
+    fn open(
+        &self,
+        bytes: &Bytes,
+        batch: &BatchView<'_>,
+        first_offset: i64,
+    ) -> Result<RecordBatch, BatchReadError> {
+        let payload = batch
+            .payload(DECOMPRESSED_BYTES_MAX)
+            .map_err(|error| payload_error(batch.base_offset(), error.into()))?;
+        let payload = match payload {
+            std::borrow::Cow::Borrowed(slice) => bytes.slice_ref(slice),
+            std::borrow::Cow::Owned(decompressed) => Bytes::from(decompressed),
+        };
+        Ok(RecordBatch {
+            partition: self.partition.clone(),
+            next_offset: self.position,
+            high_watermark: self.high_watermark,
+            timestamp_type: batch.timestamp_type(),
+            leader_epoch: batch.partition_leader_epoch(),
+            first_offset,
+            base_offset: batch.base_offset(),
+            base_timestamp: batch.base_timestamp(),
+            max_timestamp: batch.max_timestamp(),
+            count: batch.records_count(),
+            payload,
+        })
+    }
+}
+
+/// The batch at the front, unless it is cut off: brokers may send a part of the last one.
+fn next_whole(bytes: &[u8]) -> Result<Option<BatchView<'_>>, BatchError> {
+    protocol::records::BatchIterator::new(bytes).next().transpose()
+}
+
+fn ends_in_abort(batch: &BatchView<'_>) -> Result<bool, BatchReadError> {
+    let failed = |error: PayloadError| payload_error(batch.base_offset(), error);
+    let payload = batch
+        .payload(DECOMPRESSED_BYTES_MAX)
+        .map_err(|error| failed(error.into()))?;
+    let first = batch.records(&payload).next().transpose();
+    let first = first.map_err(|error| failed(error.into()))?;
+    let key = first.and_then(|record| record.key).unwrap_or_default();
+    Ok(control::decode_key(key).is_ok_and(|kind| kind == ControlRecordType::Abort))
+}
