@@ -35,7 +35,9 @@ pub enum AddressError {
         text: String,
     },
     /// What follows the last colon is no port.
-    #[error("broker address '{text}' has no valid port; write host:port with a port from 1 to 65535")]
+    #[error(
+        "broker address '{text}' has no valid port; write host:port with a port from 1 to 65535"
+    )]
     InvalidPort {
         /// What was given.
         text: String,

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use protocol::Request;
@@ -116,9 +115,12 @@ pub struct Cluster(Arc<Inner>);
 struct Inner {
     bootstrap: Vec<BrokerAddress>,
     config: ClientConfig,
-    slots: Mutex<HashMap<(Option<i32>, Lane), Arc<Slot>>>,
+    slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
     cache: Mutex<Cache>,
 }
+
+/// A broker (none: whichever answers) and a kind of traffic.
+type SlotKey = (Option<i32>, Lane);
 
 /// Place of one connection; the lock makes the second caller wait for the connection the first one is opening.
 type Slot = tokio::sync::Mutex<Option<Arc<Connection>>>;
@@ -289,7 +291,11 @@ impl Cluster {
             // mistyped a name should not wait a minute for that.
             let absent = matches!(&error, MetadataError::Topic { source, .. }
                 if source.is(protocol::ErrorCode::UnknownTopicOrPartition));
-            let attempts = if absent { ATTEMPTS_FOR_ABSENT_TOPIC } else { u32::MAX };
+            let attempts = if absent {
+                ATTEMPTS_FOR_ABSENT_TOPIC
+            } else {
+                u32::MAX
+            };
             if !error.is_retriable() || retry.attempts >= attempts || !retry.wait().await {
                 return Err(error);
             }
@@ -315,11 +321,7 @@ impl Cluster {
     }
 
     /// The broker that leads a partition, as far as known; asks if nothing is.
-    pub async fn leader_of(
-        &self,
-        topic: &Arc<str>,
-        partition: i32,
-    ) -> Result<i32, MetadataError> {
+    pub async fn leader_of(&self, topic: &Arc<str>, partition: i32) -> Result<i32, MetadataError> {
         let known = self.topic(topic).await?;
         let described = known.partition(partition);
         let described = described.ok_or_else(|| MetadataError::NoPartition {
@@ -402,10 +404,5 @@ impl Retry {
         self.attempts += 1;
         tokio::time::sleep(wait).await;
         true
-    }
-
-    /// What is left of the operation's time.
-    pub(crate) fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
     }
 }

@@ -4,6 +4,7 @@
 //! settled per connection. Nothing here knows our own broker.
 
 mod address;
+pub mod admin;
 mod assignor;
 mod cluster;
 mod config;

@@ -144,8 +144,14 @@ async fn ask_leaders(
 ) {
     let mut by_leader: HashMap<i32, Vec<(&TopicPartition, OffsetSpec)>> = HashMap::new();
     for (partition, spec) in missing {
-        match cluster.leader_of(&partition.topic, partition.partition).await {
-            Ok(leader) => by_leader.entry(leader).or_default().push((partition, *spec)),
+        match cluster
+            .leader_of(&partition.topic, partition.partition)
+            .await
+        {
+            Ok(leader) => by_leader
+                .entry(leader)
+                .or_default()
+                .push((partition, *spec)),
             Err(error) => {
                 failure.get_or_insert(error.into());
             }
@@ -196,7 +202,10 @@ async fn ask(
             timestamp: spec.value(),
             ..ListOffsetsPartition::default()
         };
-        match topics.iter_mut().find(|topic| *topic.name == *partition.topic) {
+        match topics
+            .iter_mut()
+            .find(|topic| *topic.name == *partition.topic)
+        {
             Some(topic) => topic.partitions.push(entry),
             None => topics.push(ListOffsetsTopic {
                 name: partition.topic.as_ref().to_owned(),

@@ -48,9 +48,7 @@ impl Refusal {
                 "check the name and the partition against the list of topics"
             }
             E::TopicAlreadyExists => "choose another name, or leave the topic as it is",
-            E::InvalidReplicationFactor => {
-                "ask for at most as many replicas as there are brokers"
-            }
+            E::InvalidReplicationFactor => "ask for at most as many replicas as there are brokers",
             E::InvalidPartitions => "partitions can only be added, never taken away",
             E::MessageTooLarge | E::RecordListTooLarge => {
                 "send smaller records, or raise max.message.bytes of the topic"

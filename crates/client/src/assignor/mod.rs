@@ -131,7 +131,9 @@ impl fmt::Display for Assignor {
 
 /// No assignor has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no assignor is called '{name}'; there are range, roundrobin, sticky and cooperative-sticky")]
+#[error(
+    "no assignor is called '{name}'; there are range, roundrobin, sticky and cooperative-sticky"
+)]
 pub struct UnknownAssignor {
     /// What was asked for.
     pub name: String,

@@ -102,7 +102,9 @@ async fn read_frames(
     limit: usize,
 ) -> Result<(), StreamError> {
     while let Some(mut frame) = read_frame(socket, limit).await? {
-        let entry = waiting.try_recv().map_err(|_none| StreamError::Unexpected)?;
+        let entry = waiting
+            .try_recv()
+            .map_err(|_none| StreamError::Unexpected)?;
         let found = frame.get_i32();
         if found != entry.correlation_id {
             return Err(StreamError::OutOfTurn {

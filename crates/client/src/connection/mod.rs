@@ -223,7 +223,11 @@ impl State {
     /// Ends when the connection is closed, at once if it is already.
     async fn closed(&self) {
         // The sender lives as long as `self`, so waiting cannot fail.
-        self.closed.subscribe().wait_for(|closed| *closed).await.ok();
+        self.closed
+            .subscribe()
+            .wait_for(|closed| *closed)
+            .await
+            .ok();
     }
 
     fn close(&self, cause: Option<StreamError>) {
@@ -238,10 +242,7 @@ impl State {
 
 impl Connection {
     /// Connects and asks for the broker's versions, both within `connect_timeout`.
-    pub async fn open(
-        address: BrokerAddress,
-        config: &ClientConfig,
-    ) -> Result<Self, ConnectError> {
+    pub async fn open(address: BrokerAddress, config: &ClientConfig) -> Result<Self, ConnectError> {
         let limit = config.connect_timeout;
         let opening = async {
             let socket = connect(&address).await?;
@@ -406,13 +407,14 @@ impl Connection {
         version: i16,
         correlation_id: i32,
     ) -> Result<Segments, CallError> {
-        frame::encode_request(correlation_id, Some(&self.client_id), version, request)
-            .map_err(|source| CallError::Encode {
+        frame::encode_request(correlation_id, Some(&self.client_id), version, request).map_err(
+            |source| CallError::Encode {
                 address: self.address.clone(),
                 api: R::NAME,
                 version,
                 source,
-            })
+            },
+        )
     }
 
     /// `body` begins after the correlation id.

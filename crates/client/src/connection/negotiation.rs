@@ -91,7 +91,11 @@ async fn ask(connection: &Connection, version: i16) -> Result<ApiVersionsRespons
     let body = body.map_err(|_dropped| connection.closed_error(ApiVersionsRequest::NAME))?;
     // An error code of 35 in front means that the answer is in version 0, whatever was asked for.
     let unsupported = ErrorCode::UnsupportedVersion.code().to_be_bytes();
-    let version = if body.starts_with(&unsupported) { 0 } else { version };
+    let version = if body.starts_with(&unsupported) {
+        0
+    } else {
+        version
+    };
     connection.decode::<ApiVersionsRequest>(body, version)
 }
 
@@ -114,7 +118,10 @@ mod tests {
     #[test]
     fn the_highest_common_version_is_taken_or_none() {
         let ranges = BTreeMap::from([(i16::from(ApiKey::Produce), ApiRange { min: 3, max: 9 })]);
-        let versions = ApiVersions { ranges, features: Vec::new() };
+        let versions = ApiVersions {
+            ranges,
+            features: Vec::new(),
+        };
         assert_eq!(versions.highest_common(ApiKey::Produce, 3, 13), Some(9));
         assert_eq!(versions.highest_common(ApiKey::Produce, 3, 7), Some(7));
         assert_eq!(versions.highest_common(ApiKey::Produce, 10, 13), None);

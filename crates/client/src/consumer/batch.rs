@@ -144,7 +144,9 @@ impl Aborted {
 
     /// Notes the transactions that begin at or before the last offset of a batch.
     fn advance_to(&mut self, last_offset: i64) {
-        while let Some((_, producer)) = self.upcoming.pop_front_if(|(first, _)| *first <= last_offset)
+        while let Some((_, producer)) = self
+            .upcoming
+            .pop_front_if(|(first, _)| *first <= last_offset)
         {
             self.active.insert(producer);
         }
@@ -268,7 +270,9 @@ impl Fetched {
 
 /// The batch at the front, unless it is cut off: brokers may send a part of the last one.
 fn next_whole(bytes: &[u8]) -> Result<Option<BatchView<'_>>, BatchError> {
-    protocol::records::BatchIterator::new(bytes).next().transpose()
+    protocol::records::BatchIterator::new(bytes)
+        .next()
+        .transpose()
 }
 
 fn ends_in_abort(batch: &BatchView<'_>) -> Result<bool, BatchReadError> {

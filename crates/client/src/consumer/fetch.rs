@@ -41,7 +41,10 @@ impl FetchPlan {
                 ..FetchPartition::default()
             };
             // Partitions come sorted by topic.
-            match topics.last_mut().filter(|topic| *topic.topic == *partition.topic) {
+            match topics
+                .last_mut()
+                .filter(|topic| *topic.topic == *partition.topic)
+            {
                 Some(topic) => topic.partitions.push(entry),
                 None => topics.push(FetchTopic {
                     topic: partition.topic.as_ref().to_owned(),
@@ -99,15 +102,23 @@ async fn fetch(
     leader: i32,
     plan: &FetchPlan,
 ) -> Result<Vec<FetchAnswer>, CallError> {
-    let connection = cluster.connection(Target::Broker(leader), Lane::Fetch).await?;
+    let connection = cluster
+        .connection(Target::Broker(leader), Lane::Fetch)
+        .await?;
     let ids_known = plan.wanted.iter().all(|(_, id, _)| !id.is_zero());
-    let limit = if ids_known { i16::MAX } else { LAST_VERSION_BY_NAME };
+    let limit = if ids_known {
+        i16::MAX
+    } else {
+        LAST_VERSION_BY_NAME
+    };
     let version = connection.version_of::<FetchRequest>(limit)?;
     let by_id = version > LAST_VERSION_BY_NAME;
     // The broker may hold the request back for as long as it was allowed to.
     let limit = cluster.config().request_timeout + config.fetch_wait;
-    let response = connection.call_version(&plan.request(config), version, limit).await?;
-    let mut asked: HashMap<(Option<Uuid>, Arc<str>, i32), (&TopicPartition, i64)> = HashMap::new();
+    let response = connection
+        .call_version(&plan.request(config), version, limit)
+        .await?;
+    let mut asked: HashMap<AnswerKey, (&TopicPartition, i64)> = HashMap::new();
     for (partition, id, offset) in &plan.wanted {
         let key = key_of(by_id, *id, &partition.topic, partition.partition);
         asked.insert(key, (partition, *offset));
@@ -143,7 +154,10 @@ async fn fetch(
     Ok(answers)
 }
 
-fn key_of(by_id: bool, id: Uuid, name: &str, partition: i32) -> (Option<Uuid>, Arc<str>, i32) {
+/// A partition as the response names it: by topic id, or by name.
+type AnswerKey = (Option<Uuid>, Arc<str>, i32);
+
+fn key_of(by_id: bool, id: Uuid, name: &str, partition: i32) -> AnswerKey {
     if by_id {
         (Some(id), Arc::from(""), partition)
     } else {

@@ -178,7 +178,9 @@ impl Consumer {
 
     /// The partitions it reads, with the offset after the last batch that was handed out (or held nothing to show).
     pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
-        self.places.iter().map(|(partition, place)| (partition, place.position))
+        self.places
+            .iter()
+            .map(|(partition, place)| (partition, place.position))
     }
 
     /// Where a partition stands.
@@ -192,7 +194,8 @@ impl Consumer {
     }
 
     fn drop_buffered(&mut self, partition: &TopicPartition) {
-        self.buffered.retain(|fetched| fetched.partition() != partition);
+        self.buffered
+            .retain(|fetched| fetched.partition() != partition);
         self.buffered_bytes = self.buffered.iter().map(Fetched::len).sum();
     }
 
@@ -261,7 +264,8 @@ impl Consumer {
         for (leader, plan) in self.plan().await? {
             self.busy.insert(leader);
             let (cluster, config) = (self.cluster.clone(), self.config.clone());
-            self.fetches.spawn(fetch::run(cluster, config, leader, plan));
+            self.fetches
+                .spawn(fetch::run(cluster, config, leader, plan));
         }
         Ok(())
     }
@@ -280,7 +284,7 @@ impl Consumer {
                 .await
             {
                 Ok(leader) => leader,
-                Err(error) if matches!(error, MetadataError::NoLeader { .. }) => {
+                Err(MetadataError::NoLeader { .. }) => {
                     self.cluster.forget_topic(&partition.topic);
                     leaderless.push(partition.clone());
                     continue;
@@ -292,11 +296,15 @@ impl Consumer {
             {
                 continue;
             }
-            let topic_id = self.cluster.cached_topic(&partition.topic).map(|topic| topic.id);
-            plans
-                .entry(leader)
-                .or_default()
-                .add(partition.clone(), topic_id.unwrap_or_default(), place.fetch_from);
+            let topic_id = self
+                .cluster
+                .cached_topic(&partition.topic)
+                .map(|topic| topic.id);
+            plans.entry(leader).or_default().add(
+                partition.clone(),
+                topic_id.unwrap_or_default(),
+                place.fetch_from,
+            );
         }
         for partition in leaderless {
             self.rest(&partition);
@@ -322,7 +330,12 @@ impl Consumer {
         };
         self.failing_since = None;
         let mut brought = false;
-        for FetchAnswer { partition, asked, data } in answers {
+        for FetchAnswer {
+            partition,
+            asked,
+            data,
+        } in answers
+        {
             let Some(place) = self.places.get(&partition) else {
                 continue;
             };
@@ -357,11 +370,13 @@ impl Consumer {
             data.high_watermark,
             aborted.as_deref(),
         );
-        let end = fetched.end_position().map_err(|source| ConsumeError::Batch {
-            partition: partition.clone(),
-            position: asked,
-            source,
-        })?;
+        let end = fetched
+            .end_position()
+            .map_err(|source| ConsumeError::Batch {
+                partition: partition.clone(),
+                position: asked,
+                source,
+            })?;
         if let Some(place) = self.places.get_mut(&partition) {
             place.fetch_from = end;
             place.high_watermark = Some(data.high_watermark);
@@ -417,7 +432,10 @@ impl Consumer {
     async fn end_of(&self, partition: &TopicPartition) -> Result<i64, ConsumeError> {
         let wanted = BTreeMap::from([(partition.clone(), OffsetSpec::Latest)]);
         let found = list_offsets(&self.cluster, &wanted, self.config.isolation).await?;
-        Ok(found.get(partition).and_then(|found| found.offset).unwrap_or_default())
+        Ok(found
+            .get(partition)
+            .and_then(|found| found.offset)
+            .unwrap_or_default())
     }
 
     fn fetch_failed(
@@ -473,7 +491,10 @@ impl Consumer {
         for name in topics {
             let topic = self.cluster.topic(name).await?;
             for partition in &topic.partitions {
-                wanted.insert(TopicPartition::new(Arc::clone(name), partition.index), start);
+                wanted.insert(
+                    TopicPartition::new(Arc::clone(name), partition.index),
+                    start,
+                );
             }
         }
         let offsets = resolve_offsets(&self.cluster, &wanted, self.config.isolation).await?;

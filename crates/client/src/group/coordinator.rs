@@ -7,7 +7,7 @@ use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use protocol::{ErrorCode, Request};
 
 use crate::address::BrokerAddress;
-use crate::cluster::{Cluster, Lane, MetadataError, Retry, Target, TopicSelection};
+use crate::cluster::{Cluster, Lane, MetadataError, Retry, Target};
 use crate::connection::{CallError, Connection};
 use crate::metadata::Broker;
 use crate::refusal::{self, Refusal};
@@ -108,10 +108,7 @@ impl GroupCoordinator {
     }
 
     /// A connection to the coordinator.
-    pub(super) async fn connection(
-        &self,
-        lane: Lane,
-    ) -> Result<Arc<Connection>, CoordinatorError> {
+    pub(super) async fn connection(&self, lane: Lane) -> Result<Arc<Connection>, CoordinatorError> {
         let broker = self.broker().await?;
         let connection = self.cluster.connection(Target::Broker(broker), lane).await;
         connection.map_err(|error| {
@@ -180,12 +177,6 @@ impl GroupCoordinator {
         let id = found.id;
         cluster.note_broker(found);
         Ok(id)
-    }
-
-    /// Looks at all brokers, so that metadata knows them.
-    pub(crate) async fn brokers(&self) -> Result<Vec<i32>, CoordinatorError> {
-        let metadata = self.cluster.metadata(TopicSelection::None).await?;
-        Ok(metadata.brokers.into_keys().collect())
     }
 }
 

@@ -76,7 +76,10 @@ impl Heart {
     /// Ends when the pulse is no longer steady.
     pub(super) async fn changed(&mut self) {
         // The sender lives beside the receiver, so waiting cannot fail.
-        self.seen.wait_for(|pulse| *pulse != Pulse::Steady).await.ok();
+        self.seen
+            .wait_for(|pulse| *pulse != Pulse::Steady)
+            .await
+            .ok();
     }
 
     /// Makes the member join again although nobody asked.

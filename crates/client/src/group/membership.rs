@@ -201,8 +201,10 @@ impl Membership {
         let members = members
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| self.unreadable(source))?;
-        let wanted: BTreeSet<Arc<str>> =
-            members.iter().flat_map(|member| member.topics.iter().cloned()).collect();
+        let wanted: BTreeSet<Arc<str>> = members
+            .iter()
+            .flat_map(|member| member.topics.iter().cloned())
+            .collect();
         self.counts = self.counts_of(&wanted).await?;
         let assignments = assignor.assign(&members, &self.counts);
         let encoded = assignments.into_iter().map(|(member_id, partitions)| {

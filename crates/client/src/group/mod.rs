@@ -241,7 +241,8 @@ impl GroupMember {
 
     async fn join(&mut self) -> Result<GroupEvent, GroupError> {
         self.heart = None;
-        let owned: Vec<TopicPartition> = self.consumer.positions().map(|(p, _)| p.clone()).collect();
+        let owned: Vec<TopicPartition> =
+            self.consumer.positions().map(|(p, _)| p.clone()).collect();
         let joined = self.membership.join(&owned).await?;
         self.take_assignment(&joined).await?;
         let partitions = self.consumer.positions().map(|(p, _)| p.clone()).collect();
@@ -254,10 +255,11 @@ impl GroupMember {
         self.next_commit = self.config.auto_commit.map(|every| Instant::now() + every);
         let given: BTreeSet<&TopicPartition> = joined.partitions.iter().collect();
         // What this member had to give up in a cooperative round is free for its new owner after one more join.
-        if joined.assignor.is_cooperative() && owned.iter().any(|had| !given.contains(had)) {
-            if let Some(heart) = &self.heart {
-                heart.ask_for_rebalance();
-            }
+        if joined.assignor.is_cooperative()
+            && owned.iter().any(|had| !given.contains(had))
+            && let Some(heart) = &self.heart
+        {
+            heart.ask_for_rebalance();
         }
         Ok(GroupEvent::Assigned(partitions))
     }
@@ -387,7 +389,10 @@ impl GroupMember {
 
     /// Commits what was processed and leaves the group, so that the others take over at once.
     pub async fn leave(mut self) -> Result<(), GroupError> {
-        let steady = self.heart.take().is_some_and(|heart| heart.pulse() != Pulse::Lost);
+        let steady = self
+            .heart
+            .take()
+            .is_some_and(|heart| heart.pulse() != Pulse::Lost);
         let committed = if steady && self.config.auto_commit.is_some() {
             self.commit().await
         } else {
@@ -404,7 +409,11 @@ fn is_lost(error: &GroupError) -> bool {
     let GroupError::Commit(CommitError::Refused { source, .. }) = error else {
         return false;
     };
-    [E::RebalanceInProgress, E::IllegalGeneration, E::UnknownMemberId]
-        .iter()
-        .any(|code| source.is(*code))
+    [
+        E::RebalanceInProgress,
+        E::IllegalGeneration,
+        E::UnknownMemberId,
+    ]
+    .iter()
+    .any(|code| source.is(*code))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::ErrorCode;
 use protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -12,7 +13,6 @@ use protocol::messages::offset_fetch_request::{
 use protocol::messages::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
-use protocol::ErrorCode;
 
 use super::coordinator::{CoordinatorError, GroupCoordinator};
 use super::membership::Identity;
@@ -137,7 +137,10 @@ fn commit_request(
             committed_leader_epoch: -1,
             committed_metadata: Some(commit.metadata.clone()),
         };
-        match topics.last_mut().filter(|topic| *topic.name == *partition.topic) {
+        match topics
+            .last_mut()
+            .filter(|topic| *topic.name == *partition.topic)
+        {
             Some(topic) => topic.partitions.push(entry),
             None => topics.push(OffsetCommitRequestTopic {
                 name: partition.topic.as_ref().to_owned(),
@@ -271,22 +274,30 @@ fn read_offsets(
 ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, Refusal> {
     refusal::check(response.error_code, None)?;
     let mut offsets = BTreeMap::new();
-    let mut note = |topic: &str, partition: i32, code: i16, offset, leader_epoch, metadata: Option<String>| {
-        refusal::check(code, None)?;
-        if offset >= 0 {
-            let committed = CommittedOffset {
-                offset,
-                leader_epoch,
-                metadata: metadata.unwrap_or_default(),
-            };
-            offsets.insert(TopicPartition::new(topic, partition), committed);
-        }
-        Ok::<(), Refusal>(())
-    };
+    let mut note =
+        |topic: &str, partition: i32, code: i16, offset, leader_epoch, metadata: Option<String>| {
+            refusal::check(code, None)?;
+            if offset >= 0 {
+                let committed = CommittedOffset {
+                    offset,
+                    leader_epoch,
+                    metadata: metadata.unwrap_or_default(),
+                };
+                offsets.insert(TopicPartition::new(topic, partition), committed);
+            }
+            Ok::<(), Refusal>(())
+        };
     for topic in response.topics {
         for p in topic.partitions {
             let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
-            note(&topic.name, p.partition_index, p.error_code, offset, epoch, p.metadata)?;
+            note(
+                &topic.name,
+                p.partition_index,
+                p.error_code,
+                offset,
+                epoch,
+                p.metadata,
+            )?;
         }
     }
     for group in response.groups {
@@ -294,7 +305,14 @@ fn read_offsets(
         for topic in group.topics {
             for p in topic.partitions {
                 let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
-                note(&topic.name, p.partition_index, p.error_code, offset, epoch, p.metadata)?;
+                note(
+                    &topic.name,
+                    p.partition_index,
+                    p.error_code,
+                    offset,
+                    epoch,
+                    p.metadata,
+                )?;
             }
         }
     }

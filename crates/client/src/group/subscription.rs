@@ -33,17 +33,22 @@ pub(super) fn encode_subscription(
     owned: &[TopicPartition],
     generation_id: i32,
 ) -> Result<Bytes, SubscriptionError> {
-    let mut topics: Vec<String> = topics.iter().map(|topic| topic.as_ref().to_owned()).collect();
+    let mut topics: Vec<String> = topics
+        .iter()
+        .map(|topic| topic.as_ref().to_owned())
+        .collect();
     topics.sort();
     topics.dedup();
     let subscription = ConsumerProtocolSubscription {
         topics,
         owned_partitions: by_topic(owned)
             .into_iter()
-            .map(|(topic, partitions)| consumer_protocol_subscription::TopicPartition {
-                topic,
-                partitions,
-            })
+            .map(
+                |(topic, partitions)| consumer_protocol_subscription::TopicPartition {
+                    topic,
+                    partitions,
+                },
+            )
             .collect(),
         generation_id,
         ..ConsumerProtocolSubscription::default()
@@ -76,10 +81,12 @@ pub(super) fn encode_assignment(partitions: &[TopicPartition]) -> Result<Bytes, 
     let assignment = ConsumerProtocolAssignment {
         assigned_partitions: by_topic(partitions)
             .into_iter()
-            .map(|(topic, partitions)| consumer_protocol_assignment::TopicPartition {
-                topic,
-                partitions,
-            })
+            .map(
+                |(topic, partitions)| consumer_protocol_assignment::TopicPartition {
+                    topic,
+                    partitions,
+                },
+            )
             .collect(),
         user_data: None,
     };
@@ -109,9 +116,15 @@ fn decode<M: Message>(bytes: Bytes) -> Result<M, DecodeError> {
 fn by_topic(partitions: &[TopicPartition]) -> Vec<(String, Vec<i32>)> {
     let mut topics: Vec<(String, Vec<i32>)> = Vec::new();
     for partition in partitions {
-        match topics.last_mut().filter(|(topic, _)| **topic == *partition.topic) {
+        match topics
+            .last_mut()
+            .filter(|(topic, _)| **topic == *partition.topic)
+        {
             Some((_, numbers)) => numbers.push(partition.partition),
-            None => topics.push((partition.topic.as_ref().to_owned(), vec![partition.partition])),
+            None => topics.push((
+                partition.topic.as_ref().to_owned(),
+                vec![partition.partition],
+            )),
         }
     }
     topics
@@ -147,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_later_version_is_read_as_the_newest_known_one() {
-        let mut bytes = encode_assignment(&[TopicPartition::new("a", 1)]).expect("fits").to_vec();
+        let mut bytes = encode_assignment(&[TopicPartition::new("a", 1)])
+            .expect("fits")
+            .to_vec();
         bytes[1] = 99;
         let read = decode_assignment(Bytes::from(bytes)).expect("well formed");
         assert_eq!(read, [TopicPartition::new("a", 1)]);

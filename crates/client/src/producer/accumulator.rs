@@ -150,7 +150,8 @@ impl Accumulator {
     }
 
     fn queue(&mut self, topic: &Arc<str>, partition: i32) -> &mut PartitionQueue {
-        let position = usize::try_from(partition).expect("partitions come from metadata, sorted and not negative");
+        let position = usize::try_from(partition)
+            .expect("partitions come from metadata, sorted and not negative");
         let partitions = &mut self.topic(topic).partitions;
         if partitions.len() <= position {
             partitions.resize_with(position + 1, PartitionQueue::default);
@@ -237,7 +238,8 @@ impl Accumulator {
                 // Another partition comes first each time, so that a full request does not starve the last ones.
                 let position = (step + self.rotation) % count;
                 let queue = &mut queues.partitions[position];
-                let partition = i32::try_from(position).expect("positions come from partition numbers");
+                let partition =
+                    i32::try_from(position).expect("positions come from partition numbers");
                 queue.expire(topic, partition, now, &mut failures, self.delivery_timeout);
                 let Some(look) = queue.when_ready(now, linger, flushing) else {
                     continue;
@@ -380,12 +382,17 @@ impl PartitionQueue {
         needs_session: bool,
     ) -> bool {
         let limit = if self.recovering { 1 } else { in_flight_max };
-        let has_session = self.retry.front().is_some_and(|built| built.session.is_some());
+        let has_session = self
+            .retry
+            .front()
+            .is_some_and(|built| built.session.is_some());
         if has_session || !needs_session {
             return self.in_flight < limit;
         }
         // Sequences of a new session begin at zero, which is only in order when nothing of the old one is on its way.
-        session.is_some() && self.in_flight < limit && (self.session == session || self.in_flight == 0)
+        session.is_some()
+            && self.in_flight < limit
+            && (self.session == session || self.in_flight == 0)
     }
 
     fn next_size(&self) -> usize {

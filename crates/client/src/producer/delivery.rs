@@ -107,7 +107,9 @@ impl Delivery {
                 let batch = result.clone()?;
                 return Ok(Delivered {
                     partition: batch.partition,
-                    offset: batch.base_offset.map(|base| base + i64::from(self.position)),
+                    offset: batch
+                        .base_offset
+                        .map(|base| base + i64::from(self.position)),
                     acked_at: batch.acked_at,
                 });
             }

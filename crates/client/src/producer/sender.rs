@@ -158,11 +158,18 @@ impl Sender {
         let now = Instant::now();
         for topic in topics {
             let known = self.cluster.cached_topic(&topic).is_some_and(|described| {
-                described.partitions.iter().all(|partition| partition.leader.is_some())
+                described
+                    .partitions
+                    .iter()
+                    .all(|partition| partition.leader.is_some())
             });
-            let waits = self.not_described_before.get(&topic).is_some_and(|at| *at > now);
+            let waits = self
+                .not_described_before
+                .get(&topic)
+                .is_some_and(|at| *at > now);
             if !known && !waits && self.describing.insert(Arc::clone(&topic)) {
-                let (cluster, create) = (self.cluster.clone(), self.config.allow_auto_topic_creation);
+                let (cluster, create) =
+                    (self.cluster.clone(), self.config.allow_auto_topic_creation);
                 self.events.push(Box::pin(async move {
                     let result = cluster.refresh_topic(&topic, create).await;
                     Event::Described { topic, result }
@@ -195,7 +202,10 @@ impl Sender {
 
     async fn send(&mut self, broker: i32, batches: Vec<Built>) {
         // The plan only names brokers with a connection.
-        let connection = self.leaders.get(&broker).and_then(|leader| leader.connection.clone());
+        let connection = self
+            .leaders
+            .get(&broker)
+            .and_then(|leader| leader.connection.clone());
         let Some(connection) = connection else {
             return self.put_back(batches);
         };
@@ -208,7 +218,11 @@ impl Sender {
             })
             .collect();
         let ids_known = sent.iter().all(|sent| !sent.topic_id.is_zero());
-        let limit = if ids_known { i16::MAX } else { LAST_VERSION_BY_NAME };
+        let limit = if ids_known {
+            i16::MAX
+        } else {
+            LAST_VERSION_BY_NAME
+        };
         let version = match connection.version_of::<ProduceRequest>(limit) {
             Ok(version) => version,
             Err(error) => return self.fail_all(sent, &ProduceError::Call(error)),
