@@ -290,7 +290,8 @@ fn stop(data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn spawn(place: &Place) -> Result<Running> {
+/// Formats the folder if it is new and starts the broker, without waiting for it.
+pub(crate) fn spawn(place: &Place) -> Result<Running> {
     let class_path = class_path()?;
     fs::create_dir_all(&place.data_dir)?;
     let settings_file = place.data_dir.join("server.properties");

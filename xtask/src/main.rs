@@ -8,6 +8,7 @@
     reason = "automation runs real processes on real time; nothing here is simulated"
 )]
 
+mod bench;
 mod clients;
 mod dump_log;
 mod flights;
@@ -29,6 +30,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Watertable beside Apache Kafka: CPU, system calls, memory, start and restart
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// The pinned Apache Kafka: start it, stop it, run its tools
     #[command(subcommand)]
     Kafka(kafka::KafkaCommand),
@@ -48,6 +52,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Bench(command) => bench::run(&command),
         Command::Kafka(command) => kafka::run(command),
         Command::Protocol(arguments) => protocol::run(arguments),
         Command::Oracle => protocol::oracle::run(),
