@@ -171,16 +171,6 @@ pub(crate) fn run(arguments: &ClientsArguments) -> Result<()> {
     Ok(())
 }
 
-/// The whole matrix against a broker of our own, with the report written.
-pub(crate) fn run_all(against: Against) -> Result<Counts> {
-    run_matrix(&ClientsArguments {
-        bootstrap: None,
-        against,
-        only: Vec::new(),
-        row: Vec::new(),
-    })
-}
-
 fn run_matrix(arguments: &ClientsArguments) -> Result<Counts> {
     let programs = prepare(&arguments.only)?;
     let rows = rows(&arguments.row)?;

@@ -17,6 +17,7 @@ mod kafka;
 mod process;
 mod protocol;
 mod server;
+mod test;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Command {
     /// Watertable beside Apache Kafka: CPU, system calls, memory, start and restart
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Everything that must hold; parts can be named
+    Test(test::TestArguments),
     /// The pinned Apache Kafka: start it, stop it, run its tools
     #[command(subcommand)]
     Kafka(kafka::KafkaCommand),
@@ -53,6 +56,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bench(command) => bench::run(&command),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Kafka(command) => kafka::run(command),
         Command::Protocol(arguments) => protocol::run(arguments),
         Command::Oracle => protocol::oracle::run(),

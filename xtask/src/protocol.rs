@@ -26,7 +26,7 @@ use crate::{process, workspace};
 pub(crate) struct ProtocolArguments {
     /// Compare with the checked-in files instead of writing them
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 pub(crate) fn run(arguments: ProtocolArguments) -> Result<()> {

@@ -1,0 +1,205 @@
+//! `cargo xtask test`: everything that must hold, in the order in which it is cheapest to learn that it does not. A
+//! failed step does not stop the others; the last line counts what passed and failed, and the exit status says so too.
+
+mod direction;
+mod licences;
+
+use crate::protocol::{self, ProtocolArguments};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Parts that can be run alone.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Formatting, lints, tests, crate direction, licences, generated files
+    Rust,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct TestArguments {
+    /// Only these parts
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+}
+
+/// Checks that a step made; a step that fails as a whole is one failed check.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+}
+
+impl Counts {
+    const ONE: Self = Self {
+        passed: 1,
+        failed: 0,
+    };
+}
+
+struct Step {
+    part: Part,
+    name: &'static str,
+    run: fn() -> Result<Counts>,
+}
+
+const STEPS: [Step; 7] = [
+    Step {
+        part: Part::Rust,
+        name: "formatting",
+        run: || cargo(&["fmt", "--all", "--check"]),
+    },
+    Step {
+        part: Part::Rust,
+        name: "crate direction",
+        run: || direction::check().map(|()| Counts::ONE),
+    },
+    Step {
+        part: Part::Rust,
+        name: "licences",
+        run: || licences::check().map(|()| Counts::ONE),
+    },
+    Step {
+        part: Part::Rust,
+        name: "lints",
+        run: || {
+            cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ])
+        },
+    },
+    Step {
+        part: Part::Rust,
+        name: "generated protocol",
+        run: || protocol::run(ProtocolArguments { check: true }).map(|()| Counts::ONE),
+    },
+    Step {
+        part: Part::Rust,
+        name: "protocol against Kafka",
+        run: || protocol::oracle::run().map(|()| Counts::ONE),
+    },
+    Step {
+        part: Part::Rust,
+        name: "tests",
+        run: tests,
+    },
+];
+
+pub(crate) fn run(arguments: &TestArguments) -> Result<()> {
+    let mut total = Counts::default();
+    let mut summary = Vec::new();
+    for step in &STEPS {
+        if !arguments.parts.is_empty() && !arguments.parts.contains(&step.part) {
+            continue;
+        }
+        println!("== {}", step.name);
+        let started = Instant::now();
+        let counts = (step.run)().unwrap_or_else(|error| {
+            println!("{error:#}");
+            Counts {
+                passed: 0,
+                failed: 1,
+            }
+        });
+        let word = if counts.failed == 0 { "ok" } else { "FAILED" };
+        let seconds = started.elapsed().as_secs_f64();
+        summary.push(format!(
+            "{word:<7}{:<24}{:>6} passed {:>4} failed {seconds:>7.1} s",
+            step.name, counts.passed, counts.failed
+        ));
+        total.passed += counts.passed;
+        total.failed += counts.failed;
+    }
+    println!("\n{}\n", summary.join("\n"));
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if total.failed > 0 {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn cargo_command(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(workspace::root());
+    command
+}
+
+fn cargo(arguments: &[&str]) -> Result<Counts> {
+    crate::process::run(&mut cargo_command(arguments))?;
+    Ok(Counts::ONE)
+}
+
+/// `cargo test`, shown while it runs, with the counts of its closing lines added up.
+fn tests() -> Result<Counts> {
+    let mut child = cargo_command(&[
+        "test",
+        "--workspace",
+        "--locked",
+        "--no-fail-fast",
+        "--quiet",
+    ])
+    .stdout(Stdio::piped())
+    .spawn()?;
+    let output = child.stdout.take().context("standard output is a pipe")?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        if let Some((passed, failed)) = closing_line(&line) {
+            counts.passed += passed;
+            counts.failed += failed;
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && counts.failed == 0 {
+        bail!("cargo test ended with {status}");
+    }
+    Ok(counts)
+}
+
+/// Counts of `test result: ok. 12 passed; 0 failed; ...`.
+fn closing_line(line: &str) -> Option<(usize, usize)> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let mut parts = counts.split("; ");
+    let passed = parts.next()?.strip_suffix(" passed")?.parse().ok()?;
+    let failed = parts.next()?.strip_suffix(" failed")?.parse().ok()?;
+    Some((passed, failed))
+}
+
+/// What `cargo metadata` says about the workspace and everything it depends on.
+fn metadata() -> Result<serde_json::Value> {
+    let mut command = cargo_command(&[
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--all-features",
+    ]);
+    // Without the filter it wants the sources of crates for other systems too.
+    command.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let text = crate::process::output(&mut command)?;
+    serde_json::from_str(&text).context("output of cargo metadata")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closing_line;
+
+    #[test]
+    fn closing_lines_of_cargo_test_are_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(closing_line(line), Some((12, 3)));
+        assert_eq!(closing_line("test a::b ... ok"), None);
+    }
+}
