@@ -420,3 +420,80 @@ fn codec_of(partition: &str) -> Option<&str> {
     let (_, acks_and_codec) = topic.split_once("-produce-acks-")?;
     acks_and_codec.split_once('-').map(|(_, codec)| codec)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(outcome: Outcome) -> Matrix {
+        let cell = Cell {
+            client: "c".to_owned(),
+            version: "1".to_owned(),
+            row: "headers".to_owned(),
+            outcome,
+            detail: String::new(),
+        };
+        Matrix::from([(("c".to_owned(), "headers".to_owned()), cell)])
+    }
+
+    #[test]
+    fn a_failing_cell_counts_unless_it_is_explained_and_an_explanation_must_still_hold() {
+        let known = Explained {
+            client: "c".to_owned(),
+            row: "headers".to_owned(),
+            reason: "known".to_owned(),
+            against: None,
+        };
+        let cases = [
+            (Outcome::Pass, false, (1, 0)),
+            (Outcome::Fail, false, (0, 1)),
+            (Outcome::NotSupported, false, (0, 0)),
+            (Outcome::Fail, true, (0, 0)),
+            (Outcome::Pass, true, (0, 1)),
+            (Outcome::NotSupported, true, (0, 1)),
+        ];
+        for (outcome, explained, expected) in cases {
+            let list = if explained {
+                std::slice::from_ref(&known)
+            } else {
+                &[]
+            };
+            let counts = judge(&matrix(outcome), list);
+            assert_eq!(
+                (counts.passed, counts.failed),
+                expected,
+                "{outcome:?}, explained: {explained}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_codec_asked_for_is_in_the_name_of_a_partition() {
+        assert_eq!(
+            codec_of("m1-kafka-python-produce-acks-all-lz4-2"),
+            Some("lz4")
+        );
+        assert_eq!(codec_of("m1-kafka-python-produce-idempotent-2"), None);
+        assert_eq!(codec_of("__consumer_offsets-17"), None);
+    }
+
+    #[test]
+    fn a_program_that_ends_early_leaves_failed_cells() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("xtask-clients-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let line = r#"{"client":"c","version":"1","row":"headers","outcome":"pass","detail":"","seconds":0.1}"#;
+        let mut program = Command::new("echo");
+        program.arg(line);
+        let cells = run_program("c", &mut program, &["headers", "rebalance"], &folder)?;
+        fs::remove_dir_all(&folder)?;
+        let outcomes: Vec<_> = cells
+            .iter()
+            .map(|cell| (cell.row.as_str(), cell.outcome))
+            .collect();
+        assert_eq!(
+            outcomes,
+            [("headers", Outcome::Pass), ("rebalance", Outcome::Fail)]
+        );
+        Ok(())
+    }
+}

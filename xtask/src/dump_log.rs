@@ -217,3 +217,80 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     words.find(|word| word.strip_suffix(':') == Some(name))?;
     words.next()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: &str = "baseOffset: 0 lastOffset: 1 count: 2 baseSequence: -1 lastSequence: -1 producerId: -1 \
+        producerEpoch: -1 partitionLeaderEpoch: 0 isTransactional: false isControl: false deleteHorizonMs: OptionalLong.empty \
+        position: 0 CreateTime: 1 size: 80 magic: 2 compresscodec: gzip crc: 1 isvalid: true";
+
+    fn file() -> LogFile {
+        LogFile {
+            partition: "t-0".to_owned(),
+            path: PathBuf::from("/d/t-0/00000000000000000000.log"),
+        }
+    }
+
+    fn text(lines: &[&str]) -> String {
+        let path = file().path;
+        format!(
+            "Dumping {}\nLog starting offset: 0\n{}\n",
+            path.display(),
+            lines.join("\n")
+        )
+    }
+
+    #[test]
+    fn records_offsets_and_codecs_are_read_from_the_tools_text() -> Result<()> {
+        let records = [
+            "| offset: 0 CreateTime: 1 keySize: -1",
+            "| offset: 1 CreateTime: 1 keySize: -1",
+        ];
+        let deep = parse(&text(&[BATCH, records[0], records[1]]), &[file()], true)?;
+        assert_eq!((deep[0].records, deep[0].offsets), (2, Some((0, 1))));
+        let shallow = parse(&text(&[BATCH]), &[file()], false)?;
+        assert_eq!((shallow[0].records, shallow[0].offsets), (2, Some((0, 1))));
+        assert_eq!(shallow[0].codecs, BTreeSet::from(["gzip".to_owned()]));
+        assert_eq!(records_of(&shallow, "t"), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn every_complaint_of_the_tool_is_an_error() {
+        let invalid = BATCH.replace("isvalid: true", "isvalid: false");
+        let complaints = [
+            "Found 12 invalid bytes at the end of 00000000000000000000.log",
+            "Non-consecutive offsets in /d/t-0/00000000000000000000.log",
+            "Mismatches in :/d/t-0/00000000000000000000.index",
+            invalid.as_str(),
+        ];
+        for complaint in complaints {
+            assert!(
+                parse(&text(&[BATCH, complaint]), &[file()], false).is_err(),
+                "{complaint}"
+            );
+        }
+    }
+
+    #[test]
+    fn offsets_that_do_not_ascend_and_files_left_out_are_errors() {
+        let same = ["| offset: 1 CreateTime: 1", "| offset: 1 CreateTime: 1"];
+        assert!(parse(&text(&[BATCH, same[0], same[1]]), &[file()], true).is_err());
+        assert!(parse("", &[file()], true).is_err());
+    }
+
+    #[test]
+    fn segment_files_are_told_from_other_logs() {
+        assert!(is_segment(Path::new("/d/t-0/00000000000000000017.log")));
+        for other in [
+            "/d/broker.log",
+            "/d/t-0/00000000000000000017.index",
+            "/d/t-0/.log",
+            "/d/t-0/00017.log.deleted",
+        ] {
+            assert!(!is_segment(Path::new(other)), "{other}");
+        }
+    }
+}
