@@ -1,1 +1,28 @@
-//! Connections, the API table, one handler file per API, coordinator runtime, waiting fetches.
+//! The broker: connections, the API table, one handler file per API, coordinators, waiting fetches.
+//!
+//! [`Broker::start`] opens the data directory, then the listener; [`Broker::stop`] goes the other way: no new
+//! connections, no new requests, answers to those that run, coordinators, and last the logs, flushed and checkpointed.
+//! Invariant: nothing is acknowledged that is not in the log for its class, however the broker ends.
+
+mod accept;
+mod api;
+mod background;
+mod config;
+mod connection;
+mod context;
+mod coordinators;
+mod dispatch;
+mod fetches;
+mod handlers;
+mod log_settings;
+mod metrics;
+mod ownership;
+mod reply;
+mod services;
+mod start;
+mod topics;
+
+pub use config::BrokerConfig;
+pub use metrics::{BrokerMetrics, RequestMetrics};
+pub use ownership::{BrokerId, Owner, Ownership, SingleNode};
+pub use start::{Broker, StartError};

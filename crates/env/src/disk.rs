@@ -37,6 +37,8 @@ pub trait Disk: Debug + Send + Sync {
     fn sync_file_system(&self, directory: &Path) -> io::Result<()>;
     /// Bytes that an unprivileged process may still write.
     fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
+    /// The size of the file system that holds `directory`, in bytes.
+    fn total_bytes(&self, directory: &Path) -> io::Result<u64>;
     /// Takes the lock file `path` for the life of the returned guard; `None` if another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>>;
 }
@@ -162,6 +164,11 @@ impl Disk for SystemDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    fn total_bytes(&self, directory: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(directory)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
         let file = File::options()
             .read(true)
@@ -240,13 +247,9 @@ impl DiskFile for SystemFile {
     }
 
     fn is_cached(&self, offset: u64, length: usize) -> bool {
-        // The last byte stands for the range: readahead fills ranges from their start.
+        // Both ends: the first byte alone says yes to ranges that readahead has only begun (docs/performance.md, S4).
         let last = offset + length.saturating_sub(1) as u64;
-        let mut byte = [0];
-        let flags = rustix::io::ReadWriteFlags::NOWAIT;
-        let outcome =
-            rustix::io::preadv2(&self.0, &mut [io::IoSliceMut::new(&mut byte)], last, flags);
-        !matches!(outcome, Err(rustix::io::Errno::AGAIN))
+        is_byte_cached(&self.0, offset) && (last == offset || is_byte_cached(&self.0, last))
     }
 
     fn forget_cached(&self, offset: u64, length: u64) {
@@ -263,6 +266,13 @@ impl DiskFile for SystemFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }
+}
+
+fn is_byte_cached(file: &File, offset: u64) -> bool {
+    let mut byte = [0];
+    let flags = rustix::io::ReadWriteFlags::NOWAIT;
+    let outcome = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], offset, flags);
+    !matches!(outcome, Err(rustix::io::Errno::AGAIN))
 }
 
 fn write_once(file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {

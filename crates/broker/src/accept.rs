@@ -1,0 +1,110 @@
+//! Accepting connections, and knowing which there are.
+//!
+//! Invariant: each accepted connection is served by one task until it ends, and is counted exactly as long. A client that
+//! misbehaves costs one line in the log and its own connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use env::Env;
+use env::net::{Listener, Stream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::connection::{Connection, ConnectionLimits};
+use crate::context::ConnectionInfo;
+use crate::dispatch::Dispatch;
+
+/// How long accepting rests after an error such as "too many open files": trying at once would only spin.
+const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// Connections, counted.
+#[derive(Debug, Default)]
+pub struct ConnectionMetrics {
+    /// Accepted since the start.
+    pub accepted: AtomicU64,
+    /// Open now.
+    pub open: AtomicI64,
+    /// Closed by the broker because of what the client sent.
+    pub refused: AtomicU64,
+}
+
+/// Serves one listener.
+pub(crate) struct Acceptor {
+    pub(crate) env: Env,
+    pub(crate) listener: Box<dyn Listener>,
+    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) metrics: Arc<ConnectionMetrics>,
+    pub(crate) stopping: CancellationToken,
+    /// Connections that are open; waited for when the broker stops.
+    pub(crate) connections: TaskTracker,
+}
+
+impl Acceptor {
+    /// Accepts until the broker stops.
+    pub(crate) async fn run(self) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.serve(stream, peer),
+                Err(error) => self.rest(&error).await,
+            }
+        }
+    }
+
+    fn serve(&self, stream: Arc<dyn Stream>, peer: SocketAddr) {
+        let id = self.metrics.accepted.fetch_add(1, Ordering::Relaxed);
+        let info = Arc::new(ConnectionInfo { id, peer });
+        let stopping = self.stopping.clone();
+        let connection = Connection::new(
+            stream,
+            Arc::clone(&self.dispatch),
+            Arc::clone(&info),
+            self.limits,
+            Box::pin(async move { stopping.cancelled().await }),
+        );
+        let open = Open::new(Arc::clone(&self.metrics));
+        let task = async move {
+            let closed = connection.run().await;
+            if closed.is_misbehaviour() {
+                open.0.refused.fetch_add(1, Ordering::Relaxed);
+                let cause = std::error::Error::source(&closed).map(ToString::to_string);
+                tracing::warn!(connection = info.id, peer = %info.peer, reason = %closed, cause, "closed a connection");
+            } else {
+                tracing::debug!(connection = info.id, peer = %info.peer, reason = %closed, "connection ended");
+            }
+        };
+        self.env
+            .spawner
+            .spawn(Box::pin(self.connections.track_future(task)));
+    }
+
+    async fn rest(&self, error: &io::Error) {
+        tracing::warn!(%error, "could not accept a connection");
+        let clock = &self.env.clock;
+        clock.sleep_until(clock.now().plus(REST_AFTER_ERROR)).await;
+    }
+}
+
+/// Counts a connection as open for as long as it lives, also when its task panics.
+struct Open(Arc<ConnectionMetrics>);
+
+impl Open {
+    fn new(metrics: Arc<ConnectionMetrics>) -> Self {
+        metrics.open.fetch_add(1, Ordering::Relaxed);
+        Self(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

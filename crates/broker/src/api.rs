@@ -1,0 +1,114 @@
+//! The API table: one row per API the broker answers.
+//!
+//! A row yields the advertised version range, the match arm that decodes, calls the handler and encodes, and the refusal
+//! of everything else. Adding an API is one file in `handlers` and one line here. What has no row is not advertised.
+//!
+//! `pipelined`: the handler makes its effects before it first waits, so the next request of the connection may start
+//! behind it. `alone`: it runs by itself.
+
+use bytes::Bytes;
+use env::BoxFuture;
+use protocol::messages::*;
+use protocol::{ApiKey, Message, Reader, Request};
+
+use crate::context::Context;
+use crate::dispatch::{Order, Outcome, Refusal, respond};
+use crate::handlers;
+use crate::reply::Reply;
+use crate::services::Services;
+
+/// An API and the versions of it that clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Advertised {
+    /// The API.
+    pub(crate) key: ApiKey,
+    /// The lowest version.
+    pub(crate) version_min: i16,
+    /// The highest version.
+    pub(crate) version_max: i16,
+}
+
+macro_rules! apis {
+    ($( $api:ident($request:ident) $min:literal..=$max:literal $order:ident => $($handler:ident)::+($($service:ident),*); )*) => {
+        /// What ApiVersions answers, in the order of the keys.
+        pub(crate) const ADVERTISED: &[Advertised] = &[
+            $( Advertised { key: ApiKey::$api, version_min: $min, version_max: $max }, )*
+        ];
+
+        /// How requests of an API run beside others of the same connection.
+        pub(crate) fn order(key: ApiKey) -> Order {
+            match key {
+                $( ApiKey::$api => order!($order), )*
+                _ => Order::Alone,
+            }
+        }
+
+        /// Decodes the request and prepares its handling.
+        ///
+        /// # Errors
+        /// The API or its version is not answered, or the body is malformed.
+        pub(crate) fn begin(
+            services: &Services,
+            context: Context,
+            key: ApiKey,
+            correlation_id: i32,
+            body: &mut Reader,
+        ) -> Result<BoxFuture<'static, Outcome>, Refusal> {
+            let version = context.version;
+            match key {
+                $( ApiKey::$api => {
+                    let decodable = <$request as Message>::MIN_VERSION.max($min)..=$max;
+                    if !decodable.contains(&version) {
+                        return Err(Refusal::UnsupportedVersion { key, version });
+                    }
+                    let request = <$request as Message>::decode(body, version)
+                        .map_err(|source| Refusal::Malformed { key, version, source })?;
+                    $( let $service = services.$service.clone(); )*
+                    Ok(Box::pin(async move {
+                        let reply: Reply<<$request as Request>::Response> =
+                            handlers::$($handler)::+::handle(context, request, $($service),*).await.into();
+                        respond(key, version, correlation_id, reply)
+                    }))
+                } )*
+                _ => Err(Refusal::UnsupportedVersion { key, version }),
+            }
+        }
+    };
+}
+
+macro_rules! order {
+    (pipelined) => {
+        Order::Pipelined
+    };
+    (alone) => {
+        Order::Alone
+    };
+}
+
+apis! {
+    Produce(ProduceRequest) 0..=13 pipelined => data::produce(topics);
+    Fetch(FetchRequest) 4..=18 pipelined => data::fetch(fetches);
+    ListOffsets(ListOffsetsRequest) 1..=11 pipelined => data::list_offsets(topics);
+    Metadata(MetadataRequest) 0..=13 alone => topics::metadata(topics);
+    ApiVersions(ApiVersionsRequest) 0..=4 pipelined => cluster::api_versions(topics);
+    CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics);
+    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics);
+    DeleteRecords(DeleteRecordsRequest) 0..=2 alone => data::delete_records(topics);
+    InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics);
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) 2..=4 pipelined => data::offset_for_leader_epoch(topics);
+    DescribeConfigs(DescribeConfigsRequest) 1..=4 pipelined => configs::describe_configs(topics);
+    DescribeLogDirs(DescribeLogDirsRequest) 1..=4 pipelined => cluster::describe_log_dirs(topics);
+    CreatePartitions(CreatePartitionsRequest) 0..=3 alone => topics::create_partitions(topics);
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest) 0..=1 alone => configs::incremental_alter_configs(topics);
+    DescribeCluster(DescribeClusterRequest) 0..=2 pipelined => cluster::describe_cluster(topics);
+    DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
+}
+
+/// Peeks the fixed start of every request: API key, version, correlation id.
+pub(crate) fn peek(frame: &Bytes) -> Option<(i16, i16, i32)> {
+    let bytes = frame.first_chunk::<8>()?;
+    let key = i16::from_be_bytes([bytes[0], bytes[1]]);
+    let version = i16::from_be_bytes([bytes[2], bytes[3]]);
+    let correlation_id = i32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    Some((key, version, correlation_id))
+}

@@ -1,0 +1,51 @@
+//! What the broker is told at its start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use metadata::settings::BrokerSettings;
+
+use crate::ownership::BrokerId;
+
+/// What the broker is told at its start.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// `node.id`.
+    pub broker_id: BrokerId,
+    /// Where to listen for clients.
+    pub listen: std::net::SocketAddr,
+    /// What clients are told to connect to: host and port. `None`: where it listens.
+    pub advertise: Option<(String, u16)>,
+    /// The data directory.
+    pub data_directory: PathBuf,
+    /// Settings from flags, environment and file, with defaults.
+    pub settings: Arc<BrokerSettings>,
+}
+
+/// Where a broker can be reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Endpoint<'a> {
+    pub(crate) broker: BrokerId,
+    pub(crate) host: &'a str,
+    pub(crate) port: i32,
+}
+
+impl BrokerConfig {
+    /// The same, advertising `listening` unless it says otherwise.
+    #[must_use]
+    pub(crate) fn advertised_at(mut self, listening: std::net::SocketAddr) -> Self {
+        self.advertise
+            .get_or_insert_with(|| (listening.ip().to_string(), listening.port()));
+        self
+    }
+
+    /// The brokers of the cluster as clients should reach them: this one.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = Endpoint<'_>> {
+        let endpoint = self.advertise.as_ref().map(|(host, port)| Endpoint {
+            broker: self.broker_id,
+            host,
+            port: i32::from(*port),
+        });
+        endpoint.into_iter()
+    }
+}

@@ -1,0 +1,305 @@
+//! One client connection: frames in, requests started in order, responses out in the same order.
+//!
+//! A request runs until it first has to wait (an append happens, its commit is awaited) as soon as it arrives; the next
+//! one starts behind it without waiting for its answer. So effects happen in request order, waits overlap, and answers
+//! leave in request order. Kafka instead handles one request of a connection at a time (`SocketServer`, mute/unmute).
+//! Requests whose effects cannot be made before their first wait (administration) run alone.
+//!
+//! Bounded: requests in flight by count and by bytes, responses by what the client has not read.
+
+mod inbox;
+mod outbox;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use env::BoxFuture;
+use env::net::Stream;
+use types::Instant;
+
+use self::inbox::{FrameError, Inbox};
+use self::outbox::Outbox;
+use crate::context::ConnectionInfo;
+use crate::dispatch::{Begun, Dispatch, Order, Outcome, Refusal};
+
+/// Requests started and not answered. Clients keep at most 5 produce requests in flight; consumers one fetch.
+const IN_FLIGHT_MAX: usize = 64;
+/// Bytes of requests started and not answered; a single larger request still runs, alone.
+const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Response bytes in memory above which no further request is started until the client reads.
+const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Requests handled in one turn before other connections of the thread get theirs.
+const TURN_REQUESTS: usize = 32;
+/// How often a quiet connection is looked at.
+const IDLE_CHECK: Duration = Duration::from_secs(10);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Closed {
+    /// The client hung up between requests.
+    #[error("the client closed the connection")]
+    ByClient,
+    /// The client hung up in the middle of a request.
+    #[error("the client closed the connection in the middle of a request")]
+    InRequest,
+    /// The bytes are no frames.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A request cannot be answered in the protocol.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A handler asked for it.
+    #[error("{0}")]
+    ByHandler(&'static str),
+    /// Nothing was asked for `connections.max.idle.ms`.
+    #[error("idle for longer than connections.max.idle.ms")]
+    Idle,
+    /// The broker stops.
+    #[error("the broker is stopping")]
+    Stopping,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+}
+
+impl Closed {
+    /// Whether a client did something wrong, which deserves a line in the log; coming and going does not.
+    pub(crate) fn is_misbehaviour(&self) -> bool {
+        matches!(self, Self::Frame(_) | Self::Refused(_))
+    }
+}
+
+/// A request that was started.
+enum Slot {
+    /// Still running; answers leave in order, so later ones wait behind it.
+    Running(BoxFuture<'static, Outcome>),
+    /// Finished, waiting for those before it.
+    Finished(Outcome),
+}
+
+/// One client connection.
+pub(crate) struct Connection {
+    stream: Arc<dyn Stream>,
+    dispatch: Arc<Dispatch>,
+    info: Arc<ConnectionInfo>,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// Requests in the order they came, with the bytes of each.
+    in_flight: VecDeque<(usize, Slot)>,
+    in_flight_bytes: usize,
+    /// The youngest request in flight must finish before another one starts.
+    alone: bool,
+    /// A whole frame that has to wait for requests before it.
+    held: Option<Bytes>,
+    last_request: Instant,
+    idle_limit: Duration,
+    idle_check: BoxFuture<'static, ()>,
+    /// Resolves when no more requests may be started.
+    stopping: BoxFuture<'static, ()>,
+    is_stopping: bool,
+    input_ended: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Arc<dyn Stream>,
+        dispatch: Arc<Dispatch>,
+        info: Arc<ConnectionInfo>,
+        limits: ConnectionLimits,
+        stopping: BoxFuture<'static, ()>,
+    ) -> Self {
+        let now = dispatch.env().clock.now();
+        let idle_check = dispatch.env().clock.sleep_until(now.plus(IDLE_CHECK));
+        Self {
+            stream,
+            dispatch,
+            info,
+            inbox: Inbox::new(limits.request_bytes_max),
+            outbox: Outbox::default(),
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            alone: false,
+            held: None,
+            last_request: now,
+            idle_limit: limits.idle,
+            idle_check,
+            stopping,
+            is_stopping: false,
+            input_ended: false,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(crate) async fn run(mut self) -> Closed {
+        let closed = std::future::poll_fn(|context| self.poll(context)).await;
+        self.stream.shut_down();
+        closed
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Closed> {
+        match self.poll_turn(context) {
+            Poll::Ready(Err(closed)) => Poll::Ready(closed),
+            Poll::Ready(Ok(never)) => match never {},
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Works until nothing can be done without waiting.
+    fn poll_turn(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<std::convert::Infallible, Closed>> {
+        if !self.is_stopping && self.stopping.as_mut().poll(context).is_ready() {
+            self.is_stopping = true;
+        }
+        self.poll_idle(context)?;
+        for _request in 0..TURN_REQUESTS {
+            self.poll_in_flight(context)?;
+            if let Poll::Ready(sent) =
+                self.outbox
+                    .poll_send(&*self.stream, self.dispatch.env(), context)
+            {
+                sent?;
+            }
+            if self.is_finished() {
+                return Poll::Ready(Err(self.end()));
+            }
+            if self.may_start() && self.start_next(context)? {
+                continue;
+            }
+            // Without room for another request nothing is read either: the client feels it as back-pressure.
+            if !self.may_start() || self.input_ended || !self.receive(context)? {
+                return Poll::Pending;
+            }
+        }
+        // There is more to do, but it is the turn of others.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Polls what runs and moves answers to the outbox in order.
+    fn poll_in_flight(&mut self, context: &mut Context<'_>) -> Result<(), Closed> {
+        for (_, slot) in &mut self.in_flight {
+            if let Slot::Running(future) = slot
+                && let Poll::Ready(outcome) = future.as_mut().poll(context)
+            {
+                *slot = Slot::Finished(outcome);
+            }
+        }
+        while let Some((_, Slot::Finished(_))) = self.in_flight.front() {
+            let Some((bytes, Slot::Finished(outcome))) = self.in_flight.pop_front() else {
+                break;
+            };
+            self.in_flight_bytes -= bytes;
+            match outcome {
+                Outcome::Respond(slices) => self.outbox.push(slices),
+                Outcome::Silence => {}
+                Outcome::Close(reason) => return Err(Closed::ByHandler(reason)),
+            }
+        }
+        if self.in_flight.is_empty() {
+            self.alone = false;
+        }
+        Ok(())
+    }
+
+    fn may_start(&self) -> bool {
+        !self.is_stopping
+            && !self.alone
+            && self.in_flight.len() < IN_FLIGHT_MAX
+            && (self.in_flight_bytes < IN_FLIGHT_BYTES_MAX || self.in_flight.is_empty())
+            && self.outbox.memory_bytes() < UNSENT_BYTES_MAX
+            && (self.held.is_none() || self.in_flight.is_empty())
+    }
+
+    /// Starts the next request, if its frame is whole. False if there is none.
+    fn start_next(&mut self, context: &mut Context<'_>) -> Result<bool, Closed> {
+        let frame = match self.held.take() {
+            Some(frame) => frame,
+            None => match self.inbox.next_frame()? {
+                Some(frame) => frame,
+                None => return Ok(false),
+            },
+        };
+        let order = self.dispatch.order_of(&frame);
+        if order == Order::Alone && !self.in_flight.is_empty() {
+            self.held = Some(frame);
+            return Ok(false);
+        }
+        self.last_request = self.dispatch.env().clock.now();
+        let bytes = frame.len();
+        let Begun { mut future } = self.dispatch.begin(&self.info, frame, self.last_request)?;
+        let slot = match future.as_mut().poll(context) {
+            Poll::Ready(outcome) => Slot::Finished(outcome),
+            Poll::Pending => Slot::Running(future),
+        };
+        self.alone = order == Order::Alone;
+        self.in_flight_bytes += bytes;
+        self.in_flight.push_back((bytes, slot));
+        Ok(true)
+    }
+
+    /// Reads once. False if there is nothing to read now.
+    fn receive(&mut self, context: &mut Context<'_>) -> Result<bool, Closed> {
+        match self.inbox.read_from(&*self.stream) {
+            Ok(0) => {
+                self.input_ended = true;
+                // Answers to what was asked before are still sent: a half-closed client may read them.
+                Ok(true)
+            }
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(self.stream.poll_readable(context)?.is_ready())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        (self.input_ended || self.is_stopping)
+            && self.in_flight.is_empty()
+            && self.outbox.is_empty()
+    }
+
+    fn end(&self) -> Closed {
+        if self.is_stopping {
+            Closed::Stopping
+        } else if self.inbox.has_partial_frame() {
+            Closed::InRequest
+        } else {
+            Closed::ByClient
+        }
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Result<(), Closed> {
+        while self.idle_check.as_mut().poll(context).is_ready() {
+            let clock = &self.dispatch.env().clock;
+            let now = clock.now();
+            if self.in_flight.is_empty() {
+                let quiet = now.since(self.last_request);
+                if quiet >= self.idle_limit {
+                    return Err(Closed::Idle);
+                }
+                if quiet >= IDLE_CHECK {
+                    self.inbox.release_memory();
+                }
+            }
+            self.idle_check = clock.sleep_until(now.plus(IDLE_CHECK));
+        }
+        Ok(())
+    }
+}
+
+/// What a connection may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionLimits {
+    /// `socket.request.max.bytes`.
+    pub(crate) request_bytes_max: usize,
+    /// `connections.max.idle.ms`.
+    pub(crate) idle: Duration,
+}

@@ -1,0 +1,298 @@
+//! Produce, key 0, versions 3 to 13 (0 to 2 are advertised for librdkafka's sake and refused, KAFKA-18659).
+//!
+//! * v7: zstd is allowed.
+//! * v8: errors per record and a message.
+//! * v10: leader and endpoints come with NOT_LEADER_OR_FOLLOWER.
+//! * v13: topics by id.
+//!
+//! All appends of the request happen before the first wait; `acks=all` then waits for the commits. With `acks=0` there is
+//! no response, and an error closes the connection (`KafkaApis.handleProduceRequest`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metadata::{ClusterImage, Topic};
+use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    TopicProduceResponse,
+};
+use protocol::messages::{ProduceRequest, ProduceResponse};
+use protocol::records::{BatchError, BatchIterator, BatchView, Compression};
+use protocol::{ErrorCode, Records, Uuid};
+use storage::{AppendContext, AppendError, AppendOrigin, AppendTicket};
+
+use crate::context::Context;
+use crate::handlers::errors;
+use crate::ownership::Owner;
+use crate::reply::Reply;
+use crate::topics::{PartitionError, Topics};
+
+/// The first version that may carry zstd (KIP-110).
+const ZSTD_SINCE: i16 = 7;
+/// The first version that tells the new leader.
+const LEADER_SINCE: i16 = 10;
+/// The first version that names topics by id.
+const TOPIC_ID_SINCE: i16 = 13;
+/// Clients that may write to internal topics: Kafka's own tools say so in their client id (`ReplicaManager`).
+const ADMIN_CLIENT: &str = "__admin_client";
+
+/// What became of one partition's batch.
+enum Appended {
+    /// It is in the log; the ticket tells when it is durable.
+    Ticket(AppendTicket),
+    /// It is not.
+    Refused(Refused),
+}
+
+/// Why a batch was not appended.
+enum Refused {
+    Partition(PartitionError),
+    Append(AppendError),
+    Code(ErrorCode, &'static str),
+}
+
+pub(crate) async fn handle(
+    context: Context,
+    request: ProduceRequest,
+    topics: Arc<Topics>,
+) -> Reply<ProduceResponse> {
+    if !matches!(request.acks, -1..=1) {
+        return refuse_all(&request, ErrorCode::InvalidRequiredAcks).into();
+    }
+    if request.transactional_id.is_some() {
+        // A transaction needs its coordinator, which this broker does not advertise; nothing may be half done.
+        return refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed).into();
+    }
+    let image = topics.image();
+    let acks = request.acks;
+    let appended: Vec<_> = request
+        .topic_data
+        .into_iter()
+        .map(|data| append_topic(&context, &topics, &image, data))
+        .collect();
+    if acks == 0 {
+        return silence(&appended);
+    }
+    let mut response = ProduceResponse::default();
+    let mut moved = Vec::new();
+    for (name, topic_id, partitions) in appended {
+        let mut answers = Vec::with_capacity(partitions.len());
+        for (index, outcome) in partitions {
+            answers.push(answer(index, outcome, acks, &mut moved).await);
+        }
+        let topic = TopicProduceResponse {
+            name,
+            topic_id,
+            partition_responses: answers,
+            ..Default::default()
+        };
+        response.responses.push(topic);
+    }
+    if context.version >= LEADER_SINCE && !moved.is_empty() {
+        response.node_endpoints = endpoints(&topics);
+    }
+    response.into()
+}
+
+type TopicOutcome = (String, Uuid, Vec<(i32, Appended)>);
+
+fn append_topic(
+    context: &Context,
+    topics: &Topics,
+    image: &ClusterImage,
+    data: TopicProduceData,
+) -> TopicOutcome {
+    let topic = if context.version >= TOPIC_ID_SINCE {
+        Topics::by_id(image, data.topic_id)
+    } else {
+        Topics::by_name(image, &data.name)
+    };
+    let append = |partition: PartitionProduceData| {
+        let outcome = match &topic {
+            Ok(topic) => {
+                append_partition(context, topics, topic, partition.index, partition.records)
+            }
+            Err(error) => Err(Refused::Partition(*error)),
+        };
+        (
+            partition.index,
+            outcome.map_or_else(Appended::Refused, Appended::Ticket),
+        )
+    };
+    let partitions = data.partition_data.into_iter().map(append).collect();
+    (data.name, data.topic_id, partitions)
+}
+
+fn append_partition(
+    context: &Context,
+    topics: &Topics,
+    topic: &Topic,
+    partition: i32,
+    records: Option<Records>,
+) -> Result<AppendTicket, Refused> {
+    if topic.internal && context.client_id() != ADMIN_CLIENT {
+        return Err(Refused::Code(
+            ErrorCode::InvalidTopicException,
+            "internal topics are written by the broker only",
+        ));
+    }
+    let led = topics
+        .leading(topic, partition, -1)
+        .map_err(Refused::Partition)?;
+    let batch = single_batch(records, context.version)?;
+    let append = AppendContext {
+        leader_epoch: led.epoch,
+        origin: AppendOrigin::Client,
+    };
+    led.log.append(batch, append).map_err(Refused::Append)
+}
+
+/// The rules on what a request may carry per partition (`ProduceRequest.validateRecords`): exactly one batch of magic 2.
+fn single_batch(records: Option<Records>, version: i16) -> Result<Bytes, Refused> {
+    let invalid = |reason| Refused::Code(ErrorCode::InvalidRecord, reason);
+    let bytes = records
+        .and_then(|records| records.into_bytes().ok())
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or(invalid(
+            "produce requests must have exactly one record batch per partition",
+        ))?;
+    let mut batches = BatchIterator::new(&bytes);
+    let first: BatchView<'_> = match batches.next() {
+        Some(Ok(batch)) => batch,
+        // A batch that cannot even be stepped over (`ByteBufferLogInputStream`).
+        Some(Err(BatchError::LengthTooSmall { .. })) => {
+            return Err(Refused::Code(
+                ErrorCode::CorruptMessage,
+                "a record batch of impossible length",
+            ));
+        }
+        // Whatever else is wrong with the batch, the log says it with the right code.
+        _ => return Ok(bytes),
+    };
+    if first.compression() == Compression::Zstd && version < ZSTD_SINCE {
+        let reason = "zstd needs version 7 of produce requests";
+        return Err(Refused::Code(ErrorCode::UnsupportedCompressionType, reason));
+    }
+    if first.total_size() != bytes.len() {
+        return Err(invalid(
+            "produce requests must have exactly one record batch per partition",
+        ));
+    }
+    Ok(bytes)
+}
+
+async fn answer(
+    index: i32,
+    outcome: Appended,
+    acks: i16,
+    moved: &mut Vec<Owner>,
+) -> PartitionProduceResponse {
+    let ticket = match outcome {
+        Appended::Ticket(ticket) => ticket,
+        Appended::Refused(refused) => return refusal(index, refused, moved),
+    };
+    let outcome = ticket.outcome;
+    if acks == -1 && ticket.committed().await.is_err() {
+        return failed(index, ErrorCode::KafkaStorageError, None);
+    }
+    PartitionProduceResponse {
+        index,
+        error_code: ErrorCode::None.into(),
+        base_offset: outcome.base_offset.value(),
+        log_append_time_ms: outcome.log_append_time.map_or(-1, types::Timestamp::ms),
+        log_start_offset: outcome.log_start_offset.value(),
+        ..Default::default()
+    }
+}
+
+fn refusal(index: i32, refused: Refused, moved: &mut Vec<Owner>) -> PartitionProduceResponse {
+    match refused {
+        Refused::Partition(error) => {
+            let mut answer = failed(index, errors::partition(error), None);
+            if let PartitionError::NotLeader(owner) = error {
+                answer.current_leader = LeaderIdAndEpoch {
+                    leader_id: owner.leader.map_or(-1, |leader| leader.0),
+                    leader_epoch: owner.epoch.value(),
+                };
+                moved.push(owner);
+            }
+            answer
+        }
+        Refused::Append(error) => {
+            tracing::debug!(%error, partition = index, "refused a batch");
+            let mut answer = failed(index, errors::append(&error), Some(error.to_string()));
+            answer.record_errors = record_errors(&error);
+            answer
+        }
+        Refused::Code(code, reason) => failed(index, code, Some(reason.to_owned())),
+    }
+}
+
+fn record_errors(error: &AppendError) -> Vec<BatchIndexAndErrorMessage> {
+    let (indexes, reason): (&[i32], &str) = match error {
+        AppendError::InvalidRecords { indexes, reason } => (indexes, reason),
+        AppendError::InvalidTimestamp { indexes, .. } => (indexes, "timestamp is out of range"),
+        _ => return Vec::new(),
+    };
+    let record = |index: &i32| BatchIndexAndErrorMessage {
+        batch_index: *index,
+        batch_index_error_message: Some(reason.to_owned()),
+    };
+    indexes.iter().map(record).collect()
+}
+
+fn failed(index: i32, code: ErrorCode, message: Option<String>) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: code.into(),
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        error_message: message,
+        ..Default::default()
+    }
+}
+
+fn refuse_all(request: &ProduceRequest, code: ErrorCode) -> Reply<ProduceResponse> {
+    if request.acks == 0 {
+        return Reply::Close("a produce request with acks=0 was refused");
+    }
+    let topic = |data: &TopicProduceData| TopicProduceResponse {
+        name: data.name.clone(),
+        topic_id: data.topic_id,
+        partition_responses: data
+            .partition_data
+            .iter()
+            .map(|data| failed(data.index, code, None))
+            .collect(),
+    };
+    let responses = request.topic_data.iter().map(topic).collect();
+    ProduceResponse {
+        responses,
+        ..Default::default()
+    }
+    .into()
+}
+
+/// The answer to `acks=0`: none, or the end of the connection, the only way to tell a client that something failed.
+fn silence(appended: &[TopicOutcome]) -> Reply<ProduceResponse> {
+    let mut partitions = appended.iter().flat_map(|(_, _, partitions)| partitions);
+    if partitions.any(|(_, outcome)| matches!(outcome, Appended::Refused(_))) {
+        return Reply::Close("a produce request with acks=0 failed");
+    }
+    Reply::Silence
+}
+
+fn endpoints(topics: &Topics) -> Vec<NodeEndpoint> {
+    topics
+        .config
+        .endpoints()
+        .map(|endpoint| NodeEndpoint {
+            node_id: endpoint.broker.0,
+            host: endpoint.host.to_owned(),
+            port: endpoint.port,
+            rack: None,
+        })
+        .collect()
+}

@@ -1,0 +1,3 @@
+//! Handlers of the APIs about transactions.
+
+pub(crate) mod init_producer_id;

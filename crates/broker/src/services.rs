@@ -1,0 +1,22 @@
+//! The services handlers can be given, by the names the API table uses. No handler sees this struct: its row names what
+//! it gets.
+
+use std::sync::Arc;
+
+use crate::coordinators::GroupCoordinator;
+use crate::fetches::Fetches;
+use crate::metrics::RequestMetrics;
+use crate::topics::Topics;
+
+/// One of each; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Services {
+    /// Topics, their partitions' logs, and what the cluster is made of.
+    pub(crate) topics: Arc<Topics>,
+    /// Fetch sessions and waiting fetches.
+    pub(crate) fetches: Arc<Fetches>,
+    /// Groups and their committed offsets.
+    pub(crate) groups: Arc<GroupCoordinator>,
+    /// Requests counted by API.
+    pub(crate) metrics: Arc<RequestMetrics>,
+}

@@ -1,0 +1,222 @@
+//! Putting the broker together, and taking it apart in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::Env;
+use metadata::{Cluster, ClusterConfig, OpenClusterError};
+use storage::{DirectoryOptions, LogDirectory, OpenError, Opened};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accept::{Acceptor, ConnectionMetrics};
+use crate::background;
+use crate::config::BrokerConfig;
+use crate::connection::ConnectionLimits;
+use crate::coordinators::GroupCoordinator;
+use crate::dispatch::Dispatch;
+use crate::fetches::Fetches;
+use crate::metrics::{BrokerMetrics, RequestMetrics};
+use crate::ownership::SingleNode;
+use crate::services::Services;
+use crate::topics::Topics;
+
+/// The metadata's file in the data directory.
+const METADATA_FILE: &str = "metadata.redb";
+/// How long a stop waits for requests that run. Long polls end by themselves only after their own wait, so they are cut.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Why the broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("could not open the data directory {}", path.display())]
+    Data {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// The metadata cannot be used.
+    #[error("could not open the metadata")]
+    Metadata(#[from] OpenClusterError),
+    /// The address cannot be listened on.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    env: Env,
+    topics: Arc<Topics>,
+    groups: Arc<GroupCoordinator>,
+    metrics: BrokerMetrics,
+    address: SocketAddr,
+    /// No new connections and requests.
+    stopping: CancellationToken,
+    /// Connections that are open.
+    connections: TaskTracker,
+    /// Everything else that runs in the background.
+    background: TaskTracker,
+}
+
+impl Broker {
+    /// Opens the data directory and the listener.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing runs then.
+    pub async fn start(env: Env, config: BrokerConfig) -> Result<Self, StartError> {
+        let opened = open_logs(&env, &config).await?;
+        let path = config.data_directory.join(METADATA_FILE);
+        let cluster = Cluster::open(
+            &env,
+            ClusterConfig {
+                path,
+                settings: config.settings.layers.clone(),
+            },
+        )
+        .await?;
+        let listen = |source| StartError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = env.network.listen(config.listen).await.map_err(listen)?;
+        let address = listener.local_address().map_err(listen)?;
+        let config = Arc::new(config.advertised_at(address));
+
+        let ownership = SingleNode {
+            broker: config.broker_id,
+            epoch: opened.leader_epoch,
+        };
+        let topics = Arc::new(Topics::new(
+            env.clone(),
+            Arc::clone(&config),
+            cluster,
+            Arc::new(opened.directory),
+            Arc::new(ownership),
+        ));
+        topics.claim_logs();
+        let groups = Arc::new(GroupCoordinator::new(Arc::clone(&topics)));
+        let services = Services {
+            topics: Arc::clone(&topics),
+            fetches: Arc::new(Fetches::new(Arc::clone(&topics))),
+            groups: Arc::clone(&groups),
+            metrics: Arc::new(RequestMetrics::default()),
+        };
+        let connection_metrics = Arc::new(ConnectionMetrics::default());
+        let metrics = BrokerMetrics::new(&services, Arc::clone(&connection_metrics));
+        let broker = Self {
+            env: env.clone(),
+            topics,
+            groups,
+            metrics,
+            address,
+            stopping: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            background: TaskTracker::new(),
+        };
+        let acceptor = Acceptor {
+            env: env.clone(),
+            listener,
+            dispatch: Arc::new(Dispatch::new(env.clone(), services)),
+            limits: ConnectionLimits {
+                request_bytes_max: usize::try_from(config.settings.socket_request_max_bytes)
+                    .unwrap_or(0),
+                idle: config
+                    .settings
+                    .connections_max_idle_ms
+                    .map_or(Duration::MAX, Duration::from_millis),
+            },
+            metrics: connection_metrics,
+            stopping: broker.stopping.clone(),
+            connections: broker.connections.clone(),
+        };
+        broker.run_in_background(acceptor.run());
+        broker.run_in_background(background::retention(
+            Arc::clone(&broker.topics),
+            broker.stopping.clone(),
+        ));
+        broker.run_in_background(background::settings(
+            Arc::clone(&broker.topics),
+            broker.stopping.clone(),
+        ));
+        broker.run_in_background(Arc::clone(&broker.groups).run_timers(broker.stopping.clone()));
+        Ok(broker)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients are told to connect.
+    pub fn advertised(&self) -> String {
+        let endpoints = self.topics.config.endpoints();
+        let shown: Vec<_> = endpoints
+            .map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port))
+            .collect();
+        shown.join(",")
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &BrokerMetrics {
+        &self.metrics
+    }
+
+    /// Stops in order: no new connections and requests; answers to requests that run, for a while; coordinators; logs,
+    /// flushed and checkpointed, so that the next start reads nothing but the checkpoint.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        self.connections.close();
+        self.background.close();
+        let clock = &self.env.clock;
+        let deadline = clock.now().plus(DRAIN);
+        tokio::select! {
+            () = self.connections.wait() => {}
+            () = clock.sleep_until(deadline) => {
+                tracing::info!(connections = self.connections.len(), "cut connections that still wait");
+            }
+        }
+        self.background.wait().await;
+        self.groups.unload();
+        let topics = Arc::clone(&self.topics);
+        let close = move || {
+            topics.directory.close();
+            topics.cluster.close();
+        };
+        self.env.spawner.run_blocking(Box::new(close)).await;
+    }
+
+    fn run_in_background(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.env
+            .spawner
+            .spawn(Box::pin(self.background.track_future(task)));
+    }
+}
+
+/// Recovery reads from the disk: away from the tasks.
+async fn open_logs(env: &Env, config: &BrokerConfig) -> Result<Opened, StartError> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let path = config.data_directory.clone();
+    let opening = env.clone();
+    let options = DirectoryOptions {
+        producer_expiration_ms: i64::from(config.settings.producer_id_expiration_ms),
+        ..DirectoryOptions::default()
+    };
+    let open = move || drop(sender.send(LogDirectory::open(opening, &path, options)));
+    env.spawner.run_blocking(Box::new(open)).await;
+    let opened = receiver
+        .await
+        .expect("opening sends its outcome, and a panic in it has ended the start");
+    opened.map_err(|source| StartError::Data {
+        path: config.data_directory.clone(),
+        source,
+    })
+}

@@ -1,0 +1,10 @@
+//! The broker over real sockets, spoken to in bytes.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are not test functions"
+)]
+
+mod bad_input;
+mod ordering;
+mod produce_fetch;
