@@ -4,3 +4,4 @@ mod bounds;
 mod generated_files;
 mod independent_codec;
 mod round_trip;
+mod segments;
