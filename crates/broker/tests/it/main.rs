@@ -8,3 +8,4 @@
 mod bad_input;
 mod ordering;
 mod produce_fetch;
+mod requests;

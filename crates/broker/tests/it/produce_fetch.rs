@@ -3,74 +3,14 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use protocol::ErrorCode;
+use protocol::messages::FetchRequest;
 use protocol::messages::fetch_response::PartitionData;
-use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol::messages::produce_response::PartitionProduceResponse;
-use protocol::messages::{CreateTopicsRequest, FetchRequest, ProduceRequest};
-use protocol::records::{BatchBuilder, BatchOptions, BatchView, layout};
-use protocol::{ErrorCode, Records};
+use protocol::records::{BatchOptions, BatchView, layout};
 use testkit::{RawClient, Server};
 
-/// Produce by name.
-const PRODUCE: i16 = 9;
-/// Fetch by name.
-const FETCH: i16 = 12;
-
-async fn topic(client: &mut RawClient, name: &str, configs: &[(&str, &str)]) {
-    let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
-        name: (*name).to_owned(),
-        value: Some((*value).to_owned()),
-    };
-    let topic = CreatableTopic {
-        name: name.to_owned(),
-        num_partitions: 1,
-        replication_factor: 1,
-        configs: configs.iter().map(config).collect(),
-        ..Default::default()
-    };
-    let request = CreateTopicsRequest {
-        topics: vec![topic],
-        timeout_ms: 10_000,
-        ..Default::default()
-    };
-    let answer = client.call(&request, 5).await;
-    assert_eq!(
-        answer.topics[0].error_code, 0,
-        "{:?}",
-        answer.topics[0].error_message
-    );
-}
-
-fn batch(options: BatchOptions, values: &[&str]) -> Bytes {
-    let mut builder = BatchBuilder::new(options);
-    for value in values {
-        builder
-            .push(1_700_000_000_000, None, Some(value.as_bytes()), &[])
-            .unwrap();
-    }
-    builder.build().unwrap()
-}
-
-fn produce(name: &str, acks: i16, records: Bytes) -> ProduceRequest {
-    let partition = PartitionProduceData {
-        index: 0,
-        records: Some(Records::from(records)),
-        ..Default::default()
-    };
-    let topic = TopicProduceData {
-        name: name.to_owned(),
-        partition_data: vec![partition],
-        ..Default::default()
-    };
-    ProduceRequest {
-        acks,
-        timeout_ms: 10_000,
-        topic_data: vec![topic],
-        ..Default::default()
-    }
-}
+use crate::requests::{FETCH, PRODUCE, batch, fetch, produce, topic};
 
 async fn produced(
     client: &mut RawClient,
@@ -80,30 +20,6 @@ async fn produced(
 ) -> PartitionProduceResponse {
     let mut answer = client.call(&produce(name, acks, records), PRODUCE).await;
     answer.responses.remove(0).partition_responses.remove(0)
-}
-
-fn fetch(name: &str, offset: i64, max_wait_ms: i32) -> FetchRequest {
-    let partition = FetchPartition {
-        partition: 0,
-        fetch_offset: offset,
-        partition_max_bytes: 1 << 20,
-        current_leader_epoch: -1,
-        last_fetched_epoch: -1,
-        ..Default::default()
-    };
-    let topic = FetchTopic {
-        topic: name.to_owned(),
-        partitions: vec![partition],
-        ..Default::default()
-    };
-    FetchRequest {
-        max_wait_ms,
-        min_bytes: 1,
-        max_bytes: 1 << 20,
-        session_epoch: -1,
-        topics: vec![topic],
-        ..Default::default()
-    }
 }
 
 async fn fetched(
