@@ -2,4 +2,5 @@
 
 mod fakes;
 mod life;
+mod on_disk;
 mod requests;

@@ -8,7 +8,7 @@ pub(crate) mod configs;
 pub(crate) mod data;
 pub(crate) mod errors;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub(crate) mod groups;
 mod refusal;
 pub(crate) mod topics;

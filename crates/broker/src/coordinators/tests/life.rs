@@ -86,6 +86,26 @@ async fn a_restart_loads_what_was_durable() {
 }
 
 #[tokio::test]
+async fn a_load_goes_on_where_its_last_read_ended() {
+    let fixture = Fixture::new(1);
+    // With metadata of 4 KiB each, more than the loader reads at a time.
+    for offset in 0..400 {
+        let mut request = commit_request(&format!("group-{}", offset % 300), offset);
+        request.topics[0].partitions[0].metadata = Some(Arc::from("x".repeat(4096)));
+        fixture.groups.commit(request).await.unwrap().unwrap();
+    }
+    let restarted = fixture.restarted();
+    for (group, offset) in [
+        ("group-0", 300),
+        ("group-99", 399),
+        ("group-100", 100),
+        ("group-299", 299),
+    ] {
+        assert_eq!(restarted.committed_when_loaded(group).await, Some(offset));
+    }
+}
+
+#[tokio::test]
 async fn requests_during_a_load_are_told_so() {
     let fixture = Fixture::new(1);
     fixture.commit(GROUP, 1).await.unwrap();

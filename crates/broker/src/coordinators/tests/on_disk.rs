@@ -1,0 +1,85 @@
+//! The runtime on the real metadata and the real storage.
+
+use std::sync::Arc;
+
+use metadata::CONSUMER_OFFSETS;
+
+use super::fakes::{commit_request, fetch_request};
+use crate::coordinators::{CoordinatorError, GroupCoordinator};
+use crate::handlers::fixture::Fixture;
+
+async fn commit(
+    groups: &GroupCoordinator,
+    group: &str,
+    offset: i64,
+) -> Result<(), CoordinatorError> {
+    let committed = groups.commit(commit_request(group, offset)).await?;
+    committed.expect("the group takes it");
+    Ok(())
+}
+
+/// The committed offset once the group's shard is loaded.
+async fn committed(groups: &GroupCoordinator, group: &str) -> Option<i64> {
+    loop {
+        match groups.fetch_offsets(fetch_request(group)).await {
+            Ok(topics) => {
+                let offset = topics[0].partitions[0].result.clone().expect("stable");
+                return offset.map(|offset| offset.offset);
+            }
+            Err(CoordinatorError::LoadInProgress) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn committed_offsets_survive_a_restart_in_files() {
+    let fixture = Fixture::new().await;
+    let groups = GroupCoordinator::new(fixture.topics());
+    assert_eq!(
+        commit(&groups, "readers", 1).await,
+        Err(CoordinatorError::NotCoordinator)
+    );
+    groups.ensure_topic().await.expect("the topic is created");
+    let created = fixture
+        .topics()
+        .image()
+        .topic(CONSUMER_OFFSETS)
+        .cloned()
+        .expect("created");
+    assert_eq!((created.partitions, created.replication_factor), (50, 1));
+    for offset in 0..100 {
+        commit(&groups, "readers", offset).await.expect("durable");
+        commit(&groups, &format!("readers-{}", offset % 50), offset)
+            .await
+            .expect("durable");
+    }
+    drop(groups);
+    let fixture = fixture.restart().await;
+    let groups = GroupCoordinator::new(fixture.topics());
+    assert_eq!(committed(&groups, "readers").await, Some(99));
+    for index in 0..50 {
+        assert_eq!(
+            committed(&groups, &format!("readers-{index}")).await,
+            Some(50 + index)
+        );
+    }
+    commit(&groups, "readers", 100).await.expect("durable");
+    assert_eq!(committed(&groups, "readers").await, Some(100));
+}
+
+#[tokio::test]
+async fn a_partition_that_moves_away_is_no_longer_coordinated() {
+    let fixture = Fixture::new().await;
+    let groups = Arc::new(GroupCoordinator::new(fixture.topics()));
+    groups.ensure_topic().await.expect("the topic is created");
+    commit(&groups, "readers", 1).await.expect("durable");
+    let partition = groups.partition_of("readers").expect("the topic exists");
+    fixture
+        .ownership
+        .move_away(CONSUMER_OFFSETS, partition.value());
+    assert_eq!(
+        commit(&groups, "readers", 2).await,
+        Err(CoordinatorError::NotCoordinator)
+    );
+}
