@@ -10,12 +10,11 @@ use crate::slice::Records;
 use crate::uuid::Uuid;
 use crate::varint::{self, VarintError};
 
-/// Bytes decoding may allocate per byte of the frame. Real requests stay below 6: the widest are topics with names of
-/// five letters.
+/// Bytes decoding may allocate per byte of the frame, so that with what the buffer's sharing takes it stays below 8. Real
+/// requests stay below 6: the widest are lists of names of three letters.
 const BUDGET_PER_BYTE: usize = 7;
-/// What any frame may allocate, so that short ones with empty fields are not refused. Up to a frame of this size the
-/// whole bound is 8 times the frame or more; above it is less.
-const BUDGET_BASE: usize = 1024;
+/// What any frame may allocate, so that short ones with a hundred names of one or two letters are not refused.
+const BUDGET_LEAST: usize = 4096;
 /// Longest string, as in Kafka's generated code.
 const STRING_LENGTH_MAX: usize = 0x7fff;
 
@@ -68,6 +67,23 @@ pub struct Tags {
     previous: Option<u32>,
 }
 
+/// Takes from the budget before something is allocated.
+fn charge(budget: &mut usize, requested: usize, position: usize) -> Result<(), DecodeError> {
+    match budget.checked_sub(requested) {
+        Some(left) => {
+            *budget = left;
+            Ok(())
+        }
+        None => {
+            let cause = DecodeCause::BudgetExceeded {
+                requested,
+                left: *budget,
+            };
+            Err(DecodeError { position, cause })
+        }
+    }
+}
+
 macro_rules! fixed {
     ($($(#[$doc:meta])* $name:ident),*) => { $(
         $(#[$doc])*
@@ -85,7 +101,7 @@ impl Reader {
         let budget = bytes
             .len()
             .saturating_mul(BUDGET_PER_BYTE)
-            .saturating_add(BUDGET_BASE);
+            .max(BUDGET_LEAST);
         Self {
             bytes,
             position: 0,
@@ -133,19 +149,6 @@ impl Reader {
             needed,
             available: self.remaining(),
         })
-    }
-
-    fn charge(&mut self, requested: usize) -> Result<(), DecodeError> {
-        match self.budget.checked_sub(requested) {
-            Some(left) => {
-                self.budget = left;
-                Ok(())
-            }
-            None => Err(self.error(DecodeCause::BudgetExceeded {
-                requested,
-                left: self.budget,
-            })),
-        }
     }
 
     #[inline]
@@ -262,18 +265,21 @@ impl Reader {
         if length > STRING_LENGTH_MAX {
             return Err(self.error(DecodeCause::StringTooLong { length }));
         }
-        let Some(bytes) = self.rest().get(..length) else {
+        let end = self.position.saturating_add(length);
+        let Some(bytes) = self.bytes.get(self.position..end) else {
             return Err(self.truncated(length));
         };
-        let (allocated, text) = match std::str::from_utf8(bytes) {
-            Ok(text) => (length, text.to_owned()),
-            // Each bad byte becomes three; the string may have grown to twice that.
-            Err(_not_utf8) => (
-                length.saturating_mul(6),
-                String::from_utf8_lossy(bytes).into_owned(),
-            ),
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                charge(&mut self.budget, length, self.position)?;
+                text.to_owned()
+            }
+            Err(_not_utf8) => {
+                // Each bad byte becomes three; while the string grows, old and new exist at once.
+                charge(&mut self.budget, length.saturating_mul(6), self.position)?;
+                String::from_utf8_lossy(bytes).into_owned()
+            }
         };
-        self.charge(allocated)?;
         self.position = self.position.saturating_add(length);
         Ok(Some(text))
     }
@@ -303,7 +309,11 @@ impl Reader {
         let Some(bytes) = self.nullable_bytes(flexible)? else {
             return Ok(None);
         };
-        self.charge(size_of::<crate::slice::Slice>())?;
+        charge(
+            &mut self.budget,
+            size_of::<crate::slice::Slice>(),
+            self.position,
+        )?;
         Ok(Some(Records::from(bytes)))
     }
 
@@ -335,7 +345,11 @@ impl Reader {
         {
             return Err(self.error(DecodeCause::CountTooLarge { count, available }));
         }
-        self.charge(count.saturating_mul(size_of::<T>()))?;
+        charge(
+            &mut self.budget,
+            count.saturating_mul(size_of::<T>()),
+            self.position,
+        )?;
         #[allow(
             clippy::disallowed_methods,
             reason = "the count was checked against the frame and the budget"

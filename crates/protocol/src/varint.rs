@@ -47,6 +47,12 @@ pub fn read_u32(input: &mut &[u8]) -> Result<u32, VarintError> {
 /// Reads an unsigned 64-bit integer.
 #[inline]
 pub fn read_u64(input: &mut &[u8]) -> Result<u64, VarintError> {
+    if let Some((&first, rest)) = input.split_first()
+        && first < 0x80
+    {
+        *input = rest;
+        return Ok(u64::from(first));
+    }
     let mut value: u64 = 0;
     let mut shift: u32 = 0;
     for index in 0..MAX_BYTES_64 {

@@ -11,6 +11,8 @@ use crate::varint;
 /// From this length on bytes in memory are not copied but sent as a piece of their own. Below, one more entry in
 /// writev and a reference count cost more than the copy.
 const COPY_BELOW: usize = 512;
+/// First size of a message's buffer: most responses to one partition or group.
+const BUFFER_CAPACITY: usize = 256;
 /// Longest string, as in Kafka's generated code.
 const STRING_LENGTH_MAX: usize = 0x7fff;
 
@@ -103,9 +105,13 @@ macro_rules! fixed {
 }
 
 impl Writer {
+    /// Has room for a short message, so that its buffer need not grow step by step.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            buffer: BytesMut::with_capacity(BUFFER_CAPACITY),
+            ..Self::default()
+        }
     }
 
     /// Bytes written so far.
@@ -388,7 +394,7 @@ impl TaggedFields {
         field: &'static str,
         write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let mut value = Writer::new();
+        let mut value = Writer::default();
         write(&mut value)?;
         let size = u32::try_from(value.len()).map_err(|_over| EncodeError::TooLong { field })?;
         self.fields.varint(tag);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{process, workspace};
 
-const KAFKA_VERSION: &str = "4.2.1";
+pub(super) const KAFKA_VERSION: &str = "4.2.1";
 
 /// Artifact of `org.apache.kafka` and SHA-256 of its jar. The first has the wire's messages, the others the records of
 /// `__consumer_offsets` and `__transaction_state`.
@@ -60,13 +60,6 @@ pub(super) fn definitions() -> Result<Vec<(String, String)>> {
         }
     }
     Ok(definitions)
-}
-
-/// The paths of all jars.
-pub(super) fn fetch_all() -> Result<Vec<PathBuf>> {
-    JARS.iter()
-        .map(|(artifact, sha256)| fetch(artifact, sha256))
-        .collect()
 }
 
 /// The jar's path; fetched if it is not there.

@@ -27,7 +27,7 @@ const FRAMES_DEFAULT: u64 = 200_000;
 /// Extra memory allowed per byte of the frame.
 const RATIO_MAX: usize = 8;
 /// Frames from this size on are counted in the worst ratio; shorter ones may use the decoder's fixed allowance.
-const RATIO_FROM: usize = 1024;
+const RATIO_FROM: usize = 600;
 /// Complaints shown; more say nothing new.
 const SHOWN_MAX: u64 = 20;
 
@@ -98,7 +98,7 @@ fn one(targets: &[Target], options: &Options, number: u64, tally: &mut Tally) {
         Ok(accepted) => tally.accepted += u64::from(accepted),
         Err(_panic) => complain("panic", &mut tally.panics),
     }
-    if extra > RATIO_MAX * length + target.allowance {
+    if extra > (RATIO_MAX * length).max(target.allowance) {
         complain(
             &format!("{extra} bytes of extra memory"),
             &mut tally.too_much,

@@ -9,8 +9,8 @@ use protocol::records::{
 use protocol::samples::{Sample, Samples};
 use protocol::{Reader, Request, Writer, frame, messages};
 
-/// What a message may allocate besides a multiple of its frame.
-pub(crate) const MESSAGE_ALLOWANCE: usize = 2 * 1024;
+/// What any message may allocate: the least budget, and the shared state of the frame's buffer.
+pub(crate) const MESSAGE_ALLOWANCE: usize = 4096 + 256;
 /// Fixed buffers of the codecs: an lz4 frame may declare blocks of 4 MiB, of which two are held, with their window.
 const CODEC_ALLOWANCE: usize = 16 << 20;
 /// Output allowed per byte of compressed input, so that a decompressed payload stays below the general ratio.

@@ -1,13 +1,8 @@
-//! Compares our bytes with those Kafka's own classes wrote: `compare_with_kafka FILE`, as `cargo xtask oracle` calls it.
+//! Compares our bytes with those Kafka's own classes wrote.
 //!
-//! Each line of the file is `name mode filled written hex`, see `xtask/oracle/MessageOracle.java`. Both sides fill a
+//! Each line of the text is `name mode filled written hex`, see `xtask/oracle/MessageOracle.java`. Both sides fill a
 //! message by the same rules (`protocol::samples`) and write it; where Kafka refuses (`-`), so must we. What Kafka wrote
 //! must decode to the message we filled.
-#![allow(
-    clippy::print_stdout,
-    reason = "a command line tool talks on standard output"
-)]
-
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -62,18 +57,9 @@ fn compare<M: Sample + PartialEq + std::fmt::Debug>(line: &Line<'_>) -> Result<(
     Ok(())
 }
 
-fn parse_hex(text: &str) -> Option<Bytes> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let bytes = digits?
-        .chunks(2)
-        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]))
-        .collect::<Result<Vec<_>, _>>();
-    bytes.ok().map(Bytes::from)
-}
-
 type Compare = fn(&Line<'_>) -> Result<(), String>;
 
-fn main() -> ExitCode {
+pub(crate) fn compare_all(text: &str) -> ExitCode {
     let mut compares: BTreeMap<&str, Compare> = BTreeMap::new();
     macro_rules! add {
         ($($name:ident),* $(,)?) => { $(compares.insert(stringify!($name), compare::<protocol::messages::$name>);)* };
@@ -81,10 +67,6 @@ fn main() -> ExitCode {
     protocol::for_each_request!(add);
     protocol::for_each_other_message!(add);
 
-    let path = std::env::args()
-        .nth(1)
-        .expect("usage: compare_with_kafka FILE");
-    let text = std::fs::read_to_string(&path).expect("the file can be read");
     let (mut lines, mut refused, mut wrong) = (0, 0, 0);
     let mut unseen: Vec<&str> = compares.keys().copied().collect();
     for line in text.lines() {
@@ -92,7 +74,7 @@ fn main() -> ExitCode {
         let [name, mode, filled, written, hex] = parts[..] else {
             panic!("malformed line: {line}")
         };
-        let kafka = (hex != "-").then(|| parse_hex(hex).expect("hexadecimal"));
+        let kafka = (hex != "-").then(|| Bytes::from(super::parse_hex(hex).expect("hexadecimal")));
         let line = Line {
             mode,
             filled: filled.parse().expect("a version"),
