@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod beside_kafka;
 mod ordering;
 mod produce_fetch;
 mod requests;

@@ -44,16 +44,30 @@ pub struct ConfigSynonym {
 pub fn describe_topic(own: &SettingTexts, broker: &Layers) -> Vec<ConfigEntry> {
     TOPIC_SETTINGS
         .iter()
-        .map(|setting| above(setting, own, broker, ConfigSource::Topic))
+        .map(|setting| above(setting, own, broker))
         .collect()
 }
 
-/// Every setting of a group that has these settings of its own.
+/// Every setting of a group that has these settings of its own. Unlike a topic's, a setting nobody set on the group is
+/// always told as a default, even where the broker was told another one (`ConfigHelper.createGroupConfigEntry`).
 pub fn describe_group(own: &SettingTexts, broker: &Layers) -> Vec<ConfigEntry> {
-    GROUP_SETTINGS
-        .iter()
-        .map(|setting| above(setting, own, broker, ConfigSource::Group))
-        .collect()
+    let describe = |setting: &'static Setting| {
+        let value = broker.value_above(setting, own);
+        let synonym = ConfigSynonym {
+            name: setting.name.to_owned(),
+            value: Some(value.to_string()),
+            source: if own.contains_key(setting.name) {
+                ConfigSource::Group
+            } else {
+                ConfigSource::Default
+            },
+        };
+        ConfigEntry {
+            read_only: false,
+            ..entry(setting, setting.name.to_owned(), &value, vec![synonym])
+        }
+    };
+    GROUP_SETTINGS.iter().map(describe).collect()
 }
 
 /// Every setting of a broker, and what was set under a listener's name.
@@ -104,19 +118,14 @@ pub fn describe_broker_defaults(layers: &Layers) -> Vec<ConfigEntry> {
         .collect()
 }
 
-fn above(
-    setting: &'static Setting,
-    own: &SettingTexts,
-    broker: &Layers,
-    source: ConfigSource,
-) -> ConfigEntry {
+fn above(setting: &'static Setting, own: &SettingTexts, broker: &Layers) -> ConfigEntry {
     let value = broker.value_above(setting, own);
     let mut places = Vec::new();
     if own.contains_key(setting.name) {
         places.push(ConfigSynonym {
             name: setting.name.to_owned(),
             value: Some(value.to_string()),
-            source,
+            source: ConfigSource::Topic,
         });
     }
     if let Some(first) = setting.synonyms.first() {

@@ -176,7 +176,8 @@ fn result(
     configs: Result<Vec<DescribeConfigsResourceResult>, Refusal>,
 ) -> DescribeConfigsResult {
     let (error_code, error_message, configs) = match configs {
-        Ok(configs) => (ErrorCode::None, None, configs),
+        // Empty rather than null, as Kafka has it.
+        Ok(configs) => (ErrorCode::None, Some(String::new()), configs),
         Err(refusal) => (refusal.code, Some(refusal.message), Vec::new()),
     };
     DescribeConfigsResult {

@@ -10,7 +10,7 @@ pub(super) async fn auto_create(topics: &Topics, names: &[&str]) {
     let (internal, others): (Vec<_>, Vec<_>) = names
         .iter()
         .partition(|name| internal_topic(name).is_some());
-    for topic in internal.into_iter().filter_map(|name| internal_topic(name)) {
+    for topic in internal.into_iter().filter_map(internal_topic) {
         if let Err(error) = topics.cluster.internal_topic(topic).await {
             tracing::warn!(%error, topic = topic.name(), "could not create an internal topic");
         }
