@@ -169,6 +169,10 @@ impl Disk for OneFile {
         Ok(u64::MAX)
     }
 
+    fn total_bytes(&self, _directory: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn lock(&self, _path: &Path) -> io::Result<Option<DiskLock>> {
         Err(io::ErrorKind::Unsupported.into())
     }

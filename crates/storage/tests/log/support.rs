@@ -200,6 +200,10 @@ impl Disk for FaultyDisk {
         SystemDisk.free_bytes(directory)
     }
 
+    fn total_bytes(&self, directory: &Path) -> io::Result<u64> {
+        SystemDisk.total_bytes(directory)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
         SystemDisk.lock(path)
     }
