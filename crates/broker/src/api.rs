@@ -90,16 +90,27 @@ apis! {
     Fetch(FetchRequest) 4..=18 pipelined => data::fetch(fetches);
     ListOffsets(ListOffsetsRequest) 1..=11 pipelined => data::list_offsets(topics);
     Metadata(MetadataRequest) 0..=13 alone => topics::metadata(topics);
+    OffsetCommit(OffsetCommitRequest) 2..=10 pipelined => groups::offset_commit(groups, topics);
+    OffsetFetch(OffsetFetchRequest) 1..=10 pipelined => groups::offset_fetch(groups, topics);
+    FindCoordinator(FindCoordinatorRequest) 0..=6 alone => groups::find_coordinator(groups, topics);
+    JoinGroup(JoinGroupRequest) 0..=9 pipelined => groups::join_group(groups, topics);
+    Heartbeat(HeartbeatRequest) 0..=4 pipelined => groups::heartbeat(groups);
+    LeaveGroup(LeaveGroupRequest) 0..=5 pipelined => groups::leave_group(groups);
+    SyncGroup(SyncGroupRequest) 0..=5 pipelined => groups::sync_group(groups);
+    DescribeGroups(DescribeGroupsRequest) 0..=6 pipelined => groups::describe_groups(groups);
+    ListGroups(ListGroupsRequest) 0..=5 pipelined => groups::list_groups(groups);
     ApiVersions(ApiVersionsRequest) 0..=4 pipelined => cluster::api_versions(topics);
     CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics);
-    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics);
+    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups);
     DeleteRecords(DeleteRecordsRequest) 0..=2 alone => data::delete_records(topics);
     InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics);
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) 2..=4 pipelined => data::offset_for_leader_epoch(topics);
     DescribeConfigs(DescribeConfigsRequest) 1..=4 pipelined => configs::describe_configs(topics);
     DescribeLogDirs(DescribeLogDirsRequest) 1..=4 pipelined => cluster::describe_log_dirs(topics);
     CreatePartitions(CreatePartitionsRequest) 0..=3 alone => topics::create_partitions(topics);
+    DeleteGroups(DeleteGroupsRequest) 0..=2 pipelined => groups::delete_groups(groups);
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest) 0..=1 alone => configs::incremental_alter_configs(topics);
+    OffsetDelete(OffsetDeleteRequest) 0..=0 pipelined => groups::offset_delete(groups, topics);
     DescribeCluster(DescribeClusterRequest) 0..=2 pipelined => cluster::describe_cluster(topics);
     DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
 }

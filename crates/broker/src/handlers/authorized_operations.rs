@@ -19,7 +19,6 @@ pub(crate) const TOPIC: i32 = bits(&[
     ALTER_CONFIGS,
 ]);
 /// Everything that can be done to a group.
-#[allow(dead_code, reason = "group descriptions carry it")]
 pub(crate) const GROUP: i32 = bits(&[READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
 /// Everything that can be done to the cluster.
 pub(crate) const CLUSTER: i32 = bits(&[

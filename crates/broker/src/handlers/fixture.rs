@@ -15,6 +15,7 @@ use types::{LeaderEpoch, TopicPartition};
 
 use crate::config::BrokerConfig;
 use crate::context::{ConnectionInfo, Context};
+use crate::coordinators::GroupCoordinator;
 use crate::ownership::{BrokerId, Owner, Ownership, SingleNode};
 use crate::topics::Topics;
 
@@ -109,6 +110,11 @@ impl Fixture {
 
     pub(crate) fn topics(&self) -> Arc<Topics> {
         Arc::clone(&self.topics)
+    }
+
+    /// Groups over these topics.
+    pub(crate) fn groups(&self) -> Arc<GroupCoordinator> {
+        Arc::new(GroupCoordinator::new(self.topics()))
     }
 
     /// The epoch in which the broker leads since its last start.

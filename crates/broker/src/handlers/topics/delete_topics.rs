@@ -17,6 +17,7 @@ use protocol::{ErrorCode, Uuid};
 
 use super::errors;
 use crate::context::Context;
+use crate::coordinators::GroupCoordinator;
 use crate::handlers::blocking;
 use crate::handlers::refusal::Refusal;
 use crate::topics::Topics;
@@ -37,6 +38,7 @@ pub(crate) async fn handle(
     context: Context,
     request: DeleteTopicsRequest,
     topics: Arc<Topics>,
+    groups: Arc<GroupCoordinator>,
 ) -> DeleteTopicsResponse {
     let asked = if context.version >= STATES_SINCE {
         request.topics
@@ -69,6 +71,9 @@ pub(crate) async fn handle(
         ));
         deleted.extend(outcome.ok());
     }
+    // What groups have read of a topic that is gone is forgotten (`GroupCoordinatorService.onPartitionsDeleted`).
+    let names = deleted.iter().map(|topic| topic.name.clone()).collect();
+    groups.topics_deleted(names).await;
     delete_logs(&topics, deleted).await;
     DeleteTopicsResponse {
         responses,
@@ -244,9 +249,14 @@ mod tests {
                 ..Default::default()
             }
         };
-        handle(fixture.context(version), request, fixture.topics())
-            .await
-            .responses
+        handle(
+            fixture.context(version),
+            request,
+            fixture.topics(),
+            fixture.groups(),
+        )
+        .await
+        .responses
     }
 
     fn exists(fixture: &Fixture, name: &str) -> bool {

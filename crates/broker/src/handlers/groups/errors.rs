@@ -1,0 +1,117 @@
+//! Causes to wire codes for group APIs, one exhaustive `match` per operation.
+
+use coordinator::{
+    CommitError, CommitPartitionError, DeleteGroupError, DeleteOffsetError, DeleteOffsetsError,
+    FetchOffsetError, HeartbeatError, JoinError, LeaveError, LeaveMemberError, SyncError,
+};
+use protocol::ErrorCode;
+
+use crate::coordinators::CoordinatorError;
+
+/// The first version of OffsetCommit that knows GROUP_ID_NOT_FOUND.
+const GROUP_ID_NOT_FOUND_SINCE: i16 = 9;
+
+pub(super) fn coordinator(error: CoordinatorError) -> ErrorCode {
+    match error {
+        CoordinatorError::LoadInProgress => ErrorCode::CoordinatorLoadInProgress,
+        CoordinatorError::NotAvailable => ErrorCode::CoordinatorNotAvailable,
+        CoordinatorError::NotCoordinator => ErrorCode::NotCoordinator,
+        CoordinatorError::Refused => ErrorCode::UnknownServerError,
+    }
+}
+
+pub(super) fn join(error: &JoinError) -> ErrorCode {
+    match error {
+        JoinError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        JoinError::InvalidSessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
+        JoinError::UnknownMember => ErrorCode::UnknownMemberId,
+        JoinError::FencedInstance => ErrorCode::FencedInstanceId,
+        JoinError::MemberIdRequired => ErrorCode::MemberIdRequired,
+        JoinError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        JoinError::GroupMaxSizeReached { .. } => ErrorCode::GroupMaxSizeReached,
+        JoinError::PendingMemberIsStatic => ErrorCode::UnknownServerError,
+        JoinError::Superseded => ErrorCode::RebalanceInProgress,
+    }
+}
+
+pub(super) fn sync(error: &SyncError) -> ErrorCode {
+    match error {
+        SyncError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        SyncError::UnknownMember => ErrorCode::UnknownMemberId,
+        SyncError::FencedInstance => ErrorCode::FencedInstanceId,
+        SyncError::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
+        SyncError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+        SyncError::RebalanceInProgress | SyncError::Superseded => ErrorCode::RebalanceInProgress,
+        SyncError::RecordTooLarge { .. } => ErrorCode::UnknownServerError,
+    }
+}
+
+pub(super) fn heartbeat(error: &HeartbeatError) -> ErrorCode {
+    match error {
+        HeartbeatError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        HeartbeatError::UnknownMember => ErrorCode::UnknownMemberId,
+        HeartbeatError::FencedInstance => ErrorCode::FencedInstanceId,
+        HeartbeatError::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
+        HeartbeatError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+    }
+}
+
+pub(super) fn leave(error: &LeaveError) -> ErrorCode {
+    match error {
+        LeaveError::InvalidGroupId => ErrorCode::InvalidGroupId,
+    }
+}
+
+pub(super) fn leave_member(error: &LeaveMemberError) -> ErrorCode {
+    match error {
+        LeaveMemberError::UnknownMember => ErrorCode::UnknownMemberId,
+        LeaveMemberError::FencedInstance => ErrorCode::FencedInstanceId,
+    }
+}
+
+pub(super) fn commit(error: &CommitError, version: i16) -> ErrorCode {
+    match error {
+        CommitError::UnknownGroup if version >= GROUP_ID_NOT_FOUND_SINCE => {
+            ErrorCode::GroupIdNotFound
+        }
+        CommitError::UnknownGroup | CommitError::IllegalGeneration { .. } => {
+            ErrorCode::IllegalGeneration
+        }
+        CommitError::UnknownMember => ErrorCode::UnknownMemberId,
+        CommitError::FencedInstance => ErrorCode::FencedInstanceId,
+        CommitError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+    }
+}
+
+pub(super) fn commit_partition(error: &CommitPartitionError) -> ErrorCode {
+    match error {
+        CommitPartitionError::MetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+    }
+}
+
+pub(super) fn fetch_offset(error: &FetchOffsetError) -> ErrorCode {
+    match error {
+        FetchOffsetError::Unstable => ErrorCode::UnstableOffsetCommit,
+    }
+}
+
+pub(super) fn delete_offsets(error: &DeleteOffsetsError) -> ErrorCode {
+    match error {
+        DeleteOffsetsError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        DeleteOffsetsError::UnknownGroup => ErrorCode::GroupIdNotFound,
+        DeleteOffsetsError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+    }
+}
+
+pub(super) fn delete_offset(error: &DeleteOffsetError) -> ErrorCode {
+    match error {
+        DeleteOffsetError::SubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+    }
+}
+
+pub(super) fn delete_group(error: &DeleteGroupError) -> ErrorCode {
+    match error {
+        DeleteGroupError::UnknownGroup => ErrorCode::GroupIdNotFound,
+        DeleteGroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+    }
+}
