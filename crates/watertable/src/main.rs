@@ -1,2 +1,26 @@
-//! The `watertable` binary.
-fn main() {}
+//! The `watertable` binary: the broker, and the commands that work with it or with any other Kafka-compatible broker.
+
+mod arguments;
+mod commands;
+mod format;
+mod histogram;
+mod moment;
+mod output;
+mod progress;
+mod record_json;
+mod report;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// glibc's allocator keeps memory that threads gave back; a broker that runs for months shows it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    let json = cli.command.wants_json();
+    report::exit_code(cli.command.run(), json)
+}

@@ -99,6 +99,11 @@ impl RecordBatch {
         })
     }
 
+    /// How many records it has, those before the position asked for included.
+    pub fn record_count(&self) -> u32 {
+        u32::try_from(self.count).unwrap_or_default()
+    }
+
     /// Bytes of its records, decompressed.
     pub fn payload_bytes(&self) -> usize {
         self.payload.len()

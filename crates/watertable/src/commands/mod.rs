@@ -1,0 +1,88 @@
+//! The command line: one file per noun, one list of them here.
+
+mod bench;
+mod cluster;
+mod completion;
+mod consume;
+mod group;
+mod produce;
+mod topic;
+
+use clap::{Parser, Subcommand};
+
+/// Watertable: a topic is a log, a topic is a table, a pipeline is a SQL statement.
+#[derive(Debug, Parser)]
+#[command(
+    name = "watertable",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "\
+Try:
+  watertable topic create flights --partitions 3
+  echo 'AA:first flight' | watertable produce flights -k :
+  watertable consume flights --from-beginning --json -n 1
+
+Every command but `start` talks to the brokers in --brokers or WATERTABLE_BROKERS, ours or Apache Kafka's."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, list, describe, change and delete topics
+    Topic(topic::Arguments),
+    /// Write records, one per line of standard input
+    Produce(produce::Arguments),
+    /// Read records
+    Consume(consume::Arguments),
+    /// List, describe, reset and delete consumer groups
+    Group(group::Arguments),
+    /// Look at the cluster: brokers, settings, health
+    Cluster(cluster::Arguments),
+    /// Measure throughput and latency of any Kafka-compatible broker
+    Bench(bench::Arguments),
+    /// Print a completion script for a shell
+    Completion(completion::Arguments),
+}
+
+impl Command {
+    /// Whether errors should be readable by machines, as the results are.
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Self::Topic(arguments) => arguments.session.json,
+            Self::Produce(arguments) => arguments.session.json,
+            Self::Consume(arguments) => arguments.session.json,
+            Self::Group(arguments) => arguments.session.json,
+            Self::Cluster(arguments) => arguments.session.json,
+            Self::Bench(arguments) => arguments.session.json,
+            Self::Completion(_) => false,
+        }
+    }
+
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Topic(arguments) => topic::run(arguments),
+            Self::Produce(arguments) => produce::run(arguments),
+            Self::Consume(arguments) => consume::run(arguments),
+            Self::Group(arguments) => group::run(arguments),
+            Self::Cluster(arguments) => cluster::run(arguments),
+            Self::Bench(arguments) => bench::run(arguments),
+            Self::Completion(arguments) => completion::run(&arguments),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
