@@ -75,7 +75,7 @@ fn upper_end(bucket: usize) -> u64 {
     }
     let shift = bucket / SUB_BUCKETS - 1;
     let base = bucket - shift * SUB_BUCKETS;
-    ((base + 1) << shift) - 1
+    (base << shift) | ((1 << shift) - 1)
 }
 
 #[cfg(test)]
