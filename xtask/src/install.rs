@@ -104,6 +104,7 @@ pub(crate) fn kcat() -> Result<()> {
         process::run(
             Command::new("apt-get")
                 .args(["install", "--yes", "--quiet", "kcat"])
+                .env("DEBIAN_FRONTEND", "noninteractive")
                 .stdout(std::io::stderr()),
         )
     };
