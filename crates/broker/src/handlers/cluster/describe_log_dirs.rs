@@ -6,6 +6,7 @@
 //! There is one directory. Its partitions are those this broker has; others that are asked for are left out
 //! (`ReplicaManager.describeLogDirs`).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use metadata::Topic;
@@ -69,11 +70,21 @@ fn describe(
             .topics()
             .map(|topic| partitions(topics, topic, 0..topic.partitions))
             .collect::<Vec<_>>(),
-        Some(asked) => asked
-            .iter()
-            .filter_map(|asked| Some((image.topic(&asked.topic)?, &asked.partitions)))
-            .map(|(topic, indexes)| partitions(topics, topic, indexes.iter().copied()))
-            .collect(),
+        Some(asked) => {
+            let mut wanted: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+            for asked in asked {
+                wanted
+                    .entry(&asked.topic)
+                    .or_default()
+                    .extend(&asked.partitions);
+            }
+            let known = wanted
+                .into_iter()
+                .filter_map(|(name, indexes)| Some((image.topic(name)?, indexes)));
+            known
+                .map(|(topic, indexes)| partitions(topics, topic, indexes.into_iter()))
+                .collect()
+        }
     };
     described
         .into_iter()
@@ -165,7 +176,11 @@ mod tests {
         };
         let result = ask(
             &fixture,
-            Some(vec![asked("events", &[1, 2]), asked("missing", &[0])]),
+            Some(vec![
+                asked("events", &[1, 2]),
+                asked("missing", &[0]),
+                asked("events", &[1]),
+            ]),
         )
         .await;
         let [topic] = result.topics.as_slice() else {

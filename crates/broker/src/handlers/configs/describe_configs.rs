@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use metadata::ClusterImage;
 use metadata::settings::{ConfigEntry, ConfigSynonym};
 use protocol::ErrorCode;
@@ -25,6 +26,10 @@ use crate::context::Context;
 use crate::handlers::refusal::Refusal;
 use crate::topics::Topics;
 
+/// Resources of one request besides topics. Of those, unlike of topics, any number can be named, and each is answered
+/// with hundreds of times the bytes of its name.
+const OTHER_RESOURCES_MAX: usize = 10_000;
+
 /// What of a setting the client wants to see.
 #[derive(Clone, Copy)]
 struct Detail {
@@ -37,19 +42,10 @@ pub(crate) async fn handle(
     request: DescribeConfigsRequest,
     topics: Arc<Topics>,
 ) -> DescribeConfigsResponse {
-    if request
-        .resources
-        .iter()
-        .any(|resource| ResourceType::from_wire(resource.resource_type).is_none())
-    {
-        let refusal = Refusal::new(ErrorCode::InvalidRequest, "unexpected resource type");
-        let results = request
-            .resources
-            .into_iter()
-            .map(|resource| result(resource, Err(refusal.clone())))
-            .collect();
+    if let Err(refusal) = check(&request.resources) {
+        let refuse = |resource| result(resource, Err(refusal.clone()));
         return DescribeConfigsResponse {
-            results,
+            results: request.resources.into_iter().map(refuse).collect(),
             ..Default::default()
         };
     }
@@ -65,6 +61,28 @@ pub(crate) async fn handle(
         results: request.resources.into_iter().map(describe).collect(),
         ..Default::default()
     }
+}
+
+/// What is wrong with the request as a whole.
+fn check(resources: &[DescribeConfigsResource]) -> Result<(), Refusal> {
+    let invalid = |message: &str| Err(Refusal::new(ErrorCode::InvalidRequest, message));
+    let mut named = HashSet::with_capacity(resources.len());
+    let mut others = 0;
+    for resource in resources {
+        match ResourceType::from_wire(resource.resource_type) {
+            None => return invalid("unexpected resource type"),
+            Some(ResourceType::Topic) => {}
+            Some(_) => others += 1,
+        }
+        // No client asks twice, and Kafka would answer twice; see above for why we do not.
+        if !named.insert((resource.resource_type, resource.resource_name.as_str())) {
+            return invalid("each resource must appear at most once");
+        }
+    }
+    if others > OTHER_RESOURCES_MAX {
+        return invalid("too many resources in one request");
+    }
+    Ok(())
 }
 
 fn entries(
@@ -469,6 +487,36 @@ mod tests {
                 "{resource_type} {name:?}: {result:?}"
             );
             assert!(result.configs.is_empty() && result.error_message.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_do_not_grow_without_bound() {
+        let fixture = Fixture::new().await;
+        fixture.create_topic("events", 1).await;
+        let twice = vec![
+            resource(TOPIC, "events", None),
+            resource(TOPIC, "events", None),
+        ];
+        let many = (0..=OTHER_RESOURCES_MAX)
+            .map(|group| resource(GROUP, &group.to_string(), None))
+            .collect();
+        for resources in [twice, many] {
+            let count = resources.len();
+            let request = DescribeConfigsRequest {
+                resources,
+                ..Default::default()
+            };
+            let results = handle(fixture.context(4), request, fixture.topics())
+                .await
+                .results;
+            assert_eq!(results.len(), count);
+            let refused = ErrorCode::InvalidRequest.code();
+            assert!(
+                results
+                    .iter()
+                    .all(|one| one.error_code == refused && one.configs.is_empty())
+            );
         }
     }
 

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use hashbrown::HashMap;
 use metadata::{BrokerTarget, SettingChange, SettingOperation};
 use protocol::ErrorCode;
@@ -23,6 +24,9 @@ use super::wire::ResourceType;
 use crate::context::Context;
 use crate::handlers::refusal::{self, Refusal};
 use crate::topics::Topics;
+
+/// Resources of one request that are changed at once; the metadata makes a few hundred changes durable with one commit.
+const AT_ONCE_MAX: usize = 64;
 
 /// `AlterConfigOp.OpType`.
 const SET: i8 = 0;
@@ -41,26 +45,31 @@ pub(crate) async fn handle(
             .entry((resource.resource_type, &resource.resource_name))
             .or_default() += 1;
     }
-    let mut response = IncrementalAlterConfigsResponse::default();
-    for resource in &request.resources {
-        let outcome =
-            if times.get(&(resource.resource_type, resource.resource_name.as_str())) == Some(&1) {
-                alter(&topics, resource, request.validate_only).await
-            } else {
-                Err(Refusal::new(
-                    ErrorCode::InvalidRequest,
-                    "each resource must appear at most once",
-                ))
-            };
+    let answer = async |resource: &AlterConfigsResource| {
+        let key = (resource.resource_type, resource.resource_name.as_str());
+        let outcome = if times.get(&key) == Some(&1) {
+            alter(&topics, resource, request.validate_only).await
+        } else {
+            let message = "each resource must appear at most once";
+            Err(Refusal::new(ErrorCode::InvalidRequest, message))
+        };
         let (error_code, error_message) = refusal::fields(&outcome);
-        response.responses.push(AlterConfigsResourceResponse {
+        AlterConfigsResourceResponse {
             error_code,
             error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
-        });
+        }
+    };
+    // Changes that wait together become durable together.
+    let responses = stream::iter(request.resources.iter().map(answer))
+        .buffered(AT_ONCE_MAX)
+        .collect()
+        .await;
+    IncrementalAlterConfigsResponse {
+        responses,
+        ..Default::default()
     }
-    response
 }
 
 async fn alter(

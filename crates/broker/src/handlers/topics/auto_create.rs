@@ -2,6 +2,7 @@
 
 use metadata::{CreateTopicError, InternalTopic, NewTopic};
 
+use super::PARTITIONS_PER_REQUEST_MAX;
 use crate::topics::Topics;
 
 /// Creates the topics of these names with the broker's defaults, the broker's own as they must be. Returns once they are
@@ -16,6 +17,17 @@ pub(super) async fn auto_create(topics: &Topics, names: &[&str]) {
         }
     }
     if others.is_empty() {
+        return;
+    }
+    let partitions = i64::from(topics.image().broker.num_partitions);
+    let total = partitions.saturating_mul(i64::try_from(others.len()).unwrap_or(i64::MAX));
+    if total > PARTITIONS_PER_REQUEST_MAX {
+        let topics = others.len();
+        tracing::warn!(
+            topics,
+            partitions,
+            "did not create more partitions for a client than one request may create"
+        );
         return;
     }
     let new = |name: &&str| NewTopic {

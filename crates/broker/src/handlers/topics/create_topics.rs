@@ -19,9 +19,10 @@ use protocol::messages::create_topics_response::{CreatableTopicConfigs, Creatabl
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::errors;
+use super::{PARTITIONS_PER_REQUEST_MAX, errors};
 use crate::context::Context;
 use crate::handlers::configs::wire;
+use crate::handlers::refusal::Refusal;
 use crate::topics::Topics;
 
 /// The broker's default number of partitions or replicas.
@@ -37,6 +38,10 @@ pub(crate) async fn handle(
         .iter()
         .map(|topic| topic.name.clone())
         .collect();
+    let default = topics.image().broker.num_partitions;
+    if partitions_total(&request.topics, default) > PARTITIONS_PER_REQUEST_MAX {
+        return refuse_all(&names);
+    }
     let asked = request.topics.into_iter().map(new_topic).collect();
     let outcomes = topics
         .cluster
@@ -52,6 +57,30 @@ pub(crate) async fn handle(
         .collect();
     CreateTopicsResponse {
         topics: results,
+        ..Default::default()
+    }
+}
+
+/// `ReplicationControlManager.validateTotalNumberOfPartitions`.
+fn partitions_total(asked: &[CreatableTopic], default: i32) -> i64 {
+    asked
+        .iter()
+        .map(|topic| match topic.num_partitions {
+            _ if !topic.assignments.is_empty() => {
+                i64::try_from(topic.assignments.len()).unwrap_or(i64::MAX)
+            }
+            DEFAULT => i64::from(default),
+            partitions => i64::from(partitions.max(0)),
+        })
+        .fold(0, i64::saturating_add)
+}
+
+fn refuse_all(names: &[String]) -> CreateTopicsResponse {
+    let message = format!("more than {PARTITIONS_PER_REQUEST_MAX} partitions in one request");
+    let refusal = Refusal::new(ErrorCode::PolicyViolation, message);
+    let refuse = |name: &String| refused(name, &refusal);
+    CreateTopicsResponse {
+        topics: names.iter().map(refuse).collect(),
         ..Default::default()
     }
 }
@@ -79,15 +108,7 @@ fn result(
 ) -> CreatableTopicResult {
     let topic = match outcome {
         Ok(topic) => topic,
-        Err(error) => {
-            let refusal = errors::create_topic(error);
-            return CreatableTopicResult {
-                name: name.to_owned(),
-                error_code: refusal.code.into(),
-                error_message: Some(refusal.message),
-                ..Default::default()
-            };
-        }
+        Err(error) => return refused(name, &errors::create_topic(error)),
     };
     let mut entries = image.describe_topic(topic);
     entries.sort_by(|one, other| one.name.cmp(&other.name));
@@ -99,6 +120,15 @@ fn result(
         num_partitions: topic.partitions,
         replication_factor: topic.replication_factor,
         configs: Some(entries.into_iter().map(config).collect()),
+        ..Default::default()
+    }
+}
+
+fn refused(name: &str, refusal: &Refusal) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: name.to_owned(),
+        error_code: refusal.code.into(),
+        error_message: Some(refusal.message.clone()),
         ..Default::default()
     }
 }
@@ -326,6 +356,24 @@ mod tests {
             assert!(result.error_message.is_some());
             assert!(fixture.topics().image().topic("new").is_none());
         }
+    }
+
+    #[tokio::test]
+    async fn too_many_partitions_refuse_the_whole_request() {
+        let fixture = Fixture::new().await;
+        let asked = vec![topic("one", 1, 1), topic("many", 10_000, 1)];
+        let codes: Vec<_> = ask(&fixture, asked, false)
+            .await
+            .iter()
+            .map(|one| one.error_code)
+            .collect();
+        assert_eq!(codes, [ErrorCode::PolicyViolation.code(); 2]);
+        assert_eq!(fixture.topics().image().topics().len(), 0);
+        let results = ask(&fixture, vec![topic("many", 10_000, 1)], false).await;
+        assert_eq!(
+            (results[0].error_code, results[0].num_partitions),
+            (0, 10_000)
+        );
     }
 
     #[tokio::test]

@@ -388,6 +388,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_request_does_not_create_ever_so_many_topics() {
+        let fixture = Fixture::with_settings(&[("num.partitions", "5001")]).await;
+        let response = ask(&fixture, 13, creating(&["a", "b"])).await;
+        assert_eq!(names(&response), ["a", "b"]);
+        assert_eq!(fixture.topics().image().topics().len(), 0);
+    }
+
+    #[tokio::test]
     async fn an_internal_topic_is_created_as_the_broker_needs_it() {
         let fixture = Fixture::with_settings(&[("offsets.topic.num.partitions", "7")]).await;
         ask(&fixture, 13, creating(&["__consumer_offsets"])).await;

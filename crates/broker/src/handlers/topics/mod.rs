@@ -8,3 +8,7 @@ pub(crate) mod describe_topic_partitions;
 mod errors;
 pub(crate) mod metadata;
 mod partition_view;
+
+/// Partitions that one request may create (`ReplicationControlManager.MAX_PARTITIONS_PER_BATCH`). It bounds the answer
+/// too, which has some kilobytes of configs for each new topic.
+const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
