@@ -253,6 +253,7 @@ typed_settings! {
         broker_rack: Option<String> = "broker.rack",
         listeners: Vec<String> = "listeners",
         advertised_listeners: Vec<String> = "advertised.listeners",
+        controller_listener_names: Vec<String> = "controller.listener.names",
         listener_security_protocol_map: String = "listener.security.protocol.map",
         log_dirs: Vec<String> = "log.dirs",
         num_partitions: i32 = "num.partitions",

@@ -67,7 +67,7 @@ pub enum Problem {
     #[error("must not be longer than {VALUE_LENGTH_MAX} bytes")]
     TooLong,
     /// What the value asks for is not there.
-    #[error("must be {}: what it asks for is not supported", .0.unwrap_or("left out"))]
+    #[error("must be {}: what it asks for is not supported", default_shown(*.0))]
     DefaultOnly(Option<&'static str>),
     /// It contradicts another setting.
     #[error("must be {relation} {other} ({other_value})")]
@@ -79,6 +79,14 @@ pub enum Problem {
         /// What the other setting is.
         other_value: String,
     },
+}
+
+fn default_shown(default: Option<&'static str>) -> &'static str {
+    match default {
+        None => "left out",
+        Some("") => "empty",
+        Some(default) => default,
+    }
 }
 
 impl Setting {

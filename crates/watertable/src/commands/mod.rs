@@ -6,6 +6,7 @@ mod completion;
 mod consume;
 mod group;
 mod produce;
+mod start;
 mod topic;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the broker
+    Start(start::Arguments),
     /// Create, list, describe, change and delete topics
     Topic(topic::Arguments),
     /// Write records, one per line of standard input
@@ -52,18 +55,19 @@ impl Command {
     /// Whether errors should be readable by machines, as the results are.
     pub(crate) fn wants_json(&self) -> bool {
         match self {
+            Self::Start(_) | Self::Completion(_) => false,
             Self::Topic(arguments) => arguments.session.json,
             Self::Produce(arguments) => arguments.session.json,
             Self::Consume(arguments) => arguments.session.json,
             Self::Group(arguments) => arguments.session.json,
             Self::Cluster(arguments) => arguments.session.json,
             Self::Bench(arguments) => arguments.session.json,
-            Self::Completion(_) => false,
         }
     }
 
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
+            Self::Start(arguments) => start::run(&arguments),
             Self::Topic(arguments) => topic::run(arguments),
             Self::Produce(arguments) => produce::run(arguments),
             Self::Consume(arguments) => consume::run(arguments),

@@ -1,0 +1,232 @@
+//! The layers together.
+
+use super::*;
+
+fn flag(key: &str, text: &str) -> Given {
+    Given {
+        key: key.to_owned(),
+        text: text.to_owned(),
+        origin: Origin::Flag("--set"),
+    }
+}
+
+fn with(
+    flags: &[(&str, &str)],
+    environment: &[(&str, &str)],
+    file: Option<&str>,
+) -> Result<Settings, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+    }
+    let flags = flags.iter().map(|(key, text)| flag(key, text)).collect();
+    let environment = environment
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    resolve(flags, environment, file.map(|_| path.as_path())).map_err(|error| {
+        let error = anyhow::Error::new(error);
+        format!("{error:#}").replace(&path.display().to_string(), "settings.toml")
+    })
+}
+
+#[test]
+fn without_anything_the_defaults_hold() {
+    let settings = with(&[], &[], None).unwrap();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:9092");
+    assert_eq!(settings.advertise, None);
+    assert_eq!(settings.data_directory, PathBuf::from("./watertable-data"));
+    assert_eq!(settings.http_listen.unwrap().to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.log_format, LogFormat::Text);
+    assert_eq!(settings.broker.node_id, 1);
+    assert!(settings.origins.is_empty() && settings.warnings.is_empty());
+}
+
+#[test]
+fn flags_win_over_environment_and_that_over_the_file() {
+    let file = Some("num.partitions = 1\nlog.retention.ms = 1\ndefault.replication.factor = 1");
+    let environment = [
+        ("WATERTABLE_NUM_PARTITIONS", "2"),
+        ("WATERTABLE_LOG_RETENTION_MS", "2"),
+    ];
+    let settings = with(&[("num.partitions", "3")], &environment, file).unwrap();
+    assert_eq!(settings.broker.num_partitions, 3);
+    assert_eq!(settings.broker.topic_defaults.retention_ms, Some(2));
+    let origin = |key: &str| settings.origins.get(key).unwrap();
+    assert_eq!(origin("num.partitions"), &Origin::Flag("--set"));
+    assert_eq!(
+        origin("log.retention.ms"),
+        &Origin::Environment("WATERTABLE_LOG_RETENTION_MS".to_owned())
+    );
+    assert!(matches!(
+        origin("default.replication.factor"),
+        Origin::File(_)
+    ));
+}
+
+#[test]
+fn the_short_names_are_names_of_kafkas_settings() {
+    let environment = [
+        ("WATERTABLE_DATA_DIR", "/data"),
+        ("WATERTABLE_HTTP_LISTEN", "off"),
+    ];
+    let flags = [
+        ("listen", "0.0.0.0:19092"),
+        ("advertise", "broker:9"),
+        ("log.format", "JSON"),
+    ];
+    let file = "\"listeners\" = \"PLAINTEXT://:1\"\n\"log.dir\" = \"elsewhere\"";
+    let settings = with(&flags, &environment, Some(file)).unwrap();
+    assert_eq!(settings.listen.to_string(), "0.0.0.0:19092");
+    assert_eq!(settings.advertise.unwrap().to_string(), "broker:9");
+    assert_eq!(settings.data_directory, PathBuf::from("/data"));
+    assert_eq!(settings.http_listen, None);
+    assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!(settings.broker.log_dirs, ["/data"]);
+}
+
+#[test]
+fn errors_say_what_is_wrong_and_where() {
+    type Pairs = &'static [(&'static str, &'static str)];
+    let cases: [(Pairs, Pairs, Option<&str>, &str); 13] = [
+        (
+            &[("num.partitons", "3")],
+            &[],
+            None,
+            "unknown setting \"num.partitons\" in --set; did you mean num.partitions?",
+        ),
+        (
+            &[],
+            &[("WATERTABLE_DATADIR", "x")],
+            None,
+            "unknown setting \"datadir\" in environment variable WATERTABLE_DATADIR; did you mean data.dir?",
+        ),
+        (
+            &[],
+            &[],
+            Some("[log]\nretension.ms = 1"),
+            "unknown setting \"log.retension.ms\" in settings.toml; did you mean log.retention.ms?",
+        ),
+        (
+            &[],
+            &[("WATERTABLE_NUM_PARTITIONS", "0")],
+            None,
+            "invalid value \"0\" for num.partitions: must be at least 1 (from environment variable WATERTABLE_NUM_PARTITIONS)",
+        ),
+        (
+            &[("log.format", "xml")],
+            &[],
+            None,
+            "invalid value \"xml\" for log.format: must be text or json (from --set)",
+        ),
+        (
+            &[("http.listen", "8080")],
+            &[],
+            None,
+            "http.listen cannot be used (from --set): \"8080\" is no HOST:PORT",
+        ),
+        (
+            &[("listen", ":9092")],
+            &[],
+            None,
+            "advertised.listeners cannot be used: clients cannot connect to :9092: say with --advertise HOST:PORT \
+             (or advertised.listeners) what they are to connect to",
+        ),
+        (
+            &[("listeners", "SSL://h:1")],
+            &[],
+            None,
+            "listeners cannot be used (from --set): listener \"SSL://h:1\" needs the protocol SSL; only PLAINTEXT is supported",
+        ),
+        (
+            &[("data.dir", "a,b")],
+            &[],
+            None,
+            "log.dirs has 2 directories; exactly one is supported",
+        ),
+        (
+            &[("listen", "h:1"), ("listeners", "PLAINTEXT://h:2")],
+            &[],
+            None,
+            "listen=PLAINTEXT://h:1 and listeners=PLAINTEXT://h:2 set the same: the command line says listeners twice",
+        ),
+        (
+            &[("group.min.session.timeout.ms", "1900000")],
+            &[],
+            None,
+            "invalid value \"1900000\" for group.min.session.timeout.ms: must be at most \
+             group.max.session.timeout.ms (1800000) (from --set)",
+        ),
+        (
+            &[("authorizer.class.name", "org.example.Authorizer")],
+            &[],
+            None,
+            "invalid value \"org.example.Authorizer\" for authorizer.class.name: must be empty: what it asks for is not \
+             supported (from --set)",
+        ),
+        (
+            &[("node.id", "-1")],
+            &[],
+            None,
+            "invalid value \"-1\" for node.id: must be at least 0 (from --set)",
+        ),
+    ];
+    for (flags, environment, file, expected) in cases {
+        assert_eq!(with(flags, environment, file).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn settings_that_kafka_removed_only_warn() {
+    let file = "\"zookeeper.connect\" = \"localhost:2181\"\nlog.message.format.version = \"3.0\"";
+    let settings = with(&[], &[], Some(file)).unwrap();
+    assert_eq!(settings.warnings.len(), 2);
+    assert!(
+        settings
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("zookeeper.connect"))
+    );
+}
+
+#[test]
+fn settings_of_one_listener_are_kept() {
+    let flags = [("listener.name.inside.max.connections", "7")];
+    let settings = with(&flags, &[], None).unwrap();
+    let kept = settings.broker.layers.start();
+    assert_eq!(kept["listener.name.inside.max.connections"], "7");
+    assert!(with(&[("listener.name.inside.max.connections", "x")], &[], None).is_err());
+}
+
+#[test]
+fn kafkas_own_sample_file_works_once_it_is_toml() {
+    // config/server.properties of Kafka 4.2, translated, with the listener it has for its controller.
+    let file = r#"
+        "process.roles" = "broker,controller"
+        "node.id" = 1
+        "listeners" = "PLAINTEXT://127.0.0.1:9092,CONTROLLER://:9093"
+        "inter.broker.listener.name" = "PLAINTEXT"
+        "advertised.listeners" = "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093"
+        "controller.listener.names" = "CONTROLLER"
+        "listener.security.protocol.map" = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+        "num.network.threads" = 3
+        "num.io.threads" = 8
+        "socket.send.buffer.bytes" = 102400
+        "socket.receive.buffer.bytes" = 102400
+        "socket.request.max.bytes" = 104857600
+        "log.dirs" = "/tmp/kraft-combined-logs"
+        "num.partitions" = 1
+        "num.recovery.threads.per.data.dir" = 1
+        "offsets.topic.replication.factor" = 1
+        "share.coordinator.state.topic.replication.factor" = 1
+        "share.coordinator.state.topic.min.isr" = 1
+        "transaction.state.log.replication.factor" = 1
+        "transaction.state.log.min.isr" = 1
+        "log.retention.hours" = 168
+        "log.segment.bytes" = 1073741824
+        "log.retention.check.interval.ms" = 300000
+        "controller.quorum.bootstrap.servers" = "localhost:9093"
+    "#;
+    let settings = with(&[], &[], Some(file)).unwrap();
+    assert_eq!(settings.advertise.unwrap().to_string(), "localhost:9092");
+}

@@ -1,0 +1,9 @@
+//! The binary from outside: processes, signals, sockets on loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows tests by their attribute, not the functions they share"
+)]
+
+mod server;
+mod start;
