@@ -165,6 +165,11 @@ impl Broker {
         shown.join(",")
     }
 
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> Arc<str> {
+        Arc::clone(&self.topics.image().cluster_id)
+    }
+
     /// What it counts.
     pub fn metrics(&self) -> &BrokerMetrics {
         &self.metrics

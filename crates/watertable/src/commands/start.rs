@@ -155,7 +155,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 fn broker_config(settings: &Settings) -> BrokerConfig {
     BrokerConfig {
-        broker_id: BrokerId::new(settings.broker.node_id),
+        broker_id: BrokerId(settings.broker.node_id),
         listen: settings.listen,
         advertise: settings
             .advertise

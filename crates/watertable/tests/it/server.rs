@@ -45,14 +45,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_with_http(data, "127.0.0.1:0", arguments)
+    }
+
+    pub(crate) fn start_with_http(data: &Path, http: &str, arguments: &[&str]) -> Self {
         let mut process = command()
-            .args([
-                "start",
-                "--listen",
-                "127.0.0.1:0",
-                "--http-listen",
-                "127.0.0.1:0",
-            ])
+            .args(["start", "--listen", "127.0.0.1:0", "--http-listen", http])
             .arg("--data-dir")
             .arg(data)
             .args(arguments)

@@ -67,7 +67,7 @@ fn pages_tell_health_readiness_and_figures() {
 #[test]
 fn without_http_there_is_none() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), &["--set", "http.listen=off"]);
+    let server = Server::start_with_http(folder.path(), "off", &[]);
     assert_eq!(server.http, None);
 }
 
