@@ -24,31 +24,31 @@ const STOP: Duration = Duration::from_secs(5);
 /// Descriptors below which a broker soon runs out: each partition and each connection needs some.
 const OPEN_FILES_MIN: u64 = 16_384;
 
-/// Start the broker.
+/// What `start` takes; each flag is also a setting.
 #[derive(Debug, clap::Args)]
-pub(crate) struct StartArguments {
-    /// Settings file (TOML, with Kafka's names).
+pub(crate) struct Arguments {
+    /// Settings file (TOML, with Kafka's names)
     #[arg(long, value_name = "FILE", env = "WATERTABLE_CONFIG")]
     config: Option<PathBuf>,
-    /// Where clients connect [default: 127.0.0.1:9092].
+    /// Where clients connect [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// What clients are told to connect to, if it is another address.
+    /// What clients are told to connect to, if it is another address
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
-    /// Where everything is kept [default: ./watertable-data].
+    /// Where everything is kept [default: ./watertable-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Where health and metrics are served, or "off" [default: 127.0.0.1:8080].
+    /// Where health and metrics are served, or "off" [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     http_listen: Option<String>,
-    /// The form of the log: text or json [default: text].
+    /// The form of the log: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// What is logged: a level, or module=level,… [default: info].
+    /// What is logged: a level, or module=level,… [default: info]
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
-    /// Any setting under Kafka's name; may be given often.
+    /// Any setting under Kafka's name; may be given often
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
 }
@@ -58,7 +58,7 @@ fn key_value(text: &str) -> Result<(String, String), &'static str> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
-impl StartArguments {
+impl Arguments {
     fn flags(&self) -> Vec<Given> {
         let named = [
             ("--listen", "listen", &self.listen),
@@ -82,7 +82,7 @@ impl StartArguments {
 }
 
 /// Runs the broker until it is told to stop.
-pub(crate) fn run(arguments: &StartArguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let environment = std::env::vars_os().filter_map(|(name, text)| {
         // No name of ours is anything but text; a text that is none cannot be valid either.
         Some((
@@ -278,7 +278,7 @@ mod tests {
     #[derive(Debug, clap::Parser)]
     struct Line {
         #[command(flatten)]
-        start: StartArguments,
+        start: Arguments,
     }
 
     fn flags(arguments: &[&str]) -> Result<Vec<(String, String, Origin)>, String> {
