@@ -5,6 +5,7 @@ mod direction;
 mod licences;
 
 use crate::protocol::{self, ProtocolArguments};
+use crate::server::{Against, Server};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -46,7 +47,7 @@ struct Step {
     run: fn() -> Result<Counts>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -92,6 +93,11 @@ const STEPS: [Step; 7] = [
         part: Part::Rust,
         name: "tests",
         run: tests,
+    },
+    Step {
+        part: Part::Rust,
+        name: "broker beside Kafka",
+        run: beside_kafka,
     },
 ];
 
@@ -166,6 +172,16 @@ fn tests() -> Result<Counts> {
         bail!("cargo test ended with {status}");
     }
     Ok(counts)
+}
+
+/// The same requests to our broker and to a fresh Kafka, whose answers must not differ.
+fn beside_kafka() -> Result<Counts> {
+    let kafka = Server::start(Against::Kafka, workspace::target().join("beside-kafka"))?;
+    let mut command = cargo_command(&["test", "--locked", "--quiet", "-p", "broker"]);
+    command.args(["--test", "it", "beside_kafka", "--", "--ignored"]);
+    let outcome = crate::process::run(command.env("WATERTABLE_KAFKA", kafka.bootstrap()));
+    kafka.stop()?;
+    outcome.map(|()| Counts::ONE)
 }
 
 /// Counts of `test result: ok. 12 passed; 0 failed; ...`.

@@ -83,21 +83,21 @@ pub(super) async fn metadata(pair: &mut Pair, run: &str) {
             "__transaction_state",
             &one,
         ]);
-        pair.same(version, &asked, normal_metadata).await;
-        pair.same(version, &named(&[]), normal_metadata).await;
+        pair.same_soon(version, &asked, normal_metadata).await;
+        pair.same_soon(version, &named(&[]), normal_metadata).await;
         if version >= 8 {
             let operations = MetadataRequest {
                 include_topic_authorized_operations: true,
                 ..named(&[&one, &missing])
             };
-            pair.same(version, &operations, normal_metadata).await;
+            pair.same_soon(version, &operations, normal_metadata).await;
         }
         if (8..=10).contains(&version) {
             let operations = MetadataRequest {
                 include_cluster_authorized_operations: true,
                 ..named(&[])
             };
-            pair.same(version, &operations, normal_metadata).await;
+            pair.same_soon(version, &operations, normal_metadata).await;
         }
     }
     for version in [10, 11, 12, 13] {
@@ -200,7 +200,7 @@ pub(super) async fn cluster(pair: &mut Pair, run: &str) {
             3
         };
         for version in first..=5 {
-            pair.same(version, &request, |response| {
+            pair.same_soon(version, &request, |response| {
                 response.producer_id = response.producer_id.min(0)
             })
             .await;

@@ -61,7 +61,7 @@ pub(super) async fn configs(pair: &mut Pair, run: &str) {
     };
     let (one, kept) = (format!("{run}-one"), format!("{run}-kept"));
     for version in 1..=4 {
-        pair.same(
+        pair.same_soon(
             version,
             &DescribeConfigsRequest {
                 include_documentation: false,
@@ -87,7 +87,7 @@ pub(super) async fn configs(pair: &mut Pair, run: &str) {
         describe(8, "7", None),
         describe(99, "x", None),
     ] {
-        pair.same(4, &request, normalise).await;
+        pair.same_soon(4, &request, normalise).await;
     }
     broker_configs(pair, &describe(BROKER, "1", None)).await;
 

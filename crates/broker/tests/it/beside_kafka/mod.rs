@@ -52,7 +52,7 @@ impl Pair {
         self.compare(&format!("v{version} {request:?}"), &expected, &found);
     }
 
-    /// As [`Pair::same`], for what Kafka's controller has changed and its broker sees a little later.
+    /// As [`Pair::same`], for what Kafka's broker learns from its controller a little later.
     async fn same_soon<R: Request + Debug>(
         &mut self,
         version: i16,
