@@ -24,7 +24,9 @@ pub(crate) async fn retention(topics: Arc<Topics>, stopping: CancellationToken) 
         topics
             .env
             .spawner
-            .run_blocking(Box::new(move || drop(directory.run_retention(now))))
+            .run_blocking(Box::new(move || {
+                directory.run_retention(now);
+            }))
             .await;
     }
 }

@@ -18,7 +18,7 @@ const PREFIX: usize = 4;
 
 /// Why a connection's bytes make no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     /// The length prefix is negative.
     #[error("a frame of negative length {0}")]
     Negative(i32),

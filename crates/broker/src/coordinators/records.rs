@@ -369,7 +369,8 @@ mod tests {
     fn group_record(members: usize) -> GroupRecord {
         let member = |index: usize| MemberMetadata {
             member: MemberId::new(&format!("member-{index}")),
-            instance: (index % 2 == 0).then(|| InstanceId::new(&format!("instance-{index}"))),
+            instance: (index.is_multiple_of(2))
+                .then(|| InstanceId::new(&format!("instance-{index}"))),
             client: Client {
                 id: Arc::from("client"),
                 host: Arc::from("/127.0.0.1"),

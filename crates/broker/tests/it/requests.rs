@@ -62,7 +62,6 @@ pub(crate) fn produce(name: &str, acks: i16, records: Bytes) -> ProduceRequest {
     let partition = PartitionProduceData {
         index: 0,
         records: Some(Records::from(records)),
-        ..Default::default()
     };
     let topic = TopicProduceData {
         name: name.to_owned(),

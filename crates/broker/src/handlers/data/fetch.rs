@@ -320,7 +320,6 @@ impl<'a> Fetch<'a> {
                 data.diverging_epoch = EpochEndOffset {
                     epoch: end.epoch.value(),
                     end_offset: end.end.value(),
-                    ..Default::default()
                 };
                 data
             }
@@ -333,7 +332,6 @@ impl<'a> Fetch<'a> {
                     data.current_leader = LeaderIdAndEpoch {
                         leader_id: owner.leader.map_or(-1, |leader| leader.0),
                         leader_epoch: owner.epoch.value(),
-                        ..Default::default()
                     };
                 }
                 data
@@ -362,7 +360,6 @@ fn with_plan(empty: PartitionData, plan: ReadPlan, isolation: Isolation) -> Part
     let aborted = |(producer, first): (types::ProducerId, Offset)| AbortedTransaction {
         producer_id: producer.value(),
         first_offset: first.value(),
-        ..Default::default()
     };
     PartitionData {
         high_watermark: plan.offsets.high_watermark.value(),
@@ -409,7 +406,6 @@ fn push(responses: &mut Vec<FetchableTopicResponse>, topic: &SessionTopic, data:
             topic: name.to_owned(),
             topic_id: id,
             partitions: vec![data],
-            ..Default::default()
         }),
     }
 }

@@ -58,11 +58,11 @@ pub(crate) async fn handle(
     topics: Arc<Topics>,
 ) -> Reply<ProduceResponse> {
     if !matches!(request.acks, -1..=1) {
-        return refuse_all(&request, ErrorCode::InvalidRequiredAcks).into();
+        return refuse_all(&request, ErrorCode::InvalidRequiredAcks);
     }
     if request.transactional_id.is_some() {
         // A transaction needs its coordinator, which this broker does not advertise; nothing may be half done.
-        return refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed).into();
+        return refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
     }
     let image = topics.image();
     let acks = request.acks;
@@ -85,7 +85,6 @@ pub(crate) async fn handle(
             name,
             topic_id,
             partition_responses: answers,
-            ..Default::default()
         };
         response.responses.push(topic);
     }
