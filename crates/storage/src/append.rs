@@ -16,16 +16,21 @@ use crate::batch_header::{
 };
 use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::{LocalLog, Mark, Status, Writer};
+use crate::producer_snapshot;
 use crate::producers::Fit;
+use crate::recover::{METADATA_FILE, encode_metadata};
 use crate::segment::Segment;
 use crate::settings::{LogSettings, LogTimestampType};
+use crate::small_file;
 use crate::validate::{ValidBatch, ValidBatches, validate};
 use crate::waiters::wait_for;
 use crate::{AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket, CommitFailed};
 
 /// Space is reserved in steps that double from the first to the last, so that small logs stay small.
-const RESERVE_MIN: u64 = 256 * 1024;
+const RESERVE_MIN: u64 = 16 * 1024;
 const RESERVE_MAX: u64 = 32 << 20;
+/// Lengths are multiples of what file systems allocate.
+const RESERVE_UNIT: u64 = 4096;
 /// How often producers are looked through for expiry.
 const PRODUCER_SWEEP_MS: i64 = 10 * 60 * 1000;
 
@@ -77,7 +82,7 @@ impl LocalLog {
     fn check_online(&self) -> Result<(), AppendError> {
         match self.view.lock().status {
             Status::Online => Ok(()),
-            Status::Offline(_) => Err(AppendError::Offline),
+            Status::Offline | Status::Closed => Err(AppendError::Offline),
             Status::Deleted => Err(AppendError::Deleted),
         }
     }
@@ -136,6 +141,12 @@ impl LocalLog {
             });
         };
         let tail = self.view.lock().segments.last().cloned();
+        if let Some(tail) = &tail
+            && tail.index().is_none()
+        {
+            // Entries are added to an index in memory. Without one they are missing until it is rebuilt.
+            self.index_of(tail).ok();
+        }
         let segment = match tail {
             Some(tail) if !must_roll(&tail, stamped, length, settings, now) => tail,
             _ => self
@@ -174,7 +185,7 @@ impl LocalLog {
             end.clamp(RESERVE_MIN, RESERVE_MAX)
         };
         let limit = u64::from(settings.segment_bytes).max(end);
-        let length = (end + step).next_multiple_of(4096).min(limit);
+        let length = (end + step).next_multiple_of(RESERVE_UNIT).min(limit);
         writer.reserved = match file.disk_file().allocate(length) {
             Ok(()) => length,
             Err(_) => end,
@@ -235,7 +246,7 @@ impl LocalLog {
         match view_ref.status {
             Status::Online => {}
             // A sync failed while this was written: it must not count.
-            Status::Offline(_) => return Err(AppendError::Offline),
+            Status::Offline | Status::Closed => return Err(AppendError::Offline),
             Status::Deleted => return Err(AppendError::Deleted),
         }
         let segment = view_ref
@@ -267,12 +278,9 @@ impl LocalLog {
                 .appended_records
                 .add(u64::from(header.count.unsigned_abs()));
         }
-        if view_ref
+        view_ref
             .epochs
-            .begin(self.shared.leader_epoch, stamped.first.base())
-        {
-            view_ref.epochs_unsaved = true;
-        }
+            .begin(self.shared.leader_epoch, stamped.first.base());
         let bytes = end.total - view_ref.log_end.total;
         self.shared
             .metrics
@@ -294,7 +302,7 @@ impl LocalLog {
         if sync {
             self.submit();
         } else if let Some(flush_ms) = settings.flush_ms {
-            self.shared.flush_later(self, flush_ms);
+            self.shared.flush_later(&self.arc(), flush_ms);
         }
         self.publish(visible, visible_end);
         self.sweep_producers(writer, now.ms());
@@ -314,6 +322,11 @@ impl LocalLog {
             return true;
         }
         false
+    }
+
+    /// Forgets producers that expired; for logs that nobody appends to.
+    pub(crate) fn expire_producers(&self, now: Timestamp) {
+        self.sweep_producers(&mut self.writer.lock(), now.ms());
     }
 
     fn sweep_producers(&self, writer: &mut Writer, now_ms: i64) {
@@ -338,7 +351,10 @@ impl LocalLog {
                 disk.create_directories(&folder)?;
                 metadata = Some(self.write_partition_metadata()?);
             }
-            Some(tail) => self.end_segment(writer, tail)?,
+            Some(tail) => {
+                self.end_segment(writer, tail)?;
+                self.save_producers(writer, base);
+            }
         }
         let path = part_path(&folder, base, SegmentPart::Log);
         let file = disk.open(&path, OpenMode::CreateIfMissing)?;
@@ -365,7 +381,32 @@ impl LocalLog {
         }
         tail.finish_index();
         self.save_index(tail);
+        self.shared.indexes.admit(tail);
         Ok(())
+    }
+
+    /// Writes the producers down at the base of a new segment, as Kafka does. It is a shortcut for recovery without a
+    /// checkpoint, so a failure is only logged.
+    fn save_producers(&self, writer: &Writer, base: Offset) {
+        if writer.producers.is_empty() {
+            return;
+        }
+        let bytes = producer_snapshot::encode(&writer.producers, &self.view.lock().transactions);
+        let path = part_path(&self.folder(), base, SegmentPart::ProducerSnapshot);
+        if let Err(error) = small_file::replace_lazily(&*self.shared.env.disk, &path, &bytes) {
+            tracing::warn!(path = %path.display(), %error, "could not write a producer snapshot");
+        }
+    }
+
+    /// Writes the file that names the topic's id; the commit that covers the first append makes it durable.
+    fn write_partition_metadata(&self) -> io::Result<Arc<SegmentFile>> {
+        let path = self.folder().join(METADATA_FILE);
+        let disk = &self.shared.env.disk;
+        let file = disk.open(&path, OpenMode::CreateIfMissing)?;
+        let text = encode_metadata(self.topic_id);
+        file.set_length(0)?;
+        file.write_at(&[IoSlice::new(text.as_bytes())], 0)?;
+        Ok(Arc::new(SegmentFile::new(file)))
     }
 }
 

@@ -120,27 +120,32 @@ impl Background {
             if state.stopping {
                 return Next::Stop;
             }
-            if std::mem::take(&mut state.checkpoint_wanted) {
-                return Next::Checkpoint;
+            if let Some(due) = self.take_due(&mut state) {
+                return due;
             }
-            let now = self.clock.now();
-            let wait = match state.jobs.peek() {
-                Some(first) if first.due <= now => {
-                    if let Some(first) = state.jobs.pop() {
-                        return Next::Job(first.job);
-                    }
-                    continue;
-                }
-                Some(first) => Some(first.due.since(now).min(LOOK_EVERY)),
-                None => None,
-            };
-            match wait {
-                Some(wait) => {
+            match state.jobs.peek() {
+                Some(first) => {
+                    let wait = first.due.since(self.clock.now()).min(LOOK_EVERY);
                     self.changed.wait_for(&mut state, wait);
                 }
                 None => self.changed.wait(&mut state),
             }
         }
+    }
+
+    /// The next thing that is due, without waiting.
+    pub(crate) fn next_due(&self) -> Option<Next> {
+        self.take_due(&mut self.state.lock())
+    }
+
+    fn take_due(&self, state: &mut State) -> Option<Next> {
+        if std::mem::take(&mut state.checkpoint_wanted) {
+            return Some(Next::Checkpoint);
+        }
+        if state.jobs.peek()?.due > self.clock.now() {
+            return None;
+        }
+        state.jobs.pop().map(|first| Next::Job(first.job))
     }
 
     /// Does one job.

@@ -55,25 +55,25 @@ pub(crate) enum SegmentPart {
     OffsetIndex,
     TimeIndex,
     ProducerSnapshot,
-    /// Bytes that recovery cut off the end.
-    Cut,
-}
-
-impl SegmentPart {
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::OffsetIndex => "index",
-            Self::TimeIndex => "timeindex",
-            Self::ProducerSnapshot => "snapshot",
-            Self::Cut => "cut",
-        }
-    }
+    /// Bytes that recovery cut off the end, from a position on.
+    Cut {
+        from: u64,
+    },
+    /// A segment that recovery took out of the log.
+    SetAside,
 }
 
 /// The path of a segment's file in the partition's folder.
 pub(crate) fn part_path(folder: &Path, base: Offset, part: SegmentPart) -> PathBuf {
-    folder.join(format!("{:020}.{}", base.value(), part.suffix()))
+    let base = base.value();
+    folder.join(match part {
+        SegmentPart::Log => format!("{base:020}.log"),
+        SegmentPart::OffsetIndex => format!("{base:020}.index"),
+        SegmentPart::TimeIndex => format!("{base:020}.timeindex"),
+        SegmentPart::ProducerSnapshot => format!("{base:020}.snapshot"),
+        SegmentPart::Cut { from } => format!("{base:020}.{from}.cut"),
+        SegmentPart::SetAside => format!("{base:020}.log.cut"),
+    })
 }
 
 /// The base offset and suffix of a file name, if it is one of a segment.
@@ -104,14 +104,14 @@ impl FileCache {
     pub(crate) fn get(
         &self,
         disk: &dyn Disk,
-        folder: &Path,
+        folder: impl FnOnce() -> PathBuf,
         segment: &Arc<Segment>,
     ) -> io::Result<Arc<SegmentFile>> {
         if let Some(file) = segment.open_file() {
             file.mark_used();
             return Ok(file);
         }
-        let path = part_path(folder, segment.base(), SegmentPart::Log);
+        let path = part_path(&folder(), segment.base(), SegmentPart::Log);
         let file = disk.open(&path, OpenMode::ReadWrite)?;
         Ok(self.admit(segment, SegmentFile::new(file)))
     }
@@ -141,12 +141,6 @@ impl FileCache {
                 open.push_back(candidate);
             }
         }
-    }
-
-    /// How many segments keep a file open, at most.
-    #[cfg(test)]
-    pub(crate) fn open_count(&self) -> usize {
-        self.open.lock().len()
     }
 }
 

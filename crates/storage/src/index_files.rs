@@ -3,43 +3,62 @@
 //! Invariant: an index is only ever a hint about the log. A file that is missing, cut or wrong costs a walk over the
 //! headers of its segment, never a wrong answer; so index files are written without syncs.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use env::disk::{Disk, OpenMode};
+use parking_lot::Mutex;
+use types::Offset;
 
 use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::LocalLog;
 use crate::offset_index::{self, OffsetIndex};
 use crate::scan::{Check, Scanner, Step};
 use crate::segment::{Segment, SegmentFacts, SegmentIndex};
+use crate::small_file;
 use crate::time_index::{self, TimeIndex};
 
+/// No index is larger: one entry for each of the smallest batches of the largest segment.
+const INDEX_BYTES_MAX: u64 = 1 << 29;
+/// Relative offsets are read as signed by Kafka.
+const RELATIVE_MAX: u32 = i32::MAX.unsigned_abs();
 /// How much is read at once to walk over headers.
 const WALK_BYTES: usize = 16 * 1024;
 
 impl LocalLog {
     /// The index of `segment`, from memory, its files, or the log itself.
     pub(crate) fn index_of(&self, segment: &Arc<Segment>) -> io::Result<Arc<SegmentIndex>> {
-        if let Some(index) = segment.index() {
+        if let Some(index) = segment.use_index() {
             return Ok(index);
         }
         let disk = &*self.shared.env.disk;
         let folder = self.folder();
-        let (index, saved) = match load(disk, &folder, segment)? {
-            Some(index) => {
-                let saved = (index.offsets.entries().len(), index.times.entries().len());
-                (index, saved)
-            }
-            None => {
-                let interval = self.settings().index_interval_bytes;
-                let index = rebuild(&*self.file(segment)?, segment, interval)?;
-                (index, (0, 0))
-            }
-        };
+        let (index, saved) =
+            match load_index(disk, &folder, segment.base(), segment.size(), RELATIVE_MAX)? {
+                Some(index) => {
+                    let saved = (index.offsets.entries().len(), index.times.entries().len());
+                    (index, saved)
+                }
+                None => {
+                    let interval = self.settings().index_interval_bytes;
+                    let index = rebuild(&*self.file(segment)?, segment, interval)?;
+                    (index, (0, 0))
+                }
+            };
         let index = Arc::new(index);
         segment.keep_index(Arc::clone(&index), saved);
+        let is_tail = self
+            .view
+            .lock()
+            .segments
+            .last()
+            .is_some_and(|tail| Arc::ptr_eq(tail, segment));
+        if !is_tail {
+            self.save_index(segment);
+            self.shared.indexes.admit(segment);
+        }
         Ok(index)
     }
 
@@ -93,39 +112,23 @@ fn save(
     Ok(())
 }
 
-/// The index as its files say, or `None` if they cannot be trusted.
-fn load(disk: &dyn Disk, folder: &Path, segment: &Segment) -> io::Result<Option<SegmentIndex>> {
-    let facts = segment.facts();
-    let offsets = read_file(disk, folder, segment, SegmentPart::OffsetIndex)?
-        .and_then(|bytes| OffsetIndex::decode(&bytes, facts.size));
-    let times = read_file(disk, folder, segment, SegmentPart::TimeIndex)?
-        .and_then(|bytes| TimeIndex::decode(&bytes, i32::MAX.unsigned_abs()));
-    let (Some(offsets), Some(times)) = (offsets, times) else {
-        return Ok(None);
-    };
-    // The last entry of the time index is the largest timestamp of a complete segment.
-    let whole = times.entries().last().map(|entry| entry.timestamp) == facts.max_timestamp;
-    Ok(whole.then(|| SegmentIndex::new(offsets, times)))
-}
-
-fn read_file(
+/// The index of the first `size` bytes of a segment, whose last relative offset is `last_max`, as its files say; `None`
+/// if they cannot be trusted. It may end early, which only makes walks longer.
+pub(crate) fn load_index(
     disk: &dyn Disk,
     folder: &Path,
-    segment: &Segment,
-    part: SegmentPart,
-) -> io::Result<Option<Vec<u8>>> {
-    let path = part_path(folder, segment.base(), part);
-    let file = match disk.open(&path, OpenMode::Read) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    // An index is never larger than its segment: entries are smaller than the batches they stand for.
-    let length = file.length()?.min(u64::from(segment.size()));
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    let count = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(count);
-    Ok(Some(bytes))
+    base: Offset,
+    size: u32,
+    last_max: u32,
+) -> io::Result<Option<SegmentIndex>> {
+    let read = |part| small_file::read(disk, &part_path(folder, base, part), INDEX_BYTES_MAX);
+    let offsets = read(SegmentPart::OffsetIndex)?;
+    let times = read(SegmentPart::TimeIndex)?;
+    let offsets = offsets.and_then(|bytes| OffsetIndex::decode(&bytes, size));
+    let times = times.and_then(|bytes| TimeIndex::decode(&bytes, last_max));
+    Ok(offsets
+        .zip(times)
+        .map(|(offsets, times)| SegmentIndex::new(offsets, times)))
 }
 
 /// Builds the index by a walk over the headers. Behind a broken header nothing is known.
@@ -139,4 +142,54 @@ fn rebuild(file: &SegmentFile, segment: &Segment, interval_bytes: u32) -> io::Re
     }
     index.add_time(segment.base(), &facts);
     Ok(index)
+}
+
+/// Decides which closed segments keep their index in memory: a clock with a second chance, bounded by bytes.
+#[derive(Debug)]
+pub(crate) struct IndexCache {
+    limit: usize,
+    state: Mutex<CacheState>,
+}
+
+#[derive(Debug, Default)]
+struct CacheState {
+    bytes: usize,
+    loaded: VecDeque<(Weak<Segment>, usize)>,
+}
+
+impl IndexCache {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Counts the index of a closed segment, and drops others if there are too many.
+    pub(crate) fn admit(&self, segment: &Arc<Segment>) {
+        let Some(index) = segment.index() else {
+            return;
+        };
+        let bytes = index.memory();
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        state.loaded.push_back((Arc::downgrade(segment), bytes));
+        state.bytes += bytes;
+        // Twice the number of entries: after one round every second chance is used up.
+        let mut looks = state.loaded.len() * 2;
+        while state.bytes > self.limit && looks > 0 {
+            looks -= 1;
+            let Some((candidate, bytes)) = state.loaded.pop_front() else {
+                return;
+            };
+            let kept = candidate
+                .upgrade()
+                .is_some_and(|segment| segment.drop_index_unless_used());
+            if kept {
+                state.loaded.push_back((candidate, bytes));
+            } else {
+                state.bytes -= bytes;
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
-//! Which leader epoch each offset was appended in, and where each ends; stored in Kafka's `leader-epoch-checkpoint`.
+//! Which leader epoch each offset was appended in, and where each ends.
 //!
-//! Invariant: epochs and start offsets rise, starts strictly. Source: Kafka's `LeaderEpochFileCache`.
+//! Stored in the checkpoint, and in each batch: the history can be read from the log again. Invariant: epochs and start
+//! offsets rise, both strictly. Source: Kafka's `LeaderEpochFileCache`.
 
 use types::{LeaderEpoch, Offset};
 
@@ -28,11 +29,6 @@ impl LeaderEpochs {
                 true
             }
         }
-    }
-
-    /// The latest epoch that wrote something.
-    pub(crate) fn latest(&self) -> Option<LeaderEpoch> {
-        self.starts.last().map(|(epoch, _)| *epoch)
     }
 
     /// See [`crate::PartitionLog::end_offset_for_epoch`]. `current` is the epoch of the leader, which may not have
@@ -69,20 +65,16 @@ impl LeaderEpochs {
     }
 
     /// Forgets epochs that ended at or before `log_start`; the one that holds it begins there now.
-    pub(crate) fn truncate_start(&mut self, log_start: Offset) -> bool {
+    pub(crate) fn truncate_start(&mut self, log_start: Offset) {
         let above = self
             .starts
             .partition_point(|(_, start)| *start <= log_start);
         let Some(keep) = above.checked_sub(1) else {
-            return false;
+            return;
         };
         self.starts.drain(..keep);
-        match self.starts.first_mut() {
-            Some((_, start)) if *start < log_start => {
-                *start = log_start;
-                true
-            }
-            _ => keep > 0,
+        if let Some((_, start)) = self.starts.first_mut() {
+            *start = log_start.max(*start);
         }
     }
 
@@ -91,41 +83,7 @@ impl LeaderEpochs {
         self.starts.retain(|(_, start)| *start < log_end);
     }
 
-    /// The file's text: version 0, the number of entries, then epoch and start offset a line.
-    pub(crate) fn encode(&self) -> String {
-        use std::fmt::Write;
-        let mut text = format!("0\n{}\n", self.starts.len());
-        for (epoch, start) in &self.starts {
-            // Writing to a String cannot fail.
-            writeln!(text, "{epoch} {start}").ok();
-        }
-        text
-    }
-
-    /// Reads the file's text; `None` if it is not what [`LeaderEpochs::encode`] writes.
-    pub(crate) fn decode(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        if lines.next()?.trim() != "0" {
-            return None;
-        }
-        let count: usize = lines.next()?.trim().parse().ok()?;
-        let mut epochs = Self::default();
-        for line in lines {
-            let (epoch, start) = line.split_once(' ')?;
-            let epoch = LeaderEpoch::new(epoch.parse().ok()?)?;
-            let start = Offset::new(start.trim().parse().ok()?)?;
-            let rises = epochs
-                .starts
-                .last()
-                .is_none_or(|(latest, latest_start)| *latest < epoch && *latest_start < start);
-            if !rises {
-                return None;
-            }
-            epochs.starts.push((epoch, start));
-        }
-        (epochs.starts.len() == count).then_some(epochs)
-    }
-
+    /// The epochs and where each begins.
     pub(crate) fn starts(&self) -> &[(LeaderEpoch, Offset)] {
         &self.starts
     }
@@ -182,26 +140,10 @@ mod tests {
     #[test]
     fn truncation_moves_the_first_start_and_drops_late_ones() {
         let mut epochs = epochs();
-        assert!(epochs.truncate_start(at(25)));
+        epochs.truncate_start(at(25));
         assert_eq!(epochs.at(at(24)), None);
         assert_eq!(epochs.at(at(25)), Some(epoch(4)));
-        assert!(!epochs.truncate_start(at(25)));
         epochs.truncate_end(at(35));
-        assert_eq!(epochs.latest(), Some(epoch(4)));
-    }
-
-    #[test]
-    fn the_file_is_kafkas_text() {
-        assert_eq!(epochs().encode(), "0\n3\n2 10\n4 20\n5 35\n");
-        assert_eq!(LeaderEpochs::decode(&epochs().encode()), Some(epochs()));
-        for bad in [
-            "",
-            "1\n0\n",
-            "0\n2\n1 1\n",
-            "0\n2\n2 1\n1 5\n",
-            "0\n1\nx 1\n",
-        ] {
-            assert_eq!(LeaderEpochs::decode(bad), None, "{bad:?}");
-        }
+        assert_eq!(epochs.at(at(99)), Some(epoch(4)));
     }
 }

@@ -11,19 +11,19 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
-use crate::directory::Shared;
 use crate::files::SegmentFile;
 use crate::leader_epochs::LeaderEpochs;
 use crate::producers::Producers;
 use crate::segment::Segment;
 use crate::settings::LogSettings;
+use crate::shared::Shared;
 use crate::transactions::Transactions;
 use crate::waiters::CommitWaiters;
 use crate::{
@@ -45,11 +45,13 @@ pub(crate) struct Mark {
 }
 
 /// Whether the log can be used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Online,
-    /// A write or sync failed.
-    Offline(CommitFailed),
+    /// A write or sync failed, or the files could not be read at opening.
+    Offline,
+    /// The broker stops: nothing more is appended.
+    Closed,
     Deleted,
 }
 
@@ -66,11 +68,11 @@ pub(crate) struct View {
     pub(crate) durable: Mark,
     /// The window of the commit that runs now.
     pub(crate) syncing: Option<Mark>,
+    /// A sync failed: nothing more becomes durable.
+    pub(crate) sync_failed: bool,
     /// With write caching: up to here readers wait for the sync all the same (`flush.messages`).
     pub(crate) sync_wanted: Offset,
     pub(crate) epochs: LeaderEpochs,
-    /// Whether the epochs changed since they were written to their file.
-    pub(crate) epochs_unsaved: bool,
     /// Segments with bytes that no window covers yet.
     pub(crate) unsynced_files: Vec<Arc<SegmentFile>>,
     /// Files or folders were made whose names no window covers yet.
@@ -148,8 +150,8 @@ pub struct LocalLog {
     subscribers: Mutex<Arc<[Subscription]>>,
     /// Waits in the queue of the commit thread.
     queued: AtomicBool,
-    /// When the oldest segment may expire, in milliseconds of the wall clock; retention looks no closer before that.
-    pub(crate) retention_due_ms: AtomicI64,
+    /// Why the files could not be read at opening.
+    pub(crate) unreadable: Option<Arc<io::Error>>,
     this: Weak<LocalLog>,
 }
 
@@ -166,7 +168,6 @@ pub(crate) struct Recovered {
     pub(crate) log_start: Offset,
     pub(crate) log_end: Mark,
     pub(crate) epochs: LeaderEpochs,
-    pub(crate) epochs_unsaved: bool,
     pub(crate) producers: Producers,
     pub(crate) transactions: Transactions,
     /// Length of the last segment's file.
@@ -180,10 +181,18 @@ impl LocalLog {
         topic_id: TopicId,
         settings: LogSettings,
         recovered: Recovered,
+        unreadable: Option<Arc<io::Error>>,
     ) -> Arc<Self> {
         let end = recovered.log_end;
+        let status = match unreadable {
+            None => Status::Online,
+            Some(_) => {
+                shared.metrics.offline_logs.add(1);
+                Status::Offline
+            }
+        };
         let view = View {
-            status: Status::Online,
+            status,
             segments: recovered.segments,
             log_start: recovered.log_start,
             log_end: end,
@@ -191,9 +200,9 @@ impl LocalLog {
             high_watermark: end,
             durable: end,
             syncing: None,
+            sync_failed: false,
             sync_wanted: Offset::ZERO,
             epochs: recovered.epochs,
-            epochs_unsaved: recovered.epochs_unsaved,
             unsynced_files: Vec::new(),
             unsynced_names: false,
             syncing_files: Vec::new(),
@@ -216,7 +225,7 @@ impl LocalLog {
             waiters: CommitWaiters::from_visible(end.offset),
             subscribers: Mutex::new(Arc::from([])),
             queued: AtomicBool::new(false),
-            retention_due_ms: AtomicI64::new(i64::MIN),
+            unreadable,
             this: this.clone(),
         })
     }
@@ -239,7 +248,6 @@ impl LocalLog {
     /// Changes the settings; they hold from the next operation.
     pub fn configure(&self, settings: LogSettings) {
         *self.settings.write() = Arc::new(settings);
-        self.retention_due_ms.store(i64::MIN, Ordering::Relaxed);
         // Write caching may have been turned on: what waits for a sync is visible now.
         let write_caching = self.settings().write_caching;
         let (bytes, end) = {
@@ -261,7 +269,7 @@ impl LocalLog {
     pub(crate) fn file(&self, segment: &Arc<Segment>) -> io::Result<Arc<SegmentFile>> {
         self.shared
             .files
-            .get(&*self.shared.env.disk, &self.folder(), segment)
+            .get(&*self.shared.env.disk, || self.folder(), segment)
     }
 
     pub(crate) fn arc(&self) -> Arc<Self> {
@@ -273,7 +281,7 @@ impl LocalLog {
     /// Queues the log for the next commit unless it waits there already.
     pub(crate) fn submit(&self) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            self.shared.durability.submit(self.arc());
+            self.shared.submit(self.arc());
         }
     }
 
@@ -299,10 +307,10 @@ impl LocalLog {
     pub(crate) fn go_offline(&self, failure: CommitFailed) {
         {
             let mut view = self.view.lock();
-            if !matches!(view.status, Status::Online) {
+            if matches!(view.status, Status::Offline | Status::Deleted) {
                 return;
             }
-            view.status = Status::Offline(failure.clone());
+            view.status = Status::Offline;
         }
         self.shared.metrics.offline_logs.add(1);
         self.waiters.failed(failure);
@@ -439,8 +447,11 @@ impl SyncTarget for LocalLog {
             let mut view = self.view.lock();
             view.syncing = None;
             view.syncing_files.clear();
+            view.sync_failed = true;
         }
-        self.go_offline(failure);
+        self.go_offline(failure.clone());
+        // Also those of a deleted log.
+        self.waiters.failed(failure);
         self.shared.durable_changed();
     }
 }
@@ -474,8 +485,7 @@ impl LocalLog {
         }
     }
 
-    /// Ends the log for this process: what was appended is submitted for its last commit, the file is trimmed, and
-    /// later appends are refused.
+    /// Ends the log for this process: later appends are refused, and the file is trimmed to what was appended.
     pub(crate) fn close(&self) {
         let writer = self.writer.lock();
         let tail = {
@@ -483,21 +493,13 @@ impl LocalLog {
             if !matches!(view.status, Status::Online) {
                 return;
             }
-            let cause = Arc::new(io::Error::other("the broker is stopping"));
-            view.status = Status::Offline(CommitFailed { cause });
+            view.status = Status::Closed;
             view.segments.last().cloned()
         };
         if let Some(tail) = tail
             && let Err(error) = self.end_segment(&writer, &tail)
         {
             tracing::warn!(partition = %self.partition, %error, "could not trim the last segment");
-        }
-        let behind = {
-            let view = self.view.lock();
-            view.durable.offset < view.log_end.offset || !view.unsynced_files.is_empty()
-        };
-        if behind {
-            self.submit();
         }
     }
 }

@@ -126,10 +126,6 @@ impl Producers {
         self.entries.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// The producers in ascending order of their ids.
     pub(crate) fn iter_sorted(&self) -> Vec<(i64, &Producer)> {
         let mut all: Vec<_> = self

@@ -50,6 +50,24 @@ impl LocalLog {
         at_least_one: bool,
     ) -> Result<ReadPlan, ReadError> {
         self.shared.metrics.reads.add(1);
+        let plan = self.fill_plan(from, max_bytes, isolation, at_least_one);
+        match plan {
+            // Retention may have taken a segment away between the look at the log and the look at its file.
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.begin_read(from, max_bytes, isolation)?;
+                Err(ReadError::Io(error))
+            }
+            plan => plan,
+        }
+    }
+
+    fn fill_plan(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        isolation: Isolation,
+        at_least_one: bool,
+    ) -> Result<ReadPlan, ReadError> {
         let (mut plan, span) = self.begin_read(from, max_bytes, isolation)?;
         let mut from = Some(from);
         for segment in &span.segments {
@@ -86,6 +104,19 @@ impl LocalLog {
         Ok(plan)
     }
 
+    fn check_readable(&self, status: &Status) -> Result<(), ReadError> {
+        if matches!(status, Status::Deleted) {
+            return Err(ReadError::Deleted);
+        }
+        match &self.unreadable {
+            Some(error) => Err(ReadError::Io(io::Error::new(
+                error.kind(),
+                Arc::clone(error),
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// An empty plan, and the segments that may fill it.
     fn begin_read(
         &self,
@@ -94,9 +125,7 @@ impl LocalLog {
         isolation: Isolation,
     ) -> Result<(ReadPlan, Span), ReadError> {
         let view = self.view.lock();
-        if matches!(view.status, Status::Deleted) {
-            return Err(ReadError::Deleted);
-        }
+        self.check_readable(&view.status)?;
         let offsets = view.offsets(self.shared.leader_epoch);
         if from < offsets.log_start || from > offsets.log_end {
             return Err(ReadError::OffsetOutOfRange {
@@ -156,6 +185,10 @@ impl LocalLog {
             return Ok(Some(entry.position));
         }
         let mut position = index.offsets.floor(segment.base(), offset);
+        if position > 0 && self.header_at(file, position)?.is_none() {
+            // No batch begins where the index says, or it is damaged: the chain from the start knows better.
+            position = 0;
+        }
         loop {
             self.shared.metrics.lookup_reads.add(1);
             let mut walk = Scanner::new(file.disk_file(), position, end, WALK_BYTES);
@@ -282,9 +315,7 @@ impl LocalLog {
     ) -> Result<Option<TimestampedOffset>, ReadError> {
         let span = {
             let view = self.view.lock();
-            if matches!(view.status, Status::Deleted) {
-                return Err(ReadError::Deleted);
-            }
+            self.check_readable(&view.status)?;
             let bound = match isolation {
                 Isolation::ReadUncommitted => view.high_watermark,
                 Isolation::ReadCommitted => view.last_stable(),
@@ -411,11 +442,13 @@ impl LocalLog {
             position: u64::from(position),
         };
         let bytes = read_batch(file, position, header).map_err(ReadError::Io)?;
-        let view = BatchView::parse(&bytes).map_err(|_| corrupt())?;
-        view.verify_crc().map_err(|_| corrupt())?;
-        let payload = view.payload(INFLATED_BYTES_MAX).map_err(|_| corrupt())?;
+        let view = BatchView::parse(&bytes).map_err(|_cause| corrupt())?;
+        view.verify_crc().map_err(|_cause| corrupt())?;
+        let payload = view
+            .payload(INFLATED_BYTES_MAX)
+            .map_err(|_cause| corrupt())?;
         for record in view.records(&payload) {
-            let record = record.map_err(|_| corrupt())?;
+            let record = record.map_err(|_cause| corrupt())?;
             let timestamp = view.timestamp_of(record.timestamp_delta);
             let offset = Offset::new(view.offset_of(record.offset_delta)).ok_or_else(corrupt)?;
             if wanted(header, offset, timestamp) {

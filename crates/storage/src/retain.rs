@@ -30,7 +30,7 @@ impl LocalLog {
             let view = self.view.lock();
             match view.status {
                 Status::Online => {}
-                Status::Offline(_) => return Err(DeleteRecordsError::Offline),
+                Status::Offline | Status::Closed => return Err(DeleteRecordsError::Offline),
                 Status::Deleted => return Err(DeleteRecordsError::Deleted),
             }
             let high_watermark = view.high_watermark.offset;
@@ -132,9 +132,7 @@ impl crate::local_log::View {
     /// Everything below `start` is gone for readers.
     fn move_log_start(&mut self, start: Offset) {
         self.log_start = self.log_start.max(start);
-        if self.epochs.truncate_start(self.log_start) {
-            self.epochs_unsaved = true;
-        }
+        self.epochs.truncate_start(self.log_start);
         self.transactions.truncate_start(self.log_start);
     }
 }

@@ -69,11 +69,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Where the next batch begins.
-    pub(crate) fn position(&self) -> u32 {
-        self.position
-    }
-
     /// Bytes read from the file so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.bytes_read

@@ -136,6 +136,7 @@ pub(crate) struct Segment {
 struct State {
     facts: SegmentFacts,
     index: Option<Arc<SegmentIndex>>,
+    index_used: bool,
     /// Entries that are in the index files already: offsets, times.
     saved: (usize, usize),
     verified: VerifiedRanges,
@@ -165,6 +166,7 @@ impl Segment {
             state: Mutex::new(State {
                 facts,
                 index: index.map(Arc::new),
+                index_used: false,
                 saved: (0, 0),
                 verified: VerifiedRanges::default(),
                 file: None,
@@ -214,15 +216,26 @@ impl Segment {
         state.saved = saved;
     }
 
-    /// Drops the index from memory if all of it is in the files.
-    pub(crate) fn drop_index(&self) {
+    /// The index in memory, and that it is in use.
+    pub(crate) fn use_index(&self) -> Option<Arc<SegmentIndex>> {
         let mut state = self.state.lock();
-        let all_saved = state.index.as_ref().is_some_and(|index| {
-            state.saved == (index.offsets.entries().len(), index.times.entries().len())
-        });
-        if all_saved {
-            state.index = None;
+        state.index_used = true;
+        state.index.clone()
+    }
+
+    /// Drops the index from memory if it was not used since the last call and all of it is in the files. Returns
+    /// whether it is still there.
+    pub(crate) fn drop_index_unless_used(&self) -> bool {
+        let mut state = self.state.lock();
+        let Some(index) = &state.index else {
+            return false;
+        };
+        let lengths = (index.offsets.entries().len(), index.times.entries().len());
+        if std::mem::take(&mut state.index_used) || state.saved != lengths {
+            return true;
         }
+        state.index = None;
+        false
     }
 
     /// The index and how many of its entries are in the files.

@@ -191,7 +191,7 @@ fn check_records(
     }
     let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
     check_record_lengths(payload, header.count)
-        .map_err(|_| invalid("the lengths of the records do not add up to the batch"))
+        .map_err(|_cause| invalid("the lengths of the records do not add up to the batch"))
 }
 
 /// Compaction needs a key in each record.
@@ -218,13 +218,13 @@ fn each_record(
     mut look: impl FnMut(i32, &protocol::records::RecordView<'_>, i64),
 ) -> Result<(), AppendError> {
     let unreadable = "the records of the batch cannot be read";
-    let view = BatchView::parse(bytes).map_err(|_| invalid(unreadable))?;
+    let view = BatchView::parse(bytes).map_err(|_cause| invalid(unreadable))?;
     let payload = view
         .payload(inflation_limit(settings))
-        .map_err(|_| invalid("the records of the batch cannot be decompressed"))?;
+        .map_err(|_cause| invalid("the records of the batch cannot be decompressed"))?;
     let mut count = 0;
     for record in view.records(&payload) {
-        let record = record.map_err(|_| invalid(unreadable))?;
+        let record = record.map_err(|_cause| invalid(unreadable))?;
         look(count, &record, view.timestamp_of(record.timestamp_delta));
         count += 1;
     }
@@ -335,20 +335,20 @@ fn append_recompressed(
     level: Option<i32>,
     settings: &LogSettings,
 ) -> Result<(), AppendError> {
-    let unreadable = |_| invalid("the records of the batch cannot be decompressed");
-    let view = BatchView::parse(batch).map_err(|_| invalid("the batch cannot be read"))?;
+    let unreadable = |_cause| invalid("the records of the batch cannot be decompressed");
+    let view = BatchView::parse(batch).map_err(|_cause| invalid("the batch cannot be read"))?;
     let payload = view
         .payload(inflation_limit(settings))
         .map_err(unreadable)?;
     check_record_lengths(&payload, view.records_count())
-        .map_err(|_| invalid("the lengths of the records do not add up to the batch"))?;
+        .map_err(|_cause| invalid("the lengths of the records do not add up to the batch"))?;
     let start = out.len();
     out.extend_from_slice(batch.get(..HEADER_BYTES).unwrap_or_default());
     if codec == Compression::None {
         out.extend_from_slice(&payload);
     } else {
         let packed = compression::compress(codec, level, &payload)
-            .map_err(|_| invalid("the records of the batch cannot be compressed"))?;
+            .map_err(|_cause| invalid("the records of the batch cannot be compressed"))?;
         out.extend_from_slice(&packed);
     }
     let batch = out.get_mut(start..).unwrap_or_default();

@@ -89,7 +89,7 @@ fn a_directory_that_was_closed_opens_with_all_it_had() {
         for number in 0..5 {
             write(&log, batch(&[&format!("{round}-{number}")]));
         }
-        directory.close();
+        directory.close().unwrap();
     }
 }
 

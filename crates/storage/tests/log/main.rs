@@ -1,4 +1,15 @@
 //! Logs and data directories as their users see them, on a disk that can fail.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod basics;
+mod commits;
+mod directories;
+mod faults;
+mod model;
+mod producers;
+mod recovery;
+mod retention;
 mod support;
+mod timestamps;
+mod validation;

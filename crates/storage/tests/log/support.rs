@@ -1,6 +1,5 @@
 //! What the tests share: a data directory on a disk that can fail, a clock that stands still, batches, and reading back.
 
-use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -501,16 +500,12 @@ pub(crate) fn values(records: &[Read]) -> Vec<&str> {
 
 /// Waits until `condition` holds.
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = std::time::SystemTime::UNIX_EPOCH
-        .elapsed()
-        .unwrap()
-        .saturating_add(Duration::from_secs(20));
+    let clock = env::SystemClock::new();
     while !condition() {
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
-        assert!(now < deadline, "waited too long: {what}");
+        assert!(
+            clock.now().since_origin() < Duration::from_secs(20),
+            "waited too long: {what}"
+        );
         std::thread::yield_now();
     }
 }
-
-/// Counts by name, for tests that compare counters.
-pub(crate) type Counts = HashMap<&'static str, u64>;

@@ -1,0 +1,254 @@
+//! The checkpoint of a data directory: how far each log is known to be whole and durable, and what its state is there.
+//!
+//! After a crash only what lies behind these positions is read; after a clean stop nothing is. One file for all logs,
+//! replaced whole and durably. Written after so many bytes appended to the disk, once after opening, and at a clean stop.
+//! Order: the state of each log is taken, everything up to it is synced, and only then the file is replaced. A crash in
+//! between leaves the older file, whose positions are still true.
+//!
+//! Big-endian:
+//!
+//! | Bytes | Field |
+//! |---|---|
+//! | 8 | `WTCHKPNT` |
+//! | 4 | version, 1 |
+//! | 4 | the boot that wrote it |
+//! | 1 | 1 if it was written at a clean stop |
+//! | 4 | number of logs |
+//! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8 (-1: none), position in it 4, segments, epochs, producers, transactions |
+//! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd), largest timestamp 8, last offset of its batch 8, last append 8 |
+//! | epochs | count 4, each: epoch 4, start offset 8 |
+//! | producers, transactions | see `state_codec` |
+//! | 8 | XXH3-64 of everything before |
+
+use std::io;
+use std::path::Path;
+
+use bytes::BufMut;
+use env::disk::Disk;
+use types::{LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::codec::{Reader, count};
+use crate::leader_epochs::LeaderEpochs;
+use crate::local_log::{Mark, Recovered};
+use crate::producers::Producers;
+use crate::segment::{Segment, SegmentFacts};
+use crate::small_file;
+use crate::state_codec::{get_producers, get_transactions, put_producers, put_transactions};
+use crate::transactions::Transactions;
+
+const FILE: &str = "checkpoint";
+const MAGIC: &[u8; 8] = b"WTCHKPNT";
+const VERSION: u32 = 1;
+const HASH_BYTES: usize = 8;
+/// A file that is larger is none of ours: ten million logs without producers.
+const FILE_BYTES_MAX: u64 = 1 << 31;
+const LOG_BYTES_MIN: usize = 55;
+const SEGMENT_BYTES: usize = 45;
+const EPOCH_BYTES: usize = 12;
+const HAS_TIMESTAMPS: u8 = 1;
+const HAS_ZSTD: u8 = 2;
+
+/// What a checkpoint says.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) boot: LeaderEpoch,
+    pub(crate) clean: bool,
+    pub(crate) logs: Vec<LogEntry>,
+}
+
+/// What it says of one log.
+#[derive(Debug)]
+pub(crate) struct LogEntry {
+    pub(crate) partition: TopicPartition,
+    pub(crate) topic_id: String,
+    pub(crate) recovered: Recovered,
+}
+
+/// A log whose state is to be written.
+#[derive(Debug)]
+pub(crate) struct LogState<'a> {
+    pub(crate) partition: &'a TopicPartition,
+    pub(crate) topic_id: &'a str,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Mark,
+    pub(crate) segments: &'a [std::sync::Arc<Segment>],
+    pub(crate) epochs: &'a LeaderEpochs,
+    pub(crate) producers: &'a Producers,
+    pub(crate) transactions: &'a Transactions,
+}
+
+/// The bytes of a checkpoint, log by log.
+#[derive(Debug)]
+pub(crate) struct CheckpointWriter {
+    bytes: Vec<u8>,
+    logs: u32,
+}
+
+impl CheckpointWriter {
+    const COUNT_FIELD: usize = 17;
+
+    pub(crate) fn new(boot: LeaderEpoch, clean: bool) -> Self {
+        let mut bytes = Vec::new();
+        bytes.put_slice(MAGIC);
+        bytes.put_u32(VERSION);
+        bytes.put_i32(boot.value());
+        bytes.put_u8(u8::from(clean));
+        bytes.put_u32(0);
+        Self { bytes, logs: 0 }
+    }
+
+    /// Adds a log that was encoded by [`encode_log`].
+    pub(crate) fn add(&mut self, log: &[u8]) {
+        self.bytes.extend_from_slice(log);
+        self.logs += 1;
+    }
+
+    /// Replaces the file durably. Returns its length in bytes.
+    pub(crate) fn write(mut self, disk: &dyn Disk, root: &Path) -> io::Result<u64> {
+        let field = Self::COUNT_FIELD..Self::COUNT_FIELD + 4;
+        if let Some(field) = self.bytes.get_mut(field) {
+            field.copy_from_slice(&self.logs.to_be_bytes());
+        }
+        let hash = xxh3_64(&self.bytes);
+        self.bytes.put_u64(hash);
+        small_file::replace(disk, &root.join(FILE), &self.bytes)?;
+        Ok(self.bytes.len() as u64)
+    }
+}
+
+/// The bytes of one log.
+pub(crate) fn encode_log(state: &LogState<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128 + state.segments.len() * SEGMENT_BYTES);
+    let topic = state.partition.topic.as_str().as_bytes();
+    bytes.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
+    bytes.put_slice(topic);
+    bytes.put_i32(state.partition.partition.value());
+    bytes.put_u8(u8::try_from(state.topic_id.len()).unwrap_or(u8::MAX));
+    bytes.put_slice(state.topic_id.as_bytes());
+    bytes.put_i64(state.log_start.value());
+    bytes.put_i64(state.log_end.offset.value());
+    bytes.put_i64(state.log_end.segment.value());
+    bytes.put_u32(state.log_end.position);
+    bytes.put_u32(count(state.segments.len()));
+    for segment in state.segments {
+        put_segment(&mut bytes, segment.base(), &segment.facts());
+    }
+    bytes.put_u32(count(state.epochs.starts().len()));
+    for (epoch, start) in state.epochs.starts() {
+        bytes.put_i32(epoch.value());
+        bytes.put_i64(start.value());
+    }
+    put_producers(&mut bytes, state.producers);
+    put_transactions(&mut bytes, state.transactions);
+    bytes
+}
+
+fn put_segment(bytes: &mut Vec<u8>, base: Offset, facts: &SegmentFacts) {
+    let mut flags = 0;
+    if facts.max_timestamp.is_some() {
+        flags |= HAS_TIMESTAMPS;
+    }
+    if facts.has_zstd {
+        flags |= HAS_ZSTD;
+    }
+    bytes.put_i64(base.value());
+    bytes.put_u32(facts.size);
+    bytes.put_i64(facts.first_timestamp);
+    bytes.put_u8(flags);
+    bytes.put_i64(facts.max_timestamp.unwrap_or(-1));
+    bytes.put_i64(facts.max_timestamp_last.value());
+    bytes.put_i64(facts.appended_ms);
+}
+
+/// Why there is no checkpoint to go by.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error("the checkpoint is damaged")]
+    Damaged,
+    #[error("could not read the checkpoint")]
+    Io(#[from] io::Error),
+}
+
+/// Reads the checkpoint of a data directory; `None` if none was written yet.
+pub(crate) fn load(
+    disk: &dyn Disk,
+    root: &Path,
+    now_ms: i64,
+) -> Result<Option<Checkpoint>, LoadError> {
+    let Some(bytes) = small_file::read(disk, &root.join(FILE), FILE_BYTES_MAX)? else {
+        return Ok(None);
+    };
+    decode(&bytes, now_ms).map(Some).ok_or(LoadError::Damaged)
+}
+
+fn decode(bytes: &[u8], now_ms: i64) -> Option<Checkpoint> {
+    let (content, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_BYTES)?)?;
+    if Reader::new(hash).u64()? != xxh3_64(content) {
+        return None;
+    }
+    let mut reader = Reader::new(content);
+    if reader.bytes(MAGIC.len())? != MAGIC || reader.u32()? != VERSION {
+        return None;
+    }
+    let boot = LeaderEpoch::new(reader.i32()?)?;
+    let clean = reader.u8()? == 1;
+    let logs = reader.count(LOG_BYTES_MIN)?;
+    let logs = reader.items(logs, |reader| decode_log(reader, now_ms))?;
+    reader
+        .is_empty()
+        .then_some(Checkpoint { boot, clean, logs })
+}
+
+fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
+    let length = usize::from(reader.u16()?);
+    let topic = TopicName::new(std::str::from_utf8(reader.bytes(length)?).ok()?);
+    let partition = PartitionIndex::new(reader.i32()?)?;
+    let length = usize::from(reader.u8()?);
+    let topic_id = std::str::from_utf8(reader.bytes(length)?).ok()?.to_owned();
+    let log_start = reader.offset()?;
+    let log_end = Mark {
+        offset: reader.offset()?,
+        segment: reader.offset()?,
+        position: reader.u32()?,
+        total: 0,
+    };
+    let segments = reader.count(SEGMENT_BYTES)?;
+    let segments = reader.items(segments, get_segment)?;
+    let mut epochs = LeaderEpochs::default();
+    for _ in 0..reader.count(EPOCH_BYTES)? {
+        let epoch = LeaderEpoch::new(reader.i32()?)?;
+        epochs.begin(epoch, reader.offset()?);
+    }
+    let recovered = Recovered {
+        segments,
+        log_start,
+        log_end,
+        epochs,
+        producers: get_producers(reader, now_ms)?,
+        transactions: get_transactions(reader)?,
+        ..Recovered::default()
+    };
+    Some(LogEntry {
+        partition: TopicPartition { topic, partition },
+        topic_id,
+        recovered,
+    })
+}
+
+fn get_segment(reader: &mut Reader<'_>) -> Option<std::sync::Arc<Segment>> {
+    let base = reader.offset()?;
+    let size = reader.u32()?;
+    let first_timestamp = reader.i64()?;
+    let flags = reader.u8()?;
+    let max_timestamp = reader.i64()?;
+    let facts = SegmentFacts {
+        size,
+        first_timestamp,
+        max_timestamp: (flags & HAS_TIMESTAMPS != 0).then_some(max_timestamp),
+        max_timestamp_last: reader.offset()?,
+        appended_ms: reader.i64()?,
+        has_zstd: flags & HAS_ZSTD != 0,
+    };
+    Some(Segment::known(base, facts))
+}

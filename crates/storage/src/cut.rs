@@ -1,0 +1,126 @@
+//! Cutting the end of a log off at recovery, without losing anything silently.
+//!
+//! Invariant: bytes that are not zero leave a log only after they were copied, durably, to a `.cut` file beside it, and
+//! segments behind the end keep their bytes under the name `.log.cut`; both are told in the log of the broker.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+use env::disk::{Disk, DiskFile, OpenMode};
+use types::Offset;
+
+use crate::files::{SegmentPart, part_path};
+use crate::metrics::StorageMetrics;
+use crate::recover::Unfit;
+
+/// What is kept of a cut end reaches to a multiple of this.
+const KEPT_UNIT: u64 = 4096;
+/// How much is copied at once.
+const COPY_BYTES: usize = 256 * 1024;
+
+/// Cuts logs in one partition's folder.
+#[derive(Debug)]
+pub(crate) struct Cutter<'a> {
+    disk: &'a dyn Disk,
+    metrics: &'a StorageMetrics,
+    folder: &'a Path,
+}
+
+impl<'a> Cutter<'a> {
+    pub(crate) fn new(disk: &'a dyn Disk, metrics: &'a StorageMetrics, folder: &'a Path) -> Self {
+        Self {
+            disk,
+            metrics,
+            folder,
+        }
+    }
+
+    /// Ends a segment at `position`. Returns whether something was cut off; zeros are reserved space and nothing.
+    pub(crate) fn cut(
+        &self,
+        base: Offset,
+        file: &dyn DiskFile,
+        position: u32,
+        length: u64,
+        cause: &Unfit,
+    ) -> io::Result<bool> {
+        let position = u64::from(position);
+        let last = last_nonzero(file, position, length)?;
+        if let Some(last) = last {
+            // Zeros right behind may belong to what is cut; the rest of the reserved space does not.
+            let end = (last + 1).next_multiple_of(KEPT_UNIT).min(length);
+            let bytes = end - position;
+            let kept = self.keep(base, file, position, end)?;
+            self.metrics.truncated_bytes.add(bytes);
+            tracing::warn!(
+                folder = %self.folder.display(),
+                segment = %base,
+                position,
+                bytes,
+                %cause,
+                kept = %kept.display(),
+                "the end of a log is not a whole record batch; it was cut off"
+            );
+        }
+        file.set_length(position)?;
+        Ok(last.is_some())
+    }
+
+    fn keep(&self, base: Offset, file: &dyn DiskFile, from: u64, to: u64) -> io::Result<PathBuf> {
+        let path = part_path(self.folder, base, SegmentPart::Cut { from });
+        let copy = self.disk.open(&path, OpenMode::CreateIfMissing)?;
+        copy.set_length(0)?;
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut at = from;
+        while at < to {
+            let want = usize::try_from(to - at).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
+            let buffer = buffer.get_mut(..want).unwrap_or_default();
+            let count = file.read_at(buffer, at)?;
+            if count == 0 {
+                break;
+            }
+            let bytes = buffer.get(..count).unwrap_or_default();
+            copy.write_at(&[IoSlice::new(bytes)], at - from)?;
+            at += count as u64;
+        }
+        copy.sync_data()?;
+        self.disk.sync_directory(self.folder)?;
+        Ok(path)
+    }
+
+    /// Segments behind the end of the log are kept under another name.
+    pub(crate) fn set_aside(&self, bases: &[Offset]) -> io::Result<()> {
+        for base in bases {
+            let from = part_path(self.folder, *base, SegmentPart::Log);
+            let to = part_path(self.folder, *base, SegmentPart::SetAside);
+            tracing::warn!(
+                segment = %from.display(),
+                kept = %to.display(),
+                "a segment does not follow the log before it; it was set aside"
+            );
+            self.disk.rename(&from, &to)?;
+        }
+        if !bases.is_empty() {
+            self.disk.sync_directory(self.folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// The position of the last byte that is not zero in `from..to`.
+fn last_nonzero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Option<u64>> {
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut end = to;
+    while end > from {
+        let start = end.saturating_sub(COPY_BYTES as u64).max(from);
+        let want = usize::try_from(end - start).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
+        let buffer = buffer.get_mut(..want).unwrap_or_default();
+        let count = file.read_at(buffer, start)?;
+        let bytes = buffer.get(..count).unwrap_or_default();
+        if let Some(index) = bytes.iter().rposition(|byte| *byte != 0) {
+            return Ok(Some(start + index as u64));
+        }
+        end = start;
+    }
+    Ok(None)
+}

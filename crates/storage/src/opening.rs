@@ -1,0 +1,237 @@
+//! What a data directory holds when it is opened: one entry per partition's folder.
+//!
+//! After a clean stop the checkpoint is the whole truth and no folder is looked into. Otherwise each folder is probed, and
+//! recovered where something was written after the checkpoint, on a few threads at once. Invariant: an entry is used only
+//! for the topic id that the folder names; a folder that cannot be read makes one partition unavailable, not the broker.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use env::Env;
+use parking_lot::Mutex;
+use types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
+
+use crate::checkpoint::{self, LoadError, LogEntry};
+use crate::local_log::Recovered;
+use crate::metrics::StorageMetrics;
+use crate::recover::{Recovery, read_topic_id};
+use crate::settings::LogSettings;
+
+/// Threads that recover at once.
+const RECOVERY_THREADS: usize = 4;
+/// Folders that are worth another thread.
+const FOLDERS_PER_THREAD: usize = 64;
+
+/// A partition's folder that nobody asked for yet.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) topic_id: Option<String>,
+    /// The log in it, or why it cannot be read.
+    pub(crate) recovered: Result<Recovered, Arc<io::Error>>,
+}
+
+/// What opening found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) found: HashMap<TopicPartition, Found>,
+    pub(crate) was_closed: bool,
+}
+
+/// A folder to look into.
+#[derive(Debug)]
+struct Task {
+    partition: TopicPartition,
+    folder: PathBuf,
+    entry: Option<LogEntry>,
+}
+
+/// Finds the logs of the data directory at `root`, whose folders are in `logs`.
+pub(crate) fn find_logs(
+    env: &Env,
+    root: &Path,
+    logs: &Path,
+    leader_epoch: LeaderEpoch,
+    metrics: &Arc<StorageMetrics>,
+) -> io::Result<Findings> {
+    let now_ms = env.clock.wall().ms();
+    let checkpoint = match checkpoint::load(&*env.disk, root, now_ms) {
+        Ok(checkpoint) => checkpoint,
+        Err(LoadError::Io(error)) => return Err(error),
+        Err(error @ LoadError::Damaged) => {
+            tracing::warn!(%error, "reading all logs instead");
+            None
+        }
+    };
+    let was_closed = checkpoint
+        .as_ref()
+        .is_some_and(|known| known.clean && known.boot.next() == Some(leader_epoch));
+    let mut entries: HashMap<_, _> = checkpoint
+        .into_iter()
+        .flat_map(|known| known.logs)
+        .map(|entry| (entry.partition.clone(), entry))
+        .collect();
+    let mut findings = Findings {
+        was_closed,
+        ..Findings::default()
+    };
+    let mut tasks = Vec::new();
+    for folder in env.disk.list(logs)? {
+        let Some(partition) = parse_folder(&folder.name).filter(|_| folder.is_directory) else {
+            tracing::warn!(path = %folder.path.display(), "not a partition's folder; it is left alone");
+            continue;
+        };
+        let entry = entries.remove(&partition);
+        match entry {
+            Some(entry) if was_closed => {
+                let found = Found {
+                    topic_id: Some(entry.topic_id),
+                    recovered: Ok(entry.recovered),
+                };
+                findings.found.insert(partition, found);
+            }
+            entry => tasks.push(Task {
+                partition,
+                folder: folder.path,
+                entry,
+            }),
+        }
+    }
+    let recovered = recover_in_parallel(env, metrics, leader_epoch, tasks)?;
+    findings.found.extend(recovered);
+    if metrics.recovered_logs.get() > 0 {
+        // What was read may be in the page cache only; from now on it counts as committed.
+        env.disk.sync_file_system(root)?;
+    }
+    Ok(findings)
+}
+
+fn recover_in_parallel(
+    env: &Env,
+    metrics: &Arc<StorageMetrics>,
+    leader_epoch: LeaderEpoch,
+    tasks: Vec<Task>,
+) -> io::Result<Vec<(TopicPartition, Found)>> {
+    let helpers = (tasks.len() / FOLDERS_PER_THREAD).min(RECOVERY_THREADS - 1);
+    let shared = Arc::new(Work {
+        now_ms: env.clock.wall().ms(),
+        leader_epoch,
+        tasks: tasks
+            .into_iter()
+            .map(|task| Mutex::new(Some(task)))
+            .collect(),
+        next: AtomicUsize::new(0),
+        results: Mutex::default(),
+    });
+    let mut threads = Vec::new();
+    for number in 0..helpers {
+        let work = Arc::clone(&shared);
+        let disk = Arc::clone(&env.disk);
+        let metrics = Arc::clone(metrics);
+        let name = format!("log-recovery-{number}");
+        let run = Box::new(move || work.run(&*disk, &metrics));
+        threads.push(env.spawner.spawn_thread(&name, run)?);
+    }
+    shared.run(&*env.disk, metrics);
+    for thread in threads {
+        if !thread.join() {
+            return Err(io::Error::other("a thread that recovered logs panicked"));
+        }
+    }
+    Ok(std::mem::take(&mut *shared.results.lock()))
+}
+
+/// Folders that are recovered by several threads.
+#[derive(Debug)]
+struct Work {
+    now_ms: i64,
+    leader_epoch: LeaderEpoch,
+    tasks: Vec<Mutex<Option<Task>>>,
+    next: AtomicUsize,
+    results: Mutex<Vec<(TopicPartition, Found)>>,
+}
+
+impl Work {
+    fn run(&self, disk: &dyn env::disk::Disk, metrics: &StorageMetrics) {
+        let recovery = Recovery {
+            disk,
+            metrics,
+            now_ms: self.now_ms,
+            leader_epoch: self.leader_epoch,
+            index_interval_bytes: LogSettings::default().index_interval_bytes,
+        };
+        while let Some(slot) = self.tasks.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(task) = slot.lock().take() else {
+                continue;
+            };
+            let partition = task.partition.clone();
+            let found = recover_folder(&recovery, disk, task);
+            self.results.lock().push((partition, found));
+        }
+    }
+}
+
+fn recover_folder(recovery: &Recovery<'_>, disk: &dyn env::disk::Disk, task: Task) -> Found {
+    let outcome = read_topic_id(disk, &task.folder).and_then(|topic_id| {
+        let checkpointed = task
+            .entry
+            .filter(|entry| Some(&entry.topic_id) == topic_id.as_ref())
+            .map(|entry| entry.recovered);
+        let recovered = recovery.recover(&task.folder, checkpointed)?;
+        Ok((topic_id, recovered))
+    });
+    match outcome {
+        Ok((topic_id, recovered)) => Found {
+            topic_id,
+            recovered: Ok(recovered),
+        },
+        Err(error) => {
+            tracing::error!(
+                folder = %task.folder.display(),
+                %error,
+                "could not read a partition's folder; the partition is offline until the broker is restarted"
+            );
+            Found {
+                topic_id: None,
+                recovered: Err(Arc::new(error)),
+            }
+        }
+    }
+}
+
+/// The partition that a folder is named after.
+fn parse_folder(name: &str) -> Option<TopicPartition> {
+    let (topic, number) = name.rsplit_once('-')?;
+    if topic.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(TopicPartition {
+        topic: TopicName::new(topic),
+        partition: PartitionIndex::new(number.parse().ok()?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_name_partitions_as_in_kafka() {
+        let partition = parse_folder("a-b-12").unwrap();
+        assert_eq!(partition.to_string(), "a-b-12");
+        assert_eq!(partition.partition.value(), 12);
+        for other in [
+            "a",
+            "a-",
+            "-1",
+            "a-x",
+            "a-1x",
+            "a-99999999999",
+            "a.1-delete",
+        ] {
+            assert_eq!(parse_folder(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! [`Registry`]: all logs of a data directory, those in use and those only found, and the checkpoint over both.
+//!
+//! Invariant: a partition is in use or found, never both; a folder is taken for a topic only if it names the topic's id.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use types::{Offset, TopicId, TopicPartition};
+
+use crate::checkpoint::{CheckpointWriter, LogState, encode_log};
+use crate::directory::MoveAwayError;
+use crate::local_log::{LocalLog, Recovered, Status};
+use crate::opening::Found;
+use crate::settings::LogSettings;
+use crate::shared::Shared;
+
+/// All logs of a data directory.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    pub(crate) shared: Arc<Shared>,
+    logs: Mutex<HashMap<TopicPartition, Arc<LocalLog>>>,
+    found: Mutex<HashMap<TopicPartition, Found>>,
+    /// One checkpoint at a time.
+    checkpointing: Mutex<()>,
+}
+
+impl Registry {
+    pub(crate) fn new(shared: Arc<Shared>, found: HashMap<TopicPartition, Found>) -> Self {
+        Self {
+            shared,
+            logs: Mutex::default(),
+            found: Mutex::new(found),
+            checkpointing: Mutex::default(),
+        }
+    }
+
+    /// See [`crate::LogDirectory::log`].
+    pub(crate) fn log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        settings: LogSettings,
+    ) -> Result<Arc<LocalLog>, MoveAwayError> {
+        let mut logs = self.logs.lock();
+        if let Some(log) = logs.get(partition) {
+            if log.topic_id() == topic_id {
+                log.configure(settings);
+                return Ok(Arc::clone(log));
+            }
+            self.remove(&mut logs, partition)?;
+        }
+        let found = self.found.lock().remove(partition);
+        let (recovered, unreadable) = match found {
+            None => (Recovered::default(), None),
+            Some(Found {
+                recovered: Err(error),
+                ..
+            }) => (Recovered::default(), Some(error)),
+            Some(Found {
+                topic_id: Some(text),
+                recovered: Ok(recovered),
+            }) if text == topic_id.to_string() => (recovered, None),
+            Some(_) => {
+                tracing::warn!(%partition, "found the log of a deleted topic of the same name; moving it away");
+                self.discard_folder(partition, settings.file_delete_delay())?;
+                (Recovered::default(), None)
+            }
+        };
+        let log = LocalLog::new(
+            Arc::clone(&self.shared),
+            partition.clone(),
+            topic_id,
+            settings,
+            recovered,
+            unreadable,
+        );
+        logs.insert(partition.clone(), Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// See [`crate::LogDirectory::delete`].
+    pub(crate) fn delete(&self, partition: &TopicPartition) -> Result<(), MoveAwayError> {
+        let mut logs = self.logs.lock();
+        self.remove(&mut logs, partition)
+    }
+
+    fn remove(
+        &self,
+        logs: &mut HashMap<TopicPartition, Arc<LocalLog>>,
+        partition: &TopicPartition,
+    ) -> Result<(), MoveAwayError> {
+        if let Some(log) = logs.remove(partition) {
+            // An append that runs now ends before the folder moves.
+            let _writer = log.writer.lock();
+            log.mark_deleted();
+            return self.discard_folder(partition, log.settings().file_delete_delay());
+        }
+        if self.found.lock().remove(partition).is_some() {
+            let delay = LogSettings::default().file_delete_delay();
+            return self.discard_folder(partition, delay);
+        }
+        Ok(())
+    }
+
+    fn discard_folder(
+        &self,
+        partition: &TopicPartition,
+        delay: Duration,
+    ) -> Result<(), MoveAwayError> {
+        let folder = self.shared.log_folder(partition);
+        self.shared
+            .discard_folder(&folder, delay)
+            .map_err(|source| MoveAwayError {
+                partition: partition.clone(),
+                source,
+            })
+    }
+
+    pub(crate) fn logs(&self) -> Vec<Arc<LocalLog>> {
+        self.logs.lock().values().cloned().collect()
+    }
+
+    /// See [`crate::LogDirectory::set_aside_unclaimed`].
+    pub(crate) fn set_aside_unclaimed(&self) -> io::Result<Vec<TopicPartition>> {
+        // New logs wait, so that a folder that is claimed now is not moved.
+        let _logs = self.logs.lock();
+        let mut found = self.found.lock();
+        let partitions: Vec<_> = found.keys().cloned().collect();
+        for partition in &partitions {
+            let to = self.shared.set_aside_folder(partition)?;
+            tracing::warn!(
+                %partition,
+                kept = %to.display(),
+                "the folder of a partition that no topic has was set aside"
+            );
+            found.remove(partition);
+        }
+        Ok(partitions)
+    }
+
+    /// Takes the state of all logs, waits until everything up to it is durable, and replaces the checkpoint.
+    pub(crate) fn checkpoint(&self, clean: bool) -> io::Result<()> {
+        let _one = self.checkpointing.lock();
+        let mut writer = CheckpointWriter::new(self.shared.leader_epoch, clean);
+        let mut taken = Vec::new();
+        for log in self.logs() {
+            if let Some((bytes, end)) = log.take_state() {
+                taken.push((log, bytes, end));
+            }
+        }
+        for (log, _, end) in &taken {
+            log.request_sync(*end);
+        }
+        for (log, bytes, end) in &taken {
+            if self.shared.wait_until_durable(log, *end) {
+                writer.add(bytes);
+            }
+        }
+        self.add_found(&mut writer);
+        let length = writer.write(&*self.shared.env.disk, self.shared.root())?;
+        self.shared.note_checkpoint(length);
+        Ok(())
+    }
+
+    /// Logs that nobody asked for are where they were.
+    fn add_found(&self, writer: &mut CheckpointWriter) {
+        for (partition, found) in self.found.lock().iter() {
+            if let (Some(topic_id), Ok(recovered)) = (&found.topic_id, &found.recovered) {
+                writer.add(&encode_log(&LogState {
+                    partition,
+                    topic_id,
+                    log_start: recovered.log_start,
+                    log_end: recovered.log_end,
+                    segments: &recovered.segments,
+                    epochs: &recovered.epochs,
+                    producers: &recovered.producers,
+                    transactions: &recovered.transactions,
+                }));
+            }
+        }
+    }
+}
+
+impl LocalLog {
+    /// The log's state for a checkpoint, and the offset it is true at. `None` if there is nothing to know, or nothing to
+    /// rely on.
+    fn take_state(&self) -> Option<(Vec<u8>, Offset)> {
+        let writer = self.writer.lock();
+        let tail = {
+            let view = self.view.lock();
+            if !matches!(view.status, Status::Online | Status::Closed) {
+                return None;
+            }
+            view.segments.last().cloned()?
+        };
+        self.save_index(&tail);
+        let topic_id = self.topic_id().to_string();
+        let view = self.view.lock();
+        let bytes = encode_log(&LogState {
+            partition: self.partition(),
+            topic_id: &topic_id,
+            log_start: view.log_start,
+            log_end: view.log_end,
+            segments: &view.segments,
+            epochs: &view.epochs,
+            producers: &writer.producers,
+            transactions: &view.transactions,
+        });
+        Some((bytes, view.log_end.offset))
+    }
+
+    /// Has everything below `end` synced, if it is not yet.
+    fn request_sync(&self, end: Offset) {
+        if self.view.lock().durable.offset < end {
+            self.submit();
+        }
+    }
+}

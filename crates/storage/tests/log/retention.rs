@@ -1,0 +1,219 @@
+//! What leaves a log, and what stays.
+
+use storage::{CleanupPolicy, LogSettings, PartitionLog, ReadError};
+use types::Timestamp;
+
+use crate::support::*;
+
+fn now(offset_ms: i64) -> Timestamp {
+    Timestamp::from_ms(NOW_MS + offset_ms)
+}
+
+/// One record per segment.
+fn one_per_segment() -> LogSettings {
+    LogSettings {
+        retention_ms: None,
+        timestamp_after_max_ms: None,
+        ..small_segments(100)
+    }
+}
+
+#[test]
+fn segments_go_once_their_largest_timestamp_is_old_in_order() {
+    let world = World::new();
+    let directory = world.open();
+    let settings = LogSettings {
+        retention_ms: Some(1000),
+        ..one_per_segment()
+    };
+    let log = log(&directory, settings);
+    // The third is newer than the fourth: it keeps what follows.
+    for timestamp in [0, 100, 900, 200] {
+        write(&log, batch_at(NOW_MS + timestamp, &["a"]));
+    }
+    assert_eq!(directory.run_retention(now(1000)), 0);
+    assert_eq!(directory.run_retention(now(1001)), 1);
+    assert_eq!(log.offsets().log_start, at(1));
+    assert!(matches!(
+        read(&log, 0, 100),
+        Err(ReadError::OffsetOutOfRange { .. })
+    ));
+    assert_eq!(directory.run_retention(now(1101)), 1);
+    assert_eq!(directory.run_retention(now(1500)), 0);
+    assert_eq!(read_all(&log, 2, 1000).len(), 2);
+    // The last segment goes too.
+    assert_eq!(directory.run_retention(now(1901)), 2);
+    let offsets = log.offsets();
+    assert_eq!((offsets.log_start, offsets.log_end), (at(4), at(4)));
+    assert_eq!(directory.run_retention(now(9999)), 0);
+    assert_eq!(write(&log, batch(&["b"])), 4);
+    assert_eq!(log.size_bytes(), batch(&["b"]).len() as u64);
+}
+
+#[test]
+fn a_log_that_retention_emptied_goes_on_where_it_was_after_any_stop() {
+    for closed in [true, false] {
+        let world = World::new();
+        let directory = world.open();
+        let settings = LogSettings {
+            retention_ms: Some(1000),
+            ..one_per_segment()
+        };
+        let first = log(&directory, settings.clone());
+        for _ in 0..3 {
+            write(
+                &first,
+                produced(
+                    1,
+                    0,
+                    i32::try_from(first.offsets().log_end.value()).unwrap(),
+                    &["a"],
+                ),
+            );
+        }
+        assert_eq!(directory.run_retention(now(2000)), 3);
+        if closed {
+            directory.close().unwrap();
+        }
+        drop(first);
+        drop(directory);
+        let directory = world.open();
+        let again = log(&directory, settings);
+        let offsets = again.offsets();
+        assert_eq!((offsets.log_start, offsets.log_end), (at(3), at(3)));
+        let duplicate = append(&again, produced(1, 0, 2, &["a"])).unwrap();
+        assert!(duplicate.outcome.duplicate);
+        assert_eq!(write(&again, produced(1, 0, 3, &["a"])), 3);
+    }
+}
+
+#[test]
+fn segments_go_while_the_rest_is_large_enough() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, one_per_segment());
+    for _ in 0..10 {
+        write(&log, batch(&["a"]));
+    }
+    let each = batch(&["a"]).len() as u64;
+    for (limit, gone, left) in [
+        (each * 20, 0, 10),
+        (each * 7, 3, 7),
+        (each * 6 + 1, 0, 7),
+        (each, 6, 1),
+        (0, 1, 0),
+    ] {
+        log.configure(LogSettings {
+            retention_bytes: Some(limit),
+            ..one_per_segment()
+        });
+        assert_eq!(directory.run_retention(now(0)), gone, "limit {limit}");
+        assert_eq!(log.size_bytes(), each * left);
+    }
+}
+
+#[test]
+fn other_policies_keep_everything() {
+    for (delete, compact) in [(false, true), (false, false)] {
+        let world = World::new();
+        let directory = world.open();
+        let settings = LogSettings {
+            cleanup: CleanupPolicy { delete, compact },
+            retention_ms: Some(1),
+            retention_bytes: Some(1),
+            ..one_per_segment()
+        };
+        let log = log(&directory, settings);
+        for _ in 0..3 {
+            write(&log, batch(&["a"]));
+        }
+        assert_eq!(directory.run_retention(now(1_000_000)), 0);
+    }
+}
+
+#[test]
+fn deleted_records_are_gone_at_once_and_stay_gone() {
+    for closed in [true, false] {
+        let world = World::new();
+        let directory = world.open();
+        let first = log(&directory, one_per_segment());
+        for _ in 0..5 {
+            write(&first, batch(&["a", "b"]));
+        }
+        assert_eq!(first.delete_records(Some(at(3))).unwrap(), at(3));
+        assert_eq!(first.offsets().log_start, at(3));
+        assert!(read(&first, 2, 100).is_err());
+        // The batch that holds the offset comes whole.
+        assert_eq!(read(&first, 3, 1).unwrap()[0].offset, 2);
+        assert_eq!(first.delete_records(Some(at(1))).unwrap(), at(3));
+        assert!(first.delete_records(Some(at(11))).is_err());
+        assert!(!world.segment(0).exists());
+        assert!(world.segment(2).exists());
+        if closed {
+            directory.close().unwrap();
+        }
+        drop(first);
+        drop(directory);
+        let directory = world.open();
+        let again = log(&directory, one_per_segment());
+        assert_eq!(again.offsets().log_start, at(3));
+        assert_eq!(again.delete_records(None).unwrap(), at(10));
+        assert_eq!(again.offsets().log_start, at(10));
+        assert_eq!(read(&again, 10, 100).unwrap(), []);
+        assert_eq!(write(&again, batch(&["c"])), 10);
+    }
+}
+
+#[test]
+fn removed_files_stay_for_their_delay() {
+    let world = World::new();
+    let directory = world.open();
+    let settings = LogSettings {
+        file_delete_delay_ms: 5000,
+        ..one_per_segment()
+    };
+    let log = log(&directory, settings);
+    for _ in 0..3 {
+        write(&log, batch(&["a"]));
+    }
+    let plan = log
+        .read(at(0), 1000, storage::Isolation::ReadUncommitted, true)
+        .unwrap();
+    log.delete_records(Some(at(2))).unwrap();
+    let trash = world.root.join("trash");
+    assert!(std::fs::read_dir(&trash).unwrap().count() >= 2);
+    assert_eq!(records_of(&bytes_of(&plan.slices)).len(), 3);
+    world.clock.advance(5000);
+    wait_until("the files are removed", || {
+        std::fs::read_dir(&trash).unwrap().count() == 0
+    });
+}
+
+#[test]
+fn a_batch_much_later_than_the_first_begins_a_segment() {
+    let world = World::new();
+    let directory = world.open();
+    let settings = LogSettings {
+        segment_ms: 1000,
+        timestamp_after_max_ms: None,
+        ..LogSettings::default()
+    };
+    let log = log(&directory, settings);
+    for (timestamp, segments) in [
+        (0, 1),
+        (1000, 1),
+        (500, 1),
+        (1001, 2),
+        (1002, 2),
+        (2001, 2),
+        (2002, 3),
+    ] {
+        write(&log, batch_at(NOW_MS + timestamp, &["a"]));
+        let count = world
+            .names()
+            .iter()
+            .filter(|name| name.ends_with(".log"))
+            .count();
+        assert_eq!(count, segments, "at {timestamp}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Finding records by their time, against a search through all records.
+
+use protocol::records::{BatchOptions, Compression};
+use storage::{Isolation, LocalLog, PartitionLog, TimestampQuery};
+use types::Timestamp;
+
+use crate::support::*;
+
+fn at_least(log: &LocalLog, timestamp: i64) -> Option<(i64, i64)> {
+    find(log, TimestampQuery::AtLeast(Timestamp::from_ms(timestamp)))
+}
+
+fn find(log: &LocalLog, query: TimestampQuery) -> Option<(i64, i64)> {
+    log.offset_for_timestamp(query, Isolation::ReadUncommitted)
+        .unwrap()
+        .map(|found| (found.offset.value(), found.timestamp.ms()))
+}
+
+/// Times that go forward, back and stand still, in several batches, codecs and segments.
+fn fill(log: &LocalLog) -> Vec<i64> {
+    let mut times = Vec::new();
+    let mut time = 1000;
+    for number in 0..60_i64 {
+        time += [7, -20, 0, 40, 1][usize::try_from(number % 5).unwrap()];
+        let compression = Compression::ALL[usize::try_from(number % 5).unwrap()];
+        let options = BatchOptions {
+            compression,
+            ..BatchOptions::default()
+        };
+        write(log, batch_with(options, time, &["a", "b", "c"]));
+        times.extend([time, time + 1, time + 2]);
+    }
+    times
+}
+
+fn check_all(log: &LocalLog, times: &[i64], log_start: usize) {
+    let least = *times.iter().min().unwrap() - 2;
+    let most = *times.iter().max().unwrap() + 2;
+    for wanted in least..=most {
+        let expected = (log_start..times.len())
+            .find(|index| times[*index] >= wanted)
+            .map(|index| (i64::try_from(index).unwrap(), times[index]));
+        assert_eq!(at_least(log, wanted), expected, "at least {wanted}");
+    }
+    let largest = *times[log_start..].iter().max().unwrap();
+    let first = (log_start..times.len())
+        .find(|index| times[*index] == largest)
+        .unwrap();
+    let expected = (i64::try_from(first).unwrap(), largest);
+    assert_eq!(find(log, TimestampQuery::Largest), Some(expected));
+}
+
+#[test]
+fn the_first_record_at_or_after_a_time_is_found() {
+    for segment_bytes in [350, 1500, 1 << 20] {
+        let world = World::new();
+        let settings = small_segments(segment_bytes);
+        let directory = world.open();
+        let first = log(&directory, settings.clone());
+        let times = fill(&first);
+        check_all(&first, &times, 0);
+        directory.close().unwrap();
+        drop(first);
+        drop(directory);
+        // From index files, then from logs without them.
+        let directory = world.open();
+        let second = log(&directory, settings.clone());
+        check_all(&second, &times, 0);
+        drop(second);
+        drop(directory);
+        for name in world.names() {
+            if name.ends_with("index") {
+                std::fs::remove_file(world.file(&name)).unwrap();
+            }
+        }
+        std::fs::remove_file(world.root.join("checkpoint")).unwrap();
+        let directory = world.open();
+        let third = log(&directory, settings);
+        check_all(&third, &times, 0);
+    }
+}
+
+#[test]
+fn deleted_records_are_not_found() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1500));
+    let times = fill(&log);
+    log.delete_records(Some(at(31))).unwrap();
+    check_all(&log, &times, 31);
+}
+
+#[test]
+fn an_empty_log_has_no_times() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1500));
+    assert_eq!(at_least(&log, 0), None);
+    assert_eq!(find(&log, TimestampQuery::Largest), None);
+}
+
+#[test]
+fn the_answer_names_the_leader_epoch() {
+    let world = World::new();
+    let directory = world.open();
+    write(&log(&directory, small_segments(1500)), batch_at(10, &["a"]));
+    directory.close().unwrap();
+    drop(directory);
+    let directory = world.open();
+    let log = log(&directory, small_segments(1500));
+    write(&log, batch_at(20, &["b"]));
+    for (time, epoch) in [(10, 1), (20, 2)] {
+        let query = TimestampQuery::AtLeast(Timestamp::from_ms(time));
+        let found = log
+            .offset_for_timestamp(query, Isolation::ReadUncommitted)
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            found.leader_epoch.map(types::LeaderEpoch::value),
+            Some(epoch)
+        );
+    }
+}
