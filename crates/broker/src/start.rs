@@ -193,7 +193,9 @@ impl Broker {
         self.groups.unload();
         let topics = Arc::clone(&self.topics);
         let close = move || {
-            topics.directory.close();
+            if let Err(error) = topics.directory.close() {
+                tracing::warn!(%error, "could not close the data directory; the next start recovers it");
+            }
             topics.cluster.close();
         };
         self.env.spawner.run_blocking(Box::new(close)).await;

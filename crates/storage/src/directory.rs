@@ -246,6 +246,11 @@ impl LogDirectory {
         self.registry.logs()
     }
 
+    /// Partitions that have a folder but were not asked for since the directory was opened.
+    pub fn unclaimed(&self) -> Vec<TopicPartition> {
+        self.registry.unclaimed()
+    }
+
     /// Moves the folders of partitions that nobody asked for since opening to `stray/`, where they are kept; to be called
     /// once every partition of every topic was asked for. Returns which they were.
     ///

@@ -123,6 +123,11 @@ impl Registry {
         self.logs.lock().values().cloned().collect()
     }
 
+    /// See [`crate::LogDirectory::unclaimed`].
+    pub(crate) fn unclaimed(&self) -> Vec<TopicPartition> {
+        self.found.lock().keys().cloned().collect()
+    }
+
     /// See [`crate::LogDirectory::set_aside_unclaimed`].
     pub(crate) fn set_aside_unclaimed(&self) -> io::Result<Vec<TopicPartition>> {
         // New logs wait, so that a folder that is claimed now is not moved.

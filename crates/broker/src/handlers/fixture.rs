@@ -102,7 +102,7 @@ impl Fixture {
 
     /// Stops and starts again on the same data.
     pub(crate) async fn restart(self) -> Self {
-        self.topics.directory.close();
+        self.topics.directory.close().expect("the directory closes");
         self.topics.cluster.close();
         drop(self.topics);
         Self::open(self.folder, self.settings).await

@@ -105,7 +105,7 @@ fn subscribers_hear_of_each_commit_with_its_bytes() {
     directory.run_once();
     assert_eq!(listener.take(), [(7, 2 * bytes), (8, 2 * bytes)]);
     log.unsubscribe(&subscriber, 7);
-    append(&log, one.clone()).unwrap();
+    append(&log, one).unwrap();
     directory.run_once();
     assert_eq!(listener.take(), [(8, bytes)]);
     directory.delete(&partition(0)).unwrap();

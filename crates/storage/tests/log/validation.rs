@@ -319,7 +319,7 @@ fn coordinators_append_several_batches_at_once_and_all_or_nothing() {
     assert_eq!(ticket.outcome.last_offset, at(2));
     committed(ticket).unwrap();
     let shared = Bytes::from(both.clone());
-    committed(log.append(shared.clone(), context).unwrap()).unwrap();
+    committed(log.append(shared, context).unwrap()).unwrap();
     assert_eq!(
         values(&read_all(&log, 0, 1 << 20)),
         ["a", "b", "c", "a", "b", "c"]
