@@ -114,7 +114,18 @@ impl Stream for SystemStream {
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         // Limited to the spare capacity, since a full `BytesMut` would grow by itself.
         let spare = buffer.capacity() - buffer.len();
-        self.0.try_read_buf(&mut buffer.limit(spare))
+        let mut received = None;
+        // A read that leaves room has taken everything: WouldBlock tells tokio so, and the call that would only find
+        // nothing is saved. What arrives later makes the socket ready again, since readiness is reported by edges.
+        let outcome = self.0.try_io(Interest::READABLE, || {
+            let count = self.0.try_read_buf(&mut buffer.limit(spare))?;
+            received = Some(count);
+            if 0 < count && count < spare {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        received.map_or_else(|| outcome.map(|()| 0), Ok)
     }
 
     fn try_write(&self, parts: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
@@ -175,5 +186,47 @@ fn send_read_file(
     match piece.get(..count) {
         Some(bytes) if count > 0 => stream.try_write(bytes),
         _ => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    async fn readable(stream: &dyn Stream) {
+        std::future::poll_fn(|context| stream.poll_readable(context))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_read_that_leaves_room_waits_for_the_next_arrival_and_misses_nothing() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = SystemNetwork.listen(address).await.unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_address().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut buffer = BytesMut::with_capacity(64);
+        for sent in [b"first".as_slice(), b"second", b"third"] {
+            buffer.clear();
+            peer.write_all(sent).unwrap();
+            while buffer.len() < sent.len() {
+                readable(&*stream).await;
+                match stream.try_read(&mut buffer) {
+                    Ok(count) => assert!(count > 0),
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+            assert_eq!(buffer, sent);
+            let drained = std::future::poll_fn(|context| {
+                Poll::Ready(stream.poll_readable(context).is_pending())
+            });
+            assert!(drained.await, "the socket is not asked again for nothing");
+        }
+        drop(peer);
+        buffer.clear();
+        readable(&*stream).await;
+        assert_eq!(stream.try_read(&mut buffer).unwrap(), 0);
     }
 }

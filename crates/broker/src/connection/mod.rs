@@ -159,6 +159,10 @@ impl Connection {
         self.poll_idle(context)?;
         for _request in 0..TURN_REQUESTS {
             self.poll_in_flight(context)?;
+            // All requests that have arrived are started before anything is sent: their answers leave in one call.
+            if self.may_start() && self.start_next(context)? {
+                continue;
+            }
             if let Poll::Ready(sent) =
                 self.outbox
                     .poll_send(&*self.stream, self.dispatch.env(), context)
@@ -168,6 +172,7 @@ impl Connection {
             if self.is_finished() {
                 return Poll::Ready(Err(self.end()));
             }
+            // Sending may have made room for a request that is here already.
             if self.may_start() && self.start_next(context)? {
                 continue;
             }
