@@ -2,10 +2,13 @@
 //!
 //! Invariant: it answers from the first moment of the start to the last of the stop, and never waits for the broker.
 
+mod connections;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -17,7 +20,14 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::connections::{LimitedListener, Limits};
 use crate::metrics;
+
+/// Enough for a few scrapers and probes; a scraper that keeps its connection returns within the idle time.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    idle: Duration::from_secs(75),
+};
 
 /// How far the broker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,14 +89,23 @@ impl Status {
 /// The pages, served until `stop`.
 #[derive(Debug)]
 pub(crate) struct HttpServer {
-    listener: TcpListener,
+    listener: LimitedListener,
     router: Router,
 }
 
 impl HttpServer {
     /// Opens the listener.
     pub(crate) async fn listen(address: SocketAddr, status: Arc<Status>) -> io::Result<Self> {
+        Self::listen_within(address, status, LIMITS).await
+    }
+
+    async fn listen_within(
+        address: SocketAddr,
+        status: Arc<Status>,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
+        let listener = LimitedListener::new(listener, limits);
         let router = Router::new()
             .route("/health", get(health))
             .route("/ready", get(ready))
@@ -97,7 +116,7 @@ impl HttpServer {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        axum::serve::Listener::local_addr(&self.listener)
     }
 
     /// Answers until `stop` is cancelled.
@@ -135,4 +154,68 @@ async fn metrics_page(State(status): State<Arc<Status>>) -> impl IntoResponse {
     let page = metrics::page(broker);
     let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     (StatusCode::OK, kind, page)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn server(limits: Limits) -> (Arc<Status>, SocketAddr) {
+        let status = Arc::new(Status::new());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = HttpServer::listen_within(any, Arc::clone(&status), limits);
+        let server = server.await.unwrap();
+        let address = server.address().unwrap();
+        let run = server.run(CancellationToken::new());
+        env::Env::system().spawner.spawn(Box::pin(run));
+        (status, address)
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_broker_is_ready_only_while_it_runs_and_healthy_all_the_time() {
+        let (status, address) = server(LIMITS).await;
+        for (phase, code, name) in [
+            (Phase::Starting, "503", "starting"),
+            (Phase::Running, "200", "running"),
+            (Phase::Stopping, "503", "stopping"),
+        ] {
+            status.enter(phase);
+            let ready = get(address, "/ready").await;
+            assert!(ready.starts_with(&format!("HTTP/1.1 {code}")), "{ready}");
+            assert!(ready.contains(name), "{ready}");
+            let health = get(address, "/health").await;
+            assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+            let metrics = get(address, "/metrics").await;
+            assert!(metrics.contains("process_threads"), "{metrics}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_peer_is_cut_and_makes_room() {
+        let limits = Limits {
+            connections: 1,
+            idle: Duration::from_millis(50),
+        };
+        let (_status, address) = server(limits).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(b"GET /hea").await.unwrap();
+        // Waits behind the silent one, which holds the only place.
+        let answer = get(address, "/health").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let mut rest = Vec::new();
+        // An end or a reset: either way the peer is rid of.
+        silent.read_to_end(&mut rest).await.ok();
+    }
 }
