@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use protocol::Request;
@@ -117,6 +118,8 @@ struct Inner {
     config: ClientConfig,
     slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
     cache: Mutex<Cache>,
+    /// Some broker has answered.
+    connected: AtomicBool,
 }
 
 /// A broker (none: whichever answers) and a kind of traffic.
@@ -133,6 +136,7 @@ impl Cluster {
             config,
             slots: Mutex::new(HashMap::new()),
             cache: Mutex::new(Cache::default()),
+            connected: AtomicBool::new(false),
         }))
     }
 
@@ -167,9 +171,20 @@ impl Cluster {
         if let Some(open) = place.as_ref().filter(|open| !open.is_closed()) {
             return Ok(Arc::clone(open));
         }
-        let opened = Arc::new(self.open(broker).await?);
+        let opened = match self.open(broker).await {
+            Ok(opened) => Arc::new(opened),
+            Err(error) if self.0.config.wait_for_first_broker || self.has_connected() => {
+                return Err(error);
+            }
+            Err(error) => return Err(ConnectError::Bootstrap(Box::new(error))),
+        };
+        self.0.connected.store(true, Ordering::Relaxed);
         *place = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    fn has_connected(&self) -> bool {
+        self.0.connected.load(Ordering::Relaxed)
     }
 
     async fn open(&self, broker: Option<i32>) -> Result<Connection, ConnectError> {

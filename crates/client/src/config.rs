@@ -14,6 +14,9 @@ pub struct ClientConfig {
     pub request_timeout: Duration,
     /// The most an operation may take with all its retries (`default.api.timeout.ms`).
     pub operation_timeout: Duration,
+    /// Whether operations wait for a first broker to appear, as Kafka's clients do, or fail at once while none of the
+    /// addresses to start from answers. Once a broker has answered, its absence is always waited for.
+    pub wait_for_first_broker: bool,
     /// The largest response that is accepted, in bytes. Above Kafka's `fetch.max.bytes` (50 MiB), because a single
     /// batch may exceed that.
     pub response_bytes_max: usize,
@@ -26,6 +29,7 @@ impl Default for ClientConfig {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             operation_timeout: Duration::from_secs(60),
+            wait_for_first_broker: true,
             response_bytes_max: 256 * 1024 * 1024,
         }
     }

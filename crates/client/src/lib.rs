@@ -6,6 +6,7 @@
 mod address;
 pub mod admin;
 mod assignor;
+mod causes;
 mod cluster;
 mod config;
 mod connection;
@@ -22,6 +23,7 @@ pub use address::{AddressError, BrokerAddress, DEFAULT_PORT, parse_addresses};
 pub use assignor::{
     Assignments, Assignor, MemberSubscription, PartitionCounts, TopicPartition, UnknownAssignor,
 };
+pub use causes::{call_error, metadata_error};
 pub use cluster::{Cluster, Lane, MetadataError, Target, TopicSelection};
 pub use config::ClientConfig;
 pub use connection::{

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use client::{CallError, ConnectError, MetadataError, Refusal};
+use client::{CallError, ConnectError, MetadataError, Refusal, call_error, metadata_error};
 
 use crate::output::OutputClosed;
 
@@ -85,27 +85,27 @@ fn next_step(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<ConnectError>() {
             return after_connect(error);
         }
-        match cause.downcast_ref::<CallError>() {
-            // The transparent variants show their cause's text; its own advice is the better one.
-            Some(CallError::Connect(error)) => return after_connect(error),
-            Some(CallError::Timeout { .. }) => {
-                return Some(
-                    "allow more time with --timeout, or look into the broker's log".into(),
-                );
-            }
-            Some(CallError::Unsupported { .. }) => {
-                return Some("the broker is too old, or too new, for this command".into());
-            }
-            _ => {}
+        if let Some(MetadataError::NoPartition { topic, .. }) = metadata_error(cause) {
+            return Some(format!(
+                "`watertable topic describe {topic}` shows the partitions"
+            ));
         }
-        match cause.downcast_ref::<MetadataError>() {
-            Some(MetadataError::Call(CallError::Connect(error))) => after_connect(error),
-            Some(MetadataError::NoPartition { .. }) => {
-                Some("`watertable topic describe TOPIC` shows the partitions".into())
-            }
-            _ => None,
-        }
+        after_call(call_error(cause)?)
     })
+}
+
+fn after_call(error: &CallError) -> Option<String> {
+    match error {
+        CallError::Connect(error) => after_connect(error),
+        CallError::Timeout { .. } => {
+            Some("allow more time with --timeout, or look into the broker's log".into())
+        }
+        CallError::Unsupported { .. } => {
+            Some("the broker is too old, or too new, for this command".into())
+        }
+        CallError::Closed { .. } => Some("look into the broker's log for the reason".into()),
+        CallError::Encode { .. } | CallError::Decode { .. } => None,
+    }
 }
 
 fn after_connect(error: &ConnectError) -> Option<String> {
@@ -119,6 +119,7 @@ fn after_connect(error: &ConnectError) -> Option<String> {
             "check that the port in --brokers is a Kafka listener without TLS and SASL".into()
         }
         ConnectError::UnknownBroker { .. } => "`watertable cluster info` lists the brokers".into(),
+        ConnectError::Bootstrap(source) => return after_connect(source),
         ConnectError::Refused { .. } => return None,
     })
 }

@@ -60,6 +60,8 @@ impl Session {
             connect_timeout: self.timeout.min(Duration::from_secs(10)),
             request_timeout: self.timeout,
             operation_timeout: self.timeout,
+            // A person who mistyped an address should not wait to be told.
+            wait_for_first_broker: false,
             ..ClientConfig::default()
         };
         Cluster::new(self.brokers.clone(), config)

@@ -74,6 +74,10 @@ pub enum ConnectError {
         #[source]
         source: Refusal,
     },
+    /// None of the addresses to start from could be reached, and the client was told not to wait for one
+    /// ([`ClientConfig::wait_for_first_broker`]).
+    #[error(transparent)]
+    Bootstrap(Box<ConnectError>),
     /// A broker id that the cluster's metadata does not list.
     #[error("the cluster has no broker {id} now")]
     UnknownBroker {
@@ -149,7 +153,10 @@ impl CallError {
     /// Whether another attempt, perhaps at another broker, may succeed.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Connect(error) => !matches!(error, ConnectError::Refused { .. }),
+            Self::Connect(error) => !matches!(
+                error,
+                ConnectError::Refused { .. } | ConnectError::Bootstrap(_)
+            ),
             Self::Closed { .. } | Self::Timeout { .. } => true,
             Self::Unsupported { .. } | Self::Encode { .. } | Self::Decode { .. } => false,
         }

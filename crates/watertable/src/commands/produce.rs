@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use client::{Acks, Compression, Producer, ProducerConfig, ProducerRecord};
+use client::{Acks, Compression, ProduceError, Producer, ProducerConfig, ProducerRecord};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -14,7 +14,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use crate::arguments;
 use crate::output::{self, counted};
 use crate::progress;
-use crate::record_json;
+use crate::record_json::{self, RecordLine};
+use crate::report::Failure;
 use crate::session::{self, Session};
 
 /// A line longer than this is refused instead of read: brokers take at most `max.message.bytes`, 1 MiB by default, and
@@ -198,11 +199,17 @@ async fn send_lines(producer: &Producer, topic: &Arc<str>, arguments: &Arguments
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            send_json(producer, topic, &line, arguments.partition, &headers).await
+            let record = record_json::read(&line).with_context(|| place(number))?;
+            send_json(producer, topic, &record, arguments.partition, &headers).await
         } else {
-            send_line(producer, topic, &line, arguments, &headers).await
+            let separator = arguments
+                .key_separator
+                .as_ref()
+                .map(|separator| &*separator.0);
+            let (key, value) = fields(&line, separator).with_context(|| place(number))?;
+            send_line(producer, topic, key, value, arguments, &headers).await
         };
-        sent.with_context(|| format!("line {number} of standard input"))?;
+        sent.with_context(|| format!("cannot produce to topic '{topic}'"))?;
         if producer.failure().is_some() {
             // The flush tells it.
             return Ok(());
@@ -211,24 +218,38 @@ async fn send_lines(producer: &Producer, topic: &Arc<str>, arguments: &Arguments
     Ok(())
 }
 
+fn place(number: u64) -> String {
+    format!("cannot use line {number} of standard input")
+}
+
+/// Key, if lines have one, and value of a line.
+fn fields<'a>(line: &'a [u8], separator: Option<&[u8]>) -> Result<(Option<&'a [u8]>, &'a [u8])> {
+    let Some(separator) = separator else {
+        return Ok((None, line));
+    };
+    match split(line, separator) {
+        Some((key, value)) => Ok((Some(key), value)),
+        None => {
+            let separator = String::from_utf8_lossy(separator);
+            Err(Failure::new(
+                format!("it has no key separator '{}'", separator.escape_default()),
+                "give the separator that the lines have with -k, or none for lines without keys",
+            )
+            .into())
+        }
+    }
+}
+
 async fn send_line(
     producer: &Producer,
     topic: &Arc<str>,
-    line: &[u8],
+    key: Option<&[u8]>,
+    value: &[u8],
     arguments: &Arguments,
     headers: &[(&[u8], Option<&[u8]>)],
-) -> Result<()> {
-    let (key, value) = match &arguments.key_separator {
-        Some(separator) => {
-            let (key, value) = split(line, &separator.0).with_context(|| {
-                let separator = String::from_utf8_lossy(&separator.0);
-                format!("there is no key separator '{}'", separator.escape_default())
-            })?;
-            (Some(key), value)
-        }
-        None => (arguments.key.as_deref().map(str::as_bytes), line),
-    };
+) -> Result<(), ProduceError> {
     let null = arguments.null_marker.as_deref().map(str::as_bytes);
+    let key = key.or(arguments.key.as_deref().map(str::as_bytes));
     let record = ProducerRecord {
         partition: arguments.partition,
         timestamp_ms: None,
@@ -243,11 +264,10 @@ async fn send_line(
 async fn send_json(
     producer: &Producer,
     topic: &Arc<str>,
-    line: &[u8],
+    record: &RecordLine,
     partition: Option<i32>,
     common_headers: &[(&[u8], Option<&[u8]>)],
-) -> Result<()> {
-    let record = record_json::read(line).context("no record in JSON")?;
+) -> Result<(), ProduceError> {
     let own = record.headers.iter();
     let own = own.map(|(name, value)| (name.as_slice(), value.as_deref()));
     let headers: Vec<(&[u8], Option<&[u8]>)> = own.chain(common_headers.iter().copied()).collect();
