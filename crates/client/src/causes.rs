@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_failed_request_is_found_at_the_bottom() {
         let call = CallError::Connect(ConnectError::UnknownBroker { id: 7 });
-        let metadata = MetadataError::Call(call.clone());
+        let metadata = MetadataError::Call(call);
         let coordinator = CoordinatorError::Metadata(metadata.clone());
         let errors: [&(dyn Error + 'static); 4] = [
             &ProduceError::Metadata(metadata.clone()),

@@ -110,17 +110,24 @@ pub enum TopicSelection<'a> {
 
 /// A client of one cluster; cheap to clone, all clones share connections and metadata.
 #[derive(Clone, Debug)]
-pub struct Cluster(Arc<Inner>);
+pub struct Cluster {
+    shared: Arc<Shared>,
+    /// Connections besides those of [`Lane::Control`].
+    own: Arc<Slots>,
+}
 
+/// What all parts of a program that use one cluster share.
 #[derive(Debug)]
-struct Inner {
+struct Shared {
     bootstrap: Vec<BrokerAddress>,
     config: ClientConfig,
-    slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
+    control: Slots,
     cache: Mutex<Cache>,
     /// Some broker has answered.
     connected: AtomicBool,
 }
+
+type Slots = Mutex<HashMap<SlotKey, Arc<Slot>>>;
 
 /// A broker (none: whichever answers) and a kind of traffic.
 type SlotKey = (Option<i32>, Lane);
@@ -131,28 +138,42 @@ type Slot = tokio::sync::Mutex<Option<Arc<Connection>>>;
 impl Cluster {
     /// A client of the cluster that one of `bootstrap` belongs to. Connects when it is first used.
     pub fn new(bootstrap: Vec<BrokerAddress>, config: ClientConfig) -> Self {
-        Self(Arc::new(Inner {
+        let shared = Shared {
             bootstrap,
             config,
-            slots: Mutex::new(HashMap::new()),
-            cache: Mutex::new(Cache::default()),
+            control: Mutex::default(),
+            cache: Mutex::default(),
             connected: AtomicBool::new(false),
-        }))
+        };
+        Self {
+            shared: Arc::new(shared),
+            own: Arc::default(),
+        }
+    }
+
+    /// The same cluster over other connections, apart from those for metadata and administration. Producers, consumers
+    /// and members each take their own: brokers answer a connection in order, so that a fetch or a join of one would
+    /// hold up the others, and two members on one connection would wait for each other.
+    pub(crate) fn with_own_connections(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            own: Arc::default(),
+        }
     }
 
     /// How it behaves.
     pub fn config(&self) -> &ClientConfig {
-        &self.0.config
+        &self.shared.config
     }
 
     /// Where it begins.
     pub fn bootstrap(&self) -> &[BrokerAddress] {
-        &self.0.bootstrap
+        &self.shared.bootstrap
     }
 
     /// When an operation that begins now must be over.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.0.config.operation_timeout
+        Instant::now() + self.shared.config.operation_timeout
     }
 
     /// An open connection to a broker.
@@ -164,40 +185,44 @@ impl Cluster {
         let broker = match target {
             Target::Any => None,
             Target::Broker(id) => Some(id),
-            Target::Controller => self.0.cache.lock().controller_id,
+            Target::Controller => self.shared.cache.lock().controller_id,
         };
-        let slot = Arc::clone(self.0.slots.lock().entry((broker, lane)).or_default());
+        let slots = match lane {
+            Lane::Control => &self.shared.control,
+            _ => &*self.own,
+        };
+        let slot = Arc::clone(slots.lock().entry((broker, lane)).or_default());
         let mut place = slot.lock().await;
         if let Some(open) = place.as_ref().filter(|open| !open.is_closed()) {
             return Ok(Arc::clone(open));
         }
         let opened = match self.open(broker).await {
             Ok(opened) => Arc::new(opened),
-            Err(error) if self.0.config.wait_for_first_broker || self.has_connected() => {
+            Err(error) if self.shared.config.wait_for_first_broker || self.has_connected() => {
                 return Err(error);
             }
             Err(error) => return Err(ConnectError::Bootstrap(Box::new(error))),
         };
-        self.0.connected.store(true, Ordering::Relaxed);
+        self.shared.connected.store(true, Ordering::Relaxed);
         *place = Some(Arc::clone(&opened));
         Ok(opened)
     }
 
     fn has_connected(&self) -> bool {
-        self.0.connected.load(Ordering::Relaxed)
+        self.shared.connected.load(Ordering::Relaxed)
     }
 
     async fn open(&self, broker: Option<i32>) -> Result<Connection, ConnectError> {
         let candidates = match broker {
             Some(id) => {
-                let known = self.0.cache.lock().brokers.get(&id).cloned();
+                let known = self.shared.cache.lock().brokers.get(&id).cloned();
                 vec![known.ok_or(ConnectError::UnknownBroker { id })?.address]
             }
             None => self.addresses(),
         };
         let mut first_error = None;
         for address in candidates {
-            match Connection::open(address, &self.0.config).await {
+            match Connection::open(address, &self.shared.config).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => {
                     first_error.get_or_insert(error);
@@ -209,8 +234,8 @@ impl Cluster {
 
     /// Bootstrap addresses first, then what the metadata names besides.
     fn addresses(&self) -> Vec<BrokerAddress> {
-        let mut addresses = self.0.bootstrap.clone();
-        for broker in self.0.cache.lock().brokers.values() {
+        let mut addresses = self.shared.bootstrap.clone();
+        for broker in self.shared.cache.lock().brokers.values() {
             if !addresses.contains(&broker.address) {
                 addresses.push(broker.address.clone());
             }
@@ -257,11 +282,11 @@ impl Cluster {
         let connection = connection.map_err(CallError::from)?;
         let version = connection.version_of::<MetadataRequest>(i16::MAX)?;
         let request = metadata_request(topics, allow_auto_topic_creation, version);
-        let limit = self.0.config.request_timeout;
+        let limit = self.shared.config.request_timeout;
         let response: MetadataResponse = connection.call_version(&request, version, limit).await?;
         refusal::check(response.error_code, None).map_err(MetadataError::Refused)?;
         let metadata = Metadata::read(response);
-        self.0.cache.lock().update(&metadata);
+        self.shared.cache.lock().update(&metadata);
         Ok(metadata)
     }
 
@@ -286,7 +311,7 @@ impl Cluster {
 
     /// What is known of a topic without asking.
     pub fn cached_topic(&self, name: &str) -> Option<Arc<Topic>> {
-        self.0.cache.lock().topic(name)
+        self.shared.cache.lock().topic(name)
     }
 
     /// Asks for a topic anew. With `create` a broker may create it if it is set up so; then its leaders take a moment,
@@ -352,12 +377,12 @@ impl Cluster {
 
     /// Makes the next look at a topic ask a broker.
     pub fn forget_topic(&self, name: &str) {
-        self.0.cache.lock().forget(name);
+        self.shared.cache.lock().forget(name);
     }
 
     /// Notes a broker that another answer named (a group's coordinator), so that it can be connected to.
     pub(crate) fn note_broker(&self, broker: Broker) {
-        self.0.cache.lock().brokers.insert(broker.id, broker);
+        self.shared.cache.lock().brokers.insert(broker.id, broker);
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::{Outgoing, State, StreamError, Waiting};
+use super::{Outgoing, State, StreamError, Then, Waiting};
 
 /// Memory taken for a frame before its bytes arrive; more is taken as they do, so that a length field alone costs no
 /// more than this.
@@ -32,15 +32,23 @@ pub(super) async fn write_all(
             () = state.closed() => None,
         };
         let Some(next) = next else { break };
-        // Announced before it is written, so that its response cannot come before it is waited for.
-        if let Some(entry) = next.waiting
-            && waiting.send(entry).is_err()
-        {
-            break;
+        let mut written = None;
+        match next.then {
+            // Announced before it is written, so that its response cannot come before it is waited for.
+            Then::Response(entry) => {
+                if waiting.send(entry).is_err() {
+                    break;
+                }
+            }
+            Then::Nothing(told) => written = Some(told),
         }
         if let Err(error) = write_segments(&mut socket, next.frame).await {
             state.close(Some(error.into()));
             break;
+        }
+        if let Some(told) = written {
+            // Who no longer listens does not mind.
+            told.send(()).ok();
         }
     }
     state.close(None);

@@ -193,8 +193,15 @@ pub enum StreamError {
 /// A request on its way to the writer.
 struct Outgoing {
     frame: Segments,
-    /// `None` for requests without response (produce with acks=0).
-    waiting: Option<Waiting>,
+    then: Then,
+}
+
+/// What follows when a request was written.
+enum Then {
+    /// Its response.
+    Response(Waiting),
+    /// Nothing (produce with acks=0); somebody wants to know that it left.
+    Nothing(oneshot::Sender<()>),
 }
 
 /// A request that waits for its response.
@@ -346,7 +353,7 @@ impl Connection {
             reply,
             _permit: permit,
         };
-        self.enqueue(R::NAME, frame, Some(waiting))?;
+        self.enqueue(R::NAME, frame, Then::Response(waiting))?;
         Ok(Started {
             version,
             limit,
@@ -370,7 +377,7 @@ impl Connection {
         } = started;
         let body = match tokio::time::timeout_at(deadline, response).await {
             Ok(Ok(body)) => body,
-            Ok(Err(_dropped)) => return Err(self.closed_error(R::NAME)),
+            Ok(Err(_dropped)) => return Err(self.ended(R::NAME).await),
             Err(_elapsed) => {
                 self.state.close(None);
                 return Err(CallError::Timeout {
@@ -383,28 +390,41 @@ impl Connection {
         self.decode::<R>(body, version)
     }
 
-    /// Sends a request that has no response: produce with acks=0.
-    pub(crate) fn send_only<R: Request>(&self, request: &R, version: i16) -> Result<(), CallError> {
+    /// Sends a request that has no response: produce with acks=0. The receiver hears when the system has it; it is
+    /// dropped if the connection ends before.
+    pub(crate) fn start_unanswered<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+    ) -> Result<oneshot::Receiver<()>, CallError> {
         let correlation_id = self.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         let frame = self.frame(request, version, correlation_id)?;
-        self.enqueue(R::NAME, frame, None)
+        let (written, hears) = oneshot::channel();
+        self.enqueue(R::NAME, frame, Then::Nothing(written))?;
+        Ok(hears)
+    }
+
+    /// Waits until a request without response has left.
+    pub(crate) async fn finish_unanswered<R: Request>(
+        &self,
+        written: oneshot::Receiver<()>,
+    ) -> Result<(), CallError> {
+        match written.await {
+            Ok(()) => Ok(()),
+            Err(_dropped) => Err(self.ended(R::NAME).await),
+        }
     }
 
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.in_flight).acquire_owned().await.ok()
     }
 
-    fn enqueue(
-        &self,
-        api: &'static str,
-        frame: Segments,
-        waiting: Option<Waiting>,
-    ) -> Result<(), CallError> {
+    fn enqueue(&self, api: &'static str, frame: Segments, then: Then) -> Result<(), CallError> {
         if self.is_closed() {
             return Err(self.closed_error(api));
         }
         self.outgoing
-            .send(Outgoing { frame, waiting })
+            .send(Outgoing { frame, then })
             .map_err(|_writer_gone| self.closed_error(api))
     }
 
@@ -441,6 +461,12 @@ impl Connection {
                 version,
                 source,
             })
+    }
+
+    /// A waiting request learns of the end before its cause is noted; the cause follows at once.
+    async fn ended(&self, api: &'static str) -> CallError {
+        self.state.closed().await;
+        self.closed_error(api)
     }
 
     fn closed_error(&self, api: &'static str) -> CallError {

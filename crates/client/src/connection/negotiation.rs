@@ -87,8 +87,9 @@ async fn ask(connection: &Connection, version: i16) -> Result<ApiVersionsRespons
         client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let started = connection.start(&request, version, NO_LIMIT).await?;
-    let (body, connection) = (started.response.await, connection);
-    let body = body.map_err(|_dropped| connection.closed_error(ApiVersionsRequest::NAME))?;
+    let Ok(body) = started.response.await else {
+        return Err(connection.ended(ApiVersionsRequest::NAME).await);
+    };
     // An error code of 35 in front means that the answer is in version 0, whatever was asked for.
     let unsupported = ErrorCode::UnsupportedVersion.code().to_be_bytes();
     let version = if body.starts_with(&unsupported) {

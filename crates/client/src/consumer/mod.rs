@@ -141,7 +141,7 @@ impl Consumer {
     /// A consumer without partitions.
     pub fn new(cluster: Cluster, config: ConsumerConfig) -> Self {
         Self {
-            cluster,
+            cluster: cluster.with_own_connections(),
             config,
             places: BTreeMap::new(),
             buffered: VecDeque::new(),

@@ -171,6 +171,7 @@ pub struct GroupMember {
 impl GroupMember {
     /// A member that wants `topics`; it joins with the first poll.
     pub fn new(cluster: Cluster, topics: Vec<Arc<str>>, config: GroupConfig) -> Self {
+        let cluster = cluster.with_own_connections();
         let membership = Membership::new(cluster.clone(), config.clone(), topics.clone());
         let consumer = Consumer::new(cluster.clone(), config.consumer.clone());
         Self {

@@ -64,6 +64,10 @@ struct PartitionQueue {
     /// The session that `next_sequence` counts in.
     session: Option<ProducerSession>,
     next_sequence: i32,
+    /// The broker has taken a batch of the session. Until then one batch goes at a time: a broker that knows nothing of
+    /// the session takes whatever sequence it sees first, so if it refused the first batch (a leader that does not know
+    /// yet that it leads) and took the second, the first could never follow.
+    is_established: bool,
 }
 
 #[derive(Debug)]
@@ -272,6 +276,7 @@ impl Accumulator {
         self.outstanding = self.outstanding.saturating_sub(1);
         let queue = self.queue(&batch.topic, batch.partition);
         queue.in_flight = queue.in_flight.saturating_sub(1);
+        queue.is_established |= batch.session == queue.session;
         if queue.retry.is_empty() && queue.in_flight == 0 {
             queue.recovering = false;
             queue.retry_at = None;
@@ -381,7 +386,12 @@ impl PartitionQueue {
         session: Option<ProducerSession>,
         needs_session: bool,
     ) -> bool {
-        let limit = if self.recovering { 1 } else { in_flight_max };
+        let unestablished = needs_session && !self.is_established;
+        let limit = if self.recovering || unestablished {
+            1
+        } else {
+            in_flight_max
+        };
         let has_session = self
             .retry
             .front()
@@ -461,6 +471,7 @@ impl PartitionQueue {
         if self.session != Some(session) {
             self.session = Some(session);
             self.next_sequence = 0;
+            self.is_established = false;
         }
         let first = self.next_sequence;
         self.next_sequence = next_sequence(first, records);

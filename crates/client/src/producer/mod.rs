@@ -227,6 +227,7 @@ impl Producer {
             batch_ended: Notify::new(),
             buffer: Arc::new(Semaphore::new(config.buffer_bytes)),
         });
+        let cluster = cluster.with_own_connections();
         let sender = sender::Sender::new(cluster.clone(), config.clone(), Arc::clone(&shared));
         Self {
             cluster,

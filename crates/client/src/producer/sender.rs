@@ -48,6 +48,12 @@ enum Event {
         batches: Vec<Sent>,
         result: Result<ProduceResponse, CallError>,
     },
+    /// With acks=0: the requests have left.
+    Written {
+        broker: i32,
+        batches: Vec<Sent>,
+        result: Result<(), CallError>,
+    },
 }
 
 /// A batch on its way, with the id its topic had when it was sent.
@@ -228,15 +234,27 @@ impl Sender {
             Err(error) => return self.fail_all(sent, &ProduceError::Call(error)),
         };
         let request = self.request(&sent);
+        self.leaders.entry(broker).or_default().in_flight += 1;
         if self.config.acks == Acks::None {
-            match connection.send_only(&request, version) {
-                Ok(()) => self.unacknowledged(sent),
-                Err(error) => self.answered(broker, sent, Err(error)),
-            }
+            let started = connection.start_unanswered(&request, version);
+            self.events.push(Box::pin(async move {
+                let result = match started {
+                    Ok(written) => {
+                        connection
+                            .finish_unanswered::<ProduceRequest>(written)
+                            .await
+                    }
+                    Err(error) => Err(error),
+                };
+                Event::Written {
+                    broker,
+                    batches: sent,
+                    result,
+                }
+            }));
             return;
         }
         let timeout = self.cluster.config().request_timeout;
-        self.leaders.entry(broker).or_default().in_flight += 1;
         // Started here, one after another, so that requests leave in this order.
         let started = connection.start(&request, version, timeout).await;
         self.events.push(Box::pin(async move {
@@ -287,10 +305,22 @@ impl Sender {
                 batches,
                 result,
             } => {
-                if let Some(leader) = self.leaders.get_mut(&broker) {
-                    leader.in_flight = leader.in_flight.saturating_sub(1);
+                self.returned(broker);
+                match result {
+                    Ok(response) => self.answered(batches, response),
+                    Err(error) => self.unanswered(broker, batches, &error),
                 }
-                self.answered(broker, batches, result);
+            }
+            Event::Written {
+                broker,
+                batches,
+                result,
+            } => {
+                self.returned(broker);
+                match result {
+                    Ok(()) => self.unacknowledged(batches),
+                    Err(error) => self.unanswered(broker, batches, &error),
+                }
             }
         }
     }
@@ -342,26 +372,24 @@ impl Sender {
         }
     }
 
-    fn answered(
-        &mut self,
-        broker: i32,
-        batches: Vec<Sent>,
-        result: Result<ProduceResponse, CallError>,
-    ) {
-        let response = match result {
-            Ok(response) => response,
-            Err(error) => {
-                if let Some(leader) = self.leaders.get_mut(&broker) {
-                    leader.connection = None;
-                }
-                for sent in batches {
-                    self.cluster.forget_topic(&sent.batch.topic);
-                    let retriable = error.is_retriable();
-                    self.failed(sent.batch, ProduceError::Call(error.clone()), retriable);
-                }
-                return;
-            }
-        };
+    fn returned(&mut self, broker: i32) {
+        if let Some(leader) = self.leaders.get_mut(&broker) {
+            leader.in_flight = leader.in_flight.saturating_sub(1);
+        }
+    }
+
+    fn unanswered(&mut self, broker: i32, batches: Vec<Sent>, error: &CallError) {
+        if let Some(leader) = self.leaders.get_mut(&broker) {
+            leader.connection = None;
+        }
+        for sent in batches {
+            self.cluster.forget_topic(&sent.batch.topic);
+            let retriable = error.is_retriable();
+            self.failed(sent.batch, ProduceError::Call(error.clone()), retriable);
+        }
+    }
+
+    fn answered(&mut self, batches: Vec<Sent>, response: ProduceResponse) {
         let now = Instant::now();
         let mut answers = index(response);
         for sent in batches {
