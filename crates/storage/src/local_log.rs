@@ -417,10 +417,15 @@ impl SyncTarget for LocalLog {
             let view = self.view.lock();
             (view.syncing_files.clone(), view.syncing_names)
         };
-        self.sync_files(&files, names)
-            .map_err(|error| CommitFailed {
+        match self.sync_files(&files, names) {
+            Ok(()) => Ok(()),
+            // Its folder moved away meanwhile: nobody relies on its names any more, and others of the round must not
+            // suffer for it.
+            Err(_) if self.view.lock().status == Status::Deleted => Ok(()),
+            Err(error) => Err(CommitFailed {
                 cause: Arc::new(error),
-            })
+            }),
+        }
     }
 
     fn committed(&self, end: Offset) {

@@ -175,6 +175,9 @@ impl LocalLog {
         if offset <= segment.base() {
             return Ok((end > 0).then_some(0));
         }
+        if let Some(position) = segment.recent_position(offset) {
+            return Ok((position < end).then_some(position));
+        }
         let index = self.index_of(segment).map_err(ReadError::Io)?;
         if let Some(entry) = index.offsets.ceiling(segment.base(), offset)
             && entry.position < end
@@ -246,6 +249,9 @@ impl LocalLog {
         let limit = start.saturating_add(u32::try_from(room).unwrap_or(u32::MAX));
         if limit >= end {
             return Ok(end);
+        }
+        if let Some(boundary) = segment.recent_boundary(start, limit) {
+            return Ok(boundary);
         }
         let index = self.index_of(segment).map_err(ReadError::Io)?;
         if let Some(boundary) = index.offsets.boundary(start, limit) {

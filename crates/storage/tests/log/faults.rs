@@ -90,6 +90,27 @@ fn a_folder_whose_name_cannot_be_synced_fails_the_commit() {
 }
 
 #[test]
+fn a_log_that_is_deleted_while_it_waits_for_its_sync_fails_nobody() {
+    for logs in [1, 3] {
+        let world = manual();
+        let directory = world.open();
+        let mut tickets = Vec::new();
+        for number in 0..logs {
+            let log = directory
+                .log(&partition(number), topic_id(1), LogSettings::default())
+                .unwrap();
+            tickets.push(append(&log, batch(&["a"])).unwrap());
+        }
+        directory.delete(&partition(0)).unwrap();
+        directory.run_once();
+        for ticket in tickets {
+            committed(ticket).unwrap();
+        }
+        assert_eq!(directory.metrics().failed_commits.get(), 0);
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_and_works_again_with_nothing_left_behind() {
     for partial in [0, 1, 30, 61, 70, 1000] {
         let world = World::new();
