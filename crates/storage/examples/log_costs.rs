@@ -202,10 +202,11 @@ fn partitions(root: &Path) {
     }
     println!("all claimed: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     let start = Instant::now();
-    opened
-        .directory
-        .run_retention(Env::system().clock.wall());
-    println!("retention over all: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+    opened.directory.run_retention(Env::system().clock.wall());
+    println!(
+        "retention over all: {:.1} ms",
+        start.elapsed().as_secs_f64() * 1e3
+    );
     let start = Instant::now();
     opened.directory.close().unwrap();
     println!("closed: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);

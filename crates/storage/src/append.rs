@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use env::disk::OpenMode;
@@ -133,11 +134,11 @@ impl LocalLog {
         let length = stamped.length();
         let Some(length) = u32::try_from(length)
             .ok()
-            .filter(|length| *length <= settings.segment_bytes)
+            .filter(|length| *length <= segment_bytes(settings))
         else {
             return Err(AppendError::BatchTooLarge {
                 size: length,
-                limit: settings.segment_bytes as usize,
+                limit: segment_bytes(settings) as usize,
             });
         };
         let tail = self.view.lock().segments.last().cloned();
@@ -180,11 +181,11 @@ impl LocalLog {
             return;
         }
         let step = if settings.preallocate {
-            u64::from(settings.segment_bytes)
+            u64::from(segment_bytes(settings))
         } else {
             end.clamp(RESERVE_MIN, RESERVE_MAX)
         };
-        let limit = u64::from(settings.segment_bytes).max(end);
+        let limit = u64::from(segment_bytes(settings)).max(end);
         let length = (end + step).next_multiple_of(RESERVE_UNIT).min(limit);
         writer.reserved = match file.disk_file().allocate(length) {
             Ok(()) => length,
@@ -302,7 +303,9 @@ impl LocalLog {
         if sync {
             self.submit();
         } else if let Some(flush_ms) = settings.flush_ms {
-            self.shared.flush_later(&self.arc(), flush_ms);
+            if !self.flush_scheduled.swap(true, Ordering::AcqRel) {
+                self.shared.flush_later(&self.arc(), flush_ms);
+            }
         }
         self.publish(visible, visible_end);
         self.sweep_producers(writer, now.ms());
@@ -410,6 +413,11 @@ impl LocalLog {
     }
 }
 
+/// The most that a segment may hold: positions are read as signed by Kafka.
+fn segment_bytes(settings: &LogSettings) -> u32 {
+    settings.segment_bytes.min(i32::MAX.unsigned_abs())
+}
+
 /// Whether `stamped` must begin a new segment (`LogSegment.shouldRoll`).
 fn must_roll(
     tail: &Segment,
@@ -431,7 +439,7 @@ fn must_roll(
         .unwrap_or(now.ms());
     let age = newest.saturating_sub(facts.first_timestamp);
     let segment_ms = i64::try_from(settings.segment_ms).unwrap_or(i64::MAX);
-    u64::from(facts.size) + u64::from(length) > u64::from(settings.segment_bytes)
+    u64::from(facts.size) + u64::from(length) > u64::from(segment_bytes(settings))
         || age > segment_ms
         || !tail.can_hold(stamped.last_offset())
 }

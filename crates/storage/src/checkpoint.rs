@@ -252,3 +252,101 @@ fn get_segment(reader: &mut Reader<'_>) -> Option<std::sync::Arc<Segment>> {
     };
     Some(Segment::known(base, facts))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(value: i64) -> Offset {
+        Offset::new(value).unwrap()
+    }
+
+    fn written(clean: bool, logs: i32) -> Vec<u8> {
+        let mut writer = CheckpointWriter::new(LeaderEpoch::new(7).unwrap(), clean);
+        for number in 0..logs {
+            let mut facts = SegmentFacts::empty(at(5), 99);
+            facts.size = 700;
+            facts.max_timestamp = (number % 2 == 0).then_some(123);
+            facts.has_zstd = number % 3 == 0;
+            let mut epochs = LeaderEpochs::default();
+            epochs.begin(LeaderEpoch::new(2).unwrap(), at(5));
+            writer.add(&encode_log(&LogState {
+                partition: &TopicPartition {
+                    topic: TopicName::new("topic"),
+                    partition: PartitionIndex::new(number).unwrap(),
+                },
+                topic_id: "an-id",
+                log_start: at(6),
+                log_end: Mark {
+                    offset: at(20),
+                    segment: at(5),
+                    position: 700,
+                    total: 1_000_000,
+                },
+                segments: &[Segment::known(at(5), facts)],
+                epochs: &epochs,
+                producers: &Producers::default(),
+                transactions: &Transactions::default(),
+            }));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        writer.write(&env::disk::SystemDisk, folder.path()).unwrap();
+        std::fs::read(folder.path().join(FILE)).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for clean in [true, false] {
+            let checkpoint = decode(&written(clean, 4), 0).unwrap();
+            assert_eq!(checkpoint.clean, clean);
+            assert_eq!(checkpoint.boot.value(), 7);
+            assert_eq!(checkpoint.logs.len(), 4);
+            for (number, log) in checkpoint.logs.iter().enumerate() {
+                assert_eq!(log.partition.to_string(), format!("topic-{number}"));
+                assert_eq!(log.topic_id, "an-id");
+                let recovered = &log.recovered;
+                assert_eq!(recovered.log_start, at(6));
+                assert_eq!(recovered.log_end.offset, at(20));
+                assert_eq!(recovered.log_end.position, 700);
+                let facts = recovered.segments.first().unwrap().facts();
+                assert_eq!(facts.max_timestamp.is_some(), number % 2 == 0);
+                assert_eq!(facts.has_zstd, number % 3 == 0);
+                assert_eq!(facts.appended_ms, 99);
+                assert_eq!(recovered.epochs.at(at(9)), LeaderEpoch::new(2));
+            }
+        }
+    }
+
+    /// As [`decode`], with the checksum made right, so that what lies behind it is looked at.
+    fn decode_believed(mut content: Vec<u8>) -> Option<Checkpoint> {
+        let hash = xxh3_64(&content);
+        content.put_u64(hash);
+        decode(&content, 0)
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_that_are_no_checkpoint_are_refused(
+            index in 0..400_usize,
+            value: u8,
+            length in 0..500_usize,
+        ) {
+            let mut content = written(false, 3);
+            content.truncate(content.len() - HASH_BYTES);
+            if let Some(byte) = content.get_mut(index) {
+                *byte = value;
+            }
+            content.truncate(length);
+            // Whatever comes out, it neither panics nor allocates more than the bytes can hold.
+            decode_believed(content);
+        }
+
+        #[test]
+        fn random_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(decode(&bytes, 0).is_none());
+            prop_assert!(decode_believed(bytes).is_none());
+        }
+    }
+}

@@ -150,6 +150,8 @@ pub struct LocalLog {
     subscribers: Mutex<Arc<[Subscription]>>,
     /// Waits in the queue of the commit thread.
     queued: AtomicBool,
+    /// A sync for `flush.ms` is planned.
+    pub(crate) flush_scheduled: AtomicBool,
     /// Why the files could not be read at opening.
     pub(crate) unreadable: Option<Arc<io::Error>>,
     this: Weak<LocalLog>,
@@ -225,6 +227,7 @@ impl LocalLog {
             waiters: CommitWaiters::from_visible(end.offset),
             subscribers: Mutex::new(Arc::from([])),
             queued: AtomicBool::new(false),
+            flush_scheduled: AtomicBool::new(false),
             unreadable,
             this: this.clone(),
         })
@@ -481,6 +484,8 @@ impl LocalLog {
 impl LocalLog {
     /// Syncs what write caching left to the page cache, because `flush.ms` has passed.
     pub(crate) fn flush_due(&self) {
+        // Before looking: an append that comes later plans the next one.
+        self.flush_scheduled.store(false, Ordering::Release);
         let behind = {
             let view = self.view.lock();
             matches!(view.status, Status::Online) && view.durable.offset < view.log_end.offset

@@ -11,7 +11,7 @@ use types::{Offset, Timestamp};
 
 use crate::DeleteRecordsError;
 use crate::files::{SegmentPart, part_path};
-use crate::local_log::{LocalLog, Status};
+use crate::local_log::{LocalLog, Status, View, Writer};
 use crate::segment::Segment;
 use crate::settings::LogSettings;
 use crate::small_file;
@@ -25,7 +25,7 @@ impl LocalLog {
         before: Option<Offset>,
     ) -> Result<Offset, DeleteRecordsError> {
         // Holding the writer keeps the segments as they are.
-        let mut writer = self.writer.lock();
+        let writer = self.writer.lock();
         let target = {
             let view = self.view.lock();
             match view.status {
@@ -51,12 +51,12 @@ impl LocalLog {
         small_file::replace(&*self.shared.env.disk, &path, text.as_bytes())
             .map_err(DeleteRecordsError::Io)?;
         self.view.lock().move_log_start(target);
-        self.drop_segments_below(&mut writer, target);
+        self.drop_segments_below(&writer, target);
         Ok(target)
     }
 
     /// Gives up the segments that lie wholly below `start`, but for the last one.
-    fn drop_segments_below(&self, _writer: &mut crate::local_log::Writer, start: Offset) {
+    fn drop_segments_below(&self, _writer: &Writer, start: Offset) {
         let gone = {
             let mut view = self.view.lock();
             let bases: Vec<_> = view
@@ -75,13 +75,13 @@ impl LocalLog {
     /// `UnifiedLog.deleteOldSegments`.
     pub(crate) fn retain(&self, now: Timestamp) -> io::Result<usize> {
         let settings = self.settings();
+        if count_expired(&self.view.lock(), &settings, now) == 0 {
+            return Ok(0);
+        }
         let mut writer = self.writer.lock();
         let (count, all) = {
             let view = self.view.lock();
-            if !matches!(view.status, Status::Online) {
-                return Ok(0);
-            }
-            let expired = count_expired(&view.segments, &view, &settings, now);
+            let expired = count_expired(&view, &settings, now);
             (expired, expired == view.segments.len())
         };
         if count == 0 {
@@ -128,7 +128,7 @@ impl LocalLog {
     }
 }
 
-impl crate::local_log::View {
+impl View {
     /// Everything below `start` is gone for readers.
     fn move_log_start(&mut self, start: Offset) {
         self.log_start = self.log_start.max(start);
@@ -138,12 +138,11 @@ impl crate::local_log::View {
 }
 
 /// How many of the oldest segments are to go.
-fn count_expired(
-    segments: &[Arc<Segment>],
-    view: &crate::local_log::View,
-    settings: &LogSettings,
-    now: Timestamp,
-) -> usize {
+fn count_expired(view: &View, settings: &LogSettings, now: Timestamp) -> usize {
+    if view.status != Status::Online {
+        return 0;
+    }
+    let segments = &view.segments;
     let ends = segments
         .iter()
         .skip(1)

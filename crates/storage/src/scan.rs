@@ -149,3 +149,80 @@ impl<'a> Scanner<'a> {
         Ok(self.buffer.get(from..).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use env::disk::{Disk, OpenMode, SystemDisk};
+    use proptest::prelude::*;
+    use protocol::records::{BatchBuilder, BatchOptions};
+
+    use super::*;
+
+    fn batches() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for number in 0..5_usize {
+            let mut builder = BatchBuilder::new(BatchOptions::default());
+            for _ in 0..=number {
+                builder
+                    .push(1, None, Some(&vec![7; number * 200]), &[])
+                    .unwrap();
+            }
+            bytes.extend_from_slice(&builder.build().unwrap());
+        }
+        bytes
+    }
+
+    fn walk(bytes: &[u8], chunk: usize, check: Check) -> (Vec<u32>, Step) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, bytes).unwrap();
+        let file = SystemDisk.open(&path, OpenMode::Read).unwrap();
+        let end = u32::try_from(bytes.len()).unwrap();
+        let mut scanner = Scanner::new(&*file, 0, end, chunk);
+        let mut positions = Vec::new();
+        loop {
+            match scanner.step(check).unwrap() {
+                Step::Batch { position, .. } => positions.push(position),
+                other => return (positions, other),
+            }
+        }
+    }
+
+    #[test]
+    fn all_batches_are_found_whatever_the_size_of_the_buffer() {
+        let bytes = batches();
+        let (expected, end) = walk(&bytes, 1 << 20, Check::Headers);
+        assert_eq!((expected.len(), end), (5, Step::End));
+        for chunk in [1, 61, 62, 100, 300, 1000] {
+            for check in [Check::Headers, Check::Checksums] {
+                assert_eq!(walk(&bytes, chunk, check), (expected.clone(), Step::End));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_is_found_by_the_checksums(index in 0..3000_usize, bit in 0..8_u32) {
+            let mut bytes = batches();
+            let index = index % bytes.len();
+            let positions = walk(&bytes, 1 << 20, Check::Headers).0;
+            let start = positions.iter().rev().find(|start| **start as usize <= index);
+            let within = index - *start.unwrap() as usize;
+            bytes[index] ^= 1 << bit;
+            let (found, last) = walk(&bytes, 256, Check::Checksums);
+            // Base offset and leader epoch are under no checksum.
+            if !(0..8).contains(&within) && !(12..16).contains(&within) {
+                prop_assert!(found.len() < 5);
+                let is_broken = matches!(last, Step::Broken { .. });
+                prop_assert!(is_broken);
+            }
+        }
+
+        #[test]
+        fn random_bytes_end_the_walk(bytes in proptest::collection::vec(any::<u8>(), 1..2000)) {
+            let (found, _) = walk(&bytes, 256, Check::Checksums);
+            prop_assert!(found.is_empty());
+            walk(&bytes, 256, Check::Headers);
+        }
+    }
+}

@@ -105,8 +105,9 @@ impl Shared {
         let before = self
             .appended_since_checkpoint
             .fetch_add(bytes, Ordering::Relaxed);
-        let limit = self.checkpoint_every.load(Ordering::Relaxed);
-        if before < limit && before + bytes >= limit {
+        let every = self.checkpoint_every.load(Ordering::Relaxed).max(1);
+        // Also at each further multiple: a checkpoint may have failed.
+        if before / every != (before + bytes) / every {
             self.background.want_checkpoint();
         }
     }
