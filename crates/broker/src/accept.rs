@@ -54,7 +54,9 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, peer)) => self.serve(stream, peer),
-                Err(error) => self.rest(&error).await,
+                Err(error) if is_exhaustion(&error) => self.rest(&error).await,
+                // One connection that died on its way; the next is waiting.
+                Err(error) => tracing::debug!(%error, "a connection died before it was accepted"),
             }
         }
     }
@@ -91,6 +93,13 @@ impl Acceptor {
         let clock = &self.env.clock;
         clock.sleep_until(clock.now().plus(REST_AFTER_ERROR)).await;
     }
+}
+
+/// Whether accepting fails because something is used up, which trying again at once would not mend.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Counts a connection as open for as long as it lives, also when its task panics.

@@ -220,9 +220,14 @@ impl Topics {
         if let Some(log) = self.logs.read().get(&key) {
             return Ok(Arc::clone(log) as _);
         }
-        let settings = log_settings(topic);
-        match self.directory.log(&name, topic.id, settings) {
-            Ok(log) => Ok(Arc::clone(self.logs.write().entry(key).or_insert(log)) as _),
+        let mut logs = self.logs.write();
+        // The caller's image may be old: a log must not come back for a topic that was deleted meanwhile. Deletion takes
+        // this lock after it has changed the metadata.
+        if self.image().topic_by_id(topic.id).is_none() {
+            return Err(PartitionError::UnknownTopicOrPartition);
+        }
+        match self.directory.log(&name, topic.id, log_settings(topic)) {
+            Ok(log) => Ok(Arc::clone(logs.entry(key).or_insert(log)) as _),
             Err(error) => {
                 tracing::error!(%error, partition = %name, "could not open the log");
                 Err(PartitionError::Storage)

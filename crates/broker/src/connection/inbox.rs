@@ -76,6 +76,11 @@ impl Inbox {
         !self.buffer.is_empty()
     }
 
+    /// Whether no memory is held: a quiet connection.
+    pub(super) fn is_unallocated(&self) -> bool {
+        self.buffer.capacity() == 0
+    }
+
     /// Gives the buffer's memory back; called when the connection has been quiet for a while.
     pub(super) fn release_memory(&mut self) {
         if self.buffer.is_empty() {

@@ -157,6 +157,7 @@ impl Connection {
             self.is_stopping = true;
         }
         self.poll_idle(context)?;
+        self.outbox.begin_turn();
         for _request in 0..TURN_REQUESTS {
             self.poll_in_flight(context)?;
             // All requests that have arrived are started before anything is sent: their answers leave in one call.
@@ -250,6 +251,10 @@ impl Connection {
 
     /// Reads once. False if there is nothing to read now.
     fn receive(&mut self, context: &mut Context<'_>) -> Result<bool, Closed> {
+        // A quiet connection holds no buffer; it gets one when there is something to read.
+        if self.inbox.is_unallocated() && self.stream.poll_readable(context)?.is_pending() {
+            return Ok(false);
+        }
         match self.inbox.read_from(&*self.stream) {
             Ok(0) => {
                 self.input_ended = true;

@@ -21,12 +21,17 @@ const GATHER_MAX: usize = 64;
 /// from 64 KiB up larger calls save nothing (docs/performance.md, S4).
 const SEND_FILE_MAX: usize = 128 * 1024;
 
+/// What one connection may send in one turn, before others of its thread get theirs.
+const TURN_BYTES: usize = 512 * 1024;
+
 /// The send side of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: VecDeque<Slice>,
     /// Bytes of the queue that lie in memory.
     memory_bytes: usize,
+    /// Bytes sent in this turn.
+    turn_bytes: usize,
     warming: Option<Warming>,
 }
 
@@ -61,7 +66,13 @@ impl Outbox {
         self.memory_bytes
     }
 
-    /// Sends until everything is out (`Ready(Ok)`) or the client must read or the disk must answer first (`Pending`).
+    /// A new turn of the connection begins.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn_bytes = 0;
+    }
+
+    /// Sends until everything is out (`Ready(Ok)`), or the client must read, the disk must answer, or others have their
+    /// turn first (`Pending`).
     pub(super) fn poll_send(
         &mut self,
         stream: &dyn Stream,
@@ -78,6 +89,10 @@ impl Outbox {
             }
             if self.queue.is_empty() {
                 return Poll::Ready(Ok(()));
+            }
+            if self.turn_bytes >= TURN_BYTES {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
             std::task::ready!(self.poll_step(stream, Some(env), context))?;
         }
@@ -106,6 +121,7 @@ impl Outbox {
         };
         match sent {
             Ok(count) => {
+                self.turn_bytes += count;
                 self.advance(count);
                 Poll::Ready(Ok(()))
             }

@@ -6,8 +6,8 @@ mod wait;
 
 use std::sync::Arc;
 
-pub(crate) use self::session::{PartitionState, SessionTopic};
-pub(crate) use self::sessions::{Answer, FetchScope, SessionError, Sessions};
+pub(crate) use self::session::{Answer, PartitionState, SessionTopic};
+pub(crate) use self::sessions::{FetchScope, SessionError, Sessions};
 pub(crate) use self::wait::Waiter;
 use crate::topics::Topics;
 

@@ -4,6 +4,9 @@
 //! was told (`FetchSession.CachedPartition.maybeUpdateResponseData`), and answered partitions move behind the others, so
 //! that a small response limit cannot starve any.
 
+use std::sync::Arc;
+
+use hashbrown::HashSet;
 use indexmap::IndexMap;
 use protocol::Uuid;
 use types::Instant;
@@ -11,8 +14,8 @@ use types::Instant;
 /// How a session names its topics; one way for its whole life.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SessionTopic {
-    /// Up to version 12.
-    Name(String),
+    /// Up to version 12. Shared, because a request may name one topic for each of many partitions.
+    Name(Arc<str>),
     /// From version 13.
     Id(Uuid),
 }
@@ -111,8 +114,9 @@ impl Session {
                 None => drop(self.partitions.insert(key.clone(), requested.clone())),
             }
         }
-        for key in forgotten {
-            self.partitions.shift_remove(key);
+        if !forgotten.is_empty() {
+            let forgotten: HashSet<_> = forgotten.iter().collect();
+            self.partitions.retain(|key, _| !forgotten.contains(key));
         }
         self.partitions
             .iter()
@@ -120,32 +124,50 @@ impl Session {
             .collect()
     }
 
-    /// Whether an answer tells the consumer something new; remembers that it was told.
-    pub(super) fn tell(
-        &mut self,
-        key: &Key,
-        high_watermark: i64,
-        log_start_offset: i64,
-        has_news: bool,
-    ) -> bool {
-        let Some(index) = self.partitions.get_index_of(key) else {
-            return has_news;
+    /// Which of these answers tell the consumer something new; remembers that they were told. Those with news move behind
+    /// the others, in one pass.
+    pub(super) fn tell(&mut self, answers: &[(Key, Answer)]) -> Vec<bool> {
+        let mut moved = HashSet::new();
+        let tell = |(key, answer): &(Key, Answer)| {
+            let Some((index, _, state)) = self.partitions.get_full_mut(key) else { return true };
+            let now = Told { high_watermark: answer.high_watermark, log_start_offset: answer.log_start_offset };
+            let differs = state.told != now;
+            state.told = now;
+            if answer.has_news {
+                moved.insert(index);
+            }
+            differs || answer.has_news
         };
-        let now = Told {
-            high_watermark,
-            log_start_offset,
-        };
-        let Some((_, state)) = self.partitions.get_index_mut(index) else {
-            return has_news;
-        };
-        let differs = state.told != now;
-        state.told = now;
-        if has_news {
-            let last = self.partitions.len() - 1;
-            self.partitions.move_index(index, last);
-        }
-        differs || has_news
+        let told = answers.iter().map(tell).collect();
+        self.move_behind(&moved);
+        told
     }
+
+    fn move_behind(&mut self, moved: &HashSet<usize>) {
+        if moved.is_empty() || moved.len() == self.partitions.len() {
+            return;
+        }
+        let all = std::mem::take(&mut self.partitions);
+        let (last, first): (Vec<_>, Vec<_>) =
+            all.into_iter().enumerate().partition(|(index, _)| moved.contains(index));
+        self.partitions = first.into_iter().chain(last).map(|(_, entry)| entry).collect();
+    }
+
+    /// Whether nothing is left to read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+}
+
+/// What an answer for a partition says, as far as sessions care.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    /// The high watermark.
+    pub(crate) high_watermark: i64,
+    /// The log start offset.
+    pub(crate) log_start_offset: i64,
+    /// It has records, an error or a diverging epoch.
+    pub(crate) has_news: bool,
 }
 
 /// The epoch after `epoch`: from the largest back to 1, since 0 opens a session (`FetchMetadata.nextEpoch`).
@@ -173,29 +195,34 @@ mod tests {
             .collect()
     }
 
+    /// Tells one answer for partition 0.
+    fn tell(session: &mut Session, high_watermark: i64, log_start_offset: i64, has_news: bool) -> bool {
+        session.tell(&[(key(0), Answer { high_watermark, log_start_offset, has_news })])[0]
+    }
+
     #[test]
     fn only_news_is_told_twice() {
         let mut session = Session::new(false, &[(key(0), state(0))], Instant::default());
-        assert!(session.tell(&key(0), 5, 0, false));
-        assert!(!session.tell(&key(0), 5, 0, false));
-        assert!(session.tell(&key(0), 6, 0, false));
-        assert!(session.tell(&key(0), 6, 1, false));
-        assert!(session.tell(&key(0), 6, 1, true));
+        assert!(tell(&mut session, 5, 0, false));
+        assert!(!tell(&mut session, 5, 0, false));
+        assert!(tell(&mut session, 6, 0, false));
+        assert!(tell(&mut session, 6, 1, false));
+        assert!(tell(&mut session, 6, 1, true));
     }
 
     #[test]
     fn a_new_fetch_offset_does_not_repeat_what_was_told() {
         let mut session = Session::new(false, &[(key(0), state(0))], Instant::default());
-        session.tell(&key(0), 5, 0, false);
+        tell(&mut session, 5, 0, false);
         session.apply(&[(key(0), state(5))], &[]);
-        assert!(!session.tell(&key(0), 5, 0, false));
+        assert!(!tell(&mut session, 5, 0, false));
     }
 
     #[test]
     fn answered_partitions_go_behind_the_others() {
         let all = [(key(0), state(0)), (key(1), state(0)), (key(2), state(0))];
         let mut session = Session::new(false, &all, Instant::default());
-        session.tell(&key(0), 1, 0, true);
+        tell(&mut session, 1, 0, true);
         assert_eq!(order(&mut session), [1, 2, 0]);
     }
 

@@ -4,13 +4,14 @@
 //! takes the one that has been unused longest if that is more than two minutes, or reads without a session, which is
 //! always right and only costs bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use types::Instant;
 
-use super::session::{Key, PartitionState, Session, next_epoch};
+use super::session::{Answer, Key, PartitionState, Session, next_epoch};
 
 /// A session unused for this long may be replaced (`FetchSessionCache.evictionMs`).
 const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
@@ -59,7 +60,7 @@ pub(crate) struct Sessions {
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_id: HashMap<i32, Session>,
+    by_id: HashMap<i32, Arc<Mutex<Session>>>,
     last_id: i32,
 }
 
@@ -73,11 +74,9 @@ impl Sessions {
 
     /// How many sessions there are, and how many partitions in all of them.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let inner = self.inner.lock();
-        (
-            inner.by_id.len(),
-            inner.by_id.values().map(Session::partition_count).sum(),
-        )
+        let sessions: Vec<_> = self.inner.lock().by_id.values().map(Arc::clone).collect();
+        let partitions = sessions.iter().map(|session| session.lock().partition_count()).sum();
+        (sessions.len(), partitions)
     }
 
     /// Finds what a request with this session id and epoch reads.
@@ -102,19 +101,27 @@ impl Sessions {
                 may_open: epoch == INITIAL_EPOCH,
             });
         }
-        let session = inner.by_id.get_mut(&id).ok_or(SessionError::NotFound)?;
-        if session.next_epoch != epoch {
+        let session = Arc::clone(inner.by_id.get(&id).ok_or(SessionError::NotFound)?);
+        drop(inner);
+        // From here on only this session is locked: a large one holds nobody else up.
+        let mut locked = session.lock();
+        if locked.next_epoch != epoch {
             return Err(SessionError::InvalidEpoch);
         }
-        if session.by_id != by_id {
+        if locked.by_id != by_id {
             return Err(SessionError::TopicIds);
         }
-        session.next_epoch = next_epoch(epoch);
-        session.used = now;
-        Ok(FetchScope::Incremental {
-            id,
-            partitions: session.apply(changed, forgotten),
-        })
+        locked.next_epoch = next_epoch(epoch);
+        locked.used = now;
+        let partitions = locked.apply(changed, forgotten);
+        let is_empty = locked.is_empty();
+        drop(locked);
+        if is_empty {
+            // A session that reads nothing any more ends (`FetchManager.newContext`).
+            self.inner.lock().by_id.remove(&id);
+            return Ok(FetchScope::Full { may_open: false });
+        }
+        Ok(FetchScope::Incremental { id, partitions })
     }
 
     /// Opens a session over what a full fetch has read; 0 if there is no slot.
@@ -129,45 +136,27 @@ impl Sessions {
             return 0;
         }
         let id = inner.free_id();
-        inner.by_id.insert(id, Session::new(by_id, partitions, now));
+        let session = Session::new(by_id, partitions, now);
+        inner.by_id.insert(id, Arc::new(Mutex::new(session)));
         id
     }
 
     /// Whether an answer for a partition of a session is to be sent; remembers it.
     pub(crate) fn tell(&self, id: i32, answers: &[(Key, Answer)]) -> Vec<bool> {
-        let mut inner = self.inner.lock();
-        // A session that was replaced while its fetch waited: everything is told.
-        let Some(session) = inner.by_id.get_mut(&id) else {
-            return vec![true; answers.len()];
-        };
-        let tell = |(key, answer): &(Key, Answer)| {
-            session.tell(
-                key,
-                answer.high_watermark,
-                answer.log_start_offset,
-                answer.has_news,
-            )
-        };
-        answers.iter().map(tell).collect()
+        let session = self.inner.lock().by_id.get(&id).map(Arc::clone);
+        match session {
+            Some(session) => session.lock().tell(answers),
+            // A session that was replaced while its fetch waited: everything is told.
+            None => vec![true; answers.len()],
+        }
     }
-}
-
-/// What an answer for a partition says, as far as sessions care.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
-    /// The high watermark.
-    pub(crate) high_watermark: i64,
-    /// The log start offset.
-    pub(crate) log_start_offset: i64,
-    /// It has records, an error or a diverging epoch.
-    pub(crate) has_news: bool,
 }
 
 impl Inner {
     /// Removes the session that has been unused longest, if that is long enough.
     fn evict(&mut self, now: Instant) -> bool {
-        let oldest = self.by_id.iter().min_by_key(|(_, session)| session.used);
-        match oldest.map(|(id, session)| (*id, session.used)) {
+        let oldest = self.by_id.iter().map(|(id, session)| (*id, session.lock().used));
+        match oldest.min_by_key(|(_, used)| *used) {
             Some((id, used)) if now.since(used) > EVICTABLE_AFTER => {
                 self.by_id.remove(&id).is_some()
             }

@@ -25,7 +25,7 @@ use crate::context::Context;
 use crate::fetches::{
     Answer, FetchScope, Fetches, PartitionState, SessionError, SessionTopic, Waiter,
 };
-use crate::handlers::errors;
+use crate::handlers::{blocking, errors};
 use crate::topics::{PartitionError, Topics};
 
 /// The first version with sessions.
@@ -70,7 +70,7 @@ pub(crate) async fn handle(
         FetchScope::Full { may_open } => (listed, Session::Full { may_open }),
         FetchScope::Incremental { id, partitions } => (partitions, Session::Incremental { id }),
     };
-    let fetch = Fetch::new(&context, &request, &fetches.topics, partitions);
+    let fetch = Arc::new(Fetch::new(&context, &request, Arc::clone(&fetches.topics), partitions));
     let outcomes = fetch.run(&context, &request).await;
     fetch.respond(&context, &fetches, session, by_id, outcomes)
 }
@@ -82,9 +82,8 @@ enum Session {
 }
 
 /// One fetch: what to read and how much.
-struct Fetch<'a> {
-    topics: &'a Topics,
-    image: Arc<ClusterImage>,
+struct Fetch {
+    topics: Arc<Topics>,
     partitions: Vec<(Key, PartitionState)>,
     isolation: Isolation,
     max_bytes: usize,
@@ -111,22 +110,34 @@ impl Outcome {
 
     /// Whether a consumer should hear of it at once.
     fn is_urgent(&self) -> bool {
-        !matches!(self, Self::Read(_))
+        !matches!(self, Self::Read(_)) && !self.is_unknown()
+    }
+
+    /// Whether there is no such topic or partition, of which a consumer hears with the next answer: it learns it from the
+    /// metadata too, and must not spin meanwhile (`KafkaApis.handleFetchRequest`, `erroneous`).
+    fn is_unknown(&self) -> bool {
+        let unknown = |error: &PartitionError| {
+            matches!(error, PartitionError::UnknownTopicOrPartition | PartitionError::UnknownTopicId)
+        };
+        matches!(self, Self::Failed(_, Some(error)) if unknown(error))
+    }
+
+    /// Whether there is more than the consumer let the partition return.
+    fn is_limited(&self) -> bool {
+        matches!(self, Self::Read(plan) if plan.is_limited)
     }
 }
 
-impl<'a> Fetch<'a> {
+impl Fetch {
     fn new(
         context: &Context,
         request: &FetchRequest,
-        topics: &'a Topics,
+        topics: Arc<Topics>,
         partitions: Vec<(Key, PartitionState)>,
     ) -> Self {
-        let image = topics.image();
-        let limit = usize::try_from(image.broker.fetch_max_bytes).unwrap_or(0);
+        let limit = usize::try_from(topics.image().broker.fetch_max_bytes).unwrap_or(0);
         Self {
             topics,
-            image,
             partitions,
             isolation: if request.isolation_level == 1 {
                 Isolation::ReadCommitted
@@ -139,12 +150,12 @@ impl<'a> Fetch<'a> {
     }
 
     /// Reads, and waits as long as the consumer wants while there is too little.
-    async fn run(&self, context: &Context, request: &FetchRequest) -> Vec<Outcome> {
+    async fn run(self: &Arc<Self>, context: &Context, request: &FetchRequest) -> Vec<Outcome> {
         let min_bytes = usize::try_from(request.min_bytes)
             .unwrap_or(0)
             .min(self.max_bytes);
         let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-        let outcomes = self.read_all();
+        let outcomes = self.read().await;
         if max_wait.is_zero() || self.partitions.is_empty() || is_enough(&outcomes, min_bytes) {
             return outcomes;
         }
@@ -152,7 +163,7 @@ impl<'a> Fetch<'a> {
         let deadline = context.received.plus(max_wait);
         let waiter = Waiter::new(self.logs(), min_bytes as u64);
         loop {
-            let outcomes = self.read_all();
+            let outcomes = self.read().await;
             if is_enough(&outcomes, min_bytes) {
                 return outcomes;
             }
@@ -163,27 +174,48 @@ impl<'a> Fetch<'a> {
                 continue;
             }
             if !waiter.wait(&self.topics.env, deadline).await {
-                return self.read_all();
+                return self.read().await;
             }
         }
     }
 
+    /// Reads all partitions as they are now; away from the tasks if that has to wait for the disk.
+    async fn read(self: &Arc<Self>) -> Vec<Outcome> {
+        let image = self.topics.image();
+        if self.is_ready(&image) {
+            return self.read_all(&image);
+        }
+        let fetch = Arc::clone(self);
+        blocking::run(&self.topics.env, move || fetch.read_all(&image)).await
+    }
+
+    /// Whether all partitions can be read without waiting for the disk.
+    fn is_ready(&self, image: &ClusterImage) -> bool {
+        self.partitions.iter().all(|(key, state)| {
+            let max_bytes = usize::try_from(state.max_bytes).unwrap_or(0).min(self.max_bytes);
+            match (self.log(image, key, state), Offset::new(state.fetch_offset)) {
+                (Ok(log), Some(from)) => log.is_ready(from, max_bytes),
+                // An error is found without the disk.
+                _ => true,
+            }
+        })
+    }
+
     /// The logs that can be waited for.
     fn logs(&self) -> Vec<Arc<dyn PartitionLog>> {
-        self.partitions
-            .iter()
-            .filter_map(|(key, state)| self.log(key, state).ok())
-            .map(|(log, _)| log)
-            .collect()
+        let image = self.topics.image();
+        let partitions = self.partitions.iter();
+        partitions.filter_map(|(key, state)| self.log(&image, key, state).ok()).collect()
     }
 
     /// Whether more is visible than when `outcomes` were read.
     fn moved_since(&self, outcomes: &[Outcome]) -> bool {
+        let image = self.topics.image();
         self.partitions
             .iter()
             .zip(outcomes)
             .any(|((key, state), outcome)| match outcome {
-                Outcome::Read(plan) => self.log(key, state).is_ok_and(|(log, _)| {
+                Outcome::Read(plan) => self.log(&image, key, state).is_ok_and(|log| {
                     let now = log.offsets();
                     now.high_watermark != plan.offsets.high_watermark
                         || now.last_stable != plan.offsets.last_stable
@@ -192,11 +224,11 @@ impl<'a> Fetch<'a> {
             })
     }
 
-    fn read_all(&self) -> Vec<Outcome> {
+    fn read_all(&self, image: &ClusterImage) -> Vec<Outcome> {
         let mut left = self.max_bytes;
         let mut has_any = false;
         let read = |(key, state): &(Key, PartitionState)| {
-            let outcome = self.read_one(key, state, left, !has_any);
+            let outcome = self.read_one(image, key, state, left, !has_any);
             left = left.saturating_sub(outcome.length());
             has_any |= outcome.length() > 0;
             outcome
@@ -206,29 +238,31 @@ impl<'a> Fetch<'a> {
 
     fn log(
         &self,
+        image: &ClusterImage,
         key: &Key,
         state: &PartitionState,
-    ) -> Result<(Arc<dyn PartitionLog>, LeaderEpoch), PartitionError> {
+    ) -> Result<Arc<dyn PartitionLog>, PartitionError> {
         let (topic, partition) = key;
         let topic = match topic {
-            SessionTopic::Name(name) => Topics::by_name(&self.image, name)?,
-            SessionTopic::Id(id) => Topics::by_id(&self.image, *id)?,
+            SessionTopic::Name(name) => Topics::by_name(image, name)?,
+            SessionTopic::Id(id) => Topics::by_id(image, *id)?,
         };
         let led = self
             .topics
             .leading(topic, *partition, state.current_leader_epoch)?;
-        Ok((led.log, led.epoch))
+        Ok(led.log)
     }
 
     fn read_one(
         &self,
+        image: &ClusterImage,
         key: &Key,
         state: &PartitionState,
         left: usize,
         at_least_one: bool,
     ) -> Outcome {
-        let log = match self.log(key, state) {
-            Ok((log, _)) => log,
+        let log = match self.log(image, key, state) {
+            Ok(log) => log,
             Err(error) => return Outcome::Failed(errors::partition(error), Some(error)),
         };
         let Some(from) = Offset::new(state.fetch_offset) else {
@@ -299,7 +333,7 @@ impl<'a> Fetch<'a> {
             push(&mut response.responses, &key.0, data);
         }
         if context.version >= ENDPOINTS_SINCE && has_moved {
-            response.node_endpoints = endpoints(self.topics);
+            response.node_endpoints = endpoints(&self.topics);
         }
         response
     }
@@ -391,13 +425,15 @@ fn total(outcomes: &[Outcome]) -> usize {
 }
 
 fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
-    total(outcomes) >= min_bytes || outcomes.iter().any(Outcome::is_urgent)
+    total(outcomes) >= min_bytes
+        || outcomes.iter().any(|outcome| outcome.is_urgent() || outcome.is_limited())
+        || outcomes.iter().all(Outcome::is_unknown)
 }
 
 /// Adds a partition's answer under its topic; partitions of one topic that follow each other share an entry.
 fn push(responses: &mut Vec<FetchableTopicResponse>, topic: &SessionTopic, data: PartitionData) {
     let (name, id) = match topic {
-        SessionTopic::Name(name) => (name.as_str(), Uuid::ZERO),
+        SessionTopic::Name(name) => (name.as_ref(), Uuid::ZERO),
         SessionTopic::Id(id) => ("", *id),
     };
     match responses.last_mut() {
@@ -414,7 +450,7 @@ fn topic_key(name: &str, id: Uuid, version: i16) -> SessionTopic {
     if version >= TOPIC_ID_SINCE {
         SessionTopic::Id(id)
     } else {
-        SessionTopic::Name(name.to_owned())
+        SessionTopic::Name(Arc::from(name))
     }
 }
 
