@@ -38,6 +38,14 @@ pub enum StartError {
         /// Why.
         source: OpenError,
     },
+    /// Logs that no topic has could not be set aside.
+    #[error("could not set aside logs without a topic in {}", path.display())]
+    SetAside {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The metadata cannot be used.
     #[error("could not open the metadata")]
     Metadata(#[from] OpenClusterError),
@@ -102,7 +110,11 @@ impl Broker {
             Arc::new(opened.directory),
             Arc::new(ownership),
         ));
-        topics.claim_logs();
+        let source = |source| StartError::SetAside {
+            path: config.data_directory.clone(),
+            source,
+        };
+        topics.claim_logs().map_err(source)?;
         let groups = Arc::new(GroupCoordinator::new(Arc::clone(&topics)));
         let services = Services {
             topics: Arc::clone(&topics),

@@ -180,35 +180,30 @@ impl Topics {
                 topic: topic.name.clone(),
                 partition,
             };
-            if let Err(error) = self.directory.delete(&name) {
+            if let Err(error) = self.directory.delete(&name, topic.id) {
                 // The next start finds the directory without a topic and deletes it then.
                 tracing::error!(%error, partition = %name, "could not delete a log");
             }
         }
     }
 
-    /// Opens all logs that are on disk, so that retention sees them, and deletes those whose topics were deleted while
-    /// the broker went down.
-    pub(crate) fn claim_logs(&self) {
+    /// Opens all logs that are on disk, so that retention sees them. Those that no topic has are set aside: a deletion
+    /// that a crash interrupted leaves them, but so would metadata that was lost, and then they are all there is.
+    ///
+    /// # Errors
+    /// The disk's, when setting aside.
+    pub(crate) fn claim_logs(&self) -> std::io::Result<()> {
         let image = self.image();
         for name in self.directory.unclaimed() {
-            let topic = image
-                .topic(name.topic.as_str())
-                .filter(|topic| name.partition.value() < topic.partitions);
-            let claimed = match topic {
-                // A log of another life of the topic is told by its id and moved away.
-                Some(topic) => self.log(topic, name.clone()).map(drop),
-                None => {
-                    tracing::warn!(partition = %name, "deleting a log whose topic was deleted");
-                    self.directory
-                        .delete(&name)
-                        .map_err(|_logged| PartitionError::Storage)
-                }
-            };
-            if claimed.is_err() {
+            let has_partition = |topic: &&Arc<Topic>| name.partition.value() < topic.partitions;
+            if let Some(topic) = image.topic(name.topic.as_str()).filter(has_partition)
+                // Why not was logged; whoever asks for the partition is told.
+                && self.log(topic, name.clone()).is_err()
+            {
                 tracing::error!(partition = %name, "could not take over a log that is on disk");
             }
         }
+        self.directory.set_aside_unclaimed().map(drop)
     }
 
     fn log(

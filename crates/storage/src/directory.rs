@@ -237,8 +237,12 @@ impl LogDirectory {
     ///
     /// # Errors
     /// The folder could not be moved away; the log is deleted for its users all the same.
-    pub fn delete(&self, partition: &TopicPartition) -> Result<(), MoveAwayError> {
-        self.registry.delete(partition)
+    pub fn delete(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+    ) -> Result<(), MoveAwayError> {
+        self.registry.delete(partition, topic_id)
     }
 
     /// All logs that were asked for, in no order.

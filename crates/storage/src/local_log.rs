@@ -9,6 +9,7 @@
 //!
 //! Nothing exists on disk, and no buffer in memory, before the first append.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -147,7 +148,8 @@ pub struct LocalLog {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) view: Mutex<View>,
     pub(crate) waiters: CommitWaiters,
-    subscribers: Mutex<Arc<[Subscription]>>,
+    /// By the subscriber's address and token.
+    subscribers: Mutex<BTreeMap<(usize, u64), Weak<dyn VisibleSubscriber>>>,
     /// Waits in the queue of the commit thread.
     queued: AtomicBool,
     /// A sync for `flush.ms` is planned.
@@ -155,12 +157,6 @@ pub struct LocalLog {
     /// Why the files could not be read at opening.
     pub(crate) unreadable: Option<Arc<io::Error>>,
     this: Weak<LocalLog>,
-}
-
-#[derive(Clone, Debug)]
-struct Subscription {
-    subscriber: Weak<dyn VisibleSubscriber>,
-    token: u64,
 }
 
 /// What opening found out about a log.
@@ -225,7 +221,7 @@ impl LocalLog {
             writer: Mutex::new(writer),
             view: Mutex::new(view),
             waiters: CommitWaiters::from_visible(end.offset),
-            subscribers: Mutex::new(Arc::from([])),
+            subscribers: Mutex::default(),
             queued: AtomicBool::new(false),
             flush_scheduled: AtomicBool::new(false),
             unreadable,
@@ -298,11 +294,19 @@ impl LocalLog {
 
     /// Tells all subscribers. Called under no lock.
     pub(crate) fn notify(&self, bytes: u64) {
-        let subscribers = Arc::clone(&self.subscribers.lock());
-        for subscription in subscribers.iter() {
-            if let Some(subscriber) = subscription.subscriber.upgrade() {
-                subscriber.visible(subscription.token, bytes);
-            }
+        let mut called = Vec::new();
+        // Those that were dropped without unsubscribing go now.
+        self.subscribers
+            .lock()
+            .retain(|(_, token), subscriber| match subscriber.upgrade() {
+                Some(subscriber) => {
+                    called.push((subscriber, *token));
+                    true
+                }
+                None => false,
+            });
+        for (subscriber, token) in called {
+            subscriber.visible(token, bytes);
         }
     }
 
@@ -342,6 +346,10 @@ impl PartitionLog for LocalLog {
         self.plan_read(from, max_bytes, isolation, at_least_one)
     }
 
+    fn is_ready(&self, from: Offset, max_bytes: usize) -> bool {
+        self.is_read_ready(from, max_bytes)
+    }
+
     fn offsets(&self) -> LogOffsets {
         self.view.lock().offsets(self.shared.leader_epoch)
     }
@@ -369,28 +377,16 @@ impl PartitionLog for LocalLog {
     }
 
     fn subscribe(&self, subscriber: &Arc<dyn VisibleSubscriber>, token: u64) {
-        let added = Subscription {
-            subscriber: Arc::downgrade(subscriber),
-            token,
-        };
-        let mut subscribers = self.subscribers.lock();
-        // Those that were dropped without unsubscribing go now.
-        *subscribers = subscribers
-            .iter()
-            .filter(|known| known.subscriber.strong_count() > 0)
-            .cloned()
-            .chain([added])
-            .collect();
+        let key = (address_of(subscriber), token);
+        self.subscribers
+            .lock()
+            .insert(key, Arc::downgrade(subscriber));
     }
 
     fn unsubscribe(&self, subscriber: &Arc<dyn VisibleSubscriber>, token: u64) {
-        let gone = Arc::downgrade(subscriber);
-        let mut subscribers = self.subscribers.lock();
-        *subscribers = subscribers
-            .iter()
-            .filter(|known| known.token != token || !known.subscriber.ptr_eq(&gone))
-            .cloned()
-            .collect();
+        self.subscribers
+            .lock()
+            .remove(&(address_of(subscriber), token));
     }
 
     fn size_bytes(&self) -> u64 {
@@ -400,6 +396,11 @@ impl PartitionLog for LocalLog {
             .map(|segment| u64::from(segment.size()))
             .sum()
     }
+}
+
+/// Tells subscribers apart; a subscriber that is subscribed lives, so that no other has its address.
+fn address_of(subscriber: &Arc<dyn VisibleSubscriber>) -> usize {
+    Arc::as_ptr(subscriber).cast::<()>() as usize
 }
 
 impl SyncTarget for LocalLog {

@@ -39,6 +39,10 @@ pub trait PartitionLog: Debug + Send + Sync {
         at_least_one: bool,
     ) -> Result<ReadPlan, ReadError>;
 
+    /// Whether a read from `from` finds what it needs in memory or the page cache, as far as that can be told; otherwise
+    /// it may wait for the disk, and belongs on a thread where that holds nobody up.
+    fn is_ready(&self, from: Offset, max_bytes: usize) -> bool;
+
     /// Where the log begins and ends at this moment.
     fn offsets(&self) -> LogOffsets;
 
@@ -181,6 +185,8 @@ pub struct ReadPlan {
     pub offsets: LogOffsets,
     /// For `ReadCommitted`: aborted transactions that overlap the range, as producer id and first offset.
     pub aborted: Vec<(ProducerId, Offset)>,
+    /// Whether there was more below the bound than `max_bytes` let in.
+    pub is_limited: bool,
     /// Whether a batch in the plan is compressed with zstd, which old consumers cannot read.
     pub has_zstd: bool,
 }

@@ -69,6 +69,11 @@ impl LocalLog {
         at_least_one: bool,
     ) -> Result<ReadPlan, ReadError> {
         let (mut plan, span) = self.begin_read(from, max_bytes, isolation)?;
+        let is_last = |segment| {
+            span.segments
+                .last()
+                .is_some_and(|last| Arc::ptr_eq(last, segment))
+        };
         let mut from = Some(from);
         for segment in &span.segments {
             let end = span.end_of(segment);
@@ -97,11 +102,26 @@ impl LocalLog {
                 push_slice(&mut plan, file, start, intact);
             }
             if intact < end {
+                plan.is_limited = stop < end && intact == stop;
                 break;
             }
+            // The segments behind the span were left out because of `max_bytes`.
+            plan.is_limited = is_last(segment) && segment.base() != span.bound.segment;
         }
         self.shared.metrics.read_bytes.add(plan.length as u64);
         Ok(plan)
+    }
+
+    /// See [`crate::PartitionLog::is_ready`]. Segments whose checksums were all compared are.
+    pub(crate) fn is_read_ready(&self, from: Offset, max_bytes: usize) -> bool {
+        match self.begin_read(from, max_bytes, Isolation::ReadUncommitted) {
+            Ok((_, span)) => span
+                .segments
+                .iter()
+                .all(|segment| segment.unverified(0, span.end_of(segment)).is_none()),
+            // The error is found without the disk.
+            Err(_) => true,
+        }
     }
 
     fn check_readable(&self, status: &Status) -> Result<(), ReadError> {

@@ -82,8 +82,26 @@ impl Registry {
     }
 
     /// See [`crate::LogDirectory::delete`].
-    pub(crate) fn delete(&self, partition: &TopicPartition) -> Result<(), MoveAwayError> {
+    pub(crate) fn delete(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+    ) -> Result<(), MoveAwayError> {
         let mut logs = self.logs.lock();
+        let is_other = match logs.get(partition) {
+            Some(log) => log.topic_id() != topic_id,
+            None => {
+                let found = self.found.lock();
+                let known = found
+                    .get(partition)
+                    .and_then(|found| found.topic_id.as_deref());
+                known != Some(&topic_id.to_string())
+            }
+        };
+        // The folder is that of another life of the topic by now, which nobody asked to delete.
+        if is_other {
+            return Ok(());
+        }
         self.remove(&mut logs, partition)
     }
 

@@ -36,6 +36,9 @@ const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TURN_REQUESTS: usize = 32;
 /// How often a quiet connection is looked at.
 const IDLE_CHECK: Duration = Duration::from_secs(10);
+/// How long requests of a client that hung up may still run: a half-closed client reads its answers, a gone one must not
+/// hold a socket for as long as its long poll says.
+const ENDING: Duration = Duration::from_secs(30);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +104,15 @@ pub(crate) struct Connection {
     /// Resolves when no more requests may be started.
     stopping: BoxFuture<'static, ()>,
     is_stopping: bool,
-    input_ended: bool,
+    /// No more is read: answers to what came before are still sent, for a while.
+    ending: Option<Ending>,
+}
+
+/// How a connection ends.
+struct Ending {
+    reason: Closed,
+    /// When answers that are not ready yet are given up.
+    deadline: Instant,
 }
 
 impl Connection {
@@ -129,7 +140,7 @@ impl Connection {
             idle_check,
             stopping,
             is_stopping: false,
-            input_ended: false,
+            ending: None,
         }
     }
 
@@ -161,7 +172,7 @@ impl Connection {
         for _request in 0..TURN_REQUESTS {
             self.poll_in_flight(context)?;
             // All requests that have arrived are started before anything is sent: their answers leave in one call.
-            if self.may_start() && self.start_next(context)? {
+            if self.may_start() && self.start_next(context) {
                 continue;
             }
             if let Poll::Ready(sent) =
@@ -174,11 +185,11 @@ impl Connection {
                 return Poll::Ready(Err(self.end()));
             }
             // Sending may have made room for a request that is here already.
-            if self.may_start() && self.start_next(context)? {
+            if self.may_start() && self.start_next(context) {
                 continue;
             }
             // Without room for another request nothing is read either: the client feels it as back-pressure.
-            if !self.may_start() || self.input_ended || !self.receive(context)? {
+            if !self.may_start() || self.ending.is_some() || !self.receive(context)? {
                 return Poll::Pending;
             }
         }
@@ -204,7 +215,12 @@ impl Connection {
             match outcome {
                 Outcome::Respond(slices) => self.outbox.push(slices),
                 Outcome::Silence => {}
-                Outcome::Close(reason) => return Err(Closed::ByHandler(reason)),
+                Outcome::Close(reason) => {
+                    // Answers before this one are sent, those behind it are not.
+                    self.in_flight.clear();
+                    self.in_flight_bytes = 0;
+                    self.end_with(Closed::ByHandler(reason));
+                }
             }
         }
         if self.in_flight.is_empty() {
@@ -216,14 +232,36 @@ impl Connection {
     fn may_start(&self) -> bool {
         !self.is_stopping
             && !self.alone
+            && !self.is_refusing()
             && self.in_flight.len() < IN_FLIGHT_MAX
             && (self.in_flight_bytes < IN_FLIGHT_BYTES_MAX || self.in_flight.is_empty())
             && self.outbox.memory_bytes() < UNSENT_BYTES_MAX
             && (self.held.is_none() || self.in_flight.is_empty())
     }
 
-    /// Starts the next request, if its frame is whole. False if there is none.
-    fn start_next(&mut self, context: &mut Context<'_>) -> Result<bool, Closed> {
+    /// Whether what has arrived and was not started never will be.
+    fn is_refusing(&self) -> bool {
+        let hung_up =
+            |ending: &Ending| matches!(ending.reason, Closed::ByClient | Closed::InRequest);
+        self.ending.as_ref().is_some_and(|ending| !hung_up(ending))
+    }
+
+    /// Starts the next request, if its frame is whole. False if there is none. What is no request ends the connection,
+    /// once those before it are answered: a client must not lose acks for the mistake behind them.
+    fn start_next(&mut self, context: &mut Context<'_>) -> bool {
+        self.try_start_next(context).unwrap_or_else(|reason| {
+            self.end_with(reason);
+            false
+        })
+    }
+
+    fn end_with(&mut self, reason: Closed) {
+        let clock = &self.dispatch.env().clock;
+        let deadline = clock.now().plus(ENDING);
+        self.ending = Some(Ending { reason, deadline });
+    }
+
+    fn try_start_next(&mut self, context: &mut Context<'_>) -> Result<bool, Closed> {
         let frame = match self.held.take() {
             Some(frame) => frame,
             None => match self.inbox.next_frame()? {
@@ -257,8 +295,12 @@ impl Connection {
         }
         match self.inbox.read_from(&*self.stream) {
             Ok(0) => {
-                self.input_ended = true;
-                // Answers to what was asked before are still sent: a half-closed client may read them.
+                let reason = if self.inbox.has_partial_frame() {
+                    Closed::InRequest
+                } else {
+                    Closed::ByClient
+                };
+                self.end_with(reason);
                 Ok(true)
             }
             Ok(_) => Ok(true),
@@ -271,18 +313,15 @@ impl Connection {
     }
 
     fn is_finished(&self) -> bool {
-        (self.input_ended || self.is_stopping)
+        (self.ending.is_some() || self.is_stopping)
             && self.in_flight.is_empty()
             && self.outbox.is_empty()
     }
 
-    fn end(&self) -> Closed {
-        if self.is_stopping {
-            Closed::Stopping
-        } else if self.inbox.has_partial_frame() {
-            Closed::InRequest
-        } else {
-            Closed::ByClient
+    fn end(&mut self) -> Closed {
+        match self.ending.take() {
+            Some(ending) => ending.reason,
+            None => Closed::Stopping,
         }
     }
 
@@ -290,6 +329,9 @@ impl Connection {
         while self.idle_check.as_mut().poll(context).is_ready() {
             let clock = &self.dispatch.env().clock;
             let now = clock.now();
+            if let Some(ending) = self.ending.take_if(|ending| ending.deadline <= now) {
+                return Err(ending.reason);
+            }
             if self.in_flight.is_empty() {
                 let quiet = now.since(self.last_request);
                 if quiet >= self.idle_limit {

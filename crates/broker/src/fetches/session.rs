@@ -129,8 +129,13 @@ impl Session {
     pub(super) fn tell(&mut self, answers: &[(Key, Answer)]) -> Vec<bool> {
         let mut moved = HashSet::new();
         let tell = |(key, answer): &(Key, Answer)| {
-            let Some((index, _, state)) = self.partitions.get_full_mut(key) else { return true };
-            let now = Told { high_watermark: answer.high_watermark, log_start_offset: answer.log_start_offset };
+            let Some((index, _, state)) = self.partitions.get_full_mut(key) else {
+                return true;
+            };
+            let now = Told {
+                high_watermark: answer.high_watermark,
+                log_start_offset: answer.log_start_offset,
+            };
             let differs = state.told != now;
             state.told = now;
             if answer.has_news {
@@ -148,9 +153,15 @@ impl Session {
             return;
         }
         let all = std::mem::take(&mut self.partitions);
-        let (last, first): (Vec<_>, Vec<_>) =
-            all.into_iter().enumerate().partition(|(index, _)| moved.contains(index));
-        self.partitions = first.into_iter().chain(last).map(|(_, entry)| entry).collect();
+        let (last, first): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .enumerate()
+            .partition(|(index, _)| moved.contains(index));
+        self.partitions = first
+            .into_iter()
+            .chain(last)
+            .map(|(_, entry)| entry)
+            .collect();
     }
 
     /// Whether nothing is left to read.
@@ -196,8 +207,20 @@ mod tests {
     }
 
     /// Tells one answer for partition 0.
-    fn tell(session: &mut Session, high_watermark: i64, log_start_offset: i64, has_news: bool) -> bool {
-        session.tell(&[(key(0), Answer { high_watermark, log_start_offset, has_news })])[0]
+    fn tell(
+        session: &mut Session,
+        high_watermark: i64,
+        log_start_offset: i64,
+        has_news: bool,
+    ) -> bool {
+        session.tell(&[(
+            key(0),
+            Answer {
+                high_watermark,
+                log_start_offset,
+                has_news,
+            },
+        )])[0]
     }
 
     #[test]

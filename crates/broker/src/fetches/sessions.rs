@@ -75,7 +75,10 @@ impl Sessions {
     /// How many sessions there are, and how many partitions in all of them.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let sessions: Vec<_> = self.inner.lock().by_id.values().map(Arc::clone).collect();
-        let partitions = sessions.iter().map(|session| session.lock().partition_count()).sum();
+        let partitions = sessions
+            .iter()
+            .map(|session| session.lock().partition_count())
+            .sum();
         (sessions.len(), partitions)
     }
 
@@ -155,7 +158,10 @@ impl Sessions {
 impl Inner {
     /// Removes the session that has been unused longest, if that is long enough.
     fn evict(&mut self, now: Instant) -> bool {
-        let oldest = self.by_id.iter().map(|(id, session)| (*id, session.lock().used));
+        let oldest = self
+            .by_id
+            .iter()
+            .map(|(id, session)| (*id, session.lock().used));
         match oldest.min_by_key(|(_, used)| *used) {
             Some((id, used)) if now.since(used) > EVICTABLE_AFTER => {
                 self.by_id.remove(&id).is_some()

@@ -108,7 +108,7 @@ fn subscribers_hear_of_each_commit_with_its_bytes() {
     append(&log, one).unwrap();
     directory.run_once();
     assert_eq!(listener.take(), [(8, bytes)]);
-    directory.delete(&partition(0)).unwrap();
+    directory.delete(&partition(0), topic_id(1)).unwrap();
     assert_eq!(listener.take(), [(8, 0)], "deletion is told too");
     drop(subscriber);
 }

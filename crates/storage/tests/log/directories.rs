@@ -152,7 +152,7 @@ fn a_deleted_log_is_gone_for_everyone_and_its_files_go_later() {
     let plan = old
         .read(at(0), 100, storage::Isolation::ReadUncommitted, true)
         .unwrap();
-    directory.delete(&partition(0)).unwrap();
+    directory.delete(&partition(0), topic_id(1)).unwrap();
     assert!(append(&old, batch(&["b"])).is_err());
     assert!(matches!(read(&old, 0, 100), Err(ReadError::Deleted)));
     assert_eq!(
@@ -169,7 +169,7 @@ fn a_deleted_log_is_gone_for_everyone_and_its_files_go_later() {
     wait_until("the trash is removed", || {
         std::fs::read_dir(&trash).unwrap().count() == 0
     });
-    directory.delete(&partition(5)).unwrap();
+    directory.delete(&partition(5), topic_id(1)).unwrap();
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn trash_of_an_earlier_process_is_removed() {
     let world = World::new();
     let directory = world.open();
     write(&log(&directory, LogSettings::default()), batch(&["a"]));
-    directory.delete(&partition(0)).unwrap();
+    directory.delete(&partition(0), topic_id(1)).unwrap();
     drop(directory);
     let trash = world.root.join("trash");
     assert_eq!(std::fs::read_dir(&trash).unwrap().count(), 1);

@@ -341,7 +341,7 @@ fn a_checkpoint_of_another_life_of_the_topic_is_not_used() {
         write(&old, batch(&["old"]));
     }
     directory.checkpoint().unwrap();
-    directory.delete(&partition(0)).unwrap();
+    directory.delete(&partition(0), topic_id(1)).unwrap();
     let new = directory
         .log(&partition(0), topic_id(2), LogSettings::default())
         .unwrap();

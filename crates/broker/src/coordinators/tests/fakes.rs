@@ -235,6 +235,10 @@ impl PartitionLog for MemoryLog {
         })
     }
 
+    fn is_ready(&self, _from: Offset, _max_bytes: usize) -> bool {
+        true
+    }
+
     fn offsets(&self) -> LogOffsets {
         let state = self.state.lock();
         LogOffsets {

@@ -70,7 +70,12 @@ pub(crate) async fn handle(
         FetchScope::Full { may_open } => (listed, Session::Full { may_open }),
         FetchScope::Incremental { id, partitions } => (partitions, Session::Incremental { id }),
     };
-    let fetch = Arc::new(Fetch::new(&context, &request, Arc::clone(&fetches.topics), partitions));
+    let fetch = Arc::new(Fetch::new(
+        &context,
+        &request,
+        Arc::clone(&fetches.topics),
+        partitions,
+    ));
     let outcomes = fetch.run(&context, &request).await;
     fetch.respond(&context, &fetches, session, by_id, outcomes)
 }
@@ -117,7 +122,10 @@ impl Outcome {
     /// metadata too, and must not spin meanwhile (`KafkaApis.handleFetchRequest`, `erroneous`).
     fn is_unknown(&self) -> bool {
         let unknown = |error: &PartitionError| {
-            matches!(error, PartitionError::UnknownTopicOrPartition | PartitionError::UnknownTopicId)
+            matches!(
+                error,
+                PartitionError::UnknownTopicOrPartition | PartitionError::UnknownTopicId
+            )
         };
         matches!(self, Self::Failed(_, Some(error)) if unknown(error))
     }
@@ -192,7 +200,9 @@ impl Fetch {
     /// Whether all partitions can be read without waiting for the disk.
     fn is_ready(&self, image: &ClusterImage) -> bool {
         self.partitions.iter().all(|(key, state)| {
-            let max_bytes = usize::try_from(state.max_bytes).unwrap_or(0).min(self.max_bytes);
+            let max_bytes = usize::try_from(state.max_bytes)
+                .unwrap_or(0)
+                .min(self.max_bytes);
             match (self.log(image, key, state), Offset::new(state.fetch_offset)) {
                 (Ok(log), Some(from)) => log.is_ready(from, max_bytes),
                 // An error is found without the disk.
@@ -205,7 +215,9 @@ impl Fetch {
     fn logs(&self) -> Vec<Arc<dyn PartitionLog>> {
         let image = self.topics.image();
         let partitions = self.partitions.iter();
-        partitions.filter_map(|(key, state)| self.log(&image, key, state).ok()).collect()
+        partitions
+            .filter_map(|(key, state)| self.log(&image, key, state).ok())
+            .collect()
     }
 
     /// Whether more is visible than when `outcomes` were read.
@@ -426,7 +438,9 @@ fn total(outcomes: &[Outcome]) -> usize {
 
 fn is_enough(outcomes: &[Outcome], min_bytes: usize) -> bool {
     total(outcomes) >= min_bytes
-        || outcomes.iter().any(|outcome| outcome.is_urgent() || outcome.is_limited())
+        || outcomes
+            .iter()
+            .any(|outcome| outcome.is_urgent() || outcome.is_limited())
         || outcomes.iter().all(Outcome::is_unknown)
 }
 
