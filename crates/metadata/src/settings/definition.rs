@@ -104,6 +104,8 @@ pub enum Effect {
     Accepted,
     /// Kept and shown; honoured once there are several brokers.
     Cluster,
+    /// Kept and shown; what it governs is not there yet.
+    Later,
     /// Its behaviour is not there: any value but the default is refused.
     DefaultOnly,
 }
@@ -184,6 +186,11 @@ impl Setting {
 
     pub(super) const fn honoured(mut self) -> Self {
         self.effect = Effect::Honoured;
+        self
+    }
+
+    pub(super) const fn later(mut self) -> Self {
+        self.effect = Effect::Later;
         self
     }
 

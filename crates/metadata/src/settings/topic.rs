@@ -46,12 +46,13 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .default("86400000")
         .at_least(0)
         .from(&["log.cleaner.delete.retention.ms"])
-        .honoured()
+        .later()
         .doc("How long a compacted topic keeps the markers of deleted keys, in milliseconds."),
     long("file.delete.delay.ms")
         .default("60000")
         .at_least(0)
         .from(&["log.segment.delete.delay.ms"])
+        .honoured()
         .doc("How long a dropped segment's file stays on disk, in milliseconds."),
     long("flush.messages")
         .default("9223372036854775807")
@@ -73,6 +74,7 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .default("4096")
         .at_least(0)
         .from(&["log.index.interval.bytes"])
+        .honoured()
         .doc("Bytes of log between two entries of the offset index."),
     list("leader.replication.throttled.replicas")
         .default("")
@@ -92,7 +94,7 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .default("9223372036854775807")
         .at_least(1)
         .from(&["log.cleaner.max.compaction.lag.ms"])
-        .honoured()
+        .later()
         .doc("Milliseconds after which a record of a compacted topic may no longer wait for compaction."),
     int("max.message.bytes")
         .default("1048588")
@@ -122,13 +124,13 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .default("0.5")
         .fraction(0.0, 1.0)
         .from(&["log.cleaner.min.cleanable.ratio"])
-        .honoured()
+        .later()
         .doc("The share of a compacted log that must be uncleaned before it is compacted again."),
     long("min.compaction.lag.ms")
         .default("0")
         .at_least(0)
         .from(&["log.cleaner.min.compaction.lag.ms"])
-        .honoured()
+        .later()
         .doc("Milliseconds for which a record of a compacted topic is certain to stay."),
     int("min.insync.replicas")
         .default("1")
@@ -139,6 +141,7 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
     boolean("preallocate")
         .default("false")
         .from(&["log.preallocate"])
+        .honoured()
         .doc("Whether a new segment's file takes its full size at once."),
     boolean("remote.log.copy.disable")
         .default("false")

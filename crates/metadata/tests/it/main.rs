@@ -6,6 +6,7 @@
 )]
 
 mod crash;
+mod documentation;
 mod fixture;
 mod settings;
 mod store;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use metadata::settings::{
-    BrokerSettings, Layers, Scope, SettingError, SettingTexts, check_broker, is_removed,
+    BrokerSettings, Effect, Layers, Scope, SettingError, SettingTexts, check_broker, is_removed,
 };
 
 pub(crate) use file::FileError;
@@ -249,6 +249,15 @@ impl Made {
                 origin,
             }
         };
+        for (name, origin) in &origins {
+            if Scope::Broker
+                .get(name)
+                .is_ok_and(|setting| setting.effect == Effect::Later)
+            {
+                self.warnings
+                    .push(format!("{name} (from {origin}) has no effect yet"));
+            }
+        }
         let layers = Layers::at_start(texts).map_err(value_error)?;
         check_broker(&layers).map_err(value_error)?;
         let broker = Arc::new(BrokerSettings::new(layers));

@@ -230,3 +230,16 @@ fn kafkas_own_sample_file_works_once_it_is_toml() {
     let settings = with(&[], &[], Some(file)).unwrap();
     assert_eq!(settings.advertise.unwrap().to_string(), "localhost:9092");
 }
+
+#[test]
+fn settings_without_an_effect_yet_are_said() {
+    let flags = [
+        ("log.cleaner.threads", "2"),
+        ("log.cleaner.backoff.ms", "1"),
+    ];
+    let settings = with(&flags, &[], None).unwrap();
+    assert_eq!(
+        settings.warnings,
+        ["log.cleaner.backoff.ms (from --set) has no effect yet"]
+    );
+}

@@ -79,12 +79,12 @@ pub(super) static SETTINGS: &[Setting] = &[
     int("quota.window.num")
         .default("11")
         .at_least(1)
-        .honoured()
+        .later()
         .doc("Windows kept for clients' quotas."),
     int("quota.window.size.seconds")
         .default("1")
         .at_least(1)
-        .honoured()
+        .later()
         .doc("Seconds of each window for clients' quotas."),
     int("request.timeout.ms")
         .default("30000")
@@ -98,12 +98,10 @@ pub(super) static SETTINGS: &[Setting] = &[
     int("socket.listen.backlog.size")
         .default("50")
         .at_least(1)
-        .honoured()
-        .doc("Connections that may wait to be accepted."),
+        .doc("Connections that may wait to be accepted; here always as many as the system allows."),
     int("socket.receive.buffer.bytes")
         .default("102400")
-        .honoured()
-        .doc("The receive buffer of a connection, in bytes; -1 leaves it to the system."),
+        .doc("The receive buffer of a connection, in bytes; here the system sizes it."),
     int("socket.request.max.bytes")
         .default("104857600")
         .at_least(1)
@@ -111,6 +109,5 @@ pub(super) static SETTINGS: &[Setting] = &[
         .doc("The largest request, in bytes."),
     int("socket.send.buffer.bytes")
         .default("102400")
-        .honoured()
-        .doc("The send buffer of a connection, in bytes; -1 leaves it to the system."),
+        .doc("The send buffer of a connection, in bytes; here the system sizes it."),
 ];
