@@ -290,3 +290,146 @@ fn ends_in_abort(batch: &BatchView<'_>) -> Result<bool, BatchReadError> {
     let key = first.and_then(|record| record.key).unwrap_or_default();
     Ok(control::decode_key(key).is_ok_and(|kind| kind == ControlRecordType::Abort))
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::records::{BatchBuilder, BatchOptions, Compression, EndTransactionMarker};
+
+    use super::*;
+
+    fn batch(options: BatchOptions, values: &[&str]) -> Bytes {
+        let mut builder = BatchBuilder::new(options);
+        for value in values {
+            builder
+                .push(1000, None, Some(value.as_bytes()), &[])
+                .expect("fits");
+        }
+        builder.build().expect("fits")
+    }
+
+    fn plain(base_offset: i64, values: &[&str]) -> Bytes {
+        let options = BatchOptions {
+            base_offset,
+            ..BatchOptions::default()
+        };
+        batch(options, values)
+    }
+
+    fn transactional(base_offset: i64, producer_id: i64) -> BatchOptions {
+        BatchOptions {
+            base_offset,
+            producer_id,
+            producer_epoch: 0,
+            base_sequence: 0,
+            is_transactional: true,
+            ..BatchOptions::default()
+        }
+    }
+
+    fn marker(base_offset: i64, producer_id: i64, kind: ControlRecordType) -> Bytes {
+        let marker = EndTransactionMarker {
+            coordinator_epoch: 0,
+        };
+        let options = transactional(base_offset, producer_id);
+        BatchBuilder::end_transaction(options, 1000, kind, marker).expect("fits")
+    }
+
+    fn fetched(
+        batches: &[Bytes],
+        position: i64,
+        aborted: Option<&[AbortedTransaction]>,
+    ) -> Fetched {
+        let bytes = Bytes::from(batches.concat());
+        Fetched::new(TopicPartition::new("t", 0), bytes, position, 100, aborted)
+    }
+
+    /// Offsets and values of everything shown, and where reading goes on.
+    fn shown(mut fetched: Fetched) -> (Vec<(i64, String)>, i64) {
+        let mut all = Vec::new();
+        while let Some(batch) = fetched.next().expect("well formed") {
+            for record in batch.records() {
+                let record = record.expect("well formed");
+                let value = String::from_utf8_lossy(record.value.unwrap_or_default());
+                all.push((record.offset, value.into_owned()));
+            }
+        }
+        (all, fetched.position())
+    }
+
+    fn owned(records: &[(i64, &str)]) -> Vec<(i64, String)> {
+        let records = records.iter();
+        records
+            .map(|(offset, value)| (*offset, (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn records_before_the_position_are_not_shown_in_any_codec() {
+        for compression in Compression::ALL {
+            let options = BatchOptions {
+                base_offset: 10,
+                compression,
+                ..BatchOptions::default()
+            };
+            let batches = [plain(5, &["old"]), batch(options, &["a", "b", "c"])];
+            let fetched = fetched(&batches, 11, None);
+            assert_eq!(fetched.end_position().expect("well formed"), 13);
+            let (records, position) = shown(fetched);
+            assert_eq!(records, owned(&[(11, "b"), (12, "c")]), "{compression}");
+            assert_eq!(position, 13);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_cut_off_waits_for_the_next_fetch() {
+        let whole = plain(0, &["a"]);
+        let cut = plain(1, &["b"]).slice(..40);
+        let fetched = fetched(&[whole, cut], 0, None);
+        assert_eq!(fetched.end_position().expect("well formed"), 1);
+        assert_eq!(shown(fetched), (owned(&[(0, "a")]), 1));
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_an_error_and_no_data() {
+        let mut bytes = plain(0, &["a"]).to_vec();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let mut fetched = fetched(&[Bytes::from(bytes)], 0, None);
+        assert!(matches!(
+            fetched.next(),
+            Err(BatchReadError::Batch(BatchError::CrcMismatch { .. }))
+        ));
+    }
+
+    /// Two producers: 1 aborts, commits, and 2 commits, interleaved.
+    fn history() -> Vec<Bytes> {
+        vec![
+            batch(transactional(0, 1), &["aborted"]),
+            batch(transactional(1, 2), &["kept"]),
+            plain(2, &["plain"]),
+            batch(transactional(3, 1), &["aborted too"]),
+            marker(4, 1, ControlRecordType::Abort),
+            batch(transactional(5, 1), &["later"]),
+            marker(6, 2, ControlRecordType::Commit),
+            marker(7, 1, ControlRecordType::Commit),
+        ]
+    }
+
+    #[test]
+    fn read_committed_hides_aborted_transactions_and_nothing_else() {
+        let aborted = [AbortedTransaction {
+            producer_id: 1,
+            first_offset: 0,
+        }];
+        let (records, position) = shown(fetched(&history(), 0, Some(&aborted)));
+        assert_eq!(records, owned(&[(1, "kept"), (2, "plain"), (5, "later")]));
+        assert_eq!(position, 8, "markers are read past");
+    }
+
+    #[test]
+    fn read_uncommitted_hides_only_markers() {
+        let (records, position) = shown(fetched(&history(), 0, None));
+        assert_eq!(records.len(), 5);
+        assert_eq!(position, 8);
+    }
+}

@@ -5,5 +5,6 @@
     reason = "clippy knows tests by their attribute, not the functions they share"
 )]
 
+mod commands;
 mod server;
 mod start;

@@ -1,0 +1,341 @@
+//! The commands against our own broker, as a person or a script uses them.
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use crate::server::{Server, short_command};
+
+struct Session {
+    server: Server,
+    _data: tempfile::TempDir,
+}
+
+/// What a command said.
+struct Said {
+    success: bool,
+    out: String,
+    err: String,
+}
+
+impl Session {
+    fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(data.path(), &[]);
+        Self {
+            server,
+            _data: data,
+        }
+    }
+
+    fn say(&self, arguments: &[&str], input: &[u8]) -> Said {
+        let mut process = short_command()
+            .args(arguments)
+            .args(["--brokers", &self.server.kafka.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        process.stdin.take().unwrap().write_all(input).unwrap();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = process.wait_with_output().unwrap();
+        Said {
+            success: status.success(),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// The output of a command that must succeed.
+    fn ok(&self, arguments: &[&str], input: &[u8]) -> String {
+        let said = self.say(arguments, input);
+        assert!(said.success, "{arguments:?}: {}", said.err);
+        said.out
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let mut arguments = arguments.to_vec();
+        arguments.push("--json");
+        serde_json::from_str(&self.ok(&arguments, b"")).unwrap()
+    }
+
+    /// Both lines of a command that must fail.
+    fn fails(&self, arguments: &[&str], input: &[u8]) -> (String, String) {
+        let said = self.say(arguments, input);
+        assert!(!said.success, "{arguments:?}: {}", said.out);
+        let mut lines = said.err.lines().map(str::to_owned);
+        (
+            lines.next().unwrap_or_default(),
+            lines.next().unwrap_or_default(),
+        )
+    }
+}
+
+#[test]
+fn a_topic_lives_from_create_to_delete() {
+    let session = Session::start();
+    let created = session.ok(
+        &[
+            "topic",
+            "create",
+            "flights",
+            "-p",
+            "3",
+            "-c",
+            "retention.ms=5000",
+        ],
+        b"",
+    );
+    assert_eq!(created, "flights created with 3 partitions\n");
+    let (error, next) = session.fails(&["topic", "create", "flights"], b"");
+    assert!(
+        error.starts_with("error: cannot create topic 'flights': TOPIC_ALREADY_EXISTS"),
+        "{error}"
+    );
+    assert!(next.starts_with("next: "), "{next}");
+    session.ok(&["topic", "create", "flights", "--if-not-exists"], b"");
+    assert_eq!(
+        session.ok(&["topic", "list", "-q", "fl*"], b""),
+        "flights\n"
+    );
+    session.ok(
+        &[
+            "topic",
+            "alter",
+            "flights",
+            "--set",
+            "retention.ms=6000",
+            "--partitions",
+            "4",
+        ],
+        b"",
+    );
+    let described = session.json(&["topic", "describe", "flights"]);
+    assert_eq!(described[0]["configs"]["retention.ms"], "6000");
+    assert_eq!(described[0]["partitions"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        session.ok(&["topic", "delete", "flights"], b""),
+        "flights deleted\n"
+    );
+    session.ok(&["topic", "delete", "flights", "--if-exists"], b"");
+    let (error, _) = session.fails(&["topic", "delete", "flights"], b"");
+    assert!(error.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
+}
+
+#[test]
+fn records_go_in_and_come_out() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "flights", "-p", "3"], b"");
+    session.ok(
+        &["produce", "flights", "-k", ":", "-H", "source=test"],
+        b"AA:1\nUA:2\nAA:3\n",
+    );
+    let read = session.ok(
+        &["consume", "flights", "--until-end", "-f", "%k=%v %h\\n"],
+        b"",
+    );
+    let mut lines: Vec<&str> = read.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        ["AA=1 source=test", "AA=3 source=test", "UA=2 source=test"]
+    );
+    let first = session.ok(&["consume", "flights", "-b", "-n", "1"], b"");
+    assert_eq!(first.lines().count(), 1);
+    // What one topic holds can be poured into another without loss.
+    let lines = session.ok(&["consume", "flights", "--until-end", "--json"], b"");
+    session.ok(&["topic", "create", "copy", "-p", "3"], b"");
+    session.ok(&["produce", "copy", "--json-lines"], lines.as_bytes());
+    let copied = session.ok(&["consume", "copy", "--until-end", "--json"], b"");
+    assert_eq!(copied, lines.replace("\"flights\"", "\"copy\""));
+    let offsets = session.json(&["topic", "offsets", "copy"]);
+    let ends = offsets
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["end"].as_i64().unwrap());
+    assert_eq!(ends.sum::<i64>(), 3);
+}
+
+#[test]
+fn a_group_reads_resumes_and_is_reset() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "numbers", "-p", "2"], b"");
+    let numbers: String = (0..100).map(|number| format!("{number}\n")).collect();
+    session.ok(
+        &["produce", "numbers", "--batch-size", "100"],
+        numbers.as_bytes(),
+    );
+    let read = |count: usize| {
+        let read = session.ok(&["consume", "numbers", "--group", "g", "--until-end"], b"");
+        assert_eq!(read.lines().count(), count);
+    };
+    read(100);
+    read(0);
+    let described = session.json(&["group", "describe", "g"]);
+    assert_eq!(described[0]["lag"], 0);
+    assert_eq!(described[0]["state"], "Empty");
+    let reset = [
+        "group",
+        "reset-offsets",
+        "g",
+        "--topic",
+        "numbers",
+        "--to-earliest",
+    ];
+    assert!(session.ok(&reset, b"").contains("dry run"));
+    read(0);
+    session.ok(&[&reset[..], &["--execute"]].concat(), b"");
+    read(100);
+    assert_eq!(session.ok(&["group", "list", "-q"], b""), "g\n");
+    session.ok(&["group", "delete", "g"], b"");
+    let (error, _) = session.fails(&["group", "describe", "g"], b"");
+    assert!(error.contains("GROUP_ID_NOT_FOUND"), "{error}");
+}
+
+#[test]
+fn the_cluster_is_described_and_healthy() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "t"], b"");
+    let info = session.json(&["cluster", "info", "--apis", "--log-dirs"]);
+    assert_eq!(info["brokers"].as_array().unwrap().len(), 1);
+    assert!(
+        info["apis"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|api| api["name"] == "Produce")
+    );
+    assert_eq!(session.json(&["cluster", "health"])["healthy"], true);
+    let config = session.json(&["cluster", "config", "log.retention.ms"]);
+    assert_eq!(config[0]["name"], "log.retention.ms");
+    let (error, _) = session.fails(&["cluster", "config", "no.such.setting"], b"");
+    assert!(
+        error.contains("there is no setting 'no.such.setting'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_bench_measures() {
+    let session = Session::start();
+    let small = ["-n", "2000", "--record-size", "100", "--partitions", "2"];
+    let produced = session.json(&[&["bench", "produce"], &small[..]].concat());
+    assert_eq!(produced["records"], 2000);
+    assert!(produced["batch_latency"]["p99_ms"].as_f64().unwrap() > 0.0);
+    let consumed = session.json(&["bench", "consume"]);
+    assert_eq!(consumed["records"], 2000);
+    assert_eq!(consumed["bytes"], 200_000);
+    let latency = session.json(&[
+        "bench",
+        "latency",
+        "--rate",
+        "500",
+        "--duration",
+        "1s",
+        "--warm-up",
+        "200ms",
+    ]);
+    assert_eq!(latency["consumed"], 400);
+    assert!(latency["ack"]["p50_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn failures_are_one_sentence_and_a_next_step() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "flights"], b"");
+    let cases: [(&[&str], &str, &str); 5] = [
+        (
+            &["consume", "fligths", "-e"],
+            "there is no topic 'fligths'",
+            "did you mean 'flights'?",
+        ),
+        (
+            &["consume", "flights", "-p", "7", "-e"],
+            "has no partition 7",
+            "topic describe flights",
+        ),
+        (
+            &["produce", "flights", "-k", ":"],
+            "it has no key separator ':'",
+            "-k",
+        ),
+        (&["topic", "alter", "flights"], "nothing to change", "--set"),
+        (
+            &["group", "reset-offsets", "g", "--to-latest"],
+            "no topics are chosen",
+            "--topic",
+        ),
+    ];
+    for (arguments, error, next) in cases {
+        let (first, second) = session.fails(arguments, b"no separator\n");
+        assert!(
+            first.starts_with("error: ") && first.contains(error),
+            "{first}"
+        );
+        assert!(
+            second.starts_with("next: ") && second.contains(next),
+            "{second}"
+        );
+    }
+    let said = session.say(&["consume", "fligths", "-e", "--json"], b"");
+    let error: serde_json::Value = serde_json::from_str(&said.err).unwrap();
+    assert_eq!(error["error"], "there is no topic 'fligths'");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_us_quietly() {
+    let session = Session::start();
+    let numbers: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    session.ok(&["produce", "numbers"], numbers.as_bytes());
+    let mut process = short_command()
+        .args([
+            "consume",
+            "numbers",
+            "-b",
+            "--brokers",
+            &session.server.kafka.to_string(),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The pipe is closed without reading what is in it.
+    drop(process.stdout.take());
+    let Output { status, stderr, .. } = process.wait_with_output().unwrap();
+    assert!(status.success());
+    assert_eq!(String::from_utf8_lossy(&stderr), "");
+}
+
+#[test]
+fn a_member_that_is_interrupted_leaves_its_group() {
+    let session = Session::start();
+    session.ok(&["produce", "numbers"], b"1\n2\n");
+    let process = crate::server::command()
+        .args(["consume", "numbers", "-b", "--group", "g"])
+        .args(["--brokers", &session.server.kafka.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+    let lag_is_gone = || {
+        let said = session.say(&["group", "describe", "g", "--json"], b"");
+        let described: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_default();
+        described[0]["state"] == "Stable"
+    };
+    let deadline = 600;
+    let mut tries = 0;
+    while !lag_is_gone() {
+        tries += 1;
+        assert!(tries < deadline, "the member does not join");
+    }
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let out = process.wait_with_output().unwrap();
+    assert!(out.status.success());
+    let described = session.json(&["group", "describe", "g"]);
+    // At once, not after the session timeout of 45 s.
+    assert_eq!(described[0]["state"], "Empty");
+}
