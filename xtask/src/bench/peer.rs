@@ -111,6 +111,8 @@ impl Broker {
                             "--http-listen",
                             &format!("127.0.0.1:{}", process::free_port()?),
                         ])
+                        // As Kafka is started: a group of one need not wait for others.
+                        .args(["--set", "group.initial.rebalance.delay.ms=0"])
                         .arg("--data-dir")
                         .arg(data_dir.join("data"))
                         .stdin(Stdio::null())
