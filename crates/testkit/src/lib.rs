@@ -1,6 +1,7 @@
 //! A real server on loopback, for tests: the broker as the binary runs it, on a free port, over a folder of its own.
 
 mod raw;
+pub mod requests;
 mod server;
 
 pub use raw::{RawClient, frame};

@@ -290,7 +290,8 @@ impl Connection {
     /// Reads once. False if there is nothing to read now.
     fn receive(&mut self, context: &mut Context<'_>) -> Result<bool, Closed> {
         // A quiet connection holds no buffer; it gets one when there is something to read.
-        if self.inbox.is_unallocated() && self.stream.poll_readable(context)?.is_pending() {
+        let was_quiet = self.inbox.is_unallocated();
+        if was_quiet && self.stream.poll_readable(context)?.is_pending() {
             return Ok(false);
         }
         match self.inbox.read_from(&*self.stream) {
@@ -305,6 +306,10 @@ impl Connection {
             }
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // A new socket is called readable before anything has come.
+                if was_quiet {
+                    self.inbox.release_memory();
+                }
                 Ok(self.stream.poll_readable(context)?.is_ready())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),

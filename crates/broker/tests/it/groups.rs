@@ -17,7 +17,7 @@ use protocol::messages::*;
 use protocol::{ErrorCode, Uuid};
 use testkit::{RawClient, Server, eventually};
 
-use crate::requests::topic;
+use testkit::requests::topic;
 
 fn code(code: ErrorCode) -> i16 {
     code.into()

@@ -10,4 +10,3 @@ mod beside_kafka;
 mod groups;
 mod ordering;
 mod produce_fetch;
-mod requests;

@@ -9,7 +9,7 @@ use protocol::records::BatchOptions;
 use testkit::{RawClient, Server, frame};
 use tokio::time::timeout;
 
-use crate::requests::{CREATE, FETCH, PRODUCE, batch, create, fetch, produce, topic};
+use testkit::requests::{CREATE, FETCH, PRODUCE, batch, create, fetch, produce, topic};
 
 #[tokio::test]
 async fn many_requests_in_one_packet_are_answered_in_order() {

@@ -10,7 +10,7 @@ use protocol::messages::produce_response::PartitionProduceResponse;
 use protocol::records::{BatchOptions, BatchView, layout};
 use testkit::{RawClient, Server};
 
-use crate::requests::{FETCH, PRODUCE, batch, fetch, produce, topic};
+use testkit::requests::{FETCH, PRODUCE, batch, fetch, produce, topic};
 
 async fn produced(
     client: &mut RawClient,

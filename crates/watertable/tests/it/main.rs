@@ -6,5 +6,7 @@
 )]
 
 mod commands;
+mod crash;
+mod idle_connections;
 mod server;
 mod start;

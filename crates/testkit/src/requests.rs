@@ -7,17 +7,18 @@ use protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol::messages::{CreateTopicsRequest, FetchRequest, ProduceRequest};
 use protocol::records::{BatchBuilder, BatchOptions};
-use testkit::RawClient;
+
+use crate::RawClient;
 
 /// CreateTopics.
-pub(crate) const CREATE: i16 = 5;
+pub const CREATE: i16 = 5;
 /// Produce by name.
-pub(crate) const PRODUCE: i16 = 9;
+pub const PRODUCE: i16 = 9;
 /// Fetch by name.
-pub(crate) const FETCH: i16 = 12;
+pub const FETCH: i16 = 12;
 
 /// One topic with one partition.
-pub(crate) fn create(name: &str, configs: &[(&str, &str)]) -> CreateTopicsRequest {
+pub fn create(name: &str, configs: &[(&str, &str)]) -> CreateTopicsRequest {
     let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
         name: (*name).to_owned(),
         value: Some((*value).to_owned()),
@@ -37,7 +38,10 @@ pub(crate) fn create(name: &str, configs: &[(&str, &str)]) -> CreateTopicsReques
 }
 
 /// Creates a topic with one partition.
-pub(crate) async fn topic(client: &mut RawClient, name: &str, configs: &[(&str, &str)]) {
+///
+/// # Panics
+/// When the broker refuses.
+pub async fn topic(client: &mut RawClient, name: &str, configs: &[(&str, &str)]) {
     let answer = client.call(&create(name, configs), CREATE).await;
     assert_eq!(
         answer.topics[0].error_code, 0,
@@ -47,18 +51,21 @@ pub(crate) async fn topic(client: &mut RawClient, name: &str, configs: &[(&str, 
 }
 
 /// A batch of values without keys.
-pub(crate) fn batch(options: BatchOptions, values: &[&str]) -> Bytes {
+///
+/// # Panics
+/// When the values are too large for a batch.
+pub fn batch(options: BatchOptions, values: &[&str]) -> Bytes {
     let mut builder = BatchBuilder::new(options);
     for value in values {
         builder
             .push(1_700_000_000_000, None, Some(value.as_bytes()), &[])
-            .unwrap();
+            .expect("tests send little");
     }
-    builder.build().unwrap()
+    builder.build().expect("tests send little")
 }
 
 /// Records for partition 0 of a topic.
-pub(crate) fn produce(name: &str, acks: i16, records: Bytes) -> ProduceRequest {
+pub fn produce(name: &str, acks: i16, records: Bytes) -> ProduceRequest {
     let partition = PartitionProduceData {
         index: 0,
         records: Some(Records::from(records)),
@@ -77,7 +84,7 @@ pub(crate) fn produce(name: &str, acks: i16, records: Bytes) -> ProduceRequest {
 }
 
 /// A fetch of partition 0 without a session, for at least one byte.
-pub(crate) fn fetch(name: &str, offset: i64, max_wait_ms: i32) -> FetchRequest {
+pub fn fetch(name: &str, offset: i64, max_wait_ms: i32) -> FetchRequest {
     let partition = FetchPartition {
         partition: 0,
         fetch_offset: offset,
