@@ -263,9 +263,9 @@ impl Round {
     }
 }
 
-/// Ends the process when its thread panics: without commits no ack is ever sent, and a half-done round must not be
-/// taken for a success.
-struct AbortOnPanic;
+/// Ends the process when its thread panics: without commits no ack is ever sent, without checkpoints recovery grows
+/// without bound, and a half-done round must not be taken for a success.
+pub(crate) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use types::{LeaderEpoch, Timestamp, TopicId, TopicPartition};
 
 use crate::background::{Job, Next};
-use crate::commit::GroupCommit;
+use crate::commit::{AbortOnPanic, GroupCommit};
 use crate::format::{self, FormatError};
 use crate::local_log::LocalLog;
 use crate::metrics::StorageMetrics;
@@ -197,6 +197,7 @@ impl LogDirectory {
         threads.background = Some(spawner.spawn_thread(
             "log-background",
             Box::new(move || {
+                let _guard = AbortOnPanic;
                 loop {
                     match registry.shared.background.next() {
                         Next::Stop => break,

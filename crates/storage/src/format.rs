@@ -60,7 +60,8 @@ pub(crate) fn check(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
     let path = root.join(FORMAT_FILE);
     let Some(text) = read_text(disk, &path)? else {
         let text = format!("format {FORMAT_VERSION}\n");
-        return write(disk, &path, &text);
+        write(disk, &path, &text)?;
+        return sync_name(disk, root);
     };
     let found = text
         .trim_end()
@@ -71,6 +72,20 @@ pub(crate) fn check(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
         Some(found) if found > FORMAT_VERSION => Err(FormatError::Newer { path, found }),
         _ => Err(FormatError::Damaged { path }),
     }
+}
+
+/// Makes the name of a new directory durable.
+fn sync_name(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
+    let parent = match root.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    disk.sync_directory(parent)
+        .map_err(|source| FormatError::Io {
+            path: parent.to_owned(),
+            source,
+        })
 }
 
 /// Counts this opening, durably, and returns it as the epoch to lead in.

@@ -232,3 +232,22 @@ fn threads_that_append_at_once_get_dense_offsets_and_all_acks() {
     let metrics = directory.metrics();
     assert!(metrics.commits.get() <= metrics.appended_batches.get());
 }
+
+#[test]
+fn readers_stop_at_the_high_watermark_wherever_segments_end() {
+    let world = manual();
+    let directory = world.open();
+    let log = log(&directory, small_segments(100));
+    for number in 0..6 {
+        append(&log, batch(&[&format!("value-{number}")])).unwrap();
+        for from in 0..=number {
+            let visible = read(&log, from, 1 << 20).unwrap();
+            let expected = usize::try_from((number / 2 * 2 - from).max(0)).unwrap();
+            assert_eq!(visible.len(), expected, "from {from} of {number}");
+        }
+        if number % 2 == 1 {
+            directory.run_once();
+        }
+    }
+    assert_eq!(read_all(&log, 0, 1).len(), 6);
+}

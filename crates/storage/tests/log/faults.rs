@@ -332,3 +332,23 @@ fn an_index_that_cannot_be_written_is_rebuilt() {
         assert_eq!(read(&again, from, 1).unwrap()[0].offset, from);
     }
 }
+
+#[test]
+fn a_disk_that_fails_at_the_first_start_is_told() {
+    for call in [
+        Call::CreateDirectories,
+        Call::Open,
+        Call::Write,
+        Call::Sync,
+        Call::Rename,
+        Call::SyncDirectory,
+        Call::List,
+    ] {
+        let world = World::new();
+        world.faults.fail(call, "", EIO, 1);
+        assert!(world.try_open().is_err(), "{call:?}");
+        world.faults.clear();
+        let opened = world.try_open().unwrap();
+        assert!(!opened.was_closed);
+    }
+}
