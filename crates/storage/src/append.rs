@@ -9,29 +9,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use env::disk::OpenMode;
 use types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::batch_header::{
     ASSIGNED_BYTES, CRC_START, HEADER_BYTES, assign, set_crc, set_log_append_time,
 };
-use crate::files::{SegmentFile, SegmentPart, part_path};
+use crate::files::SegmentFile;
 use crate::local_log::{LocalLog, Mark, Status, Writer};
-use crate::producer_snapshot;
 use crate::producers::Fit;
-use crate::recover::{METADATA_FILE, encode_metadata};
+use crate::roll::segment_bytes;
 use crate::segment::Segment;
 use crate::settings::{LogSettings, LogTimestampType};
-use crate::small_file;
 use crate::validate::{ValidBatch, ValidBatches, validate};
 use crate::waiters::wait_for;
 use crate::{AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket, CommitFailed};
 
-/// Space is reserved in steps that double from the first to the last, so that small logs stay small.
-const RESERVE_MIN: u64 = 16 * 1024;
-const RESERVE_MAX: u64 = 32 << 20;
-/// Lengths are multiples of what file systems allocate.
-const RESERVE_UNIT: u64 = 4096;
 /// How often producers are looked through for expiry.
 const PRODUCER_SWEEP_MS: i64 = 10 * 60 * 1000;
 
@@ -61,8 +53,10 @@ impl LocalLog {
         }
         let stamped = Stamped::new(valid, self.log_end().offset, current, &settings, now);
         let file = self.write(&mut writer, &stamped, &settings, now)?;
-        let end = self.publish_append(&mut writer, &stamped, file, &settings, now)?;
+        let published = self.publish_append(&mut writer, &stamped, file, &settings, now)?;
+        self.sweep_producers(&mut writer, now.ms());
         drop(writer);
+        self.tell_of(&published, &settings);
         let outcome = AppendOutcome {
             base_offset: stamped.first.base(),
             last_offset: stamped.last_offset(),
@@ -70,7 +64,7 @@ impl LocalLog {
             log_start_offset: self.log_start(),
             duplicate: false,
         };
-        Ok(self.ticket(outcome, end))
+        Ok(self.ticket(outcome, published.end))
     }
 
     fn ticket(&self, outcome: AppendOutcome, end: Offset) -> AppendTicket {
@@ -143,7 +137,7 @@ impl LocalLog {
         };
         let tail = self.view.lock().segments.last().cloned();
         if let Some(tail) = &tail
-            && tail.index().is_none()
+            && !tail.has_index()
         {
             // Entries are added to an index in memory. Without one they are missing until it is rebuilt.
             self.index_of(tail).ok();
@@ -168,29 +162,14 @@ impl LocalLog {
     ) -> io::Result<Arc<SegmentFile>> {
         let file = self.file(segment)?;
         let position = u64::from(segment.size());
+        if writer.untrimmed {
+            self.trim(segment, &file)?;
+            writer.untrimmed = false;
+        }
         self.reserve(writer, &file, position + u64::from(length), settings);
         self.shared.metrics.segment_writes.add(1);
         file.disk_file().write_at(&stamped.parts(), position)?;
         Ok(file)
-    }
-
-    /// Reserves space ahead of the end, so that a sync need not change the file's length. A disk that refuses is asked
-    /// again with the next step; the write itself says whether there is room.
-    fn reserve(&self, writer: &mut Writer, file: &SegmentFile, end: u64, settings: &LogSettings) {
-        if end <= writer.reserved || !self.shared.options.reserve_space {
-            return;
-        }
-        let step = if settings.preallocate {
-            u64::from(segment_bytes(settings))
-        } else {
-            end.clamp(RESERVE_MIN, RESERVE_MAX)
-        };
-        let limit = u64::from(segment_bytes(settings)).max(end);
-        let length = (end + step).next_multiple_of(RESERVE_UNIT).min(limit);
-        writer.reserved = match file.disk_file().allocate(length) {
-            Ok(()) => length,
-            Err(_) => end,
-        };
     }
 
     /// Cuts off what a failed write may have left, and says what the failure means.
@@ -214,10 +193,13 @@ impl LocalLog {
         }
     }
 
-    /// A full disk is waited out; anything else takes the log offline.
+    /// What lacks for a while is waited out; anything else takes the log offline.
     fn write_failed(&self, error: io::Error) -> AppendError {
         if is_full(&error) {
             return AppendError::Full;
+        }
+        if passes(&error) {
+            return AppendError::Io(error);
         }
         self.offline(error)
     }
@@ -241,7 +223,7 @@ impl LocalLog {
         file: Arc<SegmentFile>,
         settings: &LogSettings,
         now: Timestamp,
-    ) -> Result<Offset, AppendError> {
+    ) -> Result<Published, AppendError> {
         let mut view = self.view.lock();
         let view_ref = &mut *view;
         match view_ref.status {
@@ -298,19 +280,26 @@ impl LocalLog {
             view_ref.sync_wanted = end.offset;
         }
         let visible = view_ref.advance_high_watermark(settings.write_caching);
-        let visible_end = view_ref.high_watermark.offset;
-        drop(view);
-        if sync {
+        Ok(Published {
+            end: end.offset,
+            bytes,
+            sync,
+            visible,
+            high_watermark: view_ref.high_watermark.offset,
+        })
+    }
+
+    /// Starts what an append leads to, under no lock of the log.
+    fn tell_of(&self, published: &Published, settings: &LogSettings) {
+        if published.sync {
             self.submit();
-        } else if let Some(flush_ms) = settings.flush_ms {
-            if !self.flush_scheduled.swap(true, Ordering::AcqRel) {
-                self.shared.flush_later(&self.arc(), flush_ms);
-            }
+        } else if let Some(flush_ms) = settings.flush_ms
+            && !self.flush_scheduled.swap(true, Ordering::AcqRel)
+        {
+            self.shared.flush_later(&self.arc(), flush_ms);
         }
-        self.publish(visible, visible_end);
-        self.sweep_producers(writer, now.ms());
-        self.shared.appended(bytes);
-        Ok(end.offset)
+        self.publish(published.visible, published.high_watermark);
+        self.shared.appended(published.bytes);
     }
 
     /// Whether the append has to be synced before readers see it.
@@ -339,83 +328,6 @@ impl LocalLog {
             writer.producers.expire(now_ms, expiration);
         }
     }
-
-    /// Ends the last segment, if there is one, and begins a new one at the end of the log.
-    pub(crate) fn roll(&self, writer: &mut Writer, now: Timestamp) -> io::Result<Arc<Segment>> {
-        let (tail, base) = {
-            let view = self.view.lock();
-            (view.segments.last().cloned(), view.log_end.offset)
-        };
-        let disk = &self.shared.env.disk;
-        let folder = self.folder();
-        let mut metadata = None;
-        match &tail {
-            None => {
-                disk.create_directories(&folder)?;
-                metadata = Some(self.write_partition_metadata()?);
-            }
-            Some(tail) => {
-                self.end_segment(writer, tail)?;
-                self.save_producers(writer, base);
-            }
-        }
-        let path = part_path(&folder, base, SegmentPart::Log);
-        let file = disk.open(&path, OpenMode::CreateIfMissing)?;
-        // A file of that name can only be what a failed attempt left.
-        if file.length()? > 0 {
-            file.set_length(0)?;
-        }
-        let segment = Segment::create(base, now.ms());
-        self.shared.files.admit(&segment, SegmentFile::new(file));
-        writer.reserved = 0;
-        self.shared.metrics.segments_created.add(1);
-        let mut view = self.view.lock();
-        view.segments.push(Arc::clone(&segment));
-        view.unsynced_names = true;
-        view.unsynced_files.extend(metadata);
-        Ok(segment)
-    }
-
-    /// Trims the space that was reserved behind a segment and completes its indexes.
-    pub(crate) fn end_segment(&self, writer: &Writer, tail: &Arc<Segment>) -> io::Result<()> {
-        let size = u64::from(tail.size());
-        if writer.reserved > size {
-            self.file(tail)?.disk_file().set_length(size)?;
-        }
-        tail.finish_index();
-        self.save_index(tail);
-        self.shared.indexes.admit(tail);
-        Ok(())
-    }
-
-    /// Writes the producers down at the base of a new segment, as Kafka does. It is a shortcut for recovery without a
-    /// checkpoint, so a failure is only logged.
-    fn save_producers(&self, writer: &Writer, base: Offset) {
-        if writer.producers.is_empty() {
-            return;
-        }
-        let bytes = producer_snapshot::encode(&writer.producers, &self.view.lock().transactions);
-        let path = part_path(&self.folder(), base, SegmentPart::ProducerSnapshot);
-        if let Err(error) = small_file::replace_lazily(&*self.shared.env.disk, &path, &bytes) {
-            tracing::warn!(path = %path.display(), %error, "could not write a producer snapshot");
-        }
-    }
-
-    /// Writes the file that names the topic's id; the commit that covers the first append makes it durable.
-    fn write_partition_metadata(&self) -> io::Result<Arc<SegmentFile>> {
-        let path = self.folder().join(METADATA_FILE);
-        let disk = &self.shared.env.disk;
-        let file = disk.open(&path, OpenMode::CreateIfMissing)?;
-        let text = encode_metadata(self.topic_id);
-        file.set_length(0)?;
-        file.write_at(&[IoSlice::new(text.as_bytes())], 0)?;
-        Ok(Arc::new(SegmentFile::new(file)))
-    }
-}
-
-/// The most that a segment may hold: positions are read as signed by Kafka.
-fn segment_bytes(settings: &LogSettings) -> u32 {
-    settings.segment_bytes.min(i32::MAX.unsigned_abs())
 }
 
 /// Whether `stamped` must begin a new segment (`LogSegment.shouldRoll`).
@@ -444,12 +356,33 @@ fn must_roll(
         || !tail.can_hold(stamped.last_offset())
 }
 
+/// What an append changed for others.
+#[derive(Debug)]
+struct Published {
+    /// The log end behind it.
+    end: Offset,
+    bytes: u64,
+    /// It waits for a sync.
+    sync: bool,
+    /// Bytes that became visible with it.
+    visible: u64,
+    high_watermark: Offset,
+}
+
 /// Whether the system says that there is no room.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
+}
+
+/// Whether the system lacked something that others will give back: open files or memory. The disk is not at fault.
+fn passes(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE))
 }
 
 /// Batches with their final offsets.

@@ -27,6 +27,7 @@ mod read;
 mod recover;
 mod registry;
 mod retain;
+mod roll;
 mod scan;
 mod segment;
 mod settings;

@@ -134,6 +134,8 @@ pub(crate) struct Writer {
     pub(crate) producers_swept_ms: i64,
     /// Bytes reserved in the file of the last segment.
     pub(crate) reserved: u64,
+    /// Something may lie behind the end of the last segment; it is cut off before the next write.
+    pub(crate) untrimmed: bool,
     /// Records since the last one that asked for a sync, with write caching.
     pub(crate) unflushed: u64,
 }
@@ -170,6 +172,8 @@ pub(crate) struct Recovered {
     pub(crate) transactions: Transactions,
     /// Length of the last segment's file.
     pub(crate) reserved: u64,
+    /// Something may lie behind the end of the last segment.
+    pub(crate) untrimmed: bool,
 }
 
 impl LocalLog {
@@ -211,6 +215,7 @@ impl LocalLog {
             producers: recovered.producers,
             producers_swept_ms: shared.env.clock.wall().ms(),
             reserved: recovered.reserved,
+            untrimmed: recovered.untrimmed,
             unflushed: 0,
         };
         Arc::new_cyclic(|this| Self {

@@ -1,8 +1,9 @@
 //! What a data directory holds when it is opened: one entry per partition's folder.
 //!
 //! After a clean stop the checkpoint is the whole truth and no folder is looked into. Otherwise each folder is probed, and
-//! recovered where something was written after the checkpoint, on a few threads at once. Invariant: an entry is used only
-//! for the topic id that the folder names; a folder that cannot be read makes one partition unavailable, not the broker.
+//! recovered where something was written after the checkpoint, on a few threads at once. Invariants: files are changed
+//! only for the topic id that their folder names, and a log is used only for it; a folder that cannot be read makes one
+//! partition unavailable, not the broker.
 
 use std::collections::HashMap;
 use std::io;
@@ -28,7 +29,10 @@ const FOLDERS_PER_THREAD: usize = 64;
 /// A partition's folder that nobody asked for yet.
 #[derive(Debug)]
 pub(crate) struct Found {
+    /// The topic's id as the folder names it, or the checkpoint.
     pub(crate) topic_id: Option<String>,
+    /// Whether the folder was asked; a checkpoint may speak of an earlier life of the topic.
+    pub(crate) is_confirmed: bool,
     /// The log in it, or why it cannot be read.
     pub(crate) recovered: Result<Recovered, Arc<io::Error>>,
 }
@@ -88,6 +92,7 @@ pub(crate) fn find_logs(
             Some(entry) if was_closed => {
                 let found = Found {
                     topic_id: Some(entry.topic_id),
+                    is_confirmed: true,
                     recovered: Ok(entry.recovered),
                 };
                 findings.found.insert(partition, found);
@@ -167,26 +172,15 @@ impl Work {
                 continue;
             };
             let partition = task.partition.clone();
-            let found = recover_folder(&recovery, disk, task);
+            let found = recover_folder(&recovery, task);
             self.results.lock().push((partition, found));
         }
     }
 }
 
-fn recover_folder(recovery: &Recovery<'_>, disk: &dyn env::disk::Disk, task: Task) -> Found {
-    let outcome = read_topic_id(disk, &task.folder).and_then(|topic_id| {
-        let checkpointed = task
-            .entry
-            .filter(|entry| Some(&entry.topic_id) == topic_id.as_ref())
-            .map(|entry| entry.recovered);
-        let recovered = recovery.recover(&task.folder, checkpointed)?;
-        Ok((topic_id, recovered))
-    });
-    match outcome {
-        Ok((topic_id, recovered)) => Found {
-            topic_id,
-            recovered: Ok(recovered),
-        },
+fn recover_folder(recovery: &Recovery<'_>, task: Task) -> Found {
+    match try_recover_folder(recovery, task.entry, &task.folder) {
+        Ok(found) => found,
         Err(error) => {
             tracing::error!(
                 folder = %task.folder.display(),
@@ -195,10 +189,38 @@ fn recover_folder(recovery: &Recovery<'_>, disk: &dyn env::disk::Disk, task: Tas
             );
             Found {
                 topic_id: None,
+                is_confirmed: false,
                 recovered: Err(Arc::new(error)),
             }
         }
     }
+}
+
+fn try_recover_folder(
+    recovery: &Recovery<'_>,
+    mut entry: Option<LogEntry>,
+    folder: &Path,
+) -> io::Result<Found> {
+    if let Some(known) = &mut entry
+        && recovery.probe(folder, &mut known.recovered)?
+    {
+        let recovered = std::mem::take(&mut known.recovered);
+        return Ok(Found {
+            topic_id: Some(std::mem::take(&mut known.topic_id)),
+            is_confirmed: false,
+            recovered: Ok(recovered),
+        });
+    }
+    // From here on files are changed: only for the topic that they belong to.
+    let topic_id = read_topic_id(recovery.disk, folder)?;
+    let checkpointed = entry
+        .filter(|entry| Some(&entry.topic_id) == topic_id.as_ref())
+        .map(|entry| entry.recovered);
+    Ok(Found {
+        recovered: Ok(recovery.recover(folder, checkpointed)?),
+        topic_id,
+        is_confirmed: true,
+    })
 }
 
 /// The partition that a folder is named after.

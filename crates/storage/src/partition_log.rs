@@ -307,7 +307,7 @@ pub enum AppendError {
     /// The topic was deleted.
     #[error("the partition was deleted")]
     Deleted,
-    /// The write failed; the partition is offline now.
+    /// The write failed; the partition is offline now, unless the system only lacked open files or memory.
     #[error("could not write to the log")]
     Io(#[source] std::io::Error),
 }

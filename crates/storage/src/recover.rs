@@ -75,11 +75,7 @@ impl Recovery<'_> {
         folder: &Path,
         checkpointed: Option<Recovered>,
     ) -> io::Result<Recovered> {
-        if let Some(mut checkpointed) = checkpointed {
-            if self.unchanged(folder, &checkpointed)? {
-                self.read_log_start(folder, &mut checkpointed)?;
-                return Ok(finish(checkpointed));
-            }
+        if let Some(checkpointed) = checkpointed {
             let bases = self.segment_bases(folder)?;
             if self.still_true(folder, &checkpointed, &bases)? {
                 return self.resume(folder, checkpointed, &bases);
@@ -92,27 +88,31 @@ impl Recovery<'_> {
         self.read_all(folder)
     }
 
-    /// Whether nothing was appended or given up since the checkpoint, from a look at the names and the end.
-    fn unchanged(&self, folder: &Path, checkpointed: &Recovered) -> io::Result<bool> {
+    /// The log as a checkpoint knew it, if nothing was appended or given up since: from a look at the names and the end,
+    /// without changing anything. The folder may turn out to be another topic's; that is for who uses the log to check.
+    pub(crate) fn probe(&self, folder: &Path, checkpointed: &mut Recovered) -> io::Result<bool> {
         let end = checkpointed.log_end;
         let (Some(first), Some(last)) =
             (checkpointed.segments.first(), checkpointed.segments.last())
         else {
             return Ok(false);
         };
-        let Some(tail) = self.open_segment(folder, last.base(), OpenMode::ReadWrite)? else {
+        let Some(tail) = self.open_segment(folder, last.base(), OpenMode::Read)? else {
             return Ok(false);
         };
         let tail = tail.disk_file();
         let length = tail.length()?;
-        if length < u64::from(end.position) {
+        let position = u64::from(end.position);
+        if length < position {
             return Ok(false);
         }
-        let mut header = [0; HEADER_BYTES];
-        let count = tail.read_at(&mut header, u64::from(end.position))?;
-        self.metrics.recovery_bytes.add(count as u64);
-        if header.iter().any(|byte| *byte != 0) {
-            return Ok(false);
+        if length > position {
+            let mut header = [0; HEADER_BYTES];
+            let count = tail.read_at(&mut header, position)?;
+            self.metrics.recovery_bytes.add(count as u64);
+            if header.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
         }
         // A new segment would have trimmed the last one and begun at the end.
         let rolled = end.offset != last.base()
@@ -126,10 +126,10 @@ impl Recovery<'_> {
         if rolled || given_up {
             return Ok(false);
         }
-        if length > u64::from(end.position) {
-            // Reserved space; whatever else may lie in it must not be found by a later recovery.
-            tail.set_length(u64::from(end.position))?;
-        }
+        // Reserved space; whatever else may lie in it must not be found by a later recovery.
+        checkpointed.untrimmed = length > position;
+        self.read_log_start(folder, checkpointed)?;
+        finish(checkpointed);
         Ok(true)
     }
 
@@ -199,7 +199,8 @@ impl Recovery<'_> {
             modes,
         )?;
         self.read_log_start(folder, &mut draft)?;
-        Ok(finish(draft))
+        finish(&mut draft);
+        Ok(draft)
     }
 
     /// Reads everything; for a log that no checkpoint knows.
@@ -216,7 +217,8 @@ impl Recovery<'_> {
             }
         })?;
         self.read_log_start(folder, &mut draft)?;
-        Ok(finish(draft))
+        finish(&mut draft);
+        Ok(draft)
     }
 
     fn read_log_start(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
@@ -434,7 +436,7 @@ pub(crate) enum Unfit {
 }
 
 /// Brings the parts of a recovered log in line with where it begins and ends.
-fn finish(mut recovered: Recovered) -> Recovered {
+fn finish(recovered: &mut Recovered) {
     let first = recovered.segments.first().map(|segment| segment.base());
     let start = recovered.log_start.max(first.unwrap_or_default());
     if recovered.log_end.offset < start {
@@ -448,7 +450,6 @@ fn finish(mut recovered: Recovered) -> Recovered {
     recovered.transactions.truncate_start(start);
     recovered.epochs.truncate_end(end);
     recovered.epochs.truncate_start(start);
-    recovered
 }
 
 /// The topic id that a partition's folder names, as text; `None` if it names none.

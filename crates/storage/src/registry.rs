@@ -14,6 +14,7 @@ use crate::checkpoint::{CheckpointWriter, LogState, encode_log};
 use crate::directory::MoveAwayError;
 use crate::local_log::{LocalLog, Recovered, Status};
 use crate::opening::Found;
+use crate::recover::{Recovery, read_topic_id};
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 
@@ -53,20 +54,18 @@ impl Registry {
             self.remove(&mut logs, partition)?;
         }
         let found = self.found.lock().remove(partition);
-        let (recovered, unreadable) = match found {
-            None => (Recovered::default(), None),
-            Some(Found {
-                recovered: Err(error),
-                ..
-            }) => (Recovered::default(), Some(error)),
-            Some(Found {
-                topic_id: Some(text),
-                recovered: Ok(recovered),
-            }) if text == topic_id.to_string() => (recovered, None),
-            Some(_) => {
+        let mut unreadable = None;
+        let recovered = match found.map(|found| self.claim(partition, topic_id, found)) {
+            None => Recovered::default(),
+            Some(Ok(Some(recovered))) => recovered,
+            Some(Ok(None)) => {
                 tracing::warn!(%partition, "found the log of a deleted topic of the same name; moving it away");
                 self.discard_folder(partition, settings.file_delete_delay())?;
-                (Recovered::default(), None)
+                Recovered::default()
+            }
+            Some(Err(error)) => {
+                unreadable = Some(error);
+                Recovered::default()
             }
         };
         let log = LocalLog::new(
@@ -79,6 +78,39 @@ impl Registry {
         );
         logs.insert(partition.clone(), Arc::clone(&log));
         Ok(log)
+    }
+
+    /// The log in a folder if it belongs to the topic, or why that cannot be read.
+    fn claim(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        found: Found,
+    ) -> Result<Option<Recovered>, Arc<io::Error>> {
+        let recovered = found.recovered?;
+        let topic_id = topic_id.to_string();
+        if found.topic_id.as_ref() == Some(&topic_id) {
+            return Ok(Some(recovered));
+        }
+        if found.is_confirmed {
+            return Ok(None);
+        }
+        // The checkpoint spoke of an earlier life of the topic; the folder may be of this one.
+        let shared = &self.shared;
+        let folder = shared.log_folder(partition);
+        let recovery = Recovery {
+            disk: &*shared.env.disk,
+            metrics: &shared.metrics,
+            now_ms: shared.env.clock.wall().ms(),
+            leader_epoch: shared.leader_epoch,
+            index_interval_bytes: LogSettings::default().index_interval_bytes,
+        };
+        if read_topic_id(recovery.disk, &folder)? != Some(topic_id) {
+            return Ok(None);
+        }
+        let recovered = recovery.recover(&folder, None)?;
+        shared.env.disk.sync_file_system(shared.root())?;
+        Ok(Some(recovered))
     }
 
     /// See [`crate::LogDirectory::delete`].

@@ -211,6 +211,10 @@ impl Segment {
         relative(self.base, offset).is_some()
     }
 
+    pub(crate) fn has_index(&self) -> bool {
+        self.state.lock().index.is_some()
+    }
+
     pub(crate) fn index(&self) -> Option<Arc<SegmentIndex>> {
         self.state.lock().index.clone()
     }

@@ -198,6 +198,22 @@ fn a_write_error_takes_the_log_offline() {
 }
 
 #[test]
+fn a_lack_of_open_files_is_waited_out() {
+    const EMFILE: i32 = 24;
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    world.faults.fail(Call::Open, ".log", EMFILE, 2);
+    for _ in 0..2 {
+        assert!(matches!(
+            append(&log, batch(&["a"])),
+            Err(AppendError::Io(_))
+        ));
+    }
+    assert_eq!(write(&log, batch(&["a"])), 0);
+}
+
+#[test]
 fn a_full_disk_that_cannot_even_cut_takes_the_log_offline() {
     let world = World::new();
     let directory = world.open();

@@ -173,39 +173,48 @@ fn behind_a_broken_chain_of_lengths_the_index_finds_what_follows() {
     assert!(served > 40);
 }
 
+/// Puts zeros, and then `garbage`, behind the end of the log.
+fn leave_behind(world: &World, end: usize, zeros: usize, garbage: &[u8]) {
+    let file = fs::File::options()
+        .write(true)
+        .open(world.segment(0))
+        .unwrap();
+    file.set_len(end as u64).unwrap();
+    file.set_len((end + zeros) as u64).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, garbage, (end + zeros) as u64).unwrap();
+}
+
 #[test]
 fn reserved_space_behind_the_end_is_nothing() {
-    for zeros in [1, 60, 61, 5000, 1 << 20] {
-        let world = World::new();
-        let positions = crashed(&world, Some(2));
-        let file = fs::File::options()
-            .write(true)
-            .open(world.segment(0))
-            .unwrap();
-        file.set_len(positions[3] as u64).unwrap();
-        file.set_len((positions[3] + zeros) as u64).unwrap();
-        let (directory, values) = reopened(&world);
-        assert_eq!(values.len(), 6);
-        assert_eq!(directory.metrics().truncated_bytes.get(), 0);
-        let length = fs::metadata(world.segment(0)).unwrap().len();
-        assert_eq!(length, positions[3] as u64);
-        assert!(!world.names().iter().any(|name| name.ends_with("cut")));
+    for checkpoint_after in [None, Some(2), Some(3)] {
+        for zeros in [1, 60, 61, 5000, 1 << 20] {
+            let world = World::new();
+            let positions = crashed(&world, checkpoint_after);
+            leave_behind(&world, positions[3], zeros, b"");
+            let (directory, values) = reopened(&world);
+            assert_eq!(values.len(), 6);
+            let log = log(&directory, LogSettings::default());
+            assert_eq!(write(&log, batch(&["g"])), 6);
+            assert_eq!(directory.metrics().truncated_bytes.get(), 0);
+            assert!(!world.names().iter().any(|name| name.ends_with("cut")));
+        }
     }
 }
 
 #[test]
 fn bytes_behind_zeros_are_kept_aside() {
-    let world = World::new();
-    let positions = crashed(&world, None);
-    let file = fs::File::options()
-        .write(true)
-        .open(world.segment(0))
-        .unwrap();
-    file.set_len(positions[3] as u64).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, b"x", positions[3] as u64 + 999).unwrap();
-    let (directory, values) = reopened(&world);
-    assert_eq!(values.len(), 6);
-    assert_eq!(directory.metrics().truncated_bytes.get(), 1000);
+    for checkpoint_after in [None, Some(2), Some(3)] {
+        let world = World::new();
+        let positions = crashed(&world, checkpoint_after);
+        leave_behind(&world, positions[3], 999, b"x");
+        let (directory, values) = reopened(&world);
+        assert_eq!(values.len(), 6);
+        let log = log(&directory, LogSettings::default());
+        assert_eq!(write(&log, batch(&["g"])), 6);
+        assert_eq!(directory.metrics().truncated_bytes.get(), 1000);
+        let kept = world.file(&format!("{:020}.{}.cut", 0, positions[3]));
+        assert_eq!(fs::read(kept).unwrap()[999], b'x');
+    }
 }
 
 #[test]
@@ -364,6 +373,27 @@ fn a_checkpoint_of_another_life_of_the_topic_is_not_used() {
         .log(&partition(0), topic_id(2), LogSettings::default())
         .unwrap();
     assert_eq!(read_all(&log, 0, 1000).len(), 18);
+}
+
+#[test]
+fn a_new_life_of_a_topic_that_looks_like_the_old_one_is_told_from_it() {
+    let world = World::new();
+    let directory = world.open();
+    write(&log(&directory, LogSettings::default()), batch(&["old"]));
+    directory.checkpoint().unwrap();
+    directory.delete(&partition(0)).unwrap();
+    let new = directory
+        .log(&partition(0), topic_id(2), LogSettings::default())
+        .unwrap();
+    write(&new, batch(&["new"]));
+    drop(new);
+    drop(directory);
+    let directory = world.open();
+    let log = directory
+        .log(&partition(0), topic_id(2), LogSettings::default())
+        .unwrap();
+    assert_eq!(values(&read_all(&log, 0, 1000)), ["new"]);
+    assert_eq!(write(&log, batch(&["next"])), 1);
 }
 
 #[test]

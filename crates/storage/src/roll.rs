@@ -1,0 +1,146 @@
+//! The last segment of a log: begun, grown, ended.
+//!
+//! Invariant: a segment is part of the log only once its file exists; the one before it is trimmed and its indexes are
+//! written by then. A crash in between leaves an empty file, which the next attempt or recovery takes as it is.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use env::disk::OpenMode;
+use types::{Offset, Timestamp};
+
+use crate::batch_header::HeaderError;
+use crate::cut::Cutter;
+use crate::files::{SegmentFile, SegmentPart, part_path};
+use crate::local_log::{LocalLog, Writer};
+use crate::producer_snapshot;
+use crate::recover::{METADATA_FILE, Unfit, encode_metadata};
+use crate::scan::Broken;
+use crate::segment::Segment;
+use crate::settings::LogSettings;
+use crate::small_file;
+
+/// Space is reserved in steps that double from the first to the last, so that small logs stay small.
+const RESERVE_MIN: u64 = 16 * 1024;
+const RESERVE_MAX: u64 = 32 << 20;
+/// Lengths are multiples of what file systems allocate.
+const RESERVE_UNIT: u64 = 4096;
+
+impl LocalLog {
+    /// Ends the last segment, if there is one, and begins a new one at the end of the log.
+    pub(crate) fn roll(&self, writer: &mut Writer, now: Timestamp) -> io::Result<Arc<Segment>> {
+        let (tail, base) = {
+            let view = self.view.lock();
+            (view.segments.last().cloned(), view.log_end.offset)
+        };
+        let disk = &self.shared.env.disk;
+        let folder = self.folder();
+        let mut metadata = None;
+        match &tail {
+            None => {
+                disk.create_directories(&folder)?;
+                metadata = Some(self.write_partition_metadata()?);
+            }
+            Some(tail) => {
+                self.end_segment(writer, tail)?;
+                self.save_producers(writer, base);
+            }
+        }
+        let path = part_path(&folder, base, SegmentPart::Log);
+        let file = disk.open(&path, OpenMode::CreateIfMissing)?;
+        // A file of that name can only be what a failed attempt left.
+        if file.length()? > 0 {
+            file.set_length(0)?;
+        }
+        let segment = Segment::create(base, now.ms());
+        self.shared.files.admit(&segment, SegmentFile::new(file));
+        writer.reserved = 0;
+        writer.untrimmed = false;
+        self.shared.metrics.segments_created.add(1);
+        let mut view = self.view.lock();
+        view.segments.push(Arc::clone(&segment));
+        view.unsynced_names = true;
+        view.unsynced_files.extend(metadata);
+        Ok(segment)
+    }
+
+    /// Trims the space that was reserved behind a segment and completes its indexes.
+    pub(crate) fn end_segment(&self, writer: &Writer, tail: &Arc<Segment>) -> io::Result<()> {
+        let size = u64::from(tail.size());
+        if writer.untrimmed {
+            self.trim(tail, &*self.file(tail)?)?;
+        } else if writer.reserved > size {
+            self.file(tail)?.disk_file().set_length(size)?;
+        }
+        tail.finish_index();
+        self.save_index(tail);
+        self.shared.indexes.admit(tail);
+        Ok(())
+    }
+
+    /// Cuts off what an earlier process may have left behind the end: reserved space, or what never became part of the
+    /// log, which is kept beside.
+    pub(crate) fn trim(&self, tail: &Segment, file: &SegmentFile) -> io::Result<()> {
+        let folder = self.folder();
+        let cutter = Cutter::new(&*self.shared.env.disk, &self.shared.metrics, &folder);
+        let file = file.disk_file();
+        let length = file.length()?;
+        let cause = Unfit::Broken(Broken::Header(HeaderError::Zeros));
+        cutter.cut(tail.base(), file, tail.size(), length, &cause)?;
+        Ok(())
+    }
+
+    /// Writes the producers down at the base of a new segment, as Kafka does. It is a shortcut for recovery without a
+    /// checkpoint, so a failure is only logged.
+    fn save_producers(&self, writer: &Writer, base: Offset) {
+        if writer.producers.is_empty() {
+            return;
+        }
+        let bytes = producer_snapshot::encode(&writer.producers, &self.view.lock().transactions);
+        let path = part_path(&self.folder(), base, SegmentPart::ProducerSnapshot);
+        if let Err(error) = small_file::replace_lazily(&*self.shared.env.disk, &path, &bytes) {
+            tracing::warn!(path = %path.display(), %error, "could not write a producer snapshot");
+        }
+    }
+
+    /// Writes the file that names the topic's id; the commit that covers the first append makes it durable.
+    fn write_partition_metadata(&self) -> io::Result<Arc<SegmentFile>> {
+        let path = self.folder().join(METADATA_FILE);
+        let disk = &self.shared.env.disk;
+        let file = disk.open(&path, OpenMode::CreateIfMissing)?;
+        let text = encode_metadata(self.topic_id);
+        file.set_length(0)?;
+        file.write_at(&[IoSlice::new(text.as_bytes())], 0)?;
+        Ok(Arc::new(SegmentFile::new(file)))
+    }
+
+    /// Reserves space ahead of the end, so that a sync need not change the file's length. A disk that refuses is asked
+    /// again with the next step; the write itself says whether there is room.
+    pub(crate) fn reserve(
+        &self,
+        writer: &mut Writer,
+        file: &SegmentFile,
+        end: u64,
+        settings: &LogSettings,
+    ) {
+        if end <= writer.reserved || !self.shared.options.reserve_space {
+            return;
+        }
+        let step = if settings.preallocate {
+            u64::from(segment_bytes(settings))
+        } else {
+            end.clamp(RESERVE_MIN, RESERVE_MAX)
+        };
+        let limit = u64::from(segment_bytes(settings)).max(end);
+        let length = (end + step).next_multiple_of(RESERVE_UNIT).min(limit);
+        writer.reserved = match file.disk_file().allocate(length) {
+            Ok(()) => length,
+            Err(_) => end,
+        };
+    }
+}
+
+/// The most that a segment may hold: positions are read as signed by Kafka.
+pub(crate) fn segment_bytes(settings: &LogSettings) -> u32 {
+    settings.segment_bytes.min(i32::MAX.unsigned_abs())
+}
