@@ -101,7 +101,7 @@ fn a_log_that_is_deleted_while_it_waits_for_its_sync_fails_nobody() {
                 .unwrap();
             tickets.push(append(&log, batch(&["a"])).unwrap());
         }
-        directory.delete(&partition(0)).unwrap();
+        directory.delete(&partition(0), topic_id(1)).unwrap();
         directory.run_once();
         for ticket in tickets {
             committed(ticket).unwrap();
