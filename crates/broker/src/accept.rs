@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use env::Env;
 use env::net::{Listener, Stream};
+use metadata::Cluster;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, ConnectionLimits};
+use crate::connection_quotas::{ConnectionQuotas, Place};
 use crate::context::ConnectionInfo;
 use crate::dispatch::Dispatch;
 
@@ -39,6 +41,9 @@ pub(crate) struct Acceptor {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) limits: ConnectionLimits,
     pub(crate) metrics: Arc<ConnectionMetrics>,
+    pub(crate) quotas: Arc<ConnectionQuotas>,
+    /// Has the limits, which may be altered at any time.
+    pub(crate) cluster: Arc<Cluster>,
     pub(crate) stopping: CancellationToken,
     /// Connections that are open; waited for when the broker stops.
     pub(crate) connections: TaskTracker,
@@ -50,10 +55,10 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 () = self.stopping.cancelled() => return,
-                accepted = self.listener.accept() => accepted,
+                accepted = self.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(stream, peer),
+                Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) if is_exhaustion(&error) => self.rest(&error).await,
                 // One connection that died on its way; the next is waiting.
                 Err(error) => tracing::debug!(%error, "a connection died before it was accepted"),
@@ -61,7 +66,26 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, stream: Arc<dyn Stream>, peer: SocketAddr) {
+    /// The next connection, once there is room for one.
+    async fn accept(&self) -> io::Result<(Arc<dyn Stream>, SocketAddr)> {
+        self.quotas.wait_for_place(&self.cluster).await;
+        let settings = Arc::clone(&self.cluster.image().broker);
+        self.quotas.wait_for_rate(&self.env, &settings).await;
+        self.listener.accept().await
+    }
+
+    fn admit(&self, stream: Arc<dyn Stream>, peer: SocketAddr) {
+        let image = self.cluster.image();
+        match self.quotas.claim(peer.ip(), &image.broker) {
+            Some(place) => self.serve(stream, peer, place),
+            None => {
+                self.metrics.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(%peer, "refused a connection: the address has all that max.connections.per.ip allows");
+            }
+        }
+    }
+
+    fn serve(&self, stream: Arc<dyn Stream>, peer: SocketAddr, place: Place) {
         let id = self.metrics.accepted.fetch_add(1, Ordering::Relaxed);
         let info = Arc::new(ConnectionInfo { id, peer });
         let stopping = self.stopping.clone();
@@ -74,6 +98,7 @@ impl Acceptor {
         );
         let open = Open::new(Arc::clone(&self.metrics));
         let task = async move {
+            let _place = place;
             let closed = connection.run().await;
             if closed.is_misbehaviour() {
                 open.0.refused.fetch_add(1, Ordering::Relaxed);

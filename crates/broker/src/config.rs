@@ -28,6 +28,8 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) broker: BrokerId,
     pub(crate) host: &'a str,
     pub(crate) port: i32,
+    /// `broker.rack`.
+    pub(crate) rack: Option<&'a str>,
 }
 
 impl BrokerConfig {
@@ -45,6 +47,7 @@ impl BrokerConfig {
             broker: self.broker_id,
             host,
             port: i32::from(*port),
+            rack: self.settings.broker_rack.as_deref(),
         });
         endpoint.into_iter()
     }

@@ -9,6 +9,7 @@ mod api;
 mod background;
 mod config;
 mod connection;
+mod connection_quotas;
 mod context;
 mod coordinators;
 mod dispatch;

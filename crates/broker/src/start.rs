@@ -14,6 +14,7 @@ use crate::accept::{Acceptor, ConnectionMetrics};
 use crate::background;
 use crate::config::BrokerConfig;
 use crate::connection::ConnectionLimits;
+use crate::connection_quotas::ConnectionQuotas;
 use crate::coordinators::GroupCoordinator;
 use crate::dispatch::Dispatch;
 use crate::fetches::Fetches;
@@ -147,6 +148,8 @@ impl Broker {
                     .map_or(Duration::MAX, Duration::from_millis),
             },
             metrics: connection_metrics,
+            quotas: Arc::new(ConnectionQuotas::default()),
+            cluster: Arc::clone(&broker.topics.cluster),
             stopping: broker.stopping.clone(),
             connections: broker.connections.clone(),
         };

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod beside_kafka;
+mod connections;
 mod groups;
 mod ordering;
 mod produce_fetch;

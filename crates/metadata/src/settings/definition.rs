@@ -69,6 +69,8 @@ pub enum Allowed {
     NotEmpty,
     /// `*`, or a list of `partition:broker`.
     ThrottledReplicas,
+    /// A list of `address:limit`, the address an IP address.
+    AddressLimits,
     /// `latest`, `earliest` or `by_duration:` with an ISO 8601 duration (KIP-932, KIP-1106).
     ShareOffsetReset,
 }
@@ -88,6 +90,7 @@ impl fmt::Display for Allowed {
             }
             Self::NotEmpty => formatter.write_str("not empty"),
             Self::ThrottledReplicas => formatter.write_str("* or a list of partition:broker pairs"),
+            Self::AddressLimits => formatter.write_str("a list of ADDRESS:LIMIT with IP addresses"),
             Self::ShareOffsetReset => {
                 formatter.write_str("latest, earliest or by_duration:PnDTnHnMn.nS")
             }

@@ -3,11 +3,13 @@
 //! Invariant: field and table row agree in type (a test reads every default through every field), so that reading a
 //! checked text cannot fail.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::layers::{Layers, SettingTexts};
 use super::lookup::Scope;
-use super::value::Value;
+use super::value::{Value, address_limits};
 
 /// A type a field can have.
 trait FromValue: Sized {
@@ -87,6 +89,12 @@ impl FromValue for Vec<String> {
             Value::List(value) => Some(value),
             _ => None,
         }
+    }
+}
+
+impl FromValue for BTreeMap<IpAddr, u32> {
+    fn from_value(value: Value) -> Option<Self> {
+        address_limits(&String::from_value(value)?)
     }
 }
 
@@ -270,7 +278,7 @@ typed_settings! {
         connections_max_idle_ms: Option<u64> = "connections.max.idle.ms",
         max_connections: i32 = "max.connections",
         max_connections_per_ip: i32 = "max.connections.per.ip",
-        max_connections_per_ip_overrides: String = "max.connections.per.ip.overrides",
+        max_connections_per_ip_overrides: BTreeMap<IpAddr, u32> = "max.connections.per.ip.overrides",
         max_connection_creation_rate: i32 = "max.connection.creation.rate",
         max_incremental_fetch_session_cache_slots: i32 = "max.incremental.fetch.session.cache.slots",
         max_request_partition_size_limit: i32 = "max.request.partition.size.limit",

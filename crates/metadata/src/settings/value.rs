@@ -1,6 +1,8 @@
 //! Reading the text of a setting as its type demands (`ConfigDef.parseType` and its validators), and back.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use super::definition::{Allowed, Effect, Setting, SettingType};
 
@@ -167,6 +169,7 @@ fn is_allowed(allowed: Allowed, value: &Value) -> Result<bool, Problem> {
         (Allowed::NotEmpty, Value::Text(value)) => !value.is_empty(),
         (Allowed::NotEmpty, Value::List(items)) => !items.is_empty(),
         (Allowed::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),
+        (Allowed::AddressLimits, Value::Text(value)) => address_limits(value).is_some(),
         (Allowed::ShareOffsetReset, Value::Text(value)) => is_share_offset_reset(value),
         _ => true,
     })
@@ -180,6 +183,20 @@ fn are_throttled_replicas(items: &[String]) -> bool {
             .is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
     };
     matches!(items, [item] if item == "*") || items.iter().all(is_pair)
+}
+
+/// `max.connections.per.ip.overrides`: `address:limit,…`. Unlike Kafka no host names, whose addresses change.
+pub(super) fn address_limits(text: &str) -> Option<BTreeMap<IpAddr, u32>> {
+    let items = text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
+    items
+        .map(|item| {
+            let (address, limit) = item.rsplit_once(':')?;
+            Some((address.parse().ok()?, limit.parse().ok()?))
+        })
+        .collect()
 }
 
 /// `ShareGroupAutoOffsetResetStrategy`: a duration as `java.time.Duration.parse` reads it, not negative.

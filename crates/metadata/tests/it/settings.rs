@@ -117,6 +117,17 @@ fn texts_are_read_as_kafka_reads_them() {
         let outcome = Scope::Group.parse("share.auto.offset.reset", text);
         assert_eq!(outcome.is_ok(), accepted, "{text}: {outcome:?}");
     }
+    for (text, accepted) in [
+        ("127.0.0.1:5", true),
+        (" 10.0.0.1:0 , ::1:7", true),
+        ("", true),
+        ("localhost:5", false),
+        ("127.0.0.1", false),
+        ("127.0.0.1:-1", false),
+    ] {
+        let outcome = Scope::Broker.parse("max.connections.per.ip.overrides", text);
+        assert_eq!(outcome.is_ok(), accepted, "{text}: {outcome:?}");
+    }
     let long = "x".repeat(65 * 1024);
     assert!(Scope::Broker.parse("broker.rack", &long).is_err());
 }

@@ -42,7 +42,7 @@ pub(crate) async fn handle(
         broker_id: endpoint.broker.0,
         host: endpoint.host.to_owned(),
         port: endpoint.port,
-        rack: None,
+        rack: endpoint.rack.map(str::to_owned),
         is_fenced: false,
     };
     DescribeClusterResponse {

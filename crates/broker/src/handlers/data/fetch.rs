@@ -520,7 +520,7 @@ fn endpoints(topics: &Topics) -> Vec<NodeEndpoint> {
         node_id: endpoint.broker.0,
         host: endpoint.host.to_owned(),
         port: endpoint.port,
-        ..Default::default()
+        rack: endpoint.rack.map(str::to_owned),
     };
     topics.config.endpoints().map(endpoint).collect()
 }

@@ -291,7 +291,7 @@ fn endpoints(topics: &Topics) -> Vec<NodeEndpoint> {
             node_id: endpoint.broker.0,
             host: endpoint.host.to_owned(),
             port: endpoint.port,
-            rack: None,
+            rack: endpoint.rack.map(str::to_owned),
         })
         .collect()
 }

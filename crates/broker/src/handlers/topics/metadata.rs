@@ -91,7 +91,7 @@ fn brokers(topics: &Topics) -> Vec<MetadataResponseBroker> {
         node_id: endpoint.broker.0,
         host: endpoint.host.to_owned(),
         port: endpoint.port,
-        rack: None,
+        rack: endpoint.rack.map(str::to_owned),
     };
     topics.config.endpoints().map(broker).collect()
 }

@@ -1,6 +1,6 @@
 //! Listeners, connections and requests.
 
-use super::super::definition::{Setting, class, int, list, long, string};
+use super::super::definition::{Allowed, Setting, class, int, list, long, string};
 
 pub(super) static SETTINGS: &[Setting] = &[
     list("advertised.listeners")
@@ -46,9 +46,10 @@ pub(super) static SETTINGS: &[Setting] = &[
         .doc("The most open connections from one address."),
     string("max.connections.per.ip.overrides")
         .default("")
+        .allowed(Allowed::AddressLimits)
         .honoured()
         .per_broker()
-        .doc("Other limits for single addresses or hosts, as host:limit."),
+        .doc("Other limits for single addresses, as address:limit."),
     int("max.incremental.fetch.session.cache.slots")
         .default("1000")
         .at_least(0)
