@@ -113,6 +113,21 @@ impl Registry {
         Ok(Some(recovered))
     }
 
+    /// Whether the folder that nobody asked for belongs to the topic. One that cannot be read does not.
+    fn is_found(&self, partition: &TopicPartition, topic_id: TopicId) -> bool {
+        let found = self.found.lock();
+        let Some(found) = found.get(partition) else {
+            return false;
+        };
+        let topic_id = Some(topic_id.to_string());
+        if found.topic_id == topic_id {
+            return true;
+        }
+        let folder = self.shared.log_folder(partition);
+        !found.is_confirmed
+            && read_topic_id(&*self.shared.env.disk, &folder).is_ok_and(|id| id == topic_id)
+    }
+
     /// See [`crate::LogDirectory::delete`].
     pub(crate) fn delete(
         &self,
@@ -122,13 +137,7 @@ impl Registry {
         let mut logs = self.logs.lock();
         let is_other = match logs.get(partition) {
             Some(log) => log.topic_id() != topic_id,
-            None => {
-                let found = self.found.lock();
-                let known = found
-                    .get(partition)
-                    .and_then(|found| found.topic_id.as_deref());
-                known != Some(&topic_id.to_string())
-            }
+            None => !self.is_found(partition, topic_id),
         };
         // The folder is that of another life of the topic by now, which nobody asked to delete.
         if is_other {

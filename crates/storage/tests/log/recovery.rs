@@ -381,7 +381,7 @@ fn a_new_life_of_a_topic_that_looks_like_the_old_one_is_told_from_it() {
     let directory = world.open();
     write(&log(&directory, LogSettings::default()), batch(&["old"]));
     directory.checkpoint().unwrap();
-    directory.delete(&partition(0)).unwrap();
+    directory.delete(&partition(0), topic_id(1)).unwrap();
     let new = directory
         .log(&partition(0), topic_id(2), LogSettings::default())
         .unwrap();
