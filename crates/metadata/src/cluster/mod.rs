@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use crate::image::ClusterImage;
 use crate::keys::{self, DamagedValue};
 use crate::local::{LocalStore, OpenStoreError};
-use crate::settings::{Layers, SettingError, check_broker};
+use crate::settings::{Layers, SettingError, SettingTexts, check_broker};
 use crate::store::{MetadataStore, TransactError, Transaction, Watch, WatchError};
 
 pub use alter_settings::{
@@ -199,47 +199,40 @@ impl Cluster {
     /// Moves the image to everything the store shows.
     fn catch_up(&self) {
         let mut follower = self.follower.lock();
-        let before = self.image();
-        let mut image = before.as_ref().clone();
+        if let Err(error) = self.follow_to_the_end(&mut follower) {
+            // Only another release could write what this one cannot read. The old image stays in force.
+            tracing::error!(%error, source = %error.source, "cannot follow the metadata");
+        }
+    }
+
+    fn follow_to_the_end(&self, follower: &mut Box<dyn Watch>) -> Result<(), DamagedValue> {
+        let mut image = None;
         loop {
             match follower.try_next() {
-                Ok(Some(commit)) => {
-                    if let Err(error) = image.apply(&commit) {
-                        // Only another release could write what this one cannot read. The old image stays in force.
-                        tracing::error!(%error, source = %error.source, "cannot follow the metadata");
-                        return;
-                    }
-                }
+                Ok(Some(commit)) => image
+                    .get_or_insert_with(|| self.image().as_ref().clone())
+                    .apply(&commit)?,
                 Ok(None) | Err(WatchError::Closed) => break,
-                Err(WatchError::Compacted { .. }) => match self.reload(&before) {
-                    Ok((reloaded, watch)) => {
-                        image = reloaded;
-                        *follower = watch;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, source = %error.source, "cannot follow the metadata");
-                        return;
-                    }
-                },
+                Err(WatchError::Compacted { .. }) => {
+                    let (reloaded, watch) = self.reload()?;
+                    image = Some(reloaded);
+                    *follower = watch;
+                }
             }
         }
-        if image.revision > before.revision {
+        if let Some(image) = image {
             let image = Arc::new(image);
             self.image.store(Arc::clone(&image));
             self.changes.send_replace(image);
         }
+        Ok(())
     }
 
     /// Reads everything again after the history was cut off.
-    fn reload(
-        &self,
-        before: &ClusterImage,
-    ) -> Result<(ClusterImage, Box<dyn Watch>), DamagedValue> {
+    fn reload(&self) -> Result<(ClusterImage, Box<dyn Watch>), DamagedValue> {
         let (revision, entries) = self.store.range(b"");
-        let start = before
-            .broker
-            .layers
-            .with_dynamic(Default::default(), Default::default());
+        let layers = &self.image().broker.layers;
+        let start = layers.with_dynamic(SettingTexts::new(), SettingTexts::new());
         let image = ClusterImage::empty(self.node_id, start).load(revision, entries)?;
         Ok((image, self.store.watch(revision)))
     }

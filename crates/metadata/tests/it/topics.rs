@@ -422,3 +422,30 @@ async fn after_closing_changes_fail() {
     let outcomes = cluster.create_topics(vec![topic("t")], false).await;
     assert!(matches!(outcomes[0], Err(CreateTopicError::Store(_))));
 }
+
+#[tokio::test]
+async fn changes_that_somebody_else_makes_are_followed() {
+    let folder = Folder::new();
+    let env = env::Env::system();
+    let store = std::sync::Arc::new(metadata::LocalStore::open(&env, &folder.file()).unwrap());
+    let open = || {
+        let settings = metadata::settings::Layers::default();
+        metadata::Cluster::with_store(&env, store.clone(), settings)
+    };
+    let (one, other) = (open().await.unwrap(), open().await.unwrap());
+    let mut changes = other.changes();
+    for number in 0..10 {
+        let outcomes = one
+            .create_topics(vec![topic(&format!("t-{number}"))], false)
+            .await;
+        assert!(outcomes[0].is_ok());
+    }
+    while other.image().revision < one.image().revision {
+        changes.changed().await.unwrap();
+    }
+    assert_eq!(other.image().topics().len(), 10);
+    // A stale image does not lead to a wrong answer.
+    let outcomes = other.create_topics(vec![topic("t-3")], false).await;
+    assert!(matches!(outcomes[0], Err(CreateTopicError::Exists(_))));
+    assert_eq!(other.image().cluster_id, one.image().cluster_id);
+}
