@@ -3,10 +3,11 @@
 //! digest of (partition, offset, key, value). Then the broker is killed, restarted and read again. The two examples
 //! every introduction to Kafka begins with run beside it, and Kafka's own reader goes over the files at the end.
 
-use crate::server::{Against, Server};
+use crate::server::{self, Against, Server};
 use crate::{dump_log, install, kafka, process, workspace};
 use anyhow::{Context, Result, bail};
 use process::Running;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -48,7 +49,7 @@ type Contents = BTreeMap<i32, Seen>;
 /// Reads one line of a reader's output; none for a line that is not a record.
 type ParseLine = fn(&str) -> Result<Option<Line>>;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Line {
     partition: i32,
     offset: i64,
@@ -165,7 +166,15 @@ fn readers(server: &Server) -> Result<Vec<Reader>> {
     for shown in ["partition", "offset", "key"] {
         console.args(["--formatter-property", &format!("print.{shown}=true")]);
     }
+    let mut ours = Command::new(server::watertable_binary()?);
+    ours.args(["consume", TOPIC, "--brokers", &bootstrap]);
+    ours.args(["--from-beginning", "--until-end", "--json"]);
     Ok(vec![
+        Reader {
+            name: "watertable consume",
+            command: ours,
+            parse: json_line,
+        },
         Reader {
             name: "kcat",
             command: kcat,
@@ -286,6 +295,11 @@ fn console_line(line: &str) -> Result<Option<Line>> {
     tab_separated(&rest.replacen("Offset:", "", 1))
 }
 
+/// A line of `watertable consume --json`; what else it tells is ignored.
+fn json_line(line: &str) -> Result<Option<Line>> {
+    Ok(Some(serde_json::from_str(line)?))
+}
+
 /// Topic `dataengineering` through Kafka's own tools: lines typed into the producer come out of the consumer.
 fn console_example(server: &Server) -> Result<usize> {
     const NAME: &str = "dataengineering";
@@ -395,6 +409,8 @@ mod tests {
             Some(line())
         );
         assert_eq!(console_line("Processed a total of 5 messages")?, None);
+        let json = r#"{"topic":"t","partition":2,"offset":17,"timestamp":0,"key":"UA","value":"{\"a\":\"x\ty\"}","headers":[]}"#;
+        assert_eq!(json_line(json)?, Some(line()));
         Ok(())
     }
 
@@ -402,5 +418,6 @@ mod tests {
     fn a_line_that_is_no_record_is_an_error() {
         assert!(tab_separated("2\t17\tUA").is_err());
         assert!(tab_separated("x\t17\tUA\tv").is_err());
+        assert!(json_line("{}").is_err());
     }
 }
