@@ -136,9 +136,10 @@ async def messages(handle, count):
     return read
 
 
-async def read_all(topic, count, partitions=1, **settings):
-    """Reads every partition from its beginning; the log must end exactly at `count` records."""
-    async with consumer(**settings) as handle:
+async def await_count(topic, count, partitions=1):
+    """Waits until readers see `count` records. What is acknowledged with acks=1, this client's default, may become
+    visible a little later."""
+    async with consumer() as handle:
 
         async def total():
             return sum((await end_offsets(handle, topic, partitions)).values())
@@ -148,6 +149,12 @@ async def read_all(topic, count, partitions=1, **settings):
 
         await wait_until(f"{count} records in {topic}", complete)
         check(await total() == count, f"the log holds {await total()}, expected {count} records")
+
+
+async def read_all(topic, count, partitions=1, **settings):
+    """Reads every partition from its beginning; the log must end exactly at `count` records."""
+    await await_count(topic, count, partitions)
+    async with consumer(**settings) as handle:
         handle.assign([TopicPartition(topic, partition) for partition in range(partitions)])
         await handle.seek_to_beginning()
         return await messages(handle, count)
@@ -234,6 +241,7 @@ async def produce_idempotent(row):
 async def consume_assign(row):
     topic = await create(cells.topic(row), 3)
     await produce(topic, [{"value": value_of(row, index), "partition": index % 3} for index in range(90)])
+    await await_count(topic, 90, 3)
     async with consumer() as handle:
         part = TopicPartition(topic, 1)
         handle.assign([part])
@@ -322,6 +330,7 @@ async def seek_time(row):
     part = TopicPartition(topic, 0)
     start = 1_700_000_000_000
     await produce(topic, [{"value": value_of(row, index), "timestamp_ms": start + index * 1000} for index in range(100)])
+    await await_count(topic, 100)
     async with consumer() as handle:
         # Between two records: the later one is meant.
         found = (await handle.offsets_for_times({part: start + 49_500}))[part]

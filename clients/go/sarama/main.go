@@ -144,8 +144,9 @@ func readFrom(ctx context.Context, topic string, partition int32, offset int64, 
 	return read
 }
 
-// readAll reads every partition from its beginning; the log must end exactly at count records.
-func readAll(ctx context.Context, topic string, count int) []Record {
+// awaitCount waits until readers see count records, and returns where partitions end. What is acknowledged with acks=1,
+// this client's default, may become visible a little later.
+func awaitCount(ctx context.Context, topic string, count int) map[int32]int64 {
 	ends := map[int32]int64{}
 	withAdmin(func(_ sarama.ClusterAdmin, client sarama.Client) {
 		total := func() (sum int64) {
@@ -158,8 +159,13 @@ func readAll(ctx context.Context, topic string, count int) []Record {
 		WaitUntil(ctx, fmt.Sprintf("%d records in %s", count, topic), func() bool { return total() >= int64(count) })
 		Check(total() == int64(count), "the log holds %d records, expected %d", total(), count)
 	})
+	return ends
+}
+
+// readAll reads every partition from its beginning; the log must end exactly at count records.
+func readAll(ctx context.Context, topic string, count int) []Record {
 	var read []Record
-	for partition, end := range ends {
+	for partition, end := range awaitCount(ctx, topic, count) {
 		read = append(read, readFrom(ctx, topic, partition, sarama.OffsetOldest, int(end))...)
 	}
 	return read
@@ -247,6 +253,7 @@ func produceIdempotent(ctx context.Context, row string) {
 func consumeAssign(ctx context.Context, row string) {
 	topic := create(ctx, suite.Topic(row), 3, nil)
 	Must(produce(manual(), numbered(topic, row, 90, func(index int) int32 { return int32(index % 3) })))
+	awaitCount(ctx, topic, 90)
 	for index, record := range readFrom(ctx, topic, 1, 10, 20) {
 		Check(record.Partition == 1 && record.Offset == int64(10+index), "partition %d, offset %d", record.Partition, record.Offset)
 		Check(Same(record.Value, ValueOf(row, 1+3*(10+index))), "value at %d differs", record.Offset)
@@ -450,6 +457,7 @@ func seekTime(ctx context.Context, row string) {
 		message.Timestamp = start.Add(time.Duration(index) * time.Second)
 	}
 	Must(produce(settings(), messages))
+	awaitCount(ctx, topic, 100)
 	withAdmin(func(_ sarama.ClusterAdmin, client sarama.Client) {
 		// Between two records: the later one is meant.
 		found := Need(client.GetOffset(topic, 0, start.UnixMilli()+49_500))
