@@ -155,11 +155,18 @@ struct Explained {
     against: Option<String>,
 }
 
-/// Counts for a summary.
+/// Checks that were made, for a summary.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
+}
+
+impl Counts {
+    pub(crate) const ONE: Self = Self {
+        passed: 1,
+        failed: 0,
+    };
 }
 
 pub(crate) fn run(arguments: &ClientsArguments) -> Result<()> {
@@ -169,6 +176,16 @@ pub(crate) fn run(arguments: &ClientsArguments) -> Result<()> {
         bail!("{} cells of the matrix failed", counts.failed);
     }
     Ok(())
+}
+
+/// The whole matrix against a broker of our own, with the report written.
+pub(crate) fn run_all(against: Against) -> Result<Counts> {
+    run_matrix(&ClientsArguments {
+        bootstrap: None,
+        against,
+        only: Vec::new(),
+        row: Vec::new(),
+    })
 }
 
 fn run_matrix(arguments: &ClientsArguments) -> Result<Counts> {

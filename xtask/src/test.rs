@@ -4,8 +4,10 @@
 mod direction;
 mod licences;
 
+use crate::clients::{self, Counts};
+use crate::flights;
 use crate::protocol::{self, ProtocolArguments};
-use crate::server::{Against, Server};
+use crate::server::{self, Against, Server};
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -18,6 +20,10 @@ use std::time::Instant;
 enum Part {
     /// Formatting, lints, tests, crate direction, licences, generated files
     Rust,
+    /// The compatibility matrix against Watertable
+    Clients,
+    /// The main job on real input, with a kill
+    Flights,
 }
 
 #[derive(clap::Args, Debug)]
@@ -27,27 +33,13 @@ pub(crate) struct TestArguments {
     parts: Vec<Part>,
 }
 
-/// Checks that a step made; a step that fails as a whole is one failed check.
-#[derive(Debug, Default, Clone, Copy)]
-struct Counts {
-    passed: usize,
-    failed: usize,
-}
-
-impl Counts {
-    const ONE: Self = Self {
-        passed: 1,
-        failed: 0,
-    };
-}
-
 struct Step {
     part: Part,
     name: &'static str,
     run: fn() -> Result<Counts>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 11] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -98,6 +90,23 @@ const STEPS: [Step; 8] = [
         part: Part::Rust,
         name: "broker beside Kafka",
         run: beside_kafka,
+    },
+    Step {
+        part: Part::Clients,
+        name: "release build",
+        run: || server::watertable_binary().map(|_| Counts::ONE),
+    },
+    Step {
+        part: Part::Clients,
+        name: "client matrix",
+        run: || clients::run_all(Against::Watertable),
+    },
+    Step {
+        part: Part::Flights,
+        name: "main job",
+        run: || {
+            flights::run_steps(Against::Watertable, true).map(|passed| Counts { passed, failed: 0 })
+        },
     },
 ];
 
