@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Watertable starts in milliseconds; a loaded machine gets some slack.
@@ -101,8 +102,12 @@ impl Server {
     }
 }
 
-/// The release binary, built if it is not current.
+/// The release binary, built if it is not current; once per run, so that a restart does not wait for cargo.
 pub(crate) fn watertable_binary() -> Result<PathBuf> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(binary) = BUILT.get() {
+        return Ok(binary.clone());
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     process::run(
         Command::new(cargo)
@@ -116,7 +121,9 @@ pub(crate) fn watertable_binary() -> Result<PathBuf> {
             ])
             .current_dir(workspace::root()),
     )?;
-    Ok(workspace::target().join("release/watertable"))
+    Ok(BUILT
+        .get_or_init(|| workspace::target().join("release/watertable"))
+        .clone())
 }
 
 fn start_broker(against: Against, port: u16, data_dir: &Path) -> Result<Broker> {
