@@ -14,7 +14,7 @@
 //! | 4 | the boot that wrote it |
 //! | 1 | 1 if it was written at a clean stop |
 //! | 4 | number of logs |
-//! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8 (-1: none), position in it 4, segments, epochs, producers, transactions |
+//! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position 1, segments, epochs, producers, transactions |
 //! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd), largest timestamp 8, last offset of its batch 8, last append 8 |
 //! | epochs | count 4, each: epoch 4, start offset 8 |
 //! | producers, transactions | see `state_codec` |
@@ -43,7 +43,7 @@ const VERSION: u32 = 1;
 const HASH_BYTES: usize = 8;
 /// A file that is larger is none of ours: ten million logs without producers.
 const FILE_BYTES_MAX: u64 = 1 << 31;
-const LOG_BYTES_MIN: usize = 55;
+const LOG_BYTES_MIN: usize = 56;
 const SEGMENT_BYTES: usize = 45;
 const EPOCH_BYTES: usize = 12;
 const HAS_TIMESTAMPS: u8 = 1;
@@ -72,6 +72,8 @@ pub(crate) struct LogState<'a> {
     pub(crate) topic_id: &'a str,
     pub(crate) log_start: Offset,
     pub(crate) log_end: Mark,
+    /// See [`Recovered::untrimmed`].
+    pub(crate) untrimmed: bool,
     pub(crate) segments: &'a [std::sync::Arc<Segment>],
     pub(crate) epochs: &'a LeaderEpochs,
     pub(crate) producers: &'a Producers,
@@ -130,6 +132,7 @@ pub(crate) fn encode_log(state: &LogState<'_>) -> Vec<u8> {
     bytes.put_i64(state.log_end.offset.value());
     bytes.put_i64(state.log_end.segment.value());
     bytes.put_u32(state.log_end.position);
+    bytes.put_u8(u8::from(state.untrimmed));
     bytes.put_u32(count(state.segments.len()));
     for segment in state.segments {
         put_segment(&mut bytes, segment.base(), &segment.facts());
@@ -213,6 +216,7 @@ fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
         position: reader.u32()?,
         total: 0,
     };
+    let untrimmed = reader.u8()? == 1;
     let segments = reader.count(SEGMENT_BYTES)?;
     let segments = reader.items(segments, get_segment)?;
     let mut epochs = LeaderEpochs::default();
@@ -224,6 +228,7 @@ fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
         segments,
         log_start,
         log_end,
+        untrimmed,
         epochs,
         producers: get_producers(reader, now_ms)?,
         transactions: get_transactions(reader)?,
@@ -285,6 +290,7 @@ mod tests {
                     position: 700,
                     total: 1_000_000,
                 },
+                untrimmed: number % 2 == 1,
                 segments: &[Segment::known(at(5), facts)],
                 epochs: &epochs,
                 producers: &Producers::default(),
@@ -310,6 +316,7 @@ mod tests {
                 assert_eq!(recovered.log_start, at(6));
                 assert_eq!(recovered.log_end.offset, at(20));
                 assert_eq!(recovered.log_end.position, 700);
+                assert_eq!(recovered.untrimmed, number % 2 == 1);
                 let facts = recovered.segments.first().unwrap().facts();
                 assert_eq!(facts.max_timestamp.is_some(), number % 2 == 0);
                 assert_eq!(facts.has_zstd, number % 3 == 0);

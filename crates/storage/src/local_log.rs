@@ -513,7 +513,7 @@ impl LocalLog {
             view.segments.last().cloned()
         };
         if let Some(tail) = tail
-            && let Err(error) = self.end_segment(&writer, &tail)
+            && let Err(error) = self.leave_segment(&writer, &tail)
         {
             tracing::warn!(partition = %self.partition, %error, "could not trim the last segment");
         }

@@ -112,16 +112,41 @@ impl LocalLog {
         Ok(plan)
     }
 
-    /// See [`crate::PartitionLog::is_ready`]. Segments whose checksums were all compared are.
+    /// See [`crate::PartitionLog::is_ready`]: the place is known, the checksums were compared, the page cache holds it.
     pub(crate) fn is_read_ready(&self, from: Offset, max_bytes: usize) -> bool {
-        match self.begin_read(from, max_bytes, Isolation::ReadUncommitted) {
-            Ok((_, span)) => span
-                .segments
-                .iter()
-                .all(|segment| segment.unverified(0, span.end_of(segment)).is_none()),
+        let Ok((_, span)) = self.begin_read(from, max_bytes, Isolation::ReadUncommitted) else {
             // The error is found without the disk.
-            Err(_) => true,
+            return true;
+        };
+        let mut room = u32::try_from(max_bytes).unwrap_or(u32::MAX);
+        for (number, segment) in span.segments.iter().enumerate() {
+            let mut start = 0;
+            if number == 0 && from > segment.base() {
+                if segment.recent_position(from).is_some() {
+                    // Appended a moment ago, and so is all that follows.
+                    return true;
+                }
+                let Some(index) = segment.index() else {
+                    return false;
+                };
+                start = index.offsets.floor(segment.base(), from);
+            }
+            let end = span.end_of(segment).min(start.saturating_add(room));
+            if start >= end {
+                continue;
+            }
+            let Some(file) = segment.open_file() else {
+                return false;
+            };
+            let length = (end - start) as usize;
+            if segment.unverified(start, end).is_some()
+                || !file.disk_file().is_cached(u64::from(start), length)
+            {
+                return false;
+            }
+            room = room.saturating_sub(end - start);
         }
+        true
     }
 
     fn check_readable(&self, status: &Status) -> Result<(), ReadError> {

@@ -64,17 +64,24 @@ impl LocalLog {
         Ok(segment)
     }
 
-    /// Trims the space that was reserved behind a segment and completes its indexes.
-    pub(crate) fn end_segment(&self, writer: &Writer, tail: &Arc<Segment>) -> io::Result<()> {
-        let size = u64::from(tail.size());
+    /// Ends a segment for good: trims the space behind it and completes its indexes.
+    fn end_segment(&self, writer: &Writer, tail: &Arc<Segment>) -> io::Result<()> {
         if writer.untrimmed {
             self.trim(tail, &*self.file(tail)?)?;
-        } else if writer.reserved > size {
+        }
+        self.leave_segment(writer, tail)?;
+        self.shared.indexes.admit(tail);
+        Ok(())
+    }
+
+    /// Ends a segment for this process: trims the space that this process reserved and completes its indexes.
+    pub(crate) fn leave_segment(&self, writer: &Writer, tail: &Arc<Segment>) -> io::Result<()> {
+        let size = u64::from(tail.size());
+        if writer.reserved > size {
             self.file(tail)?.disk_file().set_length(size)?;
         }
         tail.finish_index();
         self.save_index(tail);
-        self.shared.indexes.admit(tail);
         Ok(())
     }
 

@@ -203,10 +203,19 @@ fn reserved_space_behind_the_end_is_nothing() {
 
 #[test]
 fn bytes_behind_zeros_are_kept_aside() {
-    for checkpoint_after in [None, Some(2), Some(3)] {
+    for (checkpoint_after, closed_between) in [
+        (None, false),
+        (Some(2), false),
+        (Some(3), false),
+        (Some(3), true),
+    ] {
         let world = World::new();
         let positions = crashed(&world, checkpoint_after);
         leave_behind(&world, positions[3], 999, b"x");
+        if closed_between {
+            let (directory, _) = reopened(&world);
+            directory.close().unwrap();
+        }
         let (directory, values) = reopened(&world);
         assert_eq!(values.len(), 6);
         let log = log(&directory, LogSettings::default());
@@ -522,4 +531,27 @@ fn checksums_are_compared_once_and_not_for_what_was_appended() {
     assert_eq!(verified, again.size_bytes());
     read(&again, 0, 1 << 20).unwrap();
     assert_eq!(directory.metrics().verified_bytes.get(), verified);
+}
+
+#[test]
+fn a_read_is_ready_when_its_place_is_known_and_its_bytes_were_checked() {
+    let world = World::new();
+    let directory = world.open();
+    let first = log(&directory, small_segments(2000));
+    for _ in 0..100 {
+        write(&first, batch(&["a"]));
+    }
+    assert!(first.is_ready(at(99), 100), "just appended");
+    assert!(first.is_ready(at(0), 1 << 20), "appended by this process");
+    assert!(first.is_ready(at(1000), 100), "an error needs no disk");
+    directory.close().unwrap();
+    drop(first);
+    drop(directory);
+    let directory = world.open();
+    let again = log(&directory, small_segments(2000));
+    for from in [0, 50, 99] {
+        assert!(!again.is_ready(at(from), 1 << 20), "from {from}");
+        read_all(&again, from, 1 << 20);
+        assert!(again.is_ready(at(from), 1 << 20), "from {from}");
+    }
 }
