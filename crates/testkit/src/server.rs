@@ -24,6 +24,8 @@ pub struct ServerOptions {
     pub settings: Vec<(String, String)>,
     /// The surroundings, if not the machine's.
     pub env: Option<Env>,
+    /// What clients are told to connect to, if it is another address: a proxy between them.
+    pub advertise: Option<SocketAddr>,
 }
 
 impl ServerOptions {
@@ -84,7 +86,9 @@ impl Server {
         let config = BrokerConfig {
             broker_id: BrokerId(1),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            advertise: None,
+            advertise: options
+                .advertise
+                .map(|address| (address.ip().to_string(), address.port())),
             data_directory: folder.path().to_owned(),
             settings: Arc::new(settings),
         };

@@ -2,6 +2,7 @@
 //! Apache Kafka (`cargo xtask kafka start`).
 
 mod admin;
+mod bad_network;
 mod failures;
 mod groups;
 mod produce_consume;
