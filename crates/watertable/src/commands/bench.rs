@@ -94,9 +94,9 @@ struct ProducerArguments {
     /// Memory for records that are not acknowledged
     #[arg(long, default_value = "64MiB", value_name = "SIZE", value_parser = arguments::size)]
     buffer: usize,
-    /// How long a batch waits for more records
-    #[arg(long, default_value_t = 5, value_name = "MS")]
-    linger_ms: u64,
+    /// How long a batch waits for more records [default: 5, or 0 where latency is measured]
+    #[arg(long, value_name = "MS")]
+    linger_ms: Option<u64>,
     /// When a record counts as written: 0, 1 or all
     #[arg(long, default_value = "all", value_parser = parse_acks)]
     acks: Acks,
@@ -112,12 +112,12 @@ struct ProducerArguments {
 }
 
 impl ProducerArguments {
-    fn config(&self) -> ProducerConfig {
+    fn config(&self, linger_ms: u64) -> ProducerConfig {
         ProducerConfig {
             acks: self.acks,
             idempotent: !self.no_idempotence,
             compression: self.compression,
-            linger: Duration::from_millis(self.linger_ms),
+            linger: Duration::from_millis(linger_ms),
             batch_bytes: self.batch_size,
             buffer_bytes: self.buffer,
             request_bytes_max: self.request_size,

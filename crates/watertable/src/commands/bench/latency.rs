@@ -42,6 +42,13 @@ pub(super) struct Arguments {
     drain: Duration,
 }
 
+impl Arguments {
+    /// Waiting for more records is latency.
+    fn linger_ms(&self) -> u64 {
+        self.producer.linger_ms.unwrap_or(0)
+    }
+}
+
 #[derive(Serialize)]
 struct Report {
     /// What was asked for, in records per second.
@@ -80,7 +87,10 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
     let topic = prepare(&cluster, &arguments.topic).await?;
     let run_mark = client::now_ms().cast_unsigned();
     let mut consumer = consumer(&cluster, &topic).await?;
-    let producer = Producer::new(cluster.clone(), arguments.producer.config());
+    let producer = Producer::new(
+        cluster.clone(),
+        arguments.producer.config(arguments.linger_ms()),
+    );
     // Connections, producer id and the consumer's first fetch are not what is measured.
     warm(&producer, &topic, &mut consumer, arguments, run_mark).await?;
     let seconds = arguments.duration.as_secs_f64();
@@ -127,7 +137,7 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
         end_to_end: Latency::of(&read),
         consumed: read.count(),
         acks: arguments.producer.acks.value(),
-        linger_ms: arguments.producer.linger_ms,
+        linger_ms: arguments.linger_ms(),
     };
     if session.json {
         return output::json(&report);

@@ -35,6 +35,13 @@ pub(super) struct Arguments {
     keys: Option<u64>,
 }
 
+impl Arguments {
+    /// Throughput profits from a batch that waits a little, as with Kafka's own default.
+    fn linger_ms(&self) -> u64 {
+        self.producer.linger_ms.unwrap_or(5)
+    }
+}
+
 #[derive(Serialize)]
 struct Report {
     #[serde(flatten)]
@@ -86,7 +93,7 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
         compression: arguments.producer.compression.name(),
         record_size: arguments.producer.record_size,
         batch_size: arguments.producer.batch_size,
-        linger_ms: arguments.producer.linger_ms,
+        linger_ms: arguments.linger_ms(),
     };
     if session.json {
         return output::json(&report);
@@ -111,7 +118,7 @@ async fn one_producer(
     tally: &Arc<Mutex<Tally>>,
     bar: &indicatif::ProgressBar,
 ) -> Result<()> {
-    let mut config = arguments.producer.config();
+    let mut config = arguments.producer.config(arguments.linger_ms());
     let (tally, bar) = (Arc::clone(tally), bar.clone());
     config.on_batch = Some(Arc::new(move |batch| {
         let mut tally = tally.lock();
