@@ -8,6 +8,7 @@
 mod accumulator;
 mod delivery;
 mod sender;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;

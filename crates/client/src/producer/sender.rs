@@ -13,15 +13,14 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol::messages::produce_response::PartitionProduceResponse;
-use protocol::messages::{
-    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse,
-};
+use protocol::messages::{ProduceRequest, ProduceResponse};
 use protocol::{ErrorCode, Records, Uuid};
 use tokio::time::Instant;
 
 use super::accumulator::{Built, Drained, ProducerSession};
+use super::session::new_session;
 use super::{Acks, BatchReport, ProduceError, ProducerConfig, Shared, deadline};
-use crate::cluster::{Cluster, Lane, MetadataError, Retry, Target};
+use crate::cluster::{Cluster, Lane, MetadataError, Target};
 use crate::connection::{CallError, ConnectError, Connection};
 use crate::metadata::Topic;
 use crate::refusal::{self, Refusal};
@@ -587,37 +586,5 @@ impl<'a> Plan<'a> {
         }
         *bytes += size;
         Some(broker)
-    }
-}
-
-/// Asks for a producer id until there is one or it is too late.
-async fn new_session(cluster: Cluster, deadline: Instant) -> Result<ProducerSession, ProduceError> {
-    let request = InitProducerIdRequest {
-        transactional_id: None,
-        // Kafka refuses zero, although it only counts for transactions.
-        transaction_timeout_ms: i32::MAX,
-        ..InitProducerIdRequest::default()
-    };
-    let mut retry = Retry::new(deadline);
-    loop {
-        let answer: Result<InitProducerIdResponse, CallError> =
-            cluster.call(Target::Any, Lane::Control, &request).await;
-        let error = match answer {
-            Ok(response) => match refusal::check(response.error_code, None) {
-                Ok(()) => {
-                    return Ok(ProducerSession {
-                        id: response.producer_id,
-                        epoch: response.producer_epoch,
-                    });
-                }
-                Err(refusal) if refusal.is_retriable() => ProduceError::ProducerId(refusal),
-                Err(refusal) => return Err(ProduceError::ProducerId(refusal)),
-            },
-            Err(error) if error.is_retriable() => ProduceError::Call(error),
-            Err(error) => return Err(ProduceError::Call(error)),
-        };
-        if !retry.wait().await {
-            return Err(error);
-        }
     }
 }
