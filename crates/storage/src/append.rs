@@ -148,7 +148,7 @@ impl LocalLog {
                 .roll(writer, now)
                 .map_err(|error| self.write_failed(error))?,
         };
-        let outcome = self.write_to(writer, &segment, stamped, length, settings);
+        let outcome = self.write_to(writer, &segment, stamped, settings);
         outcome.map_err(|error| self.undo_write(writer, &segment, error))
     }
 
@@ -157,7 +157,6 @@ impl LocalLog {
         writer: &mut Writer,
         segment: &Arc<Segment>,
         stamped: &Stamped,
-        length: u32,
         settings: &LogSettings,
     ) -> io::Result<Arc<SegmentFile>> {
         let file = self.file(segment)?;
@@ -166,7 +165,7 @@ impl LocalLog {
             self.trim(segment, &file)?;
             writer.untrimmed = false;
         }
-        self.reserve(writer, &file, position + u64::from(length), settings);
+        self.reserve(writer, &file, settings);
         self.shared.metrics.segment_writes.add(1);
         file.disk_file().write_at(&stamped.parts(), position)?;
         Ok(file)

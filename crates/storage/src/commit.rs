@@ -1,28 +1,25 @@
 //! [`GroupCommit`]: one thread per disk that makes all logs with news durable together.
 //!
 //! A round takes every log that was submitted, syncs them, and publishes what became durable. There is no timer: what
-//! arrives while a round syncs is the next round. Up to [`FILE_SYNCS_MAX`] logs are synced one by one, overlapping on a
-//! few helper threads so that device and journal work at once; more are covered by one sync of the file system.
+//! arrives while a round syncs is the next round. Up to [`FILE_SYNCS_MAX`] logs are synced one by one; more are covered by
+//! one sync of the file system. Syncing on several threads at once costs more than it gains (docs/performance.md, S3).
 //!
 //! Invariants: a round reports only what was appended before its syncs began; a failed sync fails every log of its round
 //! and is never repeated. A crash at any point leaves logs that were not reported, which recovery may keep or cut.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use env::Spawner;
 use env::disk::Disk;
+use env::{Spawner, Thread};
 use parking_lot::{Condvar, Mutex};
 
 use crate::metrics::StorageMetrics;
 use crate::{CommitFailed, Durability, SyncTarget};
 
-/// Logs that are synced one by one. Beyond it one sync of the file system costs less than the sum, although it also
-/// writes what others left dirty there.
-pub(crate) const FILE_SYNCS_MAX: usize = 8;
-/// Threads that sync beside the commit thread.
-const HELPERS: usize = 3;
+/// Logs that are synced one by one. One sync of the file system is faster from two logs on if nobody else writes, and
+/// slower below about 25 if somebody does, since it writes that too; at eight either loses little.
+const FILE_SYNCS_MAX: usize = 8;
 
 /// Commits for all logs on one disk.
 #[derive(Debug)]
@@ -32,37 +29,14 @@ pub struct GroupCommit {
     metrics: Arc<StorageMetrics>,
     queue: Mutex<Queue>,
     work: Condvar,
-    rounds: Mutex<RoundBoard>,
-    round_posted: Condvar,
+    /// One round at a time: a log has one window.
+    round: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Vec<Arc<dyn SyncTarget>>,
     stopping: bool,
-}
-
-/// Where the commit thread posts rounds that helpers may join.
-#[derive(Debug, Default)]
-struct RoundBoard {
-    round: Option<Arc<Round>>,
-    posted: u64,
-    stopping: bool,
-}
-
-/// The file syncs of one round, taken one by one by whoever is free.
-#[derive(Debug)]
-struct Round {
-    targets: Vec<Arc<dyn SyncTarget>>,
-    next: AtomicUsize,
-    outcomes: Mutex<Outcomes>,
-    finished: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Outcomes {
-    done: usize,
-    failure: Option<CommitFailed>,
 }
 
 impl Durability for GroupCommit {
@@ -85,82 +59,64 @@ impl GroupCommit {
             metrics,
             queue: Mutex::default(),
             work: Condvar::new(),
-            rounds: Mutex::default(),
-            round_posted: Condvar::new(),
+            round: Mutex::default(),
         }
     }
 
-    /// Starts the commit thread and its helpers.
+    /// Starts the commit thread.
     ///
     /// # Errors
-    /// When the system refuses threads.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        spawner: &dyn Spawner,
-    ) -> std::io::Result<Vec<env::Thread>> {
-        let mut threads = Vec::new();
+    /// When the system refuses a thread.
+    pub(crate) fn start(self: &Arc<Self>, spawner: &dyn Spawner) -> std::io::Result<Thread> {
         let commit = Arc::clone(self);
-        threads.push(spawner.spawn_thread(
+        spawner.spawn_thread(
             "log-commit",
             Box::new(move || {
                 let _guard = AbortOnPanic;
                 commit.run();
             }),
-        )?);
-        for number in 0..HELPERS {
-            let commit = Arc::clone(self);
-            threads.push(spawner.spawn_thread(
-                &format!("log-sync-{number}"),
-                Box::new(move || {
-                    let _guard = AbortOnPanic;
-                    commit.help();
-                }),
-            )?);
-        }
-        Ok(threads)
+        )
     }
 
-    /// Lets the threads end once everything that was submitted is committed.
+    /// Lets the thread end once everything that was submitted is committed.
     pub(crate) fn stop(&self) {
         self.queue.lock().stopping = true;
         self.work.notify_all();
     }
 
     fn run(&self) {
-        loop {
-            {
-                let mut queue = self.queue.lock();
-                while queue.waiting.is_empty() && !queue.stopping {
-                    self.work.wait(&mut queue);
-                }
-                if queue.waiting.is_empty() {
-                    break;
-                }
-            }
+        while self.wait_for_work() {
             self.run_once();
         }
-        self.rounds.lock().stopping = true;
-        self.round_posted.notify_all();
+    }
+
+    /// Waits until a log is submitted. False once the thread shall end.
+    fn wait_for_work(&self) -> bool {
+        let mut queue = self.queue.lock();
+        while queue.waiting.is_empty() && !queue.stopping {
+            self.work.wait(&mut queue);
+        }
+        !queue.waiting.is_empty()
     }
 
     /// One round over all logs that wait now; false if there were none.
     pub fn run_once(&self) -> bool {
+        let _one = self.round.lock();
         let targets = std::mem::take(&mut self.queue.lock().waiting);
         if targets.is_empty() {
             return false;
         }
         let ends: Vec<_> = targets.iter().map(|target| target.appended()).collect();
-        let round = Arc::new(Round::new(targets));
-        let outcome = if round.targets.len() > FILE_SYNCS_MAX {
+        let outcome = if targets.len() > FILE_SYNCS_MAX {
             self.sync_file_system()
         } else {
-            self.sync_each(&round)
+            targets.iter().try_for_each(|target| target.sync())
         };
         self.metrics.commits.add(1);
         match outcome {
             Ok(()) => {
-                self.metrics.committed_logs.add(round.targets.len() as u64);
-                for (target, end) in round.targets.iter().zip(ends) {
+                self.metrics.committed_logs.add(targets.len() as u64);
+                for (target, end) in targets.iter().zip(ends) {
                     target.committed(end);
                 }
             }
@@ -168,10 +124,10 @@ impl GroupCommit {
                 self.metrics.failed_commits.add(1);
                 tracing::error!(
                     cause = %failure.cause,
-                    logs = round.targets.len(),
+                    logs = targets.len(),
                     "a sync of the log failed; its partitions are offline until the broker is restarted"
                 );
-                for target in &round.targets {
+                for target in &targets {
                     target.failed(failure.clone());
                 }
             }
@@ -186,80 +142,6 @@ impl GroupCommit {
             .map_err(|error| CommitFailed {
                 cause: Arc::new(error),
             })
-    }
-
-    fn sync_each(&self, round: &Arc<Round>) -> Result<(), CommitFailed> {
-        if let [target] = round.targets.as_slice() {
-            return target.sync();
-        }
-        {
-            let mut board = self.rounds.lock();
-            board.round = Some(Arc::clone(round));
-            board.posted += 1;
-        }
-        self.round_posted.notify_all();
-        round.take_part();
-        let failure = round.wait();
-        self.rounds.lock().round = None;
-        failure.map_or(Ok(()), Err)
-    }
-
-    /// Joins each round that is posted, until the commit thread stops.
-    fn help(&self) {
-        let mut seen = 0;
-        loop {
-            let round = {
-                let mut board = self.rounds.lock();
-                loop {
-                    if board.posted != seen {
-                        seen = board.posted;
-                        break board.round.clone();
-                    }
-                    if board.stopping {
-                        return;
-                    }
-                    self.round_posted.wait(&mut board);
-                }
-            };
-            if let Some(round) = round {
-                round.take_part();
-            }
-        }
-    }
-}
-
-impl Round {
-    fn new(targets: Vec<Arc<dyn SyncTarget>>) -> Self {
-        Self {
-            targets,
-            next: AtomicUsize::new(0),
-            outcomes: Mutex::default(),
-            finished: Condvar::new(),
-        }
-    }
-
-    /// Syncs logs of the round until all are taken.
-    fn take_part(&self) {
-        while let Some(target) = self.targets.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = target.sync();
-            let mut outcomes = self.outcomes.lock();
-            outcomes.done += 1;
-            if let Err(failure) = outcome {
-                outcomes.failure.get_or_insert(failure);
-            }
-            if outcomes.done == self.targets.len() {
-                self.finished.notify_all();
-            }
-        }
-    }
-
-    /// Waits until all logs of the round were synced; the first failure, if there was one.
-    fn wait(&self) -> Option<CommitFailed> {
-        let mut outcomes = self.outcomes.lock();
-        while outcomes.done < self.targets.len() {
-            self.finished.wait(&mut outcomes);
-        }
-        outcomes.failure.take()
     }
 }
 

@@ -45,8 +45,6 @@ pub struct DirectoryOptions {
     pub producer_expiration_ms: i64,
     /// A checkpoint is written after so many appended bytes; what is read after a crash is about as much.
     pub checkpoint_bytes: u64,
-    /// Whether space is reserved ahead of the end of a log.
-    pub reserve_space: bool,
     /// Whether commits and later work run on threads of their own. Without, the caller drives
     /// [`LogDirectory::run_once`], as a simulation does.
     pub own_threads: bool,
@@ -59,7 +57,6 @@ impl Default for DirectoryOptions {
             index_bytes_max: 8 << 20,
             producer_expiration_ms: 24 * 3600 * 1000,
             checkpoint_bytes: 64 << 20,
-            reserve_space: true,
             own_threads: true,
         }
     }
@@ -120,7 +117,7 @@ pub struct LogDirectory {
 
 #[derive(Debug, Default)]
 struct Threads {
-    commit: Vec<Thread>,
+    commit: Option<Thread>,
     background: Option<Thread>,
 }
 
@@ -192,7 +189,7 @@ impl LogDirectory {
         let shared = self.shared();
         let spawner = &*shared.env.spawner;
         let mut threads = self.threads.lock();
-        threads.commit = shared.commit.start(spawner)?;
+        threads.commit = Some(shared.commit.start(spawner)?);
         let registry = Arc::clone(&self.registry);
         threads.background = Some(spawner.spawn_thread(
             "log-background",

@@ -40,7 +40,7 @@ pub struct LogSettings {
     pub write_caching: bool,
     /// `file.delete.delay.ms`: how long removed files stay.
     pub file_delete_delay_ms: u64,
-    /// `preallocate`: reserve whole segments at once; otherwise space is reserved in growing steps.
+    /// `preallocate`: reserve whole segments at once.
     pub preallocate: bool,
 }
 

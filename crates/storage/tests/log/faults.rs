@@ -144,12 +144,21 @@ fn a_full_disk_refuses_and_works_again_with_nothing_left_behind() {
 fn a_disk_that_cannot_reserve_space_is_written_all_the_same() {
     let world = World::new();
     let directory = world.open();
-    let log = log(&directory, LogSettings::default());
+    let settings = LogSettings {
+        preallocate: true,
+        segment_bytes: 1 << 20,
+        ..LogSettings::default()
+    };
+    let log = log(&directory, settings);
     world.faults.fail(Call::Allocate, ".log", ENOSPC, 3);
     for _ in 0..5 {
         write(&log, batch(&["a"]));
     }
     assert_eq!(read_all(&log, 0, 1000).len(), 5);
+    let length = || std::fs::metadata(world.segment(0)).unwrap().len();
+    assert_eq!(length(), 1 << 20, "reserved once there is room");
+    directory.close().unwrap();
+    assert_eq!(length(), log.size_bytes(), "and trimmed at the end");
 }
 
 #[test]

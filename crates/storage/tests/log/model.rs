@@ -1,7 +1,7 @@
 //! Random histories against a list of records: appends, reads, deletions, settings, checkpoints, stops of every kind.
 
 use proptest::prelude::*;
-use storage::{DirectoryOptions, LogSettings, PartitionLog, ReadError};
+use storage::{LogSettings, PartitionLog, ReadError};
 
 use crate::support::*;
 
@@ -66,14 +66,11 @@ fn check_read(log: &storage::LocalLog, model: &Model, from: usize, max_bytes: us
     }
 }
 
-fn run(steps: &[Step], reserve_space: bool) {
-    let mut world = World::new();
-    world.options = DirectoryOptions {
-        reserve_space,
-        ..DirectoryOptions::default()
-    };
+fn run(steps: &[Step], preallocate: bool) {
+    let world = World::new();
     let mut settings = LogSettings {
         retention_ms: None,
+        preallocate,
         ..small_segments(2000)
     };
     let mut directory = world.open();
@@ -151,8 +148,8 @@ proptest! {
     #[test]
     fn a_log_behaves_as_a_list_of_records(
         steps in proptest::collection::vec(step(), 1..60),
-        reserve_space in any::<bool>(),
+        preallocate in any::<bool>(),
     ) {
-        run(&steps, reserve_space);
+        run(&steps, preallocate);
     }
 }
