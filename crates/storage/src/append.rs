@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::batch_header::{
@@ -20,6 +20,7 @@ use crate::producers::Fit;
 use crate::roll::segment_bytes;
 use crate::segment::Segment;
 use crate::settings::{LogSettings, LogTimestampType};
+use crate::tail::{KEPT_BATCH_BYTES_MAX, Kept};
 use crate::validate::{ValidBatch, ValidBatches, validate};
 use crate::waiters::wait_for;
 use crate::{AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket, CommitFailed};
@@ -223,6 +224,7 @@ impl LocalLog {
         settings: &LogSettings,
         now: Timestamp,
     ) -> Result<Published, AppendError> {
+        let mut kept = self.keep_copy(stamped);
         let mut view = self.view.lock();
         let view_ref = &mut *view;
         match view_ref.status {
@@ -245,7 +247,7 @@ impl LocalLog {
                 position: segment.size(),
                 ..end
             };
-            segment.add(header, settings.index_interval_bytes, now.ms());
+            segment.add(header, kept.take(), settings.index_interval_bytes, now.ms());
             end = Mark {
                 offset: header.end(),
                 segment: segment.base(),
@@ -286,6 +288,16 @@ impl LocalLog {
             visible,
             high_watermark: view_ref.high_watermark.offset,
         })
+    }
+
+    /// A copy of a small batch that somebody waits for.
+    fn keep_copy(&self, stamped: &Stamped) -> Option<Kept> {
+        let is_small = stamped.length() <= KEPT_BATCH_BYTES_MAX && stamped.batches.len() == 1;
+        if !is_small || !self.has_subscribers() {
+            return None;
+        }
+        let segment = self.view.lock().segments.last().cloned()?;
+        self.shared.tails.keep(&segment, stamped.copy())
     }
 
     /// Starts what an append leads to, under no lock of the log.
@@ -471,6 +483,15 @@ impl Stamped {
         self.batches
             .last()
             .map_or(self.first.last(), |batch| batch.header.last())
+    }
+
+    /// All that is written, in one piece of its own.
+    fn copy(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(self.length());
+        for part in self.parts() {
+            bytes.extend_from_slice(&part);
+        }
+        bytes.freeze()
     }
 
     /// What to write, in order.

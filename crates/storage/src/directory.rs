@@ -41,6 +41,8 @@ pub struct DirectoryOptions {
     pub open_files_max: usize,
     /// Bytes of indexes of closed segments that are kept in memory.
     pub index_bytes_max: usize,
+    /// Bytes of small batches that were appended last that are kept in memory for those who wait for them.
+    pub tail_bytes_max: usize,
     /// `producer.id.expiration.ms`: a producer that is not heard of for so long is forgotten.
     pub producer_expiration_ms: i64,
     /// A checkpoint is written after so many appended bytes; what is read after a crash is about as much.
@@ -55,6 +57,7 @@ impl Default for DirectoryOptions {
         Self {
             open_files_max: 4096,
             index_bytes_max: 8 << 20,
+            tail_bytes_max: 8 << 20,
             producer_expiration_ms: 24 * 3600 * 1000,
             checkpoint_bytes: 64 << 20,
             own_threads: true,

@@ -34,6 +34,7 @@ mod settings;
 mod shared;
 mod small_file;
 mod state_codec;
+mod tail;
 mod time_index;
 mod transactions;
 mod validate;

@@ -297,6 +297,11 @@ impl LocalLog {
         }
     }
 
+    /// Whether somebody waits for records, as far as that is known.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        !self.subscribers.lock().is_empty()
+    }
+
     /// Tells all subscribers. Called under no lock.
     pub(crate) fn notify(&self, bytes: u64) {
         let mut called = Vec::new();

@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::records::BatchView;
 use protocol::{FileHandle, FileSlice, Slice};
 use types::{Offset, Timestamp};
@@ -16,6 +17,7 @@ use crate::files::SegmentFile;
 use crate::local_log::{LocalLog, Mark, Status};
 use crate::scan::{CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::Segment;
+use crate::tail::MEMORY_READ_BYTES_MAX;
 use crate::{Isolation, ReadError, ReadPlan, TimestampQuery, TimestampedOffset};
 
 /// How much is read at once to walk over headers: enough for an interval of the index with small batches.
@@ -99,7 +101,10 @@ impl LocalLog {
             }
             if intact > start {
                 plan.has_zstd |= segment.facts().has_zstd;
-                push_slice(&mut plan, file, start, intact);
+                let kept = (intact - start <= MEMORY_READ_BYTES_MAX)
+                    .then(|| segment.recent_bytes(start, intact))
+                    .flatten();
+                push_slice(&mut plan, file, start, intact, kept);
             }
             if intact < end {
                 plan.is_limited = stop < end && intact == stop;
@@ -510,15 +515,24 @@ impl LocalLog {
     }
 }
 
-fn push_slice(plan: &mut ReadPlan, file: Arc<SegmentFile>, start: u32, end: u32) {
+fn push_slice(
+    plan: &mut ReadPlan,
+    file: Arc<SegmentFile>,
+    start: u32,
+    end: u32,
+    kept: Option<Bytes>,
+) {
     let length = (end - start) as usize;
     let file: Arc<dyn FileHandle> = file;
     plan.length += length;
-    plan.slices.push(Slice::File(FileSlice {
-        file,
-        offset: u64::from(start),
-        length,
-    }));
+    plan.slices.push(match kept {
+        Some(bytes) => Slice::Memory(bytes),
+        None => Slice::File(FileSlice {
+            file,
+            offset: u64::from(start),
+            length,
+        }),
+    });
 }
 
 /// The bytes of one batch.

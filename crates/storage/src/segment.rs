@@ -4,15 +4,16 @@
 //! the file (reserved space, a failed write) is nobody's. Facts and indexes change together, under one short lock that is
 //! never held over IO.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use types::Offset;
 
 use crate::batch_header::BatchHeader;
 use crate::files::SegmentFile;
 use crate::offset_index::{OffsetEntry, OffsetIndex};
+use crate::tail::{Kept, Tail};
 use crate::time_index::{TimeEntry, TimeIndex};
 
 /// What is known of a segment without looking into it.
@@ -141,7 +142,9 @@ struct State {
     /// Entries that are in the index files already: offsets, times.
     saved: (usize, usize),
     verified: VerifiedRanges,
-    recent: RecentBatches,
+    tail: Tail,
+    /// Whether the tail keeps bytes.
+    is_keeping: bool,
     file: Option<Arc<SegmentFile>>,
 }
 
@@ -171,7 +174,8 @@ impl Segment {
                 index_used: false,
                 saved: (0, 0),
                 verified: VerifiedRanges::default(),
-                recent: RecentBatches::default(),
+                tail: Tail::default(),
+                is_keeping: false,
                 file: None,
             }),
         })
@@ -190,7 +194,13 @@ impl Segment {
     }
 
     /// Takes a batch into account that was written at the end.
-    pub(crate) fn add(&self, header: &BatchHeader, interval_bytes: u32, now_ms: i64) {
+    pub(crate) fn add(
+        &self,
+        header: &BatchHeader,
+        kept: Option<Kept>,
+        interval_bytes: u32,
+        now_ms: i64,
+    ) {
         let mut state = self.state.lock();
         let state = &mut *state;
         let position = state.facts.size;
@@ -200,7 +210,7 @@ impl Segment {
             Arc::make_mut(index).add(self.base, position, header, &state.facts, interval_bytes);
         }
         if let Some(base) = relative(self.base, header.base()) {
-            state.recent.push(base, position);
+            state.tail.push(base, position, kept);
         }
         // Its checksum was compared when it was accepted.
         state.verified.add(position, state.facts.size);
@@ -266,18 +276,36 @@ impl Segment {
         if let Some(index) = &mut state.index {
             Arc::make_mut(index).add_time(self.base, &state.facts);
         }
-        state.recent = RecentBatches::default();
+        state.tail = Tail::default();
+        state.is_keeping = false;
     }
 
     /// Where the batch begins that contains `offset`, if it was appended lately.
     pub(crate) fn recent_position(&self, offset: Offset) -> Option<u32> {
         let relative = relative(self.base, offset)?;
-        self.state.lock().recent.position_of(relative)
+        self.state.lock().tail.position_of(relative)
     }
 
     /// Where the last of the lately appended batches begins that begins in `(after, limit]`.
     pub(crate) fn recent_boundary(&self, after: u32, limit: u32) -> Option<u32> {
-        self.state.lock().recent.boundary(after, limit)
+        self.state.lock().tail.boundary(after, limit)
+    }
+
+    /// The bytes of `start..stop`, if they were appended lately and kept.
+    pub(crate) fn recent_bytes(&self, start: u32, stop: u32) -> Option<Bytes> {
+        self.state.lock().tail.bytes(start, stop)
+    }
+
+    /// Notes that the tail keeps bytes. Returns whether that is news.
+    pub(crate) fn begin_keeping(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().is_keeping, true)
+    }
+
+    /// Gives the bytes of the tail back.
+    pub(crate) fn stop_keeping(&self) {
+        let mut state = self.state.lock();
+        state.is_keeping = false;
+        state.tail.forget_bytes();
     }
 
     /// The first part of `from..to` that nobody checked in this process.
@@ -317,37 +345,6 @@ impl Segment {
                 false
             }
         }
-    }
-}
-
-/// The batches that were appended last, so that readers at the end of the log find their place without reading.
-#[derive(Debug, Default)]
-struct RecentBatches {
-    /// Relative base offset and position, both ascending.
-    batches: VecDeque<(u32, u32)>,
-}
-
-impl RecentBatches {
-    /// Half a kilobyte per log that is written to.
-    const LIMIT: usize = 64;
-
-    fn push(&mut self, base: u32, position: u32) {
-        if self.batches.len() == Self::LIMIT {
-            self.batches.pop_front();
-        }
-        self.batches.push_back((base, position));
-    }
-
-    fn position_of(&self, offset: u32) -> Option<u32> {
-        let count = self.batches.partition_point(|(base, _)| *base <= offset);
-        let (_, position) = self.batches.get(count.checked_sub(1)?)?;
-        Some(*position)
-    }
-
-    fn boundary(&self, after: u32, limit: u32) -> Option<u32> {
-        let count = self.batches.partition_point(|(_, at)| *at <= limit);
-        let (_, position) = self.batches.get(count.checked_sub(1)?)?;
-        (*position > after).then_some(*position)
     }
 }
 
@@ -421,22 +418,6 @@ mod tests {
         assert_eq!(ranges.ranges, [(10, 40)]);
         ranges.add(0, 100);
         assert_eq!(ranges.ranges, [(0, 100)]);
-    }
-
-    #[test]
-    fn recent_batches_are_found_by_any_of_their_offsets() {
-        let mut recent = RecentBatches::default();
-        assert_eq!(recent.position_of(0), None);
-        for number in 0..100 {
-            recent.push(number * 3, number * 50);
-        }
-        assert_eq!(recent.position_of(107), None, "too long ago");
-        assert_eq!(recent.position_of(108), Some(36 * 50));
-        assert_eq!(recent.position_of(110), Some(36 * 50));
-        assert_eq!(recent.position_of(500), Some(99 * 50));
-        assert_eq!(recent.boundary(36 * 50, 36 * 50 + 49), None);
-        assert_eq!(recent.boundary(36 * 50, 37 * 50), Some(37 * 50));
-        assert_eq!(recent.boundary(0, 10), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::files::FileCache;
 use crate::index_files::IndexCache;
 use crate::local_log::LocalLog;
 use crate::metrics::StorageMetrics;
+use crate::tail::TailBudget;
 
 pub(crate) const LOGS_FOLDER: &str = "logs";
 pub(crate) const TRASH_FOLDER: &str = "trash";
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<StorageMetrics>,
     pub(crate) files: FileCache,
     pub(crate) indexes: IndexCache,
+    pub(crate) tails: TailBudget,
     pub(crate) commit: Arc<GroupCommit>,
     pub(crate) background: Background,
     trash_count: AtomicU64,
@@ -61,6 +63,7 @@ impl Shared {
             leader_epoch,
             files: FileCache::new(options.open_files_max),
             indexes: IndexCache::new(options.index_bytes_max),
+            tails: TailBudget::new(options.tail_bytes_max),
             commit: Arc::new(GroupCommit::new(
                 Arc::clone(&env.disk),
                 root.to_owned(),

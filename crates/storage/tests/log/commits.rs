@@ -251,3 +251,34 @@ fn readers_stop_at_the_high_watermark_wherever_segments_end() {
     }
     assert_eq!(read_all(&log, 0, 1).len(), 6);
 }
+
+#[test]
+fn small_batches_that_somebody_waits_for_are_read_from_memory() {
+    let world = manual();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    let from_memory = |from: i64| {
+        let plan = log
+            .read(at(from), 1 << 20, storage::Isolation::ReadUncommitted, true)
+            .unwrap();
+        assert_eq!(plan.slices.len(), 1);
+        matches!(plan.slices[0], protocol::Slice::Memory(_))
+    };
+    append(&log, batch(&["nobody waits"])).unwrap();
+    let subscriber: Arc<dyn VisibleSubscriber> = Arc::new(Listener::default());
+    log.subscribe(&subscriber, 1);
+    append(&log, batch(&["a"])).unwrap();
+    let shared = batch(&["b", "c"]);
+    append(&log, shared.clone()).unwrap();
+    append(&log, batch(&[&"large".repeat(2000)])).unwrap();
+    directory.run_once();
+    assert!(!from_memory(0));
+    assert!(!from_memory(1), "the large one is not kept");
+    append(&log, batch(&["d"])).unwrap();
+    append(&log, shared).unwrap();
+    directory.run_once();
+    assert!(from_memory(5));
+    assert_eq!(values(&read_all(&log, 5, 1 << 20)), ["d", "b", "c"]);
+    assert_eq!(read(&log, 1, 1).unwrap()[0].value, "a");
+    assert_eq!(values(&read_all(&log, 0, 100)).len(), 8);
+}
