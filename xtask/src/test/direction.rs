@@ -91,8 +91,9 @@ fn faults_of(package: &Package) -> Vec<String> {
         )];
     };
     let forbidden = |dependency: &&Dependency| {
-        let only_for_tests =
-            dependency.kind.as_deref() == Some("dev") && dependency.name == "testkit";
+        // A crate names itself there to turn on a feature for its own tests.
+        let only_for_tests = dependency.kind.as_deref() == Some("dev")
+            && ["testkit", name].contains(&dependency.name.as_str());
         dependency.path.is_some()
             && !may_know.contains(&dependency.name.as_str())
             && !only_for_tests
@@ -129,6 +130,7 @@ mod tests {
         let allowed = [
             ("broker", "storage", None),
             ("storage", "testkit", Some("dev")),
+            ("storage", "storage", Some("dev")),
             ("testkit", "broker", None),
         ];
         for (name, dependency, kind) in allowed {
