@@ -48,7 +48,11 @@ fn compression(settings: &TopicSettings) -> LogCompression {
     match settings.compression {
         TopicCompression::Producer => LogCompression::Producer,
         TopicCompression::Uncompressed => codec(Compression::None, None),
-        TopicCompression::Gzip => codec(Compression::Gzip, Some(settings.compression_gzip_level)),
+        TopicCompression::Gzip => codec(
+            Compression::Gzip,
+            // -1 is gzip's own default.
+            Some(settings.compression_gzip_level).filter(|level| *level >= 0),
+        ),
         TopicCompression::Snappy => codec(Compression::Snappy, None),
         TopicCompression::Lz4 => codec(Compression::Lz4, Some(settings.compression_lz4_level)),
         TopicCompression::Zstd => codec(Compression::Zstd, Some(settings.compression_zstd_level)),

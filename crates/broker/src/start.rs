@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::Env;
+use env::disk::OpenMode;
 use metadata::{Cluster, ClusterConfig, OpenClusterError};
 use storage::{DirectoryOptions, LogDirectory, OpenError, Opened};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,16 @@ pub enum StartError {
         path: std::path::PathBuf,
         /// Why.
         source: OpenError,
+    },
+    /// There are logs, but the metadata that says what they are is gone.
+    #[error(
+        "there are logs in the data directory, but the metadata in {} is missing or empty; restore it from a backup, \
+         or move the folder logs away to start without them",
+        path.display()
+    )]
+    MetadataLost {
+        /// Where it should be.
+        path: std::path::PathBuf,
     },
     /// Logs that no topic has could not be set aside.
     #[error("could not set aside logs without a topic in {}", path.display())]
@@ -84,6 +95,7 @@ impl Broker {
     pub async fn start(env: Env, config: BrokerConfig) -> Result<Self, StartError> {
         let opened = open_logs(&env, &config).await?;
         let path = config.data_directory.join(METADATA_FILE);
+        refuse_lost_metadata(&env, &opened, &path)?;
         let cluster = Cluster::open(
             &env,
             ClusterConfig {
@@ -221,6 +233,28 @@ impl Broker {
             .spawner
             .spawn(Box::pin(self.background.track_future(task)));
     }
+}
+
+/// Without its metadata a broker would take every log for that of a deleted topic.
+fn refuse_lost_metadata(
+    env: &Env,
+    opened: &Opened,
+    path: &std::path::Path,
+) -> Result<(), StartError> {
+    let length = env
+        .disk
+        .open(path, OpenMode::Read)
+        .and_then(|file| file.length());
+    let is_lost = match length {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if is_lost && !opened.directory.unclaimed().is_empty() {
+        return Err(StartError::MetadataLost {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Recovery reads from the disk: away from the tasks.

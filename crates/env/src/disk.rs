@@ -4,13 +4,14 @@
 //! a created, renamed or removed name survives only once [`Disk::sync_directory`] of its folder has returned. All calls
 //! may block; callers decide on which thread. Retrying a failed sync is forbidden (the kernel may have dropped the pages).
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, fallocate, fdatasync};
 
@@ -155,8 +156,7 @@ impl Disk for SystemDisk {
     }
 
     fn sync_file_system(&self, directory: &Path) -> io::Result<()> {
-        let folder = File::open(directory)?;
-        Ok(rustix::fs::syncfs(folder)?)
+        Ok(rustix::fs::syncfs(kept_open(directory)?)?)
     }
 
     fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
@@ -182,6 +182,20 @@ impl Disk for SystemDisk {
             Err(std::fs::TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// A descriptor of `directory` that stays open for the life of the process: `syncfs` tells a descriptor only of writeback
+/// errors that came after it was opened, or that nobody was told yet. One opened for the call could miss an error that
+/// another process's sync has taken.
+fn kept_open(directory: &Path) -> io::Result<Arc<File>> {
+    static OPEN: Mutex<BTreeMap<PathBuf, Arc<File>>> = Mutex::new(BTreeMap::new());
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = open.get(directory) {
+        return Ok(Arc::clone(folder));
+    }
+    let folder = Arc::new(File::open(directory)?);
+    open.insert(directory.to_owned(), Arc::clone(&folder));
+    Ok(folder)
 }
 
 /// A file of the machine.

@@ -210,7 +210,7 @@ fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
     let length = usize::from(reader.u8()?);
     let topic_id = std::str::from_utf8(reader.bytes(length)?).ok()?.to_owned();
     let log_start = reader.offset()?;
-    let log_end = Mark {
+    let mut log_end = Mark {
         offset: reader.offset()?,
         segment: reader.offset()?,
         position: reader.u32()?,
@@ -219,6 +219,13 @@ fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
     let untrimmed = reader.u8()? == 1;
     let segments = reader.count(SEGMENT_BYTES)?;
     let segments = reader.items(segments, get_segment)?;
+    // At the border of two segments the end lies in the later one, which holds nothing yet.
+    if let Some(last) = segments.last()
+        && last.base() == log_end.offset
+    {
+        log_end.segment = last.base();
+        log_end.position = last.size();
+    }
     let mut epochs = LeaderEpochs::default();
     for _ in 0..reader.count(EPOCH_BYTES)? {
         let epoch = LeaderEpoch::new(reader.i32()?)?;

@@ -9,6 +9,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::disk::Disk;
 use env::{Spawner, Thread};
@@ -31,6 +32,9 @@ pub struct GroupCommit {
     work: Condvar,
     /// One round at a time: a log has one window.
     round: Mutex<()>,
+    /// A sync of the whole file system failed: its error may have been that of a log outside of its round, whose next
+    /// sync of the file system would then succeed. From now on only files are synced, which each know their own errors.
+    file_system_failed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +64,7 @@ impl GroupCommit {
             queue: Mutex::default(),
             work: Condvar::new(),
             round: Mutex::default(),
+            file_system_failed: AtomicBool::new(false),
         }
     }
 
@@ -107,7 +112,9 @@ impl GroupCommit {
             return false;
         }
         let ends: Vec<_> = targets.iter().map(|target| target.appended()).collect();
-        let outcome = if targets.len() > FILE_SYNCS_MAX {
+        let is_whole =
+            targets.len() > FILE_SYNCS_MAX && !self.file_system_failed.load(Ordering::Relaxed);
+        let outcome = if is_whole {
             self.sync_file_system()
         } else {
             targets.iter().try_for_each(|target| target.sync())
@@ -122,6 +129,8 @@ impl GroupCommit {
             }
             Err(failure) => {
                 self.metrics.failed_commits.add(1);
+                self.file_system_failed
+                    .fetch_or(is_whole, Ordering::Relaxed);
                 tracing::error!(
                     cause = %failure.cause,
                     logs = targets.len(),

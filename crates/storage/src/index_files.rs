@@ -104,9 +104,8 @@ fn save(
         }
         let path = part_path(folder, segment.base(), part);
         let file = disk.open(&path, OpenMode::CreateIfMissing)?;
-        if position == 0 {
-            file.set_length(0)?;
-        }
+        // What a lost sync left behind the entries that count must not be read as theirs.
+        file.set_length(position as u64)?;
         file.write_at(&[IoSlice::new(&bytes)], position as u64)?;
     }
     Ok(())

@@ -174,6 +174,8 @@ pub(crate) struct Recovered {
     pub(crate) reserved: u64,
     /// Something may lie behind the end of the last segment.
     pub(crate) untrimmed: bool,
+    /// While reading: the segment before was corrupt to its end, so the next one need not follow.
+    pub(crate) after_corrupt: bool,
 }
 
 impl LocalLog {

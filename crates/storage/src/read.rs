@@ -336,7 +336,9 @@ impl LocalLog {
         start: u32,
         stop: u32,
     ) -> Result<u32, ReadError> {
-        while let Some((from, to)) = segment.unverified(start, stop) {
+        // Goes forward whatever the segment remembers of what was verified: its memory is bounded.
+        let mut at = start;
+        while let Some((from, to)) = segment.unverified(at, stop) {
             let mut walk = Scanner::new(file.disk_file(), from, to, CHUNK_BYTES);
             let mut has_zstd = false;
             let intact = loop {
@@ -360,6 +362,7 @@ impl LocalLog {
             if intact < to {
                 return Ok(intact);
             }
+            at = to;
         }
         Ok(stop)
     }

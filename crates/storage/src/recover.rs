@@ -21,11 +21,13 @@ use crate::index_files::load_index;
 use crate::local_log::{Mark, Recovered};
 use crate::metrics::StorageMetrics;
 use crate::producer_snapshot;
+use crate::producers::Producers;
 use crate::read::read_batch;
 use crate::retain::{LOG_START_FILE, decode_log_start};
 use crate::scan::{Broken, CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::{Segment, SegmentFacts, SegmentIndex};
 use crate::small_file;
+use crate::transactions::Transactions;
 use crate::validate::marker_of;
 
 /// Names the topic's id, in Kafka's format.
@@ -262,9 +264,17 @@ impl Recovery<'_> {
         if known.is_none() {
             let first = draft.segments.is_empty();
             let follows = base == draft.log_end.offset;
-            let gap = base > draft.log_end.offset && (first || mode == Mode::Lenient);
+            // Behind a corrupt place the offsets between are not known, and what follows is still the log.
+            let may_skip = first || mode == Mode::Lenient || draft.after_corrupt;
+            let gap = base > draft.log_end.offset && may_skip;
             if !follows && !gap {
                 return Ok(Added::Misplaced);
+            }
+            draft.after_corrupt = false;
+            if gap {
+                // Producers and transactions of before the gap say nothing about what lies behind it; its snapshot does.
+                draft.producers = Producers::default();
+                draft.transactions = Transactions::default();
             }
             draft.log_end = Mark {
                 offset: base,
@@ -312,6 +322,7 @@ impl Recovery<'_> {
                     );
                     facts.size = end;
                     index = None;
+                    draft.after_corrupt = true;
                 }
             }
         }

@@ -54,10 +54,21 @@ impl Registry {
             self.remove(&mut logs, partition)?;
         }
         let found = self.found.lock().remove(partition);
+        let names_none = found.as_ref().is_some_and(|found| found.topic_id.is_none());
         let mut unreadable = None;
         let recovered = match found.map(|found| self.claim(partition, topic_id, found)) {
             None => Recovered::default(),
             Some(Ok(Some(recovered))) => recovered,
+            Some(Ok(None)) if names_none => {
+                // Nobody can tell whose it is: it is kept.
+                let moved = self.shared.set_aside_folder(partition);
+                let to = moved.map_err(|source| MoveAwayError {
+                    partition: partition.clone(),
+                    source,
+                })?;
+                tracing::error!(%partition, kept = %to.display(), "a folder that names no topic was set aside");
+                Recovered::default()
+            }
             Some(Ok(None)) => {
                 tracing::warn!(%partition, "found the log of a deleted topic of the same name; moving it away");
                 self.discard_folder(partition, settings.file_delete_delay())?;

@@ -71,6 +71,21 @@ impl LocalLog {
         self.discard(&gone);
     }
 
+    /// Begins a segment behind the last one, which is to go too: appends need one to go on in. How many of `count`
+    /// segments may go: without a new one, which a full disk may refuse, the last one stays.
+    fn make_room_behind(&self, writer: &mut Writer, count: usize, now: Timestamp) -> usize {
+        match self.roll(writer, now) {
+            Ok(_) => {
+                self.submit();
+                count
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.partition, %error, "could not begin a segment; the last one is kept");
+                count.saturating_sub(1)
+            }
+        }
+    }
+
     /// Applies retention as of `now` and returns how many segments went. Order of the rules: Kafka's
     /// `UnifiedLog.deleteOldSegments`.
     pub(crate) fn retain(&self, now: Timestamp) -> io::Result<usize> {
@@ -87,10 +102,13 @@ impl LocalLog {
         if count == 0 {
             return Ok(0);
         }
-        if all {
-            // The last segment goes too: appends need one to go on in.
-            self.roll(&mut writer, now)?;
-            self.submit();
+        let count = if all {
+            self.make_room_behind(&mut writer, count, now)
+        } else {
+            count
+        };
+        if count == 0 {
+            return Ok(0);
         }
         let gone = {
             let mut view = self.view.lock();

@@ -12,7 +12,7 @@ use types::{Offset, Timestamp};
 use crate::batch_header::HeaderError;
 use crate::cut::Cutter;
 use crate::files::{SegmentFile, SegmentPart, part_path};
-use crate::local_log::{LocalLog, Writer};
+use crate::local_log::{LocalLog, Mark, Writer};
 use crate::producer_snapshot;
 use crate::recover::{METADATA_FILE, Unfit, encode_metadata};
 use crate::scan::Broken;
@@ -53,6 +53,13 @@ impl LocalLog {
         self.shared.metrics.segments_created.add(1);
         let mut view = self.view.lock();
         view.segments.push(Arc::clone(&segment));
+        // The end lies in the new segment from now on: a checkpoint that named the old one's position beside the new one
+        // would send recovery to a place that says nothing about what was appended since.
+        view.log_end = Mark {
+            segment: base,
+            position: 0,
+            ..view.log_end
+        };
         view.unsynced_names = true;
         view.unsynced_files.extend(metadata);
         Ok(segment)

@@ -344,3 +344,36 @@ async fn fetch_sessions_answer_only_what_changed() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_forced_codec_takes_batches_of_every_other() {
+    use protocol::records::Compression;
+    let server = Server::start().await;
+    let mut client = RawClient::connect(server.address()).await;
+    for forced in ["uncompressed", "gzip", "snappy", "lz4", "zstd"] {
+        topic(&mut client, forced, &[("compression.type", forced)]).await;
+        for (number, compression) in Compression::ALL.into_iter().enumerate() {
+            let options = BatchOptions {
+                compression,
+                ..Default::default()
+            };
+            let answer = produced(&mut client, forced, -1, batch(options, &["a", "b"])).await;
+            let expected = (0, 2 * i64::try_from(number).unwrap());
+            assert_eq!(
+                (answer.error_code, answer.base_offset),
+                expected,
+                "{compression:?} into {forced}"
+            );
+        }
+        let records = fetched(&mut client, forced, 0, 0)
+            .await
+            .records
+            .unwrap()
+            .into_bytes()
+            .unwrap();
+        let name = BatchView::parse(&records).unwrap().compression().name();
+        assert_eq!(name == "none", forced == "uncompressed");
+        assert!(name == "none" || name == forced);
+    }
+    server.stop().await;
+}

@@ -88,6 +88,30 @@ fn a_log_that_retention_emptied_goes_on_where_it_was_after_any_stop() {
 }
 
 #[test]
+fn what_follows_an_emptied_log_and_its_checkpoint_survives_a_crash() {
+    let world = World::new();
+    let directory = world.open();
+    // The new segment's file is longer than all that the old one held, and zeros where that ended.
+    let settings = LogSettings {
+        retention_ms: Some(1000),
+        preallocate: true,
+        ..small_segments(100_000)
+    };
+    let emptied = log(&directory, settings.clone());
+    let old = "x".repeat(5000);
+    assert_eq!(write(&emptied, batch(&[&old])), 0);
+    assert_eq!(directory.run_retention(now(2000)), 1);
+    directory.checkpoint().unwrap();
+    assert_eq!(write(&emptied, batch(&["acked"])), 1);
+    drop(emptied);
+    drop(directory);
+    let directory = world.open();
+    let again = log(&directory, settings);
+    assert_eq!(again.offsets().log_end, at(2));
+    assert_eq!(read(&again, 1, 1000).unwrap()[0].value, "acked");
+}
+
+#[test]
 fn segments_go_while_the_rest_is_large_enough() {
     let world = World::new();
     let directory = world.open();

@@ -132,3 +132,46 @@ fn what_is_wrong_is_said_in_one_line() {
         assert!(errors[0].contains(expected), "{text}");
     }
 }
+
+#[tokio::test]
+async fn logs_without_their_metadata_are_refused_and_untouched() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut client = testkit::RawClient::connect(server.kafka).await;
+    testkit::requests::topic(&mut client, "t", &[]).await;
+    let request = testkit::requests::produce(
+        "t",
+        -1,
+        testkit::requests::batch(Default::default(), &["a"]),
+    );
+    client.call(&request, testkit::requests::PRODUCE).await;
+    server.signal(Signal::TERM);
+    server.end();
+    let metadata = data.path().join("metadata.redb");
+    for lost in [
+        std::fs::remove_file(&metadata),
+        std::fs::write(&metadata, b""),
+    ] {
+        lost.unwrap();
+        let output = short_command()
+            .args([
+                "start",
+                "--listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "off",
+                "--data-dir",
+            ])
+            .arg(data.path())
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("metadata.redb is missing or empty"), "{said}");
+        assert!(
+            data.path()
+                .join("logs/t-0/00000000000000000000.log")
+                .exists()
+        );
+    }
+}

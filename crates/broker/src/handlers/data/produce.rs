@@ -39,10 +39,19 @@ const ADMIN_CLIENT: &str = "__admin_client";
 
 /// What became of one partition's batch.
 enum Appended {
-    /// It is in the log; the ticket tells when it is durable.
-    Ticket(AppendTicket),
+    /// It is in the log; the ticket tells when it is durable, and the answer may have to wait for that.
+    Ticket(AppendTicket, AckAt),
     /// It is not.
     Refused(Refused),
+}
+
+/// When a batch is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AckAt {
+    /// At once: it is in the page cache.
+    Append,
+    /// When it is durable for its topic's class.
+    Commit,
 }
 
 /// Why a batch was not appended.
@@ -69,7 +78,7 @@ pub(crate) async fn handle(
     let appended: Vec<_> = request
         .topic_data
         .into_iter()
-        .map(|data| append_topic(&context, &topics, &image, data))
+        .map(|data| append_topic(&context, &topics, &image, acks, data))
         .collect();
     if acks == 0 {
         return silence(&appended);
@@ -79,7 +88,7 @@ pub(crate) async fn handle(
     for (name, topic_id, partitions) in appended {
         let mut answers = Vec::with_capacity(partitions.len());
         for (index, outcome) in partitions {
-            answers.push(answer(index, outcome, acks, &mut moved).await);
+            answers.push(answer(index, outcome, &mut moved).await);
         }
         let topic = TopicProduceResponse {
             name,
@@ -100,6 +109,7 @@ fn append_topic(
     context: &Context,
     topics: &Topics,
     image: &ClusterImage,
+    acks: i16,
     data: TopicProduceData,
 ) -> TopicOutcome {
     let topic = if context.version >= TOPIC_ID_SINCE {
@@ -111,16 +121,23 @@ fn append_topic(
         let outcome = match &topic {
             Ok(topic) => {
                 append_partition(context, topics, topic, partition.index, partition.records)
+                    .map(|ticket| Appended::Ticket(ticket, ack_at(acks, topic)))
             }
             Err(error) => Err(Refused::Partition(*error)),
         };
-        (
-            partition.index,
-            outcome.map_or_else(Appended::Refused, Appended::Ticket),
-        )
+        (partition.index, outcome.unwrap_or_else(Appended::Refused))
     };
     let partitions = data.partition_data.into_iter().map(append).collect();
     (data.name, data.topic_id, partitions)
+}
+
+/// With `flush.messages=1` Kafka syncs within the append, so that `acks=1` waits for it too.
+fn ack_at(acks: i16, topic: &Topic) -> AckAt {
+    if acks == -1 || topic.resolved.flush_messages <= 1 {
+        AckAt::Commit
+    } else {
+        AckAt::Append
+    }
 }
 
 fn append_partition(
@@ -181,18 +198,13 @@ fn single_batch(records: Option<Records>, version: i16) -> Result<Bytes, Refused
     Ok(bytes)
 }
 
-async fn answer(
-    index: i32,
-    outcome: Appended,
-    acks: i16,
-    moved: &mut Vec<Owner>,
-) -> PartitionProduceResponse {
-    let ticket = match outcome {
-        Appended::Ticket(ticket) => ticket,
+async fn answer(index: i32, outcome: Appended, moved: &mut Vec<Owner>) -> PartitionProduceResponse {
+    let (ticket, ack_at) = match outcome {
+        Appended::Ticket(ticket, ack_at) => (ticket, ack_at),
         Appended::Refused(refused) => return refusal(index, refused, moved),
     };
     let outcome = ticket.outcome;
-    if acks == -1 && ticket.committed().await.is_err() {
+    if ack_at == AckAt::Commit && ticket.committed().await.is_err() {
         return failed(index, ErrorCode::KafkaStorageError, None);
     }
     PartitionProduceResponse {
