@@ -143,14 +143,32 @@ impl LocalLog {
             // Entries are added to an index in memory. Without one they are missing until it is rebuilt.
             self.index_of(tail).ok();
         }
+        let is_short =
+            !writer.tail_checked && tail.as_ref().is_some_and(|tail| self.is_short(tail));
+        writer.tail_checked = true;
         let segment = match tail {
-            Some(tail) if !must_roll(&tail, stamped, length, settings, now) => tail,
+            Some(tail) if !is_short && !must_roll(&tail, stamped, length, settings, now) => tail,
             _ => self
                 .roll(writer, now)
                 .map_err(|error| self.write_failed(error))?,
         };
         let outcome = self.write_to(writer, &segment, stamped, settings);
         outcome.map_err(|error| self.undo_write(writer, &segment, error))
+    }
+
+    /// Whether a segment's file ends before the segment does: somebody cut it while no broker ran. What was cut off is
+    /// lost; what is appended from now on must not lie behind a hole that no walk gets over.
+    fn is_short(&self, tail: &Arc<Segment>) -> bool {
+        let length = self.file(tail).and_then(|file| file.disk_file().length());
+        let is_short = length.is_ok_and(|length| length < u64::from(tail.size()));
+        if is_short {
+            tracing::error!(
+                partition = %self.partition,
+                segment = %tail.base(),
+                "the last segment is shorter than it was: its last records are lost; going on in a new segment"
+            );
+        }
+        is_short
     }
 
     fn write_to(
@@ -169,6 +187,7 @@ impl LocalLog {
         self.reserve(writer, &file, settings);
         self.shared.metrics.segment_writes.add(1);
         file.disk_file().write_at(&stamped.parts(), position)?;
+        self.shared.note_full(false);
         Ok(file)
     }
 
@@ -196,6 +215,7 @@ impl LocalLog {
     /// What lacks for a while is waited out; anything else takes the log offline.
     fn write_failed(&self, error: io::Error) -> AppendError {
         if is_full(&error) {
+            self.shared.note_full(true);
             return AppendError::Full;
         }
         if passes(&error) {

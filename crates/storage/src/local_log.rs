@@ -136,6 +136,8 @@ pub(crate) struct Writer {
     pub(crate) reserved: u64,
     /// Something may lie behind the end of the last segment; it is cut off before the next write.
     pub(crate) untrimmed: bool,
+    /// This process has looked whether the last segment's file holds all that the checkpoint says.
+    pub(crate) tail_checked: bool,
     /// Records since the last one that asked for a sync, with write caching.
     pub(crate) unflushed: u64,
 }
@@ -218,6 +220,7 @@ impl LocalLog {
             producers_swept_ms: shared.env.clock.wall().ms(),
             reserved: recovered.reserved,
             untrimmed: recovered.untrimmed,
+            tail_checked: false,
             unflushed: 0,
         };
         Arc::new_cyclic(|this| Self {

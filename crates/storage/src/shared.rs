@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) commit: Arc<GroupCommit>,
     pub(crate) background: Background,
     trash_count: AtomicU64,
+    /// The last write found no room.
+    is_full: AtomicBool,
     appended_since_checkpoint: AtomicU64,
     checkpoint_every: AtomicU64,
     durable_wanted: AtomicBool,
@@ -72,6 +74,7 @@ impl Shared {
             background: Background::new(Arc::clone(&env.clock), Arc::clone(&env.disk)),
             metrics,
             trash_count: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
             appended_since_checkpoint: AtomicU64::new(0),
             checkpoint_every: AtomicU64::new(options.checkpoint_bytes),
             durable_wanted: AtomicBool::new(false),
@@ -209,6 +212,22 @@ impl Shared {
         let to = folder.join(partition.to_string());
         self.env.disk.rename(&self.log_folder(partition), &to)?;
         Ok(to)
+    }
+
+    /// Says once that the disk is full, and once that it no longer is.
+    pub(crate) fn note_full(&self, is_full: bool) {
+        if self.is_full.load(Ordering::Relaxed) == is_full {
+            return;
+        }
+        if self.is_full.swap(is_full, Ordering::Relaxed) == is_full {
+            return;
+        }
+        let directory = self.root.display();
+        if is_full {
+            tracing::error!(%directory, "no space left: produce requests are refused until there is, consumers go on");
+        } else {
+            tracing::info!(%directory, "there is space again: produce requests are accepted");
+        }
     }
 
     /// A name that no other opening and no other call gives.
