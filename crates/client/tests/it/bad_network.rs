@@ -81,12 +81,17 @@ async fn pump(
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return false;
         };
-        let left = budget.load(Ordering::Relaxed);
-        let allowed = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+        // Taken before it is spent: both directions share the budget.
+        let mut allowed = 0;
+        let take = |left: u64| {
+            allowed = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+            Some(left - allowed as u64)
+        };
+        let taken = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.expect("the budget always has an answer");
         if to.write_all(&buffer[..allowed]).await.is_err() {
             return false;
         }
-        budget.fetch_sub(allowed as u64, Ordering::Relaxed);
         if allowed < count {
             return true;
         }

@@ -415,7 +415,7 @@ fn after_a_crash_only_what_follows_the_checkpoint_is_read() {
     let directory = world.open();
     let settings = small_segments(3 << 20);
     let value = "x".repeat(10_000);
-    for round in 0..10 {
+    for _ in 0..10 {
         for number in 0..10 {
             let log = directory
                 .log(&partition(number), topic_id(1), settings.clone())
@@ -425,7 +425,6 @@ fn after_a_crash_only_what_follows_the_checkpoint_is_read() {
             }
         }
         let checkpoints = directory.metrics().checkpoints.get();
-        let _ = round;
         assert!(checkpoints <= 20);
     }
     wait_until("checkpoints are written", || {
@@ -450,7 +449,8 @@ fn after_a_crash_only_what_follows_the_checkpoint_is_read() {
         read < behind + 600_000,
         "{read} bytes were read of {written}, {behind} lie behind the checkpoint"
     );
-    assert_eq!(directory.metrics().recovered_logs.get(), 1);
+    // None, if a checkpoint that was asked for earlier ran late and covers the tail too.
+    assert!(directory.metrics().recovered_logs.get() <= 1);
     for number in 0..10 {
         let log = directory
             .log(&partition(number), topic_id(1), settings.clone())
