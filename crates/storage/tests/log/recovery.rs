@@ -560,7 +560,7 @@ fn a_read_is_ready_when_its_place_is_known_and_its_bytes_were_checked() {
 fn a_last_segment_that_was_cut_while_closed_is_left_and_a_new_one_goes_on() {
     let world = World::new();
     let directory = world.open();
-    let first = log(&directory, storage::LogSettings::default());
+    let first = log(&directory, LogSettings::default());
     for _ in 0..10 {
         write(&first, batch(&["a"]));
     }
@@ -568,10 +568,10 @@ fn a_last_segment_that_was_cut_while_closed_is_left_and_a_new_one_goes_on() {
     drop(first);
     drop(directory);
     let path = world.root.join("logs/t-0/00000000000000000000.log");
-    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
     let directory = world.open();
-    let again = log(&directory, storage::LogSettings::default());
+    let again = log(&directory, LogSettings::default());
     assert_eq!(
         write(&again, batch(&["b"])),
         10,
