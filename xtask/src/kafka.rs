@@ -66,6 +66,9 @@ pub(crate) struct Place {
     /// A broker setting, NAME=VALUE; given last, so it wins
     #[arg(long = "set")]
     pub(crate) settings: Vec<String>,
+    /// A quorum of fixed voters: `kraft.version` is not finalized then
+    #[arg(long)]
+    pub(crate) static_quorum: bool,
 }
 
 /// Kafka's scripts and the classes they start.
@@ -297,7 +300,7 @@ pub(crate) fn spawn(place: &Place) -> Result<Running> {
     let settings_file = place.data_dir.join("server.properties");
     fs::write(&settings_file, settings(place)?)?;
     if !log_dir(&place.data_dir).exists() {
-        format_storage(&settings_file)?;
+        format_storage(&settings_file, place.static_quorum)?;
     }
     let log = fs::File::create(log_file(&place.data_dir))?;
     Running::start(
@@ -314,11 +317,13 @@ pub(crate) fn spawn(place: &Place) -> Result<Running> {
     )
 }
 
-fn format_storage(settings_file: &Path) -> Result<()> {
+fn format_storage(settings_file: &Path, static_quorum: bool) -> Result<()> {
     let id = process::output(tool("kafka-storage")?.arg("random-uuid"))?;
     process::output(
         tool("kafka-storage")?
-            .args(["format", "--standalone", "-t", id.trim(), "-c"])
+            .args(["format", "-t", id.trim()])
+            .args((!static_quorum).then_some("--standalone"))
+            .arg("-c")
             .arg(settings_file),
     )?;
     Ok(())
@@ -330,13 +335,18 @@ fn settings(place: &Place) -> Result<String> {
     let port = place.port;
     let controller_port = process::free_port()?;
     let log_dir = std::path::absolute(log_dir(&place.data_dir))?;
+    let quorum = if place.static_quorum {
+        "controller.quorum.voters=1@"
+    } else {
+        "controller.quorum.bootstrap.servers="
+    };
     let mut text = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
          advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
          controller.listener.names=CONTROLLER\n\
-         controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\n\
+         {quorum}127.0.0.1:{controller_port}\n\
          log.dirs={}\n\
          num.partitions=4\n\
          auto.create.topics.enable=true\n\

@@ -132,6 +132,7 @@ fn start_broker(against: Against, port: u16, data_dir: &Path) -> Result<Broker> 
             let place = Place {
                 port,
                 data_dir: data_dir.to_path_buf(),
+                static_quorum: false,
                 settings: Vec::new(),
             };
             Ok(Broker::Kafka(KafkaBroker::start(&place)?))

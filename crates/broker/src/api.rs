@@ -111,6 +111,7 @@ apis! {
     DeleteGroups(DeleteGroupsRequest) 0..=2 pipelined => groups::delete_groups(groups);
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest) 0..=1 alone => configs::incremental_alter_configs(topics);
     OffsetDelete(OffsetDeleteRequest) 0..=0 pipelined => groups::offset_delete(groups, topics);
+    UpdateFeatures(UpdateFeaturesRequest) 0..=2 alone => cluster::update_features(topics);
     DescribeCluster(DescribeClusterRequest) 0..=2 pipelined => cluster::describe_cluster(topics);
     DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use types::{TopicId, TopicName};
 
+use crate::features::FinalizedFeatures;
 use crate::keys::{self, DamagedValue, Key, StoredTopic};
 use crate::names::is_internal_topic;
 use crate::settings::{
@@ -59,6 +60,10 @@ pub struct ClusterImage {
     pub cluster_id: Arc<str>,
     /// This broker's settings.
     pub broker: Arc<BrokerSettings>,
+    /// The levels the cluster works at.
+    pub features: Arc<FinalizedFeatures>,
+    /// The revision that put them.
+    pub(crate) features_revision: Option<Revision>,
     topics: BTreeMap<TopicName, Arc<Topic>>,
     topics_by_id: HashMap<TopicId, Arc<Topic>>,
     /// Names that differ from their keys in the store, by key.
@@ -134,6 +139,8 @@ impl ClusterImage {
             revision: Revision::ZERO,
             cluster_id: Arc::from(""),
             broker: Arc::new(BrokerSettings::new(start)),
+            features: Arc::default(),
+            features_revision: None,
             topics: BTreeMap::new(),
             topics_by_id: HashMap::new(),
             names_by_key: HashMap::new(),
@@ -193,6 +200,13 @@ impl ClusterImage {
                 Key::ClusterId => {
                     let value = value.unwrap_or_default();
                     self.cluster_id = Arc::from(keys::read_text(key, value)?);
+                }
+                Key::Features => {
+                    let levels = value
+                        .map(|value| keys::read_levels(key, value))
+                        .transpose()?;
+                    self.features = Arc::new(FinalizedFeatures::new(levels.unwrap_or_default()));
+                    self.features_revision = value.map(|_| change.mod_revision);
                 }
                 Key::Topic(unified) => self.replace_topic(change, unified)?,
                 Key::Group(group) => {

@@ -3,6 +3,7 @@
 //! | Key | Value |
 //! |---|---|
 //! | `cluster/id` | text |
+//! | `features` | JSON object of numbers: the finalized level of each feature |
 //! | `producer-ids/next` | decimal: the first producer id that was never handed out |
 //! | `topics/<name with . as _>` | JSON, [`StoredTopic`] |
 //! | `settings/brokers/default`, `settings/brokers/<node id>` | JSON object of texts |
@@ -19,6 +20,7 @@ use crate::names::unified;
 use crate::settings::SettingTexts;
 
 pub(crate) const CLUSTER_ID: &str = "cluster/id";
+pub(crate) const FEATURES: &str = "features";
 pub(crate) const PRODUCER_IDS: &str = "producer-ids/next";
 pub(crate) const BROKER_DEFAULTS: &str = "settings/brokers/default";
 pub(crate) const SETTINGS: &str = "settings/";
@@ -42,6 +44,7 @@ pub(crate) fn group(group: &str) -> String {
 #[derive(Debug)]
 pub(crate) enum Key<'a> {
     ClusterId,
+    Features,
     Topic(&'a str),
     BrokerDefaults,
     Broker(i32),
@@ -57,6 +60,9 @@ impl<'a> Key<'a> {
         };
         if key == CLUSTER_ID {
             return Self::ClusterId;
+        }
+        if key == FEATURES {
+            return Self::Features;
         }
         if key == BROKER_DEFAULTS {
             return Self::BrokerDefaults;
@@ -149,6 +155,14 @@ pub(crate) fn read_texts(key: &[u8], value: &[u8]) -> Result<SettingTexts, Damag
 
 pub(crate) fn write_texts(texts: &SettingTexts) -> Vec<u8> {
     serde_json::to_vec(texts).expect("a map of texts is always JSON")
+}
+
+pub(crate) fn read_levels(key: &[u8], value: &[u8]) -> Result<BTreeMap<String, i16>, DamagedValue> {
+    serde_json::from_slice(value).map_err(|error| damaged(key, error))
+}
+
+pub(crate) fn write_levels(levels: &BTreeMap<String, i16>) -> Vec<u8> {
+    serde_json::to_vec(levels).expect("a map of numbers is always JSON")
 }
 
 pub(crate) fn read_text<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a str, DamagedValue> {

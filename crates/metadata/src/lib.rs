@@ -3,6 +3,7 @@
 //! Invariant: metadata changes only through transactions of a [`MetadataStore`]; everything else here is a view of it.
 
 mod cluster;
+mod features;
 mod image;
 mod keys;
 mod local;
@@ -15,6 +16,12 @@ pub use cluster::{
     CreatePartitionsError, CreateTopicError, DeleteTopicError, InternalTopic, ListOperation,
     NewPartitions, NewTopic, OpenClusterError, PARTITIONS_PER_REQUEST_MAX, PRODUCER_ID_BLOCK_SIZE,
     ProducerIdBlock, ProducerIdError, ReplicaAssignment, SettingChange, SettingOperation, TopicRef,
+    UpdateFeaturesError,
+};
+pub use features::{
+    ELIGIBLE_LEADER_REPLICAS_VERSION, FEATURES, Feature, FeatureDirection, FeatureProblem,
+    FeatureUpdate, FinalizedFeatures, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION,
+    SHARE_VERSION, STREAMS_VERSION, TRANSACTION_VERSION, UpdateFeatureError,
 };
 pub use image::{ClusterImage, Topic};
 pub use keys::DamagedValue;

@@ -99,6 +99,7 @@ impl Broker {
                 port,
                 data_dir: data_dir.clone(),
                 // Kafka's default; the test suites want an authorizer, which costs it time on every request.
+                static_quorum: false,
                 settings: vec!["authorizer.class.name=".to_owned()],
             })?,
             Peer::Watertable => {

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::Cluster;
+use super::update_features::MIN_INSYNC_REPLICAS;
+use crate::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 use crate::image::ClusterImage;
 use crate::keys;
 use crate::settings::{
@@ -105,6 +107,16 @@ pub enum AlterSettingsError {
     /// INVALID_REQUEST(42).
     #[error("{0} can only be changed for one listener: put listener.name.<listener>. in front")]
     PerListenerOnly(String),
+    /// With eligible leader replicas (KIP-966) the setting belongs to the cluster. INVALID_CONFIG(40).
+    #[error(
+        "min.insync.replicas cannot be changed for one broker while eligible leader replicas are on"
+    )]
+    BrokerMinInsyncReplicas,
+    /// See above. INVALID_CONFIG(40).
+    #[error(
+        "min.insync.replicas of the cluster cannot be removed while eligible leader replicas are on"
+    )]
+    ClusterMinInsyncReplicas,
     /// UNKNOWN_SERVER_ERROR(-1); the log has the cause.
     #[error("the settings could not be stored")]
     Store(#[from] TransactError),
@@ -119,6 +131,14 @@ enum Alteration {
 }
 
 impl Alteration {
+    /// Whether the setting is said anything about.
+    fn names(&self, name: &str) -> bool {
+        match self {
+            Self::Changes(changes) => changes.iter().any(|change| change.name == name),
+            Self::Replacement(settings) => settings.contains_key(name),
+        }
+    }
+
     fn apply(
         &self,
         scope: Scope,
@@ -334,6 +354,7 @@ impl Cluster {
             };
             let settings = alteration.apply(Scope::Broker, current)?;
             check_dynamic(target, &settings)?;
+            check_min_insync_replicas(image, target, alteration, (current, &settings))?;
             let layers = match target {
                 BrokerTarget::All => {
                     layers.with_dynamic(settings.clone(), layers.own_dynamic().clone())
@@ -368,6 +389,29 @@ fn check_dynamic(target: BrokerTarget, settings: &SettingTexts) -> Result<(), Al
         }
     }
     Ok(())
+}
+
+/// `ConfigurationControlManager.isDisallowedBrokerMinIsrTransition` and its sister for the cluster.
+fn check_min_insync_replicas(
+    image: &ClusterImage,
+    target: BrokerTarget,
+    alteration: &Alteration,
+    (before, after): (&SettingTexts, &SettingTexts),
+) -> Result<(), AlterSettingsError> {
+    if image.features.level(ELIGIBLE_LEADER_REPLICAS_VERSION) == 0 {
+        return Ok(());
+    }
+    let name = MIN_INSYNC_REPLICAS;
+    let is_named = alteration.names(name);
+    match target {
+        BrokerTarget::One(_) if is_named => Err(AlterSettingsError::BrokerMinInsyncReplicas),
+        BrokerTarget::All
+            if !after.contains_key(name) && (is_named || before.contains_key(name)) =>
+        {
+            Err(AlterSettingsError::ClusterMinInsyncReplicas)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn put_settings(

@@ -9,6 +9,7 @@ mod create_topics;
 mod delete_topics;
 mod internal_topics;
 mod producer_ids;
+mod update_features;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use env::Env;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::features::FinalizedFeatures;
 use crate::image::ClusterImage;
 use crate::keys::{self, DamagedValue};
 use crate::local::{LocalStore, OpenStoreError};
@@ -35,6 +37,7 @@ pub use create_topics::{
 pub use delete_topics::{DeleteTopicError, TopicRef};
 pub use internal_topics::InternalTopic;
 pub use producer_ids::{PRODUCER_ID_BLOCK_SIZE, ProducerIdBlock, ProducerIdError};
+pub use update_features::UpdateFeaturesError;
 
 /// Times an operation starts over because the metadata changed under it, before it gives up with the conflict.
 const ATTEMPTS_MAX: usize = 100;
@@ -118,8 +121,8 @@ impl Cluster {
         settings: Layers,
     ) -> Result<Arc<Self>, OpenClusterError> {
         check_broker(&settings)?;
+        set_up_keys(env, store.as_ref(), &settings).await?;
         let empty = ClusterImage::empty(node_id(&settings), settings);
-        set_up_keys(env, store.as_ref()).await?;
         let (revision, entries) = store.range(b"");
         let node_id = empty.broker.node_id;
         let image = empty.load(revision, entries)?;
@@ -242,15 +245,31 @@ fn node_id(settings: &Layers) -> i32 {
     crate::settings::BrokerValues::resolve(settings).node_id
 }
 
-/// Generates the cluster's id on the first start.
-async fn set_up_keys(env: &Env, store: &dyn MetadataStore) -> Result<(), OpenClusterError> {
-    let (_, entries) = store.range(keys::CLUSTER_ID.as_bytes());
-    if !entries.is_empty() {
+/// Sets up what a cluster has from its first start on: its id, its features, and what they need of the settings.
+async fn set_up_keys(
+    env: &Env,
+    store: &dyn MetadataStore,
+    settings: &Layers,
+) -> Result<(), OpenClusterError> {
+    let is_stored = |key: &str| !store.range(key.as_bytes()).1.is_empty();
+    let mut transaction = Transaction::default();
+    if !is_stored(keys::CLUSTER_ID) {
+        transaction.expect(keys::CLUSTER_ID, None);
+        transaction.put(keys::CLUSTER_ID, new_cluster_id(env));
+    }
+    if !is_stored(keys::FEATURES) {
+        transaction.expect(keys::FEATURES, None);
+        let features = FinalizedFeatures::initial();
+        transaction.put(keys::FEATURES, keys::write_levels(features.levels()));
+        if !is_stored(keys::BROKER_DEFAULTS) {
+            transaction.expect(keys::BROKER_DEFAULTS, None);
+            let settings = update_features::cluster_min_insync_replicas(settings);
+            transaction.put(keys::BROKER_DEFAULTS, keys::write_texts(&settings));
+        }
+    }
+    if transaction.is_empty() {
         return Ok(());
     }
-    let mut transaction = Transaction::default();
-    transaction.expect(keys::CLUSTER_ID, None);
-    transaction.put(keys::CLUSTER_ID, new_cluster_id(env));
     match store.transact(transaction).await {
         // Another broker was first: its id is the cluster's.
         Ok(_) | Err(TransactError::Conflict { .. }) => Ok(()),

@@ -7,12 +7,12 @@
 //! A version above these is answered in version 0 with UNSUPPORTED_VERSION and the range of this API, whatever the body
 //! says, so that the client can ask again (KIP-511, `ApiVersionsRequest.getErrorResponse`).
 //!
-//! Features are finalized when what they promise is there, never before: clients act on them at once. Java producers use
-//! the newer transaction protocol from `transaction.version` 2 on, and groups of KIP-848 and KIP-932 start once
-//! `group.version` and `share.version` are 1. What is not finalized, they leave alone.
+//! What is finalized is acted on at once: Java producers use the newer transaction protocol from `transaction.version` 2
+//! on, and groups of KIP-848, KIP-932 and KIP-1071 start once `group.version`, `share.version` and `streams.version` are 1.
 
 use std::sync::Arc;
 
+use metadata::FEATURES;
 use protocol::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
 };
@@ -29,23 +29,6 @@ const VERSION_MAX: i16 = 4;
 const SOFTWARE_SINCE: i16 = 3;
 /// The first version that is told of features whose lowest level is 0.
 const LEVEL_ZERO_SINCE: i16 = 4;
-
-/// A feature (KIP-584): the levels this broker can work at, and the one it works at.
-struct Feature {
-    name: &'static str,
-    level_min: i16,
-    level_max: i16,
-    finalized: i16,
-}
-
-/// What there is. The level of `metadata.version` tells clients the release whose behaviour to expect (29: 4.2-IV1); the
-/// range is that of a Kafka 4.2.
-const FEATURES: &[Feature] = &[Feature {
-    name: "metadata.version",
-    level_min: 7,
-    level_max: 29,
-    finalized: 29,
-}];
 
 pub(crate) async fn handle(
     context: Context,
@@ -71,13 +54,14 @@ pub(crate) async fn handle(
         })
         .collect();
     // Kafka leaves out what is at level 0 (`ApiVersionsResponse.createFinalizedFeatureKeys`).
-    let finalized = FEATURES
+    let image = topics.image();
+    let finalized = image
+        .features
         .iter()
-        .filter(|feature| feature.finalized > 0)
-        .map(|feature| FinalizedFeatureKey {
-            name: feature.name.to_owned(),
-            max_version_level: feature.finalized,
-            min_version_level: feature.finalized,
+        .map(|(name, level)| FinalizedFeatureKey {
+            name: name.to_owned(),
+            max_version_level: level,
+            min_version_level: level,
         })
         .collect();
     ApiVersionsResponse {
@@ -85,8 +69,7 @@ pub(crate) async fn handle(
         api_keys: api::ADVERTISED.iter().map(advertise).collect(),
         supported_features: supported,
         // Clients take the features with the highest epoch; the revision never decreases.
-        finalized_features_epoch: i64::try_from(topics.image().revision.value())
-            .unwrap_or(i64::MAX),
+        finalized_features_epoch: i64::try_from(image.revision.value()).unwrap_or(i64::MAX),
         finalized_features: finalized,
         ..Default::default()
     }
@@ -152,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_there_is_finalized() {
+    async fn features_are_those_of_kafka_4_2() {
         let fixture = Fixture::new().await;
         let response = handle(fixture.context(4), request("test", "1.0"), fixture.topics()).await;
         let finalized: Vec<_> = response
@@ -160,8 +143,25 @@ mod tests {
             .iter()
             .map(|key| (key.name.as_str(), key.max_version_level))
             .collect();
-        assert_eq!(finalized, [("metadata.version", 29)]);
+        let expected = [
+            ("eligible.leader.replicas.version", 1),
+            ("group.version", 1),
+            ("metadata.version", 29),
+            ("share.version", 1),
+            ("streams.version", 1),
+            ("transaction.version", 2),
+        ];
+        assert_eq!(finalized, expected);
         assert!(response.finalized_features_epoch >= 0);
+        assert_eq!(response.supported_features.len(), 7);
+        // Features that may be at level 0 are told from version 4 on.
+        let response = handle(fixture.context(3), request("test", "1.0"), fixture.topics()).await;
+        let supported: Vec<_> = response
+            .supported_features
+            .iter()
+            .map(|key| (key.name.as_str(), key.min_version, key.max_version))
+            .collect();
+        assert_eq!(supported, [("metadata.version", 7, 29)]);
     }
 
     #[tokio::test]

@@ -16,9 +16,10 @@ pub(super) fn alter_settings(error: &AlterSettingsError) -> Refusal {
         | AlterSettingsError::PerBrokerOnly(_)
         | AlterSettingsError::PerListenerOnly(_) => ErrorCode::InvalidRequest,
         AlterSettingsError::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
-        AlterSettingsError::NotAList { .. } | AlterSettingsError::Setting(_) => {
-            ErrorCode::InvalidConfig
-        }
+        AlterSettingsError::NotAList { .. }
+        | AlterSettingsError::BrokerMinInsyncReplicas
+        | AlterSettingsError::ClusterMinInsyncReplicas
+        | AlterSettingsError::Setting(_) => ErrorCode::InvalidConfig,
         AlterSettingsError::Store(cause) => {
             tracing::error!(%error, cause = ?std::error::Error::source(cause), "could not change settings");
             ErrorCode::UnknownServerError

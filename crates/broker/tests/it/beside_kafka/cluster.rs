@@ -11,6 +11,81 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// Moves features where both brokers can follow, and back.
+pub(super) async fn features(pair: &mut Pair) {
+    const UPGRADE: i8 = 1;
+    const SAFE: i8 = 2;
+    const UNSAFE: i8 = 3;
+    let versions = ApiVersionsRequest {
+        client_software_name: "test".to_owned(),
+        client_software_version: "1".to_owned(),
+    };
+    for updates in [
+        vec![],
+        vec![("transaction.version", 1, UPGRADE)],
+        vec![("transaction.version", 9, UPGRADE)],
+        vec![("transaction.version", -1, SAFE)],
+        vec![("transaction.version", 1, 0)],
+        vec![
+            ("transaction.version", 1, SAFE),
+            ("share.version", 7, UPGRADE),
+        ],
+        vec![("metadata.version", 22, SAFE)],
+        vec![("metadata.version", 22, UNSAFE)],
+        vec![("metadata.version", 30, UPGRADE)],
+        vec![("metadata.version", 0, UNSAFE)],
+        vec![("no.such.feature", 1, UPGRADE)],
+        vec![("", 0, UPGRADE)],
+        vec![("kraft.version", 2, UPGRADE)],
+        vec![("kraft.version", 0, UPGRADE)],
+        vec![
+            ("streams.version", 0, SAFE),
+            ("transaction.version", 1, UNSAFE),
+        ],
+        vec![("transaction.version", 2, UNSAFE)],
+        vec![
+            ("streams.version", 1, UPGRADE),
+            ("transaction.version", 2, UPGRADE),
+        ],
+    ] {
+        for version in 0..=2 {
+            for validate_only in [true, false] {
+                if version == 0
+                    && (validate_only || updates.iter().any(|update| update.2 != UPGRADE))
+                {
+                    continue;
+                }
+                let update = |(feature, level, upgrade_type): &(&str, i16, i8)| {
+                    update_features_request::FeatureUpdateKey {
+                        feature: (*feature).to_owned(),
+                        max_version_level: *level,
+                        upgrade_type: *upgrade_type,
+                        ..Default::default()
+                    }
+                };
+                let request = UpdateFeaturesRequest {
+                    timeout_ms: 10_000,
+                    feature_updates: updates.iter().map(update).collect(),
+                    validate_only,
+                };
+                pair.same(version, &request, |response| {
+                    hide_message(response.error_code, &mut response.error_message);
+                })
+                .await;
+            }
+        }
+        pair.same_soon(4, &versions, |response| {
+            response.api_keys.clear();
+            response.finalized_features_epoch = 0;
+            response.supported_features.clear();
+            response
+                .finalized_features
+                .sort_by(|one, other| one.name.cmp(&other.name));
+        })
+        .await;
+    }
+}
+
 pub(super) async fn api_versions(pair: &mut Pair) {
     let software = |name: &str, version: &str| ApiVersionsRequest {
         client_software_name: name.to_owned(),
@@ -24,13 +99,12 @@ pub(super) async fn api_versions(pair: &mut Pair) {
             // Advertised is what is built.
             response.api_keys.retain(|api| keys.contains(&api.api_key));
             response.api_keys.sort_by_key(|api| api.api_key);
-            // Finalized and supported is what is built.
             response
                 .supported_features
-                .retain(|feature| feature.name == "metadata.version");
+                .sort_by(|one, other| one.name.cmp(&other.name));
             response
                 .finalized_features
-                .retain(|feature| feature.name == "metadata.version");
+                .sort_by(|one, other| one.name.cmp(&other.name));
             response.finalized_features_epoch = response.finalized_features_epoch.min(0);
         })
         .await;

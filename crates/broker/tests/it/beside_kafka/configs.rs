@@ -12,10 +12,9 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const GROUP: i8 = 32;
 
-/// `write.caching` is ours alone. `min.insync.replicas` is a dynamic default of a new Kafka cluster, because the feature
-/// `eligible.leader.replicas.version` is finalized there.
+/// `write.caching` is ours alone.
 pub(super) fn is_of_one(name: &str) -> bool {
-    ["write.caching", "min.insync.replicas"].contains(&name)
+    name == "write.caching"
 }
 
 /// Settings whose values describe the machine, the release or this set-up.

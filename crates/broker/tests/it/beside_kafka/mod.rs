@@ -1,9 +1,9 @@
 //! The same requests to this broker and to an Apache Kafka, whose answers must not differ.
 //!
-//! Needs a Kafka of one node, so it runs only when asked for:
+//! Needs a Kafka of one node, without an authorizer and without a quorum whose voters change, so it runs only when asked for:
 //!
 //! ```text
-//! cargo xtask kafka start --data-dir target/kafka
+//! cargo xtask kafka start --static-quorum --set authorizer.class.name= --data-dir target/kafka
 //! WATERTABLE_KAFKA=127.0.0.1:19092 cargo test -p broker --test it beside_kafka -- --ignored
 //! ```
 //!
@@ -184,6 +184,7 @@ async fn answers_are_those_of_kafka() {
     // A Kafka that was asked before still knows its topics.
     let run = format!("t{}", std::process::id());
     cluster::api_versions(&mut pair).await;
+    cluster::features(&mut pair).await;
     topics::create_topics(&mut pair, &run).await;
     cluster::metadata(&mut pair, &run).await;
     topics::describe_topic_partitions(&mut pair, &run).await;
