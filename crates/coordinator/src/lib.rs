@@ -1,10 +1,12 @@
-//! Group state machines: a request and a time in, records and replies out. No IO, no clock, no randomness.
+//! Coordinator state machines: a request and a time in, records and replies out. No IO, no clock, no randomness.
 //!
 //! Invariant: everything that must survive a restart is in the records a call returns; replaying them into a fresh
-//! [`GroupShard`] gives the same durable state. Who appends the records, and holds the replies back until they are
+//! [`Machine`] gives the same durable state. Who appends the records, and holds the replies back until they are
 //! durable, is the runtime in `broker`.
 
 mod group;
+mod machine;
+mod time;
 
 pub use group::classic::generation::{Generation, GroupState};
 pub use group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
@@ -29,7 +31,8 @@ pub use group::offsets::fetch::{
     TopicSelection,
 };
 pub use group::record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
-pub use group::request::{GroupReply, GroupRequest, Output, ReplyToken};
+pub use group::request::{GroupEffect, GroupReply, GroupRequest};
 pub use group::settings::GroupSettings;
 pub use group::shard::{GroupShard, ReplayError};
-pub use group::time::Now;
+pub use machine::{EndMarker, Machine, MachineOutput, Origin, Output, Producer, ReplyToken};
+pub use time::Now;

@@ -1,21 +1,24 @@
-//! Reads a partition of `__consumer_offsets` from its start and replays it into a fresh shard.
+//! Reads a partition of an internal topic from its start and replays it into a fresh machine.
 //!
 //! Invariant: only what is below the high watermark is replayed, so nothing is promised that a crash could take back.
-//! A record that does not follow its schema ends the load: serving groups with a hole in their history would hand out
-//! offsets that were never committed. Records of types this broker does not know are skipped, as Kafka skips them.
+//! A record that does not follow its schema ends the load: serving with a hole in the history would hand out
+//! what was never committed. Records of types this broker does not know are skipped, as Kafka skips them.
 
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use coordinator::{GroupSettings, GroupShard, Now, ReplayError};
+use coordinator::{EndMarker, Now, Origin, Producer};
+use protocol::records::control::{
+    ControlRecordError, ControlRecordType, EndTransactionMarker, decode_key,
+};
 use protocol::records::{BatchError, BatchIterator, BatchView, CompressionError, RecordError};
 use protocol::{FileSlice, Slice};
 use storage::{Isolation, PartitionLog, ReadError, ReadPlan, SegmentFile};
-use types::Offset;
+use types::{Offset, ProducerEpoch, ProducerId};
 
-use super::records::{DecodeRecordError, DecodedRecord, decode_record};
+use super::records::{DecodeRecordError, DecodedRecord, RecordFormat};
 
 /// Bytes asked of the log at a time: enough that a load is a few large reads, little enough for fifty loads at once.
 const READ_BYTES: usize = 1024 * 1024;
@@ -25,7 +28,7 @@ const UNPACKED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Why a partition could not be loaded.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoadError {
+pub(super) enum LoadError<R: std::error::Error + 'static> {
     /// The log could not be read.
     #[error("could not read the log at offset {at}")]
     Read {
@@ -86,24 +89,35 @@ pub(super) enum LoadError {
         /// Where.
         at: i64,
         /// Why.
-        source: ReplayError,
+        source: R,
     },
-    /// Offsets committed within a transaction.
-    #[error("the batch at offset {at} belongs to a transaction, which this broker cannot replay")]
-    Transactional {
+    /// A control record is malformed.
+    #[error("malformed control record at offset {at}")]
+    Control {
+        /// Where.
+        at: i64,
+        /// Why.
+        source: ControlRecordError,
+    },
+    /// A transactional batch names no producer.
+    #[error("the transactional batch at offset {at} has no producer")]
+    NoProducer {
         /// Where.
         at: Offset,
     },
 }
 
 /// Reads everything below the high watermark.
-pub(super) fn load(
+pub(super) fn load<M: RecordFormat>(
     log: &dyn PartitionLog,
-    settings: GroupSettings,
+    settings: M::Settings,
     now: Now,
-) -> Result<GroupShard, LoadError> {
-    let mut shard = GroupShard::new(settings);
-    let mut unknown_types = BTreeSet::new();
+) -> Result<M, LoadError<M::ReplayError>> {
+    let mut replay = Replay::<M> {
+        machine: M::new(settings),
+        now,
+        unknown_types: BTreeSet::new(),
+    };
     let offsets = log.offsets();
     let mut next = offsets.log_start;
     while next < offsets.high_watermark {
@@ -114,7 +128,7 @@ pub(super) fn load(
         let bytes = in_memory(plan).map_err(|source| LoadError::Io { at, source })?;
         for batch in BatchIterator::new(&bytes) {
             let batch = batch.map_err(|source| LoadError::Batch { at: next, source })?;
-            replay_batch(&mut shard, &batch, next, now, &mut unknown_types)?;
+            replay.batch(&batch, next)?;
             next = Offset::new(batch.next_offset())
                 .unwrap_or(Offset::MAX)
                 .max(next);
@@ -123,47 +137,106 @@ pub(super) fn load(
             return Err(LoadError::Missing { at });
         }
     }
-    if !unknown_types.is_empty() {
-        tracing::warn!(types = ?unknown_types, "skipped coordinator records of unknown types");
+    if !replay.unknown_types.is_empty() {
+        tracing::warn!(types = ?replay.unknown_types, "skipped coordinator records of unknown types");
     }
-    Ok(shard)
+    Ok(replay.machine)
 }
 
-fn replay_batch(
-    shard: &mut GroupShard,
-    batch: &BatchView<'_>,
-    from: Offset,
+struct Replay<M> {
+    machine: M,
     now: Now,
-    unknown_types: &mut BTreeSet<i16>,
-) -> Result<(), LoadError> {
-    batch
-        .verify_crc()
-        .map_err(|source| LoadError::Batch { at: from, source })?;
-    if batch.is_transactional() || batch.is_control() {
-        return Err(LoadError::Transactional { at: from });
-    }
-    let unpacked = batch
-        .payload(UNPACKED_BYTES_MAX)
-        .map_err(|source| LoadError::Unpack { at: from, source })?;
-    for record in batch.records(&unpacked) {
-        let record = record.map_err(|source| LoadError::Record { at: from, source })?;
-        let at = batch.offset_of(record.offset_delta);
-        if at < from.value() {
-            // The log start, or the last read, lies within the batch.
-            continue;
+    unknown_types: BTreeSet<i16>,
+}
+
+impl<M: RecordFormat> Replay<M> {
+    fn batch(
+        &mut self,
+        batch: &BatchView<'_>,
+        from: Offset,
+    ) -> Result<(), LoadError<M::ReplayError>> {
+        batch
+            .verify_crc()
+            .map_err(|source| LoadError::Batch { at: from, source })?;
+        let producer = producer_of(batch);
+        if batch.is_transactional() && producer.is_none() {
+            return Err(LoadError::NoProducer { at: from });
         }
-        let decoded = decode_record(record.key, record.value)
-            .map_err(|source| LoadError::Decode { at, source })?;
-        match decoded {
-            DecodedRecord::Group(record) => shard
-                .replay(now, record)
-                .map_err(|source| LoadError::Replay { at, source })?,
-            DecodedRecord::UnknownType(unknown) => {
-                unknown_types.insert(unknown);
+        let unpacked = batch
+            .payload(UNPACKED_BYTES_MAX)
+            .map_err(|source| LoadError::Unpack { at: from, source })?;
+        for record in batch.records(&unpacked) {
+            let record = record.map_err(|source| LoadError::Record { at: from, source })?;
+            let at = batch.offset_of(record.offset_delta);
+            if at < from.value() {
+                // The log start, or the last read, lies within the batch.
+                continue;
+            }
+            if batch.is_control() {
+                self.control(producer, at, record.key, record.value)?;
+            } else {
+                let producer = producer.filter(|_| batch.is_transactional());
+                self.record(producer, at, record.key, record.value)?;
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn record(
+        &mut self,
+        producer: Option<Producer>,
+        at: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<(), LoadError<M::ReplayError>> {
+        let decoded = M::decode(key, value).map_err(|source| LoadError::Decode { at, source })?;
+        match decoded {
+            DecodedRecord::Known(record) => {
+                let offset = Offset::new(at).unwrap_or_default();
+                let origin = Origin { offset, producer };
+                self.machine
+                    .replay(self.now, origin, record)
+                    .map_err(|source| LoadError::Replay { at, source })?;
+            }
+            DecodedRecord::UnknownType(unknown) => {
+                self.unknown_types.insert(unknown);
+            }
+        }
+        Ok(())
+    }
+
+    fn control(
+        &mut self,
+        producer: Option<Producer>,
+        at: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<(), LoadError<M::ReplayError>> {
+        let malformed = |source| LoadError::Control { at, source };
+        let kind = decode_key(key.unwrap_or_default()).map_err(malformed)?;
+        let committed = match kind {
+            ControlRecordType::Commit => true,
+            ControlRecordType::Abort => false,
+            ControlRecordType::Other(_) => return Ok(()),
+        };
+        let marker = EndTransactionMarker::decode(value.unwrap_or_default()).map_err(malformed)?;
+        if let Some(producer) = producer {
+            let marker = EndMarker {
+                producer,
+                coordinator_epoch: marker.coordinator_epoch,
+                committed,
+            };
+            self.machine.replay_marker(self.now, marker);
+        }
+        Ok(())
+    }
+}
+
+fn producer_of(batch: &BatchView<'_>) -> Option<Producer> {
+    Some(Producer {
+        id: ProducerId::new(batch.producer_id())?,
+        epoch: ProducerEpoch::new(batch.producer_epoch())?,
+    })
 }
 
 /// The bytes of a plan, copied only where they lie in a file or in several pieces.

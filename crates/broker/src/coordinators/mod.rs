@@ -1,29 +1,31 @@
-//! The runtime around the pure group coordinator of the `coordinator` crate.
+//! The runtime around the pure state machines of the `coordinator` crate.
 //!
-//! Each partition of `__consumer_offsets` is a shard: a state machine, the log it writes to, and the requests it owes an
-//! answer. The steps of one request: the machine changes its state and gives records and replies; the records are
-//! appended, all under the shard's lock, so the log has the order of the changes; the replies are parked behind that
-//! append and sent when it is durable, in order. A crash between append and durability loses only what nobody was told.
-//! When an append or its commit fails, memory is ahead of the log: the shard is unloaded, everybody who waits is told to
-//! look for the coordinator again, and it is loaded anew from the log.
+//! Each partition of an internal topic is a shard: a state machine, the log it writes to, and the requests it owes an
+//! answer. The steps of one request: the machine changes its state and gives records, replies and effects; the records
+//! are appended, all under the shard's lock, so the log has the order of the changes; replies and effects are parked
+//! behind that append and let go when it is durable, in order. A crash between append and durability loses only what
+//! nobody was told. When an append or its commit fails, memory is ahead of the log: the shard is unloaded, everybody who
+//! waits is told to look for the coordinator again, and it is loaded anew from the log.
 //!
 //! | File | What |
 //! |---|---|
-//! | `group_coordinator` | finds the shard of a group, one method per request |
+//! | `group_coordinator` | groups as handlers see them, one method per request |
+//! | `coordinator` | finds the shard of a key; timers of all shards |
 //! | `shard` | the life of one shard: load, serve, unload |
-//! | `in_flight` | replies that wait for an append to become durable |
+//! | `in_flight` | replies and effects that wait for an append to become durable |
 //! | `loader` | replay of a partition |
 //! | `records` | records as bytes |
 //! | `timers` | sleeping until the next deadline of any shard |
-//! | `offsets_topic` | what the runtime needs of `__consumer_offsets` |
+//! | `state_topic` | what the runtime needs of an internal topic |
 
+mod coordinator;
 mod errors;
 mod group_coordinator;
 mod in_flight;
 mod loader;
-mod offsets_topic;
 mod records;
 mod shard;
+mod state_topic;
 mod timers;
 
 #[cfg(test)]

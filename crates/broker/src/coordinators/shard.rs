@@ -1,4 +1,4 @@
-//! One partition of `__consumer_offsets`: its machine while it is loaded, and what it owes.
+//! One partition of an internal topic: its machine while it is loaded, and what it owes.
 //!
 //! ```text
 //! Unloaded ──► Loading ──► Serving ──► Unloaded (append or commit failed, leadership lost)
@@ -13,34 +13,36 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{GroupReply, GroupRequest, GroupShard, Now, Output, ReplyToken};
+use coordinator::{Machine, MachineOutput, Now, ReplyToken};
 use env::Env;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use types::{Instant, PartitionIndex};
 
 use super::errors::CoordinatorError;
-use super::in_flight::{Answer, InFlight, ParkedReply};
+use super::in_flight::{Answer, EffectHandler, InFlight, Parked};
 use super::loader::{LoadError, load};
-use super::offsets_topic::{LedShard, OffsetsTopic};
-use super::records::encode_batches;
+use super::records::{RecordFormat, encode_output};
+use super::state_topic::{LedShard, StateTopic};
 use super::timers::Wakeup;
 
 /// How long a shard that failed waits before it is loaded again: a full disk must not be read over and over.
 const RELOAD_DELAY: Duration = Duration::from_secs(5);
 
 /// Where the answer to a request will come.
-pub(super) type Reply = oneshot::Receiver<Result<GroupReply, CoordinatorError>>;
+pub(super) type PendingReply<M> =
+    oneshot::Receiver<Result<<M as Machine>::Reply, CoordinatorError>>;
 
 /// What all shards share.
 #[derive(Debug)]
-pub(super) struct Surroundings {
+pub(super) struct Surroundings<M: Machine> {
     pub(super) env: Env,
-    pub(super) topic: Arc<dyn OffsetsTopic>,
+    pub(super) topic: Arc<dyn StateTopic<M::Settings>>,
     pub(super) wakeup: Wakeup,
+    pub(super) effects: EffectHandler<M::Effect>,
 }
 
-impl Surroundings {
+impl<M: Machine> Surroundings<M> {
     pub(super) fn now(&self) -> Now {
         Now {
             instant: self.env.clock.now(),
@@ -49,44 +51,44 @@ impl Surroundings {
     }
 }
 
-/// One partition of `__consumer_offsets`.
+/// One partition of an internal topic.
 #[derive(Debug)]
-pub(super) struct Shard {
-    surroundings: Arc<Surroundings>,
+pub(super) struct Shard<M: Machine> {
+    surroundings: Arc<Surroundings<M>>,
     partition: PartitionIndex,
-    inner: Mutex<Inner>,
+    inner: Mutex<Inner<M>>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    state: State,
-    in_flight: InFlight,
+struct Inner<M: Machine> {
+    state: State<M>,
+    in_flight: InFlight<M::Reply, M::Effect>,
     /// Counts loads, so that one that was overtaken is recognised.
     loads: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum State<M: Machine> {
     /// Loaded by the next request or tick, but not before `retry_at`.
     Unloaded { retry_at: Option<Instant> },
     /// The log is being read.
     Loading,
     /// Requests are taken up.
-    Serving(Box<Serving>),
+    Serving(Box<Serving<M>>),
     /// For good.
     Stopped,
 }
 
 #[derive(Debug)]
-struct Serving {
-    machine: GroupShard,
-    led: LedShard,
+struct Serving<M: Machine> {
+    machine: M,
+    led: LedShard<M::Settings>,
     /// Requests whose replies the machine has not given yet.
-    owed: HashMap<ReplyToken, Answer>,
+    owed: HashMap<ReplyToken, Answer<M::Reply>>,
     tokens: u64,
 }
 
-impl Serving {
+impl<M: Machine> Serving<M> {
     fn refuse_all(&mut self, error: CoordinatorError) {
         for (_, answer) in self.owed.drain() {
             // Nobody may be there any more.
@@ -95,8 +97,8 @@ impl Serving {
     }
 }
 
-impl Shard {
-    pub(super) fn new(surroundings: Arc<Surroundings>, partition: PartitionIndex) -> Self {
+impl<M: RecordFormat> Shard<M> {
+    pub(super) fn new(surroundings: Arc<Surroundings<M>>, partition: PartitionIndex) -> Self {
         Self {
             surroundings,
             partition,
@@ -109,7 +111,10 @@ impl Shard {
     }
 
     /// Takes up a request; its effects are made when this returns, its answer comes when they are durable.
-    pub(super) fn call(self: &Arc<Self>, request: GroupRequest) -> Result<Reply, CoordinatorError> {
+    pub(super) fn call(
+        self: &Arc<Self>,
+        request: M::Request,
+    ) -> Result<PendingReply<M>, CoordinatorError> {
         let now = self.surroundings.now();
         let mut inner = self.inner.lock();
         self.ensure_serving(&mut inner, now)?;
@@ -157,7 +162,7 @@ impl Shard {
 
     fn ensure_serving(
         self: &Arc<Self>,
-        inner: &mut Inner,
+        inner: &mut Inner<M>,
         now: Now,
     ) -> Result<(), CoordinatorError> {
         match &inner.state {
@@ -187,7 +192,11 @@ impl Shard {
     }
 
     /// Loads: at once if there is nothing to read, else in the background.
-    fn begin_load(self: &Arc<Self>, inner: &mut Inner, now: Now) -> Result<(), CoordinatorError> {
+    fn begin_load(
+        self: &Arc<Self>,
+        inner: &mut Inner<M>,
+        now: Now,
+    ) -> Result<(), CoordinatorError> {
         let led = match self.surroundings.topic.lead(self.partition) {
             Ok(led) => led,
             Err(error) => {
@@ -201,7 +210,7 @@ impl Shard {
         inner.loads += 1;
         let offsets = led.log.offsets();
         if offsets.log_start == offsets.log_end {
-            let machine = GroupShard::new(led.settings.clone());
+            let machine = M::new(led.settings.clone());
             self.begin_serving(inner, now, machine, led);
             return Ok(());
         }
@@ -215,11 +224,11 @@ impl Shard {
     }
 
     /// Reads the log away from the tasks, because it may wait for the disk.
-    async fn load(self: Arc<Self>, number: u64, led: LedShard) {
+    async fn load(self: Arc<Self>, number: u64, led: LedShard<M::Settings>) {
         let started = self.surroundings.now();
         let (sender, receiver) = oneshot::channel();
         let (log, settings) = (Arc::clone(&led.log), led.settings.clone());
-        let work = move || drop(sender.send(load(&*log, settings, started)));
+        let work = move || drop(sender.send(load::<M>(&*log, settings, started)));
         self.surroundings
             .env
             .spawner
@@ -237,7 +246,8 @@ impl Shard {
                 tracing::info!(
                     partition = %self.partition,
                     elapsed = ?now.instant.since(started.instant),
-                    "loaded groups"
+                    kept = M::KEPT,
+                    "loaded"
                 );
                 self.begin_serving(&mut inner, now, machine, led);
             }
@@ -246,14 +256,22 @@ impl Shard {
         }
     }
 
-    fn load_failed(&self, inner: &mut Inner, now: Now, error: Option<&LoadError>) {
+    fn load_failed(
+        &self,
+        inner: &mut Inner<M>,
+        now: Now,
+        error: Option<&LoadError<M::ReplayError>>,
+    ) {
         match error {
             Some(error) => tracing::error!(
                 partition = %self.partition,
                 error = error as &dyn std::error::Error,
-                "could not load groups"
+                kept = M::KEPT,
+                "could not load"
             ),
-            None => tracing::error!(partition = %self.partition, "loading groups panicked"),
+            None => {
+                tracing::error!(partition = %self.partition, kept = M::KEPT, "loading panicked")
+            }
         }
         let retry_at = now.instant.plus(RELOAD_DELAY);
         inner.state = State::Unloaded {
@@ -264,10 +282,10 @@ impl Shard {
 
     fn begin_serving(
         self: &Arc<Self>,
-        inner: &mut Inner,
+        inner: &mut Inner<M>,
         now: Now,
-        mut machine: GroupShard,
-        led: LedShard,
+        mut machine: M,
+        led: LedShard<M::Settings>,
     ) {
         let output = machine.start(now);
         inner.state = State::Serving(Box::new(Serving {
@@ -280,34 +298,33 @@ impl Shard {
     }
 
     /// Appends what the machine wrote and parks its replies behind it.
-    fn publish(self: &Arc<Self>, inner: &mut Inner, now: Now, output: Output) {
+    fn publish(self: &Arc<Self>, inner: &mut Inner<M>, now: Now, output: MachineOutput<M>) {
         let State::Serving(serving) = &mut inner.state else {
             return;
         };
         if let Some(deadline) = serving.machine.next_deadline() {
             self.surroundings.wakeup.wake_at(deadline);
         }
-        let replies: Vec<ParkedReply> = output
-            .replies
-            .into_iter()
-            .filter_map(|(token, reply)| {
-                let answer = serving.owed.remove(&token)?;
-                Some(ParkedReply { answer, reply })
-            })
-            .collect();
-        if output.records.is_empty() {
-            return inner.in_flight.send_behind(replies);
-        }
-        match append(serving, now, &output.records) {
-            Ok(commit) => {
-                if inner.in_flight.push(commit, replies) {
+        let appended = append(serving, now, &output);
+        let replies = output.replies.into_iter();
+        let parked = Parked {
+            replies: replies
+                .filter_map(|(token, reply)| Some((serving.owed.remove(&token)?, reply)))
+                .collect(),
+            effects: output.effects,
+        };
+        let effects = &self.surroundings.effects;
+        match appended {
+            Ok(None) => inner.in_flight.release_behind(parked, effects),
+            Ok(Some(commit)) => {
+                if inner.in_flight.push(commit, parked) {
                     let shard = Arc::clone(self);
                     let watch = Box::pin(async move { shard.watch_commits().await });
                     self.surroundings.env.spawner.spawn(watch);
                 }
             }
             Err(error) => {
-                replies.into_iter().for_each(|reply| reply.send(Err(error)));
+                parked.release(Err(error), effects);
                 let retry_at = now.instant.plus(RELOAD_DELAY);
                 self.unload(inner, error, Some(retry_at));
             }
@@ -319,7 +336,7 @@ impl Shard {
         while let Some(commit) = { self.inner.lock().in_flight.watch_oldest() } {
             let outcome = commit.0.await;
             let mut inner = self.inner.lock();
-            let replies = inner.in_flight.take_oldest();
+            let parked = inner.in_flight.take_oldest();
             let outcome = outcome.map_err(|error| {
                 tracing::error!(
                     partition = %self.partition,
@@ -333,12 +350,12 @@ impl Shard {
                 self.unload(&mut inner, error, Some(retry_at));
             }
             drop(inner);
-            replies.into_iter().for_each(|reply| reply.send(outcome));
+            parked.release(outcome, &self.surroundings.effects);
         }
     }
 
     /// Forgets the machine: it is ahead of the log, or somebody else leads. Whoever waits is told `error`.
-    fn unload(&self, inner: &mut Inner, error: CoordinatorError, retry_at: Option<Instant>) {
+    fn unload(&self, inner: &mut Inner<M>, error: CoordinatorError, retry_at: Option<Instant>) {
         let State::Serving(serving) = &mut inner.state else {
             return;
         };
@@ -350,14 +367,17 @@ impl Shard {
     }
 }
 
-/// Appends records to the shard's log.
-fn append(
-    serving: &Serving,
+/// Appends what a call wrote to the shard's log; `None` if that is nothing.
+fn append<M: RecordFormat>(
+    serving: &mut Serving<M>,
     now: Now,
-    records: &[coordinator::GroupRecord],
-) -> Result<storage::BoxedCommit, CoordinatorError> {
-    let batch_bytes_max = serving.led.settings.record_bytes_max;
-    let batches = encode_batches(records, now.wall, batch_bytes_max).map_err(|error| {
+    output: &MachineOutput<M>,
+) -> Result<Option<storage::BoxedCommit>, CoordinatorError> {
+    if output.appends_nothing() {
+        return Ok(None);
+    }
+    let batch_bytes_max = serving.led.batch_bytes_max;
+    let batches = encode_output::<M>(output, now.wall, batch_bytes_max).map_err(|error| {
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "could not encode the coordinator's records"
@@ -369,7 +389,10 @@ fn append(
         origin: storage::AppendOrigin::Coordinator,
     };
     match serving.led.log.append(batches, context) {
-        Ok(ticket) => Ok(ticket.commit),
+        Ok(ticket) => {
+            serving.machine.appended(ticket.outcome.base_offset);
+            Ok(Some(ticket.commit))
+        }
         Err(error) => {
             let told = CoordinatorError::from(&error);
             tracing::error!(

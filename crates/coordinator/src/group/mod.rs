@@ -12,6 +12,7 @@ pub(crate) mod record;
 pub(crate) mod request;
 pub(crate) mod settings;
 pub(crate) mod shard;
-pub(crate) mod time;
 pub(crate) mod timers;
 pub(crate) mod transition;
+
+pub(crate) use crate::time;

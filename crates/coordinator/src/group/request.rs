@@ -13,9 +13,7 @@ use super::offsets::fetch::{FetchOffsetsRequest, FetchedTopic};
 use super::record::GroupRecord;
 use types::TopicName;
 
-/// Names a request whose reply is owed. The caller chooses tokens and never uses one twice within a shard's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReplyToken(pub u64);
+pub(crate) use crate::machine::ReplyToken;
 
 /// Everything that can be asked of a shard.
 #[derive(Clone, Debug)]
@@ -71,11 +69,9 @@ pub enum GroupReply {
     TopicsDeleted,
 }
 
+/// What a group wants done outside once its records are durable: nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupEffect {}
+
 /// What one call did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
-    /// To be appended in this order. Already applied to the shard.
-    pub records: Vec<GroupRecord>,
-    /// To be sent once every record of this and of all earlier calls is durable. May answer earlier requests.
-    pub replies: Vec<(ReplyToken, GroupReply)>,
-}
+pub(crate) type Output = crate::machine::Output<GroupRecord, GroupReply, GroupEffect>;

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 use types::{GroupId, Instant};
 
+use crate::machine::{EndMarker, Machine, MachineOutput, Origin};
+
 use super::classic::expire::{expire_session, expire_sync};
 use super::classic::generation::GroupState;
 use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest, heartbeat};
@@ -31,7 +33,7 @@ use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOf
 use super::offsets::expire::expire;
 use super::offsets::store::OffsetStore;
 use super::record::GroupRecord;
-use super::request::{GroupReply, GroupRequest, Output, ReplyToken};
+use super::request::{GroupEffect, GroupReply, GroupRequest, Output, ReplyToken};
 use super::settings::GroupSettings;
 use super::time::Now;
 use super::timers::{TimerAction, TimerKey, Timers};
@@ -55,6 +57,54 @@ pub enum ReplayError {
         /// The group.
         group: GroupId,
     },
+    /// Offsets committed within a transaction.
+    #[error("the record belongs to a transaction, which this broker cannot replay")]
+    Transactional,
+}
+
+impl Machine for GroupShard {
+    type Settings = GroupSettings;
+    type Request = GroupRequest;
+    type Reply = GroupReply;
+    type Record = GroupRecord;
+    type Effect = GroupEffect;
+    type ReplayError = ReplayError;
+
+    fn new(settings: GroupSettings) -> Self {
+        Self::new(settings)
+    }
+
+    fn replay(&mut self, now: Now, origin: Origin, record: GroupRecord) -> Result<(), ReplayError> {
+        match origin.producer {
+            Some(_) => Err(ReplayError::Transactional),
+            None => self.replay(now, record),
+        }
+    }
+
+    fn replay_marker(&mut self, _now: Now, _marker: EndMarker) {
+        // Nothing is pending: a transactional record would not have been replayed.
+    }
+
+    fn start(&mut self, now: Now) -> MachineOutput<Self> {
+        self.start(now)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.next_deadline()
+    }
+
+    fn handle(
+        &mut self,
+        now: Now,
+        token: ReplyToken,
+        request: GroupRequest,
+    ) -> MachineOutput<Self> {
+        self.handle(now, token, request)
+    }
+
+    fn tick(&mut self, now: Now) -> MachineOutput<Self> {
+        self.tick(now)
+    }
 }
 
 impl GroupShard {

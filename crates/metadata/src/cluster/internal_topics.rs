@@ -59,6 +59,16 @@ impl InternalTopic {
         }
     }
 
+    /// How many replicas must have a record; the topic keeps it for when there are so many brokers.
+    fn min_isr(self, image: &ClusterImage) -> Option<i32> {
+        let broker = &image.broker.values;
+        match self {
+            Self::ConsumerOffsets => None,
+            Self::TransactionState => Some(broker.transaction_state_log_min_isr),
+            Self::ShareGroupState => Some(broker.share_coordinator_state_topic_min_isr.into()),
+        }
+    }
+
     fn new_topic(self, image: &ClusterImage) -> NewTopic {
         let (partitions, replication_factor, segment_bytes) = self.numbers(image);
         // segment.bytes has a higher minimum than the broker's settings for these topics have.
@@ -80,6 +90,10 @@ impl InternalTopic {
                 ("retention.ms", "-1"),
             ],
         };
+        let min_isr = self.min_isr(image).map(|min_isr| min_isr.to_string());
+        let min_isr = min_isr
+            .as_deref()
+            .map(|min_isr| ("min.insync.replicas", min_isr));
         NewTopic {
             name: self.name().to_owned(),
             partitions: Some(partitions),
@@ -87,8 +101,10 @@ impl InternalTopic {
             assignments: Vec::new(),
             settings: own
                 .iter()
-                .chain(&[("segment.bytes", segment_bytes.as_str())])
-                .map(|&(name, value)| (name.to_owned(), Some(value.to_owned())))
+                .copied()
+                .chain([("segment.bytes", segment_bytes.as_str())])
+                .chain(min_isr)
+                .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
                 .collect(),
         }
     }

@@ -304,6 +304,7 @@ typed_settings! {
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
         share_coordinator_state_topic_num_partitions: i32 = "share.coordinator.state.topic.num.partitions",
         share_coordinator_state_topic_replication_factor: i16 = "share.coordinator.state.topic.replication.factor",
+        share_coordinator_state_topic_min_isr: i16 = "share.coordinator.state.topic.min.isr",
         share_coordinator_state_topic_segment_bytes: i32 = "share.coordinator.state.topic.segment.bytes",
         group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms",
         group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms",

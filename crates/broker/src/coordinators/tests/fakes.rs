@@ -26,7 +26,7 @@ use types::{
 
 use super::super::errors::CoordinatorError;
 use super::super::group_coordinator::GroupCoordinator;
-use super::super::offsets_topic::{LedShard, OffsetsTopic};
+use super::super::state_topic::{LedShard, StateTopic};
 
 /// Shows the time the test sets.
 #[derive(Debug)]
@@ -294,18 +294,19 @@ pub(super) struct FakeTopic {
     pub(super) settings: GroupSettings,
 }
 
-impl OffsetsTopic for FakeTopic {
+impl StateTopic<GroupSettings> for FakeTopic {
     fn partitions(&self) -> Option<i32> {
         let count = i32::try_from(self.logs.len()).unwrap();
         self.exists.load(Ordering::Relaxed).then_some(count)
     }
 
-    fn lead(&self, partition: PartitionIndex) -> Result<LedShard, CoordinatorError> {
+    fn lead(&self, partition: PartitionIndex) -> Result<LedShard<GroupSettings>, CoordinatorError> {
         let epoch = LeaderEpoch::new(self.epoch.load(Ordering::Relaxed));
         let log = Arc::clone(&self.logs[usize::try_from(partition.value()).unwrap()]);
         Ok(LedShard {
             log,
             epoch: epoch.ok_or(CoordinatorError::NotCoordinator)?,
+            batch_bytes_max: self.settings.record_bytes_max,
             settings: self.settings.clone(),
         })
     }

@@ -1,13 +1,11 @@
-//! What the runtime needs to know of `__consumer_offsets`: a small trait, so that its tests decide what a log does.
+//! What the runtime needs to know of the topic it keeps its state in: a small trait, so that its tests decide what a log
+//! does, and the internal topics as the broker has them.
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
-use coordinator::GroupSettings;
 use env::BoxFuture;
-use metadata::settings::BrokerValues;
-use metadata::{CONSUMER_OFFSETS, InternalTopic};
+use metadata::{ClusterImage, InternalTopic};
 use storage::PartitionLog;
 use types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
 
@@ -16,17 +14,19 @@ use crate::topics::{PartitionError, Topics};
 
 /// A partition this broker leads.
 #[derive(Clone, Debug)]
-pub(super) struct LedShard {
+pub(super) struct LedShard<S> {
     /// Its log.
     pub(super) log: Arc<dyn PartitionLog>,
     /// The epoch it is led in.
     pub(super) epoch: LeaderEpoch,
-    /// Settings in force; `record_bytes_max` is the topic's `max.message.bytes`.
-    pub(super) settings: GroupSettings,
+    /// The largest batch the log takes (`max.message.bytes` of the topic), in bytes.
+    pub(super) batch_bytes_max: usize,
+    /// Settings in force.
+    pub(super) settings: S,
 }
 
-/// `__consumer_offsets`, as far as the runtime cares.
-pub(super) trait OffsetsTopic: Debug + Send + Sync {
+/// An internal topic, as far as the runtime cares.
+pub(super) trait StateTopic<S>: Debug + Send + Sync {
     /// How many partitions it has; `None` while it does not exist.
     fn partitions(&self) -> Option<i32>;
 
@@ -34,7 +34,7 @@ pub(super) trait OffsetsTopic: Debug + Send + Sync {
     ///
     /// # Errors
     /// Another broker leads it, or the log cannot be opened.
-    fn lead(&self, partition: PartitionIndex) -> Result<LedShard, CoordinatorError>;
+    fn lead(&self, partition: PartitionIndex) -> Result<LedShard<S>, CoordinatorError>;
 
     /// Whether this broker still leads a partition in `epoch`.
     fn leads(&self, partition: PartitionIndex, epoch: LeaderEpoch) -> bool;
@@ -43,32 +43,46 @@ pub(super) trait OffsetsTopic: Debug + Send + Sync {
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>>;
 }
 
+/// What a machine decides by, from what the cluster is set to and the topic's `max.message.bytes`.
+pub(super) type ReadSettings<S> = fn(&ClusterImage, usize) -> S;
+
 /// The topic as the broker has it.
 #[derive(Debug)]
-pub(super) struct ConsumerOffsets {
+pub(super) struct BrokerTopic<S> {
     topics: Arc<Topics>,
+    kind: InternalTopic,
     name: TopicName,
+    read_settings: ReadSettings<S>,
 }
 
-impl ConsumerOffsets {
-    pub(super) fn new(topics: Arc<Topics>) -> Self {
-        let name = TopicName::new(CONSUMER_OFFSETS);
-        Self { topics, name }
+impl<S> BrokerTopic<S> {
+    pub(super) fn new(
+        topics: Arc<Topics>,
+        kind: InternalTopic,
+        read_settings: ReadSettings<S>,
+    ) -> Self {
+        let name = TopicName::new(kind.name());
+        Self {
+            topics,
+            kind,
+            name,
+            read_settings,
+        }
     }
 }
 
-impl OffsetsTopic for ConsumerOffsets {
+impl<S: Debug> StateTopic<S> for BrokerTopic<S> {
     fn partitions(&self) -> Option<i32> {
         let image = self.topics.image();
-        image.topic(CONSUMER_OFFSETS).map(|topic| topic.partitions)
+        image.topic(self.kind.name()).map(|topic| topic.partitions)
     }
 
-    fn lead(&self, partition: PartitionIndex) -> Result<LedShard, CoordinatorError> {
+    fn lead(&self, partition: PartitionIndex) -> Result<LedShard<S>, CoordinatorError> {
         /// Whatever epoch it is.
         const ANY_EPOCH: i32 = -1;
         let image = self.topics.image();
         let topic = image
-            .topic(CONSUMER_OFFSETS)
+            .topic(self.kind.name())
             .ok_or(CoordinatorError::NotCoordinator)?;
         let led = self.topics.leading(topic, partition.value(), ANY_EPOCH);
         let led = led.map_err(|error| match error {
@@ -79,10 +93,13 @@ impl OffsetsTopic for ConsumerOffsets {
             | PartitionError::FencedLeaderEpoch
             | PartitionError::UnknownLeaderEpoch => CoordinatorError::NotCoordinator,
         })?;
+        // The table of settings keeps it from being negative.
+        let batch_bytes_max = usize::try_from(topic.resolved.max_message_bytes).unwrap_or(0);
         Ok(LedShard {
             log: led.log,
             epoch: led.epoch,
-            settings: group_settings(&image.broker.values, topic.resolved.max_message_bytes),
+            batch_bytes_max,
+            settings: (self.read_settings)(&image, batch_bytes_max),
         })
     }
 
@@ -96,39 +113,17 @@ impl OffsetsTopic for ConsumerOffsets {
 
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>> {
         Box::pin(async {
-            match self
-                .topics
-                .cluster
-                .internal_topic(InternalTopic::ConsumerOffsets)
-                .await
-            {
+            match self.topics.cluster.internal_topic(self.kind).await {
                 Ok(_created) => Ok(()),
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
-                        "could not create {CONSUMER_OFFSETS}"
+                        topic = self.kind.name(),
+                        "could not create an internal topic"
                     );
                     Err(CoordinatorError::NotAvailable)
                 }
             }
         })
-    }
-}
-
-/// The broker's settings as the state machine wants them. The table of settings keeps them from being negative.
-fn group_settings(broker: &BrokerValues, max_message_bytes: i32) -> GroupSettings {
-    let milliseconds = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let size = |size: i32| usize::try_from(size).unwrap_or(0);
-    let retention_minutes = u64::try_from(broker.offsets_retention_minutes).unwrap_or(0);
-    GroupSettings {
-        session_timeout_min: milliseconds(broker.group_min_session_timeout_ms.into()),
-        session_timeout_max: milliseconds(broker.group_max_session_timeout_ms.into()),
-        initial_rebalance_delay: milliseconds(broker.group_initial_rebalance_delay_ms.into()),
-        group_size_max: size(broker.group_max_size),
-        offset_metadata_length_max: size(broker.offset_metadata_max_bytes),
-        offsets_retention: Duration::from_secs(retention_minutes * 60),
-        offsets_retention_check_interval: milliseconds(broker.offsets_retention_check_interval_ms),
-        record_bytes_max: size(max_message_bytes),
-        ..GroupSettings::default()
     }
 }

@@ -1,0 +1,241 @@
+//! A coordinator over an internal topic: finds the shard a key belongs to, and keeps all shards loaded and on time.
+//!
+//! What a request does is done when [`Coordinator::call`] returns, so requests of one connection take effect in their
+//! order; what it gives back only waits for durability or for other clients.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use coordinator::Machine;
+use env::Env;
+use tokio_util::sync::CancellationToken;
+use types::{Instant, PartitionIndex};
+
+use super::errors::CoordinatorError;
+use super::in_flight::EffectHandler;
+use super::records::RecordFormat;
+use super::shard::{PendingReply, Shard, Surroundings};
+use super::state_topic::StateTopic;
+use super::timers::Wakeup;
+
+/// Everything this broker coordinates of one kind.
+#[derive(Debug)]
+pub(super) struct Coordinator<M: Machine> {
+    surroundings: Arc<Surroundings<M>>,
+    /// One per partition of the topic, once there is a topic. The number never changes: keys are spread by it.
+    shards: OnceLock<Vec<Arc<Shard<M>>>>,
+}
+
+impl<M: RecordFormat> Coordinator<M> {
+    /// Loads nothing before [`Self::run_timers`] runs or somebody asks.
+    pub(super) fn new(
+        env: Env,
+        topic: Arc<dyn StateTopic<M::Settings>>,
+        effects: EffectHandler<M::Effect>,
+    ) -> Self {
+        Self {
+            surroundings: Arc::new(Surroundings {
+                env,
+                topic,
+                wakeup: Wakeup::new(),
+                effects,
+            }),
+            shards: OnceLock::new(),
+        }
+    }
+
+    /// The partition of the topic that a key belongs to, once the topic exists.
+    pub(super) fn partition_of(&self, key: &str) -> Option<PartitionIndex> {
+        let count = i32::try_from(self.shards().len()).ok()?;
+        PartitionIndex::new(
+            java_string_hash(key)
+                .checked_abs()
+                .unwrap_or(0)
+                .checked_rem(count)?,
+        )
+    }
+
+    /// Asks the shard of `key`.
+    ///
+    /// # Errors
+    /// The shard does not serve now; nothing happened.
+    pub(super) fn call(
+        &self,
+        key: &str,
+        request: M::Request,
+    ) -> Result<PendingReply<M>, CoordinatorError> {
+        let partition = self
+            .partition_of(key)
+            .ok_or(CoordinatorError::NotCoordinator)?;
+        self.call_partition(partition, request)
+    }
+
+    /// Asks the shard of a partition.
+    ///
+    /// # Errors
+    /// See [`Self::call`].
+    pub(super) fn call_partition(
+        &self,
+        partition: PartitionIndex,
+        request: M::Request,
+    ) -> Result<PendingReply<M>, CoordinatorError> {
+        let shard = usize::try_from(partition.value())
+            .ok()
+            .and_then(|index| self.shards().get(index))
+            .ok_or(CoordinatorError::NotCoordinator)?;
+        shard.call(request)
+    }
+
+    /// Asks every shard.
+    pub(super) fn call_all(
+        &self,
+        request: impl Fn() -> M::Request,
+    ) -> Vec<Result<PendingReply<M>, CoordinatorError>> {
+        let call = |shard: &Arc<Shard<M>>| shard.call(request());
+        self.shards().iter().map(call).collect()
+    }
+
+    /// Sends each shard one request about those of `keys` that it has.
+    pub(super) fn call_by_shard<K: Clone>(
+        &self,
+        keys: Vec<K>,
+        name: impl Fn(&K) -> &str,
+        request: impl Fn(Vec<K>) -> M::Request,
+    ) -> ShardReplies<M, K> {
+        let mut by_shard: BTreeMap<Option<PartitionIndex>, Vec<usize>> = BTreeMap::new();
+        for (position, key) in keys.iter().enumerate() {
+            let partition = self.partition_of(name(key));
+            by_shard.entry(partition).or_default().push(position);
+        }
+        let ask = |(partition, positions): (Option<PartitionIndex>, Vec<usize>)| {
+            let of_shard = positions
+                .iter()
+                .filter_map(|position| keys.get(*position).cloned())
+                .collect();
+            let reply = match partition {
+                Some(partition) => self.call_partition(partition, request(of_shard)),
+                None => Err(CoordinatorError::NotCoordinator),
+            };
+            (positions, reply)
+        };
+        let replies = by_shard.into_iter().map(ask).collect();
+        ShardReplies { keys, replies }
+    }
+
+    /// Makes sure that there is a topic to keep state in, and that its shards are loaded or loading.
+    ///
+    /// # Errors
+    /// The topic could not be created.
+    pub(super) async fn ensure_topic(&self) -> Result<(), CoordinatorError> {
+        if self.shards().is_empty() {
+            self.surroundings.topic.create().await?;
+            self.tick_all();
+        }
+        Ok(())
+    }
+
+    /// Loads what there is, and then does what is due whenever it is, until `stopping`. Then answers whoever still waits.
+    pub(super) async fn run_timers(&self, stopping: CancellationToken) {
+        let clock = Arc::clone(&self.surroundings.env.clock);
+        while !stopping.is_cancelled() {
+            self.surroundings.wakeup.begin_round();
+            let next = self.tick_all();
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = self.surroundings.wakeup.sleep(&*clock, next) => {}
+            }
+        }
+        self.unload();
+    }
+
+    /// Ends all shards. Replies whose records are in flight are still sent when these are durable.
+    pub(super) fn unload(&self) {
+        for shard in self.shards() {
+            shard.stop();
+        }
+    }
+
+    fn tick_all(&self) -> Option<Instant> {
+        let now = self.surroundings.now();
+        let ticks = self.shards().iter().map(|shard| shard.tick(now));
+        ticks.flatten().min()
+    }
+
+    fn shards(&self) -> &[Arc<Shard<M>>] {
+        if let Some(shards) = self.shards.get() {
+            return shards;
+        }
+        let Some(count) = self.surroundings.topic.partitions() else {
+            return &[];
+        };
+        self.shards.get_or_init(|| {
+            let shard = |index| Arc::new(Shard::new(Arc::clone(&self.surroundings), index));
+            (0..count)
+                .filter_map(PartitionIndex::new)
+                .map(shard)
+                .collect()
+        })
+    }
+}
+
+/// What shards answer about keys, by the keys' positions in the request.
+pub(super) struct ShardReplies<M: Machine, K> {
+    keys: Vec<K>,
+    replies: Vec<(Vec<usize>, Result<PendingReply<M>, CoordinatorError>)>,
+}
+
+impl<M: Machine, K> ShardReplies<M, K> {
+    /// Puts the answers of several shards into the order of the request. `split` takes an answer apart: one result for
+    /// each key asked for, in order.
+    pub(super) async fn gather<T>(
+        self,
+        split: impl Fn(M::Reply) -> Vec<T>,
+    ) -> Vec<(K, Result<T, CoordinatorError>)> {
+        let mut results: BTreeMap<usize, Result<T, CoordinatorError>> = BTreeMap::new();
+        for (positions, reply) in self.replies {
+            match receive::<M>(reply).await {
+                Ok(reply) => {
+                    results.extend(positions.into_iter().zip(split(reply).into_iter().map(Ok)));
+                }
+                Err(error) => {
+                    results.extend(positions.into_iter().map(|position| (position, Err(error))));
+                }
+            }
+        }
+        // Positions are those of the keys, each once: the values are in their order.
+        self.keys.into_iter().zip(results.into_values()).collect()
+    }
+}
+
+/// Waits for the answer of a shard.
+pub(super) async fn receive<M: Machine>(
+    reply: Result<PendingReply<M>, CoordinatorError>,
+) -> Result<M::Reply, CoordinatorError> {
+    // A dropped sender means that the coordinator went away with the request.
+    reply?.await.unwrap_or(Err(CoordinatorError::NotAvailable))
+}
+
+/// Java's `String.hashCode`: over UTF-16 code units.
+fn java_string_hash(text: &str) -> i32 {
+    let add = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
+    text.encode_utf16().fold(0, add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::java_string_hash;
+
+    #[test]
+    fn hashes_are_javas() {
+        // "polygenelubricants" is the well-known text whose hash has no absolute value.
+        for (text, hash) in [
+            ("", 0),
+            ("a", 97),
+            ("console-consumer-1", 35782224),
+            ("polygenelubricants", i32::MIN),
+            ("ä𝄞", 1991502),
+        ] {
+            assert_eq!(java_string_hash(text), hash, "{text}");
+        }
+    }
+}
