@@ -19,6 +19,9 @@ pub use group::classic::sync::{MemberAssignment, SyncError, SyncRequest, SyncedM
 pub use group::delete::{DeleteGroupError, DeleteGroupsRequest, DeletedGroup};
 pub use group::describe::{DescribeRequest, DescribedGroup, DescribedMember};
 pub use group::list::{GroupType, ListRequest, ListedGroup};
+pub use group::modern::epoch::Epoch;
+pub use group::modern::partitions::TopicPartitions;
+pub use group::modern::topics::{TopicImage, TopicsImage};
 pub use group::offsets::commit::{
     CommitError, CommitPartition, CommitPartitionError, CommitRequest, CommitTopic,
     CommittedPartition, CommittedTopic,

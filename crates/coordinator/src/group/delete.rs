@@ -6,8 +6,7 @@
 
 use types::GroupId;
 
-use super::classic::generation::GroupState;
-use super::classic::state::ClassicGroup;
+use super::kind::Group;
 use super::offsets::delete::delete_all;
 use super::offsets::store::OffsetStore;
 use super::record::GroupRecord;
@@ -42,17 +41,12 @@ pub enum DeleteGroupError {
 /// The tombstones of the group and of its offsets.
 pub(crate) fn delete(
     id: &GroupId,
-    group: Option<&ClassicGroup>,
+    group: Option<&Group>,
     store: &OffsetStore,
 ) -> Result<Vec<GroupRecord>, DeleteGroupError> {
     let group = group.ok_or(DeleteGroupError::UnknownGroup)?;
-    if group.state() != GroupState::Empty {
-        return Err(DeleteGroupError::NonEmptyGroup);
-    }
+    group.validate_delete()?;
     let mut records = delete_all(store, id);
-    records.push(GroupRecord::GroupMetadata {
-        group: id.clone(),
-        value: None,
-    });
+    group.tombstones(&mut records);
     Ok(records)
 }

@@ -8,7 +8,7 @@ use types::{GroupId, InstanceId, MemberId};
 
 use super::classic::generation::GroupState;
 use super::classic::member::{Client, Member};
-use super::classic::state::ClassicGroup;
+use super::kind::Group;
 
 /// DescribeGroups, for the groups of one shard.
 #[derive(Clone, Debug)]
@@ -47,8 +47,9 @@ pub struct DescribedMember {
     pub assignment: Arc<[u8]>,
 }
 
-pub(crate) fn describe(id: GroupId, group: Option<&ClassicGroup>) -> DescribedGroup {
-    let Some(group) = group else {
+/// A group of another protocol is as unknown to DescribeGroups as one that does not exist.
+pub(crate) fn describe(id: GroupId, group: Option<&Group>) -> DescribedGroup {
+    let Some(group) = group.and_then(Group::classic) else {
         return DescribedGroup {
             group: id,
             state: None,

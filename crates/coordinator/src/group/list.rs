@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use types::GroupId;
 
-use super::classic::generation::GroupState;
-use super::classic::state::ClassicGroup;
+use super::kind::Group;
 
 /// ListGroups, for one shard.
 #[derive(Clone, Debug, Default)]
@@ -49,18 +48,18 @@ pub struct ListedGroup {
     pub group: GroupId,
     /// `consumer`, `connect`, ...; `None` if nobody ever joined.
     pub protocol_type: Option<Arc<str>>,
-    /// Its state.
-    pub state: GroupState,
+    /// Its state, as Kafka's tools print it.
+    pub state: &'static str,
     /// Its type.
     pub group_type: GroupType,
 }
 
 pub(crate) fn list<'a>(
-    groups: impl Iterator<Item = (&'a GroupId, &'a ClassicGroup)>,
+    groups: impl Iterator<Item = (&'a GroupId, &'a Group)>,
     request: &ListRequest,
 ) -> Vec<ListedGroup> {
-    let state_matches = |state: GroupState| {
-        let names = |wanted: &String| wanted.trim().eq_ignore_ascii_case(state.name());
+    let state_matches = |state: &str| {
+        let names = |wanted: &String| wanted.trim().eq_ignore_ascii_case(state);
         request.states.is_empty() || request.states.iter().any(names)
     };
     let type_matches = |group_type: GroupType| {
@@ -70,9 +69,9 @@ pub(crate) fn list<'a>(
     groups
         .map(|(id, group)| ListedGroup {
             group: id.clone(),
-            protocol_type: group.protocol_type().cloned(),
-            state: group.state(),
-            group_type: GroupType::Classic,
+            protocol_type: group.protocol_type(),
+            state: group.state_name(),
+            group_type: group.group_type(),
         })
         .filter(|group| state_matches(group.state) && type_matches(group.group_type))
         .collect()

@@ -6,7 +6,9 @@
 pub(crate) mod classic;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod kind;
 pub(crate) mod list;
+pub(crate) mod modern;
 pub(crate) mod offsets;
 pub(crate) mod record;
 pub(crate) mod request;

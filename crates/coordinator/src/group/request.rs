@@ -1,5 +1,7 @@
 //! The requests a shard answers, and what a call gives back.
 
+use std::sync::Arc;
+
 use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
 use super::classic::join::{JoinReply, JoinRequest};
 use super::classic::leave::{LeaveError, LeaveRequest, LeftMember};
@@ -7,6 +9,7 @@ use super::classic::sync::{SyncError, SyncRequest, SyncedMember};
 use super::delete::{DeleteGroupsRequest, DeletedGroup};
 use super::describe::{DescribeRequest, DescribedGroup};
 use super::list::{ListRequest, ListedGroup};
+use super::modern::topics::TopicsImage;
 use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic};
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
 use super::offsets::fetch::{FetchOffsetsRequest, FetchedTopic};
@@ -40,6 +43,8 @@ pub enum GroupRequest {
     DeleteGroups(DeleteGroupsRequest),
     /// Topics were deleted: their committed offsets go too.
     TopicsDeleted(Vec<TopicName>),
+    /// Topics came, went or grew: what the runtime tells a shard after it is loaded, and whenever it changes.
+    TopicsChanged(Arc<TopicsImage>),
 }
 
 /// The answer to a [`GroupRequest`], of the same kind.
@@ -67,6 +72,8 @@ pub enum GroupReply {
     DeleteGroups(Vec<DeletedGroup>),
     /// To [`GroupRequest::TopicsDeleted`].
     TopicsDeleted,
+    /// To [`GroupRequest::TopicsChanged`].
+    TopicsChanged,
 }
 
 /// What a group wants done outside once its records are durable: nothing yet.

@@ -9,13 +9,13 @@
 //! may requests come.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use types::{GroupId, Instant};
 
 use crate::machine::{EndMarker, Machine, MachineOutput, Origin};
 
 use super::classic::expire::{expire_session, expire_sync};
-use super::classic::generation::GroupState;
 use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest, heartbeat};
 use super::classic::join::{self, JoinError, JoinReply, JoinRequest};
 use super::classic::leave::{LeaveError, LeaveRequest, LeftMember, leave, leave_unknown_group};
@@ -26,7 +26,9 @@ use super::classic::state::ClassicGroup;
 use super::classic::sync::{SyncError, SyncRequest, sync};
 use super::delete::{self, DeleteGroupsRequest, DeletedGroup};
 use super::describe::describe;
+use super::kind::Group;
 use super::list::list;
+use super::modern::topics::TopicsImage;
 use super::offsets;
 use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic};
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
@@ -36,16 +38,17 @@ use super::record::GroupRecord;
 use super::request::{GroupEffect, GroupReply, GroupRequest, Output, ReplyToken};
 use super::settings::GroupSettings;
 use super::time::Now;
-use super::timers::{TimerAction, TimerKey, Timers};
+use super::timers::{TimerAction, Timers};
 use super::transition::Transition;
 
 /// All groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub struct GroupShard {
     settings: GroupSettings,
-    groups: BTreeMap<GroupId, ClassicGroup>,
+    groups: BTreeMap<GroupId, Group>,
     offsets: OffsetStore,
     timers: Timers,
+    topics: Arc<TopicsImage>,
 }
 
 /// Why a record cannot be applied; the shard is as before.
@@ -115,6 +118,7 @@ impl GroupShard {
             groups: BTreeMap::new(),
             offsets: OffsetStore::default(),
             timers: Timers::default(),
+            topics: Arc::default(),
         }
     }
 
@@ -132,7 +136,7 @@ impl GroupShard {
                 let group = ClassicGroup::from_record(id.clone(), value);
                 let group =
                     group.ok_or_else(|| ReplayError::InconsistentGroup { group: id.clone() })?;
-                self.groups.insert(id, group);
+                self.groups.insert(id, Group::Classic(group));
             }
             GroupRecord::OffsetCommit {
                 group,
@@ -143,7 +147,7 @@ impl GroupShard {
                 // A group that only commits has no metadata record.
                 self.groups
                     .entry(group.clone())
-                    .or_insert_with(|| ClassicGroup::new(group.clone(), now.wall));
+                    .or_insert_with(|| Group::simple(group.clone(), now.wall));
                 self.offsets.put(group, topic, partition, value);
             }
             GroupRecord::OffsetCommit {
@@ -167,7 +171,7 @@ impl GroupShard {
             timers: &mut self.timers,
             output: &mut output,
         };
-        for group in self.groups.values_mut() {
+        for group in self.groups.values_mut().filter_map(Group::classic_mut) {
             for id in group.member_ids() {
                 renew_session(group, &mut transition, &id);
             }
@@ -233,6 +237,10 @@ impl GroupShard {
                 self.apply(now, records, &mut output);
                 Some(GroupReply::TopicsDeleted)
             }
+            GroupRequest::TopicsChanged(topics) => {
+                self.topics = topics;
+                Some(GroupReply::TopicsChanged)
+            }
         };
         if let Some(reply) = reply {
             output.replies.push((token, reply));
@@ -278,7 +286,7 @@ impl GroupShard {
         }
     }
 
-    /// Runs a transition on a group; `None` if there is no such group.
+    /// Runs a transition on a classic group; `None` if there is no such group.
     fn in_group<T>(
         &mut self,
         now: Now,
@@ -286,7 +294,7 @@ impl GroupShard {
         output: &mut Output,
         run: impl FnOnce(&mut ClassicGroup, &mut Transition<'_>) -> T,
     ) -> Option<T> {
-        let group = self.groups.get_mut(id)?;
+        let group = self.groups.get_mut(id)?.classic_mut()?;
         let mut transition = Transition {
             now,
             settings: &self.settings,
@@ -310,11 +318,15 @@ impl GroupShard {
             if request.member.is_some() {
                 return refuse(output, JoinError::UnknownMember);
             }
-            let group = ClassicGroup::new(id.clone(), now.wall);
-            self.groups.insert(id.clone(), group);
+            self.groups
+                .insert(id.clone(), Group::simple(id.clone(), now.wall));
         }
         let records_before = output.records.len();
-        let created = self.groups.get(&id).and_then(ClassicGroup::to_record);
+        let created = self
+            .groups
+            .get(&id)
+            .and_then(Group::classic)
+            .and_then(ClassicGroup::to_record);
         self.in_group(now, &id, output, |group, transition| {
             join::join(group, transition, request, token);
         });
@@ -426,11 +438,8 @@ impl GroupShard {
         for (id, group) in &self.groups {
             let mut expired = expire(id, group, &self.offsets, now.wall, &self.settings);
             records.append(&mut expired.records);
-            if expired.nothing_left && group.state() == GroupState::Empty {
-                records.push(GroupRecord::GroupMetadata {
-                    group: id.clone(),
-                    value: None,
-                });
+            if expired.nothing_left && group.is_empty() && group.goes_without_offsets() {
+                group.tombstones(&mut records);
             }
         }
         self.apply(now, records, output);
@@ -453,11 +462,7 @@ impl GroupShard {
         let Some(group) = self.groups.remove(id) else {
             return;
         };
-        // Members that were given an id and never came.
-        for member in group.pending_members() {
-            self.timers
-                .cancel(&TimerKey::Session(id.clone(), member.clone()));
-        }
+        group.cancel_timers(&mut self.timers);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use coordinator::{GroupType, ListRequest};
+use coordinator::ListRequest;
 use protocol::messages::list_groups_response::ListedGroup;
 use protocol::messages::{ListGroupsRequest, ListGroupsResponse};
 
@@ -37,9 +37,7 @@ fn group(group: &coordinator::ListedGroup) -> ListedGroup {
     ListedGroup {
         group_id: group.group.as_str().to_owned(),
         protocol_type: wire::text(group.protocol_type.as_ref()).unwrap_or_default(),
-        group_state: group.state.to_string(),
-        group_type: match group.group_type {
-            GroupType::Classic => "classic".to_owned(),
-        },
+        group_state: group.state.to_owned(),
+        group_type: group.group_type.to_string(),
     }
 }

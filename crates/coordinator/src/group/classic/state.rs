@@ -156,6 +156,10 @@ impl ClassicGroup {
         })
     }
 
+    pub(crate) fn id(&self) -> &GroupId {
+        &self.id
+    }
+
     pub(crate) fn state(&self) -> GroupState {
         self.state
     }

@@ -12,6 +12,7 @@ use types::{
 
 use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::state::{ClassicGroup, MemberMismatch};
+use crate::group::kind::Group;
 use crate::group::record::{CommittedOffset, GroupRecord};
 use crate::group::settings::GroupSettings;
 
@@ -123,7 +124,7 @@ impl From<MemberMismatch> for CommitError {
 
 /// Decides whether the group takes the commit. `Some` is the member whose session it extends.
 pub(crate) fn validate(
-    group: Option<&ClassicGroup>,
+    group: Option<&Group>,
     request: &CommitRequest,
 ) -> Result<Option<MemberId>, CommitError> {
     let Some(group) = group else {
@@ -132,6 +133,14 @@ pub(crate) fn validate(
             Some(_) => Err(CommitError::UnknownGroup),
         };
     };
+    group.validate_commit(request)
+}
+
+/// The same for a classic group.
+pub(crate) fn validate_classic(
+    group: &ClassicGroup,
+    request: &CommitRequest,
+) -> Result<Option<MemberId>, CommitError> {
     let is_empty = group.state() == GroupState::Empty;
     let names_member =
         request.generation.is_some() || request.member.is_some() || request.instance.is_some();

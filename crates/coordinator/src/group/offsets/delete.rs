@@ -5,8 +5,7 @@
 use types::{GroupId, PartitionIndex, TopicName, TopicPartition};
 
 use super::store::OffsetStore;
-use crate::group::classic::generation::GroupState;
-use crate::group::classic::state::ClassicGroup;
+use crate::group::kind::Group;
 use crate::group::record::GroupRecord;
 
 /// OffsetDelete.
@@ -51,22 +50,20 @@ pub enum DeleteOffsetError {
 
 /// The group, if its offsets may be deleted.
 pub(crate) fn validate<'a>(
-    group: Option<&'a ClassicGroup>,
+    group: Option<&'a Group>,
     request: &DeleteOffsetsRequest,
-) -> Result<&'a ClassicGroup, DeleteOffsetsError> {
+) -> Result<&'a Group, DeleteOffsetsError> {
     if request.group.as_str().is_empty() {
         return Err(DeleteOffsetsError::InvalidGroupId);
     }
     let group = group.ok_or(DeleteOffsetsError::UnknownGroup)?;
-    if group.state() != GroupState::Empty && !group.uses_consumer_protocol() {
-        return Err(DeleteOffsetsError::NonEmptyGroup);
-    }
+    group.validate_delete_offsets()?;
     Ok(group)
 }
 
 /// The tombstones, and the result for each partition.
 pub(crate) fn delete(
-    group: &ClassicGroup,
+    group: &Group,
     store: &OffsetStore,
     request: DeleteOffsetsRequest,
 ) -> (Vec<GroupRecord>, Vec<DeletedOffset>) {

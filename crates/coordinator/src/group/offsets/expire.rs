@@ -13,14 +13,13 @@ use types::{GroupId, Timestamp};
 
 use super::delete::tombstone;
 use super::store::OffsetStore;
-use crate::group::classic::generation::GroupState;
-use crate::group::classic::state::ClassicGroup;
+use crate::group::kind::Group;
 use crate::group::record::{CommittedOffset, GroupRecord};
 use crate::group::settings::GroupSettings;
 
 /// From when an offset's age counts.
 #[derive(Clone, Copy, Debug)]
-enum AgeBase {
+pub(crate) enum AgeBase {
     Commit,
     GroupState(Timestamp),
 }
@@ -36,7 +35,7 @@ pub(crate) struct Expired {
 
 pub(crate) fn expire(
     id: &GroupId,
-    group: &ClassicGroup,
+    group: &Group,
     store: &OffsetStore,
     now: Timestamp,
     settings: &GroupSettings,
@@ -48,7 +47,7 @@ pub(crate) fn expire(
     let Some(topics) = store.group(id) else {
         return expired;
     };
-    let Some(base) = age_base(group) else {
+    let Some(base) = group.age_base() else {
         expired.nothing_left = false;
         return expired;
     };
@@ -63,23 +62,6 @@ pub(crate) fn expire(
         }
     }
     expired
-}
-
-/// `None` where nothing may expire.
-fn age_base(group: &ClassicGroup) -> Option<AgeBase> {
-    if group.is_simple() {
-        return Some(AgeBase::Commit);
-    }
-    match group.state() {
-        GroupState::Empty => Some(match group.state_timestamp() {
-            Some(timestamp) => AgeBase::GroupState(timestamp),
-            None => AgeBase::Commit,
-        }),
-        GroupState::Stable if group.uses_consumer_protocol() && group.knows_subscribed_topics() => {
-            Some(AgeBase::Commit)
-        }
-        _ => None,
-    }
 }
 
 fn is_expired(

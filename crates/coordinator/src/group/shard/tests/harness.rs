@@ -13,6 +13,7 @@ use crate::group::classic::leave::{LeaveMemberError, LeaveRequest, LeavingMember
 use crate::group::classic::member::{Client, MemberProtocol};
 use crate::group::classic::state::ClassicGroup;
 use crate::group::classic::sync::{MemberAssignment, SyncError, SyncRequest, SyncedMember};
+use crate::group::kind::Group;
 use crate::group::offsets::commit::{
     CommitError, CommitPartition, CommitRequest, CommitTopic, CommittedTopic,
 };
@@ -120,13 +121,14 @@ impl Harness {
             assert!(self.owed.remove(&token), "{token:?} is answered once");
             self.replies.insert(token, reply);
         }
-        for group in self.shard.groups.values() {
+        for group in self.shard.groups.values().filter_map(Group::classic) {
             group.assert_consistent();
         }
         let parked = self
             .shard
             .groups
             .values()
+            .filter_map(Group::classic)
             .flat_map(ClassicGroup::parked_tokens);
         assert_eq!(
             parked.collect::<BTreeSet<_>>(),
@@ -189,7 +191,7 @@ impl Harness {
     }
 
     pub(super) fn group(&self) -> &ClassicGroup {
-        &self.shard.groups[GROUP]
+        self.shard.groups[GROUP].classic().expect("a classic group")
     }
 
     pub(super) fn state(&self) -> GroupState {

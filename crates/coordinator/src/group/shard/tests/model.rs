@@ -12,6 +12,7 @@ use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::heartbeat::HeartbeatRequest;
 use crate::group::classic::join::{JoinRequest, JoinedGroup};
 use crate::group::classic::leave::{LeaveRequest, LeavingMember};
+use crate::group::classic::state::ClassicGroup;
 use crate::group::classic::sync::{MemberAssignment, SyncRequest};
 use crate::group::delete::DeleteGroupsRequest;
 use crate::group::offsets::commit::CommitRequest;
@@ -118,7 +119,7 @@ impl Model {
     }
 
     fn generation(&self) -> Option<Generation> {
-        let group = self.harness.shard.groups.get(&group_id())?;
+        let group = self.harness.shard.groups.get(&group_id())?.classic()?;
         Some(group.generation())
     }
 
@@ -317,8 +318,10 @@ impl Model {
         let live = &self.harness.shard.groups;
         assert!(restarted.shard.groups.keys().eq(live.keys()));
         for (id, group) in live {
+            let group = group.classic().expect("a classic group");
             let durable = restarted.shard.groups[id]
-                .to_record()
+                .classic()
+                .and_then(ClassicGroup::to_record)
                 .expect("loaded groups are settled");
             match group.state() {
                 // Before its first generation a group has nothing but its name to be remembered.
@@ -341,7 +344,7 @@ impl Model {
         self.collect();
         assert!(self.parked.is_empty(), "still owed: {:?}", self.parked);
         for group in self.harness.shard.groups.values() {
-            assert_eq!(group.state(), GroupState::Empty);
+            assert!(group.is_empty());
         }
         self.check();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use types::{GroupId, InstanceId, MemberId};
 
-use super::harness::{GROUP, Harness, REBALANCE, SESSION, group_id, join_request};
+use super::harness::{Harness, REBALANCE, SESSION, group_id, join_request};
 use crate::group::classic::generation::{Generation, GroupState};
 use crate::group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
 use crate::group::classic::join::JoinRequest;
@@ -363,7 +363,7 @@ fn a_record_that_contradicts_itself_is_left_out() {
             .replay(harness.now, record)
             .expect_err("contradiction");
     }
-    assert_eq!(harness.shard.groups[GROUP].members().len(), 1);
+    assert_eq!(harness.group().members().len(), 1);
 }
 
 #[test]

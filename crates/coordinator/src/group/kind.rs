@@ -1,0 +1,162 @@
+//! A group of whatever protocol, and what offsets, listing, deletion and expiry ask of any group.
+//!
+//! Invariant: nothing outside this file and a kind's own folder looks into a group of that kind; what is asked of all
+//! kinds is a method here (Kafka's `Group.java`).
+
+use std::sync::Arc;
+
+use types::{MemberId, Timestamp, TopicName};
+
+use super::classic::generation::GroupState;
+use super::classic::state::ClassicGroup;
+use super::delete::DeleteGroupError;
+use super::list::GroupType;
+use super::offsets::commit::{self, CommitError, CommitRequest};
+use super::offsets::delete::DeleteOffsetsError;
+use super::offsets::expire::AgeBase;
+use super::record::GroupRecord;
+use super::timers::{TimerKey, Timers};
+
+/// A group.
+#[derive(Debug)]
+pub(crate) enum Group {
+    /// Members agree by JoinGroup and SyncGroup; or nobody ever joined, and there are only committed offsets.
+    Classic(ClassicGroup),
+}
+
+impl Group {
+    pub(crate) fn classic(&self) -> Option<&ClassicGroup> {
+        match self {
+            Self::Classic(group) => Some(group),
+        }
+    }
+
+    pub(crate) fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {
+        match self {
+            Self::Classic(group) => Some(group),
+        }
+    }
+
+    pub(crate) fn group_type(&self) -> GroupType {
+        match self {
+            Self::Classic(_) => GroupType::Classic,
+        }
+    }
+
+    /// `consumer`, `connect`, ...; `None` if nobody ever joined.
+    pub(crate) fn protocol_type(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Classic(group) => group.protocol_type().cloned(),
+        }
+    }
+
+    /// The state, as Kafka's tools print it.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match self {
+            Self::Classic(group) => group.state().name(),
+        }
+    }
+
+    /// Whether nobody is in the group.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.state() == GroupState::Empty,
+        }
+    }
+
+    /// Whether a member reads `topic`.
+    pub(crate) fn is_subscribed(&self, topic: &TopicName) -> bool {
+        match self {
+            Self::Classic(group) => group.is_subscribed(topic),
+        }
+    }
+
+    /// Decides whether the group takes a commit. `Some` is the member whose session it extends.
+    pub(crate) fn validate_commit(
+        &self,
+        request: &CommitRequest,
+    ) -> Result<Option<MemberId>, CommitError> {
+        match self {
+            Self::Classic(group) => commit::validate_classic(group, request),
+        }
+    }
+
+    /// Whether committed offsets may be deleted while the group is as it is.
+    pub(crate) fn validate_delete_offsets(&self) -> Result<(), DeleteOffsetsError> {
+        match self {
+            Self::Classic(group) => {
+                if group.state() != GroupState::Empty && !group.uses_consumer_protocol() {
+                    return Err(DeleteOffsetsError::NonEmptyGroup);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the group may be deleted.
+    pub(crate) fn validate_delete(&self) -> Result<(), DeleteGroupError> {
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(DeleteGroupError::NonEmptyGroup)
+        }
+    }
+
+    /// The tombstones of everything the group itself has in the log, the one that ends the group last.
+    pub(crate) fn tombstones(&self, records: &mut Vec<GroupRecord>) {
+        match self {
+            Self::Classic(group) => records.push(GroupRecord::GroupMetadata {
+                group: group.id().clone(),
+                value: None,
+            }),
+        }
+    }
+
+    /// From when the age of committed offsets counts; `None` where nothing may expire.
+    pub(crate) fn age_base(&self) -> Option<AgeBase> {
+        match self {
+            Self::Classic(group) => classic_age_base(group),
+        }
+    }
+
+    /// Whether the group goes once it is empty and nothing is committed (`Group.shouldExpire`).
+    pub(crate) fn goes_without_offsets(&self) -> bool {
+        match self {
+            Self::Classic(_) => true,
+        }
+    }
+
+    /// Cancels what the group waits for: it is being removed.
+    pub(crate) fn cancel_timers(&self, timers: &mut Timers) {
+        match self {
+            // Members that were given an id and never came.
+            Self::Classic(group) => {
+                for member in group.pending_members() {
+                    timers.cancel(&TimerKey::Session(group.id().clone(), member.clone()));
+                }
+            }
+        }
+    }
+
+    /// A group that only commits (`OffsetMetadataManager`: a "simple" group).
+    pub(crate) fn simple(id: types::GroupId, now: Timestamp) -> Self {
+        Self::Classic(ClassicGroup::new(id, now))
+    }
+}
+
+/// After `ClassicGroup.offsetExpirationCondition`.
+fn classic_age_base(group: &ClassicGroup) -> Option<AgeBase> {
+    if group.is_simple() {
+        return Some(AgeBase::Commit);
+    }
+    match group.state() {
+        GroupState::Empty => Some(match group.state_timestamp() {
+            Some(timestamp) => AgeBase::GroupState(timestamp),
+            None => AgeBase::Commit,
+        }),
+        GroupState::Stable if group.uses_consumer_protocol() && group.knows_subscribed_topics() => {
+            Some(AgeBase::Commit)
+        }
+        _ => None,
+    }
+}
