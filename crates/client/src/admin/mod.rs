@@ -16,7 +16,9 @@ pub use configs::{
     alter_configs, describe_configs,
 };
 pub use groups::{
-    GroupDescription, GroupListing, MemberDescription, delete_groups, describe_group, list_groups,
+    GroupDescription, GroupKind, GroupListing, MemberDescription, ShareOffset, StreamsTask,
+    TaskRole, alter_share_group_offsets, delete_groups, delete_offsets, delete_share_group_offsets,
+    describe_group, list_groups, share_group_offsets,
 };
 pub use records::delete_records;
 pub use topics::{ByName, CreatedTopic, NewTopic, create_partitions, create_topics, delete_topics};

@@ -191,6 +191,12 @@ fn a_group_reads_resumes_and_is_reset() {
     session.ok(&[&reset[..], &["--execute"]].concat(), b"");
     read(100);
     assert_eq!(session.ok(&["group", "list", "-q"], b""), "g\n");
+    assert_eq!(described[0]["type"], "classic");
+    let forget = ["group", "delete-offsets", "g", "--topic", "numbers:1"];
+    assert_eq!(session.ok(&forget, b""), "numbers-1 deleted\n");
+    let described = session.json(&["group", "describe", "g"]);
+    let partitions = described[0]["partitions"].as_array().expect("partitions");
+    assert_eq!(partitions.len(), 1, "{partitions:?}");
     session.ok(&["group", "delete", "g"], b"");
     let (error, _) = session.fails(&["group", "describe", "g"], b"");
     assert!(error.contains("GROUP_ID_NOT_FOUND"), "{error}");

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use client::admin::{GroupDescription, MemberDescription, describe_group};
+use client::admin::{
+    GroupDescription, GroupKind, MemberDescription, describe_group, share_group_offsets,
+};
 use client::{Cluster, GroupCoordinator, OffsetSpec, TopicPartition, fetch_committed_offsets};
 use serde::Serialize;
 
@@ -24,6 +26,8 @@ pub(super) struct Arguments {
 #[derive(Serialize)]
 struct Described {
     group: String,
+    #[serde(rename = "type")]
+    kind: String,
     state: String,
     protocol_type: String,
     assignor: String,
@@ -40,12 +44,14 @@ struct Member {
     client_id: String,
     host: String,
     partitions: Vec<String>,
+    tasks: Vec<String>,
 }
 
 #[derive(Serialize)]
 struct Row {
     topic: String,
     partition: i32,
+    /// For a share group: its start offset, below which everything is settled.
     committed_offset: Option<i64>,
     log_end_offset: Option<i64>,
     lag: Option<i64>,
@@ -72,16 +78,55 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
     output::write(texts.join("\n").as_bytes())
 }
 
-async fn describe(cluster: &Cluster, description: GroupDescription) -> Result<Described> {
+/// Where a group stands in a partition.
+struct Standing {
+    offset: i64,
+    /// What the broker says; otherwise it is computed.
+    lag: Option<i64>,
+    metadata: String,
+}
+
+async fn standings(
+    cluster: &Cluster,
+    description: &GroupDescription,
+) -> Result<BTreeMap<TopicPartition, Standing>> {
+    if description.kind == GroupKind::Share {
+        let offsets = share_group_offsets(cluster, &description.group_id).await?;
+        let standings = offsets.into_iter().map(|(place, offset)| {
+            let standing = Standing {
+                offset: offset.start_offset,
+                lag: offset.lag,
+                metadata: String::new(),
+            };
+            (place, standing)
+        });
+        return Ok(standings.collect());
+    }
     let coordinator = GroupCoordinator::new(cluster.clone(), description.group_id.as_str());
     let committed = fetch_committed_offsets(&coordinator, None).await?;
+    let standings = committed.into_iter().map(|(place, committed)| {
+        let standing = Standing {
+            offset: committed.offset,
+            lag: None,
+            metadata: committed.metadata,
+        };
+        (place, standing)
+    });
+    Ok(standings.collect())
+}
+
+async fn describe(cluster: &Cluster, description: GroupDescription) -> Result<Described> {
+    let standings = standings(cluster, &description).await?;
+    // Members of a share group read the same partitions: no row has one reader.
     let mut readers: BTreeMap<&TopicPartition, &MemberDescription> = BTreeMap::new();
-    for member in &description.members {
-        for partition in &member.partitions {
-            readers.insert(partition, member);
+    if description.kind != GroupKind::Share {
+        for member in &description.members {
+            for partition in &member.partitions {
+                readers.insert(partition, member);
+            }
         }
     }
-    let places: BTreeSet<TopicPartition> = committed
+    let places: BTreeSet<TopicPartition> = standings
         .keys()
         .chain(readers.keys().copied())
         .cloned()
@@ -90,17 +135,20 @@ async fn describe(cluster: &Cluster, description: GroupDescription) -> Result<De
     let rows: Vec<Row> = places
         .iter()
         .map(|place| {
-            let offset = committed.get(place);
+            let standing = standings.get(place);
             let end = ends.get(place).copied();
             let reader = readers.get(place);
             Row {
                 topic: place.topic.as_ref().to_owned(),
                 partition: place.partition,
-                committed_offset: offset.map(|offset| offset.offset),
+                committed_offset: standing.map(|standing| standing.offset),
                 log_end_offset: end,
-                lag: offset.and_then(|offset| Some(end? - offset.offset)),
-                metadata: offset
-                    .map(|offset| offset.metadata.clone())
+                lag: standing.and_then(|standing| match standing.lag {
+                    Some(lag) => Some(lag),
+                    None => Some(end? - standing.offset),
+                }),
+                metadata: standing
+                    .map(|standing| standing.metadata.clone())
                     .filter(|metadata| !metadata.is_empty()),
                 member_id: reader.map(|member| member.member_id.clone()),
                 host: reader.map(|member| member.host.clone()),
@@ -114,12 +162,14 @@ async fn describe(cluster: &Cluster, description: GroupDescription) -> Result<De
         client_id: member.client_id.clone(),
         host: member.host.clone(),
         partitions: member.partitions.iter().map(ToString::to_string).collect(),
+        tasks: member.tasks.iter().map(ToString::to_string).collect(),
     });
     Ok(Described {
         lag: rows.iter().filter_map(|row| row.lag).sum(),
         members: members.collect(),
         partitions: rows,
         group: description.group_id,
+        kind: description.kind.to_string(),
         state: description.state,
         protocol_type: description.protocol_type,
         assignor: description.assignor,
@@ -129,8 +179,9 @@ async fn describe(cluster: &Cluster, description: GroupDescription) -> Result<De
 
 fn text(group: &Described, members: bool) -> String {
     let mut text = format!(
-        "group {}  {}  {}  lag {}  coordinator {}",
+        "group {}  {}  {}  {}  lag {}  coordinator {}",
         group.group,
+        group.kind,
         group.state,
         counted(group.members.len(), "member"),
         group.lag,
@@ -141,14 +192,20 @@ fn text(group: &Described, members: bool) -> String {
     }
     text.push('\n');
     if members {
-        let mut columns = Columns::new(&["MEMBER", "INSTANCE", "CLIENT", "HOST", "PARTITIONS"]);
+        let is_streams = group.kind == GroupKind::Streams.to_string();
+        let reads = if is_streams { "TASKS" } else { "PARTITIONS" };
+        let mut columns = Columns::new(&["MEMBER", "INSTANCE", "CLIENT", "HOST", reads]);
         for member in &group.members {
             columns.row([
                 member.member_id.clone(),
                 or_dash(member.group_instance_id.as_ref()),
                 member.client_id.clone(),
                 member.host.clone(),
-                member.partitions.join(","),
+                if is_streams {
+                    member.tasks.join(",")
+                } else {
+                    member.partitions.join(",")
+                },
             ]);
         }
         return text + &columns.text();
@@ -159,7 +216,11 @@ fn text(group: &Described, members: bool) -> String {
     let mut columns = Columns::new(&[
         "TOPIC",
         "#PARTITION",
-        "#COMMITTED",
+        if group.kind == GroupKind::Share.to_string() {
+            "#START"
+        } else {
+            "#COMMITTED"
+        },
         "#END",
         "#LAG",
         "MEMBER",

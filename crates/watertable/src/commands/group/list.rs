@@ -9,10 +9,11 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Only groups in these states: Stable, Empty, PreparingRebalance, CompletingRebalance, Dead
+    /// Only groups in these states: Stable, Empty, PreparingRebalance, CompletingRebalance,
+    /// Assigning, Reconciling, NotReady, Dead
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
     states: Vec<String>,
-    /// Only groups of these types: classic, consumer, share
+    /// Only groups of these types: classic, consumer, share, streams
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     types: Vec<String>,
     /// Only the names

@@ -1,21 +1,25 @@
 //! `watertable group reset-offsets`, with the choices of kafka-consumer-groups. It only shows what it would do until
 //! `--execute` is given.
 //!
+//! A share group has start offsets instead of committed ones; they are moved the same way.
+//!
 //! Invariant: new offsets lie inside their logs; what would lie outside is moved to the nearer end, as Kafka's tool does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use client::admin::{
+    AdminError, GroupKind, alter_share_group_offsets, describe_group, share_group_offsets,
+};
 use client::{
     Cluster, CommitOffset, GroupCoordinator, Isolation, OffsetSpec, TopicPartition, commit_offsets,
     fetch_committed_offsets, now_ms,
 };
 use serde::Serialize;
 
-use super::log_offsets;
+use super::{log_offsets, partitions_named};
 use crate::arguments;
 use crate::commands::topic::offsets_of;
 use crate::moment::{self, Position};
@@ -83,12 +87,8 @@ struct Row {
 
 pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> {
     let cluster = session.cluster();
-    let coordinator = GroupCoordinator::new(cluster.clone(), arguments.group.as_str());
-    let committed: BTreeMap<TopicPartition, i64> = fetch_committed_offsets(&coordinator, None)
-        .await?
-        .into_iter()
-        .map(|(place, committed)| (place, committed.offset))
-        .collect();
+    let keeper = Keeper::find(&cluster, &arguments.group).await?;
+    let committed = keeper.current().await?;
     let file = match &arguments.goal.from_file {
         Some(path) => Some(read_csv(path)?),
         None => None,
@@ -113,11 +113,7 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
         })
         .collect();
     if arguments.execute {
-        let offsets = goals.iter();
-        let offsets = offsets.map(|(place, offset)| (place.clone(), CommitOffset::new(*offset)));
-        commit_offsets(&coordinator, None, &offsets.collect())
-            .await
-            .map_err(|error| busy_group(error, &arguments.group))?;
+        keeper.set(&goals).await?;
     }
     if session.json {
         return output::json(&rows);
@@ -136,6 +132,72 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
         output::line("dry run: nothing was changed; add --execute to do it")?;
     }
     Ok(())
+}
+
+/// What keeps a group's offsets.
+enum Keeper<'a> {
+    Committed(GroupCoordinator),
+    ShareStart {
+        cluster: &'a Cluster,
+        group: &'a str,
+    },
+}
+
+impl<'a> Keeper<'a> {
+    async fn find(cluster: &'a Cluster, group: &'a str) -> Result<Self> {
+        match describe_group(cluster, group).await {
+            Ok(description) if description.kind == GroupKind::Share => {
+                Ok(Self::ShareStart { cluster, group })
+            }
+            // A group may be made by its first offsets.
+            Err(AdminError::Refused { source, .. })
+                if source.is(protocol::ErrorCode::GroupIdNotFound) =>
+            {
+                Ok(Self::committed(cluster, group))
+            }
+            Ok(_) => Ok(Self::committed(cluster, group)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn committed(cluster: &Cluster, group: &str) -> Self {
+        Self::Committed(GroupCoordinator::new(cluster.clone(), group))
+    }
+
+    async fn current(&self) -> Result<BTreeMap<TopicPartition, i64>> {
+        Ok(match self {
+            Self::Committed(coordinator) => fetch_committed_offsets(coordinator, None)
+                .await?
+                .into_iter()
+                .map(|(place, committed)| (place, committed.offset))
+                .collect(),
+            Self::ShareStart { cluster, group } => share_group_offsets(cluster, group)
+                .await?
+                .into_iter()
+                .map(|(place, offset)| (place, offset.start_offset))
+                .collect(),
+        })
+    }
+
+    async fn set(&self, goals: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        match self {
+            Self::Committed(coordinator) => {
+                let offsets = goals.iter();
+                let offsets =
+                    offsets.map(|(place, offset)| (place.clone(), CommitOffset::new(*offset)));
+                commit_offsets(coordinator, None, &offsets.collect())
+                    .await
+                    .map_err(|error| busy_group(error, coordinator.group_id()))
+            }
+            Self::ShareStart { cluster, group } => {
+                let results = alter_share_group_offsets(cluster, group, goals).await?;
+                for (place, result) in results {
+                    result.with_context(|| format!("cannot move the start offset of {place}"))?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A group with members refuses commits of strangers with a code that does not say so.
@@ -178,39 +240,7 @@ async fn places(
             Failure::new("no topics are chosen", "give --topic TOPIC or --all-topics").into(),
         );
     }
-    let mut places = BTreeSet::new();
-    for text in &arguments.topics {
-        let (name, numbers) = match text.split_once(':') {
-            Some((name, numbers)) => (name, Some(numbers)),
-            None => (text.as_str(), None),
-        };
-        let name: Arc<str> = Arc::from(name);
-        let topic = cluster.topic(&name).await?;
-        match numbers {
-            None => {
-                let all = topic.partitions.iter();
-                places.extend(all.map(|p| TopicPartition::new(Arc::clone(&name), p.index)));
-            }
-            Some(numbers) => {
-                for number in numbers.split(',') {
-                    let number: i32 = number
-                        .trim()
-                        .parse()
-                        .with_context(|| format!("'{text}' is not TOPIC:0,1"))?;
-                    if topic.partition(number).is_none() {
-                        return Err(client::MetadataError::NoPartition {
-                            topic: name.as_ref().to_owned(),
-                            partition: number,
-                            count: topic.partitions.len(),
-                        }
-                        .into());
-                    }
-                    places.insert(TopicPartition::new(Arc::clone(&name), number));
-                }
-            }
-        }
-    }
-    Ok(places)
+    partitions_named(cluster, &arguments.topics).await
 }
 
 async fn goals(
