@@ -6,6 +6,7 @@
 
 mod group;
 mod machine;
+pub mod share_partition;
 mod time;
 
 pub use group::classic::generation::{Generation, GroupState};
