@@ -7,6 +7,7 @@
 mod group;
 mod machine;
 pub mod share_partition;
+pub mod share_state;
 mod time;
 
 pub use group::classic::generation::{Generation, GroupState};

@@ -48,13 +48,20 @@ impl SharePartition {
                 .flat_map(|range| without(range, batch.base_offset, end))
                 .collect();
         }
-        let count = ranges.iter().map(|range| range.last - range.first + 1).sum();
+        let count = ranges
+            .iter()
+            .map(|range| range.last - range.first + 1)
+            .sum();
         Acquired { ranges, count }
     }
 }
 
 /// What is left of a range on both sides of a hole.
-fn without(range: AcquiredRecords, hole: i64, hole_end: i64) -> impl Iterator<Item = AcquiredRecords> {
+fn without(
+    range: AcquiredRecords,
+    hole: i64,
+    hole_end: i64,
+) -> impl Iterator<Item = AcquiredRecords> {
     let before = AcquiredRecords {
         last: range.last.min(hole - 1),
         ..range
@@ -78,8 +85,8 @@ fn aborted_batches(fetched: &[FetchedBatch], aborted: &[AbortedTransaction]) -> 
         let Some(producer) = batch.producer else {
             continue;
         };
-        while let Some(transaction) = upcoming
-            .pop_if(|transaction| transaction.first_offset <= batch.last_offset)
+        while let Some(transaction) =
+            upcoming.pop_if(|transaction| transaction.first_offset <= batch.last_offset)
         {
             open.insert(transaction.producer);
         }

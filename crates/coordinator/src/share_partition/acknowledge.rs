@@ -240,5 +240,7 @@ fn owned(state: &InFlightState, member: &MemberId) -> Result<(), AcknowledgeErro
     let is_its = state.state == RecordState::Acquired
         && !state.in_transition()
         && state.owner.as_ref() == Some(member);
-    is_its.then_some(()).ok_or(AcknowledgeError::InvalidRecordState)
+    is_its
+        .then_some(())
+        .ok_or(AcknowledgeError::InvalidRecordState)
 }

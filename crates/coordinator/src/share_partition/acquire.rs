@@ -258,11 +258,13 @@ impl SharePartition {
             return true;
         }
         // No reason to tell its records apart if none can be had.
-        if batch.whole_state().is_some_and(|state| !state.is_acquirable()) {
+        if batch
+            .whole_state()
+            .is_some_and(|state| !state.is_acquirable())
+        {
             return true;
         }
-        let acquired =
-            acquire_offsets(to, batch, wanted, throttle_from, delivery_count_max);
+        let acquired = acquire_offsets(to, batch, wanted, throttle_from, delivery_count_max);
         if acquired > 0 {
             self.note_lock(to.lock);
         }
@@ -271,13 +273,7 @@ impl SharePartition {
 
     /// Hands out records that were never handed out, in ranges of about the batch size
     /// (`acquireNewBatchRecords`, `createBatches`).
-    fn acquire_new(
-        &mut self,
-        to: &mut Acquisition<'_>,
-        first: i64,
-        last: i64,
-        records_max: i64,
-    ) {
+    fn acquire_new(&mut self, to: &mut Acquisition<'_>, first: i64, last: i64, records_max: i64) {
         let first = if self.cached.is_empty() {
             first.max(self.end_offset)
         } else {
@@ -318,7 +314,11 @@ impl SharePartition {
                 range.last = last_acquired;
             }
         }
-        if self.cached.first_key_value().is_some_and(|(key, _)| *key == first) {
+        if self
+            .cached
+            .first_key_value()
+            .is_some_and(|(key, _)| *key == first)
+        {
             self.start_offset = first;
         }
         self.end_offset = self.end_offset.max(last_tracked);
@@ -413,8 +413,7 @@ fn acquire_offsets(
 /// Whether records of the batch are so near their limit that they travel alone (`shouldThrottleRecordsDelivery`).
 fn is_throttled(batch: &InFlightBatch, wanted: (i64, i64), throttle_from: i32) -> bool {
     batch.ranges().any(|(first, _, state)| {
-        let in_reach =
-            !batch.is_per_offset() || (wanted.0 <= first && first <= wanted.1);
+        let in_reach = !batch.is_per_offset() || (wanted.0 <= first && first <= wanted.1);
         in_reach && state.is_acquirable() && state.delivery_count >= throttle_from
     })
 }
@@ -425,7 +424,10 @@ fn delivery_count(state: &InFlightState) -> i16 {
 
 /// The last offset of the record batch that holds `offset`, or `offset` if none does.
 fn end_of_batch(fetched: &[FetchedBatch], offset: i64) -> i64 {
-    let holder = fetched.iter().rev().find(|batch| batch.base_offset <= offset);
+    let holder = fetched
+        .iter()
+        .rev()
+        .find(|batch| batch.base_offset <= offset);
     holder.map_or(offset, |batch| batch.last_offset.max(offset))
 }
 

@@ -85,8 +85,7 @@ impl InFlightState {
         next: RecordState,
         delivery_count_max: i32,
     ) -> Option<RecordState> {
-        let exhausted =
-            next == RecordState::Available && self.delivery_count >= delivery_count_max;
+        let exhausted = next == RecordState::Available && self.delivery_count >= delivery_count_max;
         let next = if exhausted {
             RecordState::Archived
         } else {

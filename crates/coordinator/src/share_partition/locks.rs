@@ -22,7 +22,9 @@ impl SharePartition {
         let mut next_lock: Option<Instant> = None;
         for batch in self.cached.values_mut() {
             if batch.is_cut_by(start_offset)
-                && batch.whole_state().is_some_and(|state| has_run_out(state, now))
+                && batch
+                    .whole_state()
+                    .is_some_and(|state| has_run_out(state, now))
             {
                 // What lies below the start offset is archived, the rest is not.
                 batch.split();

@@ -175,7 +175,9 @@ impl SharePartition {
 
     /// Where to read next (`nextFetchOffset`): the first record that is available again, or the one after the end.
     pub fn next_fetch_offset(&mut self) -> i64 {
-        let nothing_in_flight = self.last_cached().is_none_or(|last| self.start_offset > last);
+        let nothing_in_flight = self
+            .last_cached()
+            .is_none_or(|last| self.start_offset > last);
         if nothing_in_flight {
             self.find_next_fetch_offset = false;
             return self.end_offset;

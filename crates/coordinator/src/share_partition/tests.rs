@@ -47,7 +47,9 @@ fn acquire(
     batches: &[FetchedBatch],
 ) -> Vec<AcquiredRecords> {
     let fetch_offset = partition.next_fetch_offset();
-    let from = batches.iter().filter(|batch| batch.last_offset >= fetch_offset);
+    let from = batches
+        .iter()
+        .filter(|batch| batch.last_offset >= fetch_offset);
     let from: Vec<_> = from.copied().collect();
     let request = AcquireRequest {
         member: &member(name),

@@ -120,7 +120,10 @@ impl SharePartition {
 
     /// Takes changes back that were never handed out.
     pub(super) fn take_back(&mut self, now: Instant, changes: &Changes) {
-        let ranges = changes.batches.iter().map(|batch| (batch.first, batch.last));
+        let ranges = changes
+            .batches
+            .iter()
+            .map(|batch| (batch.first, batch.last));
         let ranges: Vec<_> = ranges.collect();
         self.settle(now, changes.id, &ranges, false);
     }
@@ -224,7 +227,9 @@ impl SharePartition {
         match batch.state_at(self.start_offset) {
             Some(state) => state.is_settled_terminal(),
             // The start offset lies in a natural gap behind the batch.
-            None => batch.ranges().all(|(_, _, state)| state.is_settled_terminal()),
+            None => batch
+                .ranges()
+                .all(|(_, _, state)| state.is_settled_terminal()),
         }
     }
 

@@ -10,7 +10,11 @@ use crate::share_partition::{RecordState, StateBatch};
 type Rank = (i16, RecordState);
 
 /// The states of `so_far` and `new` from `start_offset` on; -1 keeps everything.
-pub(super) fn combine(so_far: &[StateBatch], new: &[StateBatch], start_offset: i64) -> Vec<StateBatch> {
+pub(super) fn combine(
+    so_far: &[StateBatch],
+    new: &[StateBatch],
+    start_offset: i64,
+) -> Vec<StateBatch> {
     // Where ranges begin (+1) and where they have ended (-1).
     let mut edges: BTreeMap<i64, Vec<(Rank, i32)>> = BTreeMap::new();
     for batch in so_far.iter().chain(new) {

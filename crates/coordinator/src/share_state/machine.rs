@@ -137,8 +137,10 @@ impl Machine for ShareStateShard {
             return output;
         }
         self.next_maintenance = Some(now.instant.plus(self.settings.maintenance_interval));
+        // What is written now has no place yet; it is cut at next time.
+        let needed = self.first_needed();
         self.snapshot_cold(now.wall, &mut output);
-        if let Some(needed) = self.first_needed()
+        if let Some(needed) = needed
             && needed > self.cut_at
         {
             self.cut_at = needed;
@@ -169,7 +171,10 @@ impl ShareStateShard {
         output: &mut ShareStateOutput,
     ) -> Result<(), ShareStateError> {
         let before = self.states.get(&request.key);
-        if is_behind(request.state_epoch, before.map(|state| state.state_epoch_seen)) {
+        if is_behind(
+            request.state_epoch,
+            before.map(|state| state.state_epoch_seen),
+        ) {
             return Err(ShareStateError::FencedStateEpoch);
         }
         exists(request.partition_exists)?;
@@ -315,7 +320,10 @@ impl ShareStateShard {
 
     fn forget_topics(&mut self, topics: &[TopicId], output: &mut ShareStateOutput) {
         let keys = self.states.keys();
-        let gone: Vec<_> = keys.filter(|key| topics.contains(&key.topic)).cloned().collect();
+        let gone: Vec<_> = keys
+            .filter(|key| topics.contains(&key.topic))
+            .cloned()
+            .collect();
         for key in gone {
             self.push(ShareStateRecord::Snapshot { key, value: None }, output);
         }
@@ -333,9 +341,7 @@ impl ShareStateShard {
         let old: Vec<_> = self
             .states
             .iter()
-            .filter(|(_, stored)| {
-                now.ms().saturating_sub(stored.state.written.ms()) >= interval
-            })
+            .filter(|(_, stored)| now.ms().saturating_sub(stored.state.written.ms()) >= interval)
             .map(|(key, stored)| (key.clone(), stored.state.clone()))
             .collect();
         for (key, state) in old {
@@ -354,17 +360,18 @@ impl ShareStateShard {
         }
     }
 
-    /// The oldest offset that a load needs. `None` while there is nothing to need, or a snapshot has no place yet.
+    /// The oldest offset that a load needs. `None` while there is nothing to need, or a snapshot's place is unknown.
     fn first_needed(&self) -> Option<Offset> {
-        if !self.unplaced.is_empty() {
-            return None;
-        }
         let offsets = self.states.values().map(|stored| stored.snapshot_at);
         offsets.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     fn push(&mut self, record: ShareStateRecord, output: &mut ShareStateOutput) {
-        if let ShareStateRecord::Snapshot { key, value: Some(_) } = &record {
+        if let ShareStateRecord::Snapshot {
+            key,
+            value: Some(_),
+        } = &record
+        {
             let position = u64::try_from(output.records.len()).unwrap_or(u64::MAX);
             self.unplaced.push((position, key.clone()));
         }
@@ -389,7 +396,8 @@ impl ShareStateShard {
             ShareStateRecord::Update { key, value } => match self.states.get_mut(&key) {
                 Some(stored) => stored.update(&value),
                 None => {
-                    self.states.insert(key, StoredShareState::from_update(&value));
+                    self.states
+                        .insert(key, StoredShareState::from_update(&value));
                 }
             },
         }

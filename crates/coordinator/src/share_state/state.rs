@@ -19,7 +19,11 @@ pub struct SharePartitionKey {
 /// `SharePartitionKey.asCoordinatorKey`: its hash chooses the partition of `__share_group_state`.
 impl std::fmt::Display for SharePartitionKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}:{}:{}", self.group, self.topic, self.partition)
+        write!(
+            formatter,
+            "{}:{}:{}",
+            self.group, self.topic, self.partition
+        )
     }
 }
 
@@ -95,7 +99,11 @@ pub struct StoredShareState {
 
 impl StoredShareState {
     /// The state a snapshot begins or replaces.
-    pub(super) fn after_snapshot(before: Option<Self>, state: ShareSnapshot, updates_max: u32) -> Self {
+    pub(super) fn after_snapshot(
+        before: Option<Self>,
+        state: ShareSnapshot,
+        updates_max: u32,
+    ) -> Self {
         match before {
             None => Self {
                 leader_epoch_seen: state.leader_epoch,

@@ -59,7 +59,10 @@ impl Partition {
         }
     }
 
-    fn take(&mut self, output: crate::machine::MachineOutput<ShareStateShard>) -> Option<ShareStateReply> {
+    fn take(
+        &mut self,
+        output: crate::machine::MachineOutput<ShareStateShard>,
+    ) -> Option<ShareStateReply> {
         let base = Offset::new(i64::try_from(self.log.len()).unwrap()).unwrap();
         self.log.extend(output.records);
         self.machine.appended(base);
@@ -135,8 +138,14 @@ fn write_of(partition: i32, batches: Vec<StateBatch>) -> WriteShareState {
 fn what_nobody_initialised_cannot_be_read_or_written_but_summed_up() {
     let mut partition = Partition::new();
     let refused = Err(ShareStateError::Uninitialized);
-    assert_eq!(partition.read(0, 1), ShareStateReply::State(Err(ShareStateError::Uninitialized)));
-    assert_eq!(partition.write(at(1), write_of(0, vec![])), ShareStateReply::Done(refused));
+    assert_eq!(
+        partition.read(0, 1),
+        ShareStateReply::State(Err(ShareStateError::Uninitialized))
+    );
+    assert_eq!(
+        partition.write(at(1), write_of(0, vec![])),
+        ShareStateReply::Done(refused)
+    );
     let summary = ShareStateRequest::ReadSummary {
         key: key(0),
         partition_exists: true,
@@ -161,7 +170,10 @@ fn old_epochs_are_fenced_and_none_never_is() {
         partition.initialize(0, 4),
         ShareStateReply::Done(Err(ShareStateError::FencedStateEpoch))
     );
-    assert_eq!(partition.read(0, 3), ShareStateReply::State(Ok((5, 0, vec![]))));
+    assert_eq!(
+        partition.read(0, 3),
+        ShareStateReply::State(Ok((5, 0, vec![])))
+    );
     assert_eq!(
         partition.read(0, 2),
         ShareStateReply::State(Err(ShareStateError::FencedLeaderEpoch))
@@ -178,7 +190,11 @@ fn old_epochs_are_fenced_and_none_never_is() {
         (-1, -1, Ok(())),
     ] {
         let reply = partition.write(at(1), write(state_epoch, leader_epoch));
-        assert_eq!(reply, ShareStateReply::Done(expected), "{state_epoch} {leader_epoch}");
+        assert_eq!(
+            reply,
+            ShareStateReply::Done(expected),
+            "{state_epoch} {leader_epoch}"
+        );
     }
     let unknown = WriteShareState {
         partition_exists: false,
@@ -198,9 +214,13 @@ fn every_few_updates_a_snapshot_is_written_and_the_log_is_cut_before_it() {
         let batch = state_batch(offset, offset, RecordState::Acknowledged, 1);
         partition.write(at(10), write_of(0, vec![batch]));
     }
-    let snapshots = partition.log.iter().enumerate().filter_map(|(offset, record)| {
-        matches!(record, ShareStateRecord::Snapshot { .. }).then_some(offset)
-    });
+    let snapshots = partition
+        .log
+        .iter()
+        .enumerate()
+        .filter_map(|(offset, record)| {
+            matches!(record, ShareStateRecord::Snapshot { .. }).then_some(offset)
+        });
     assert_eq!(snapshots.collect::<Vec<_>>(), [0, 4, 8]);
     partition.tick(at(299));
     assert_eq!(partition.cut, []);
@@ -226,7 +246,11 @@ fn a_state_nobody_changes_does_not_hold_the_log_back() {
     // The cold snapshot has a place only now.
     partition.tick(at(801));
     let needed = partition.cut.last().copied();
-    assert!(needed.is_some_and(|offset| offset.value() > 5), "{:?}", partition.cut);
+    assert!(
+        needed.is_some_and(|offset| offset.value() > 5),
+        "{:?}",
+        partition.cut
+    );
 }
 
 #[test]
@@ -238,7 +262,10 @@ fn deleted_states_and_topics_are_gone() {
         key: key(0),
         partition_exists: true,
     };
-    assert_eq!(partition.ask(at(2), delete.clone()), ShareStateReply::Done(Ok(())));
+    assert_eq!(
+        partition.ask(at(2), delete.clone()),
+        ShareStateReply::Done(Ok(()))
+    );
     assert_eq!(partition.ask(at(2), delete), ShareStateReply::Done(Ok(())));
     assert!(partition.machine.state(&key(0)).is_none());
     let topics = ShareStateRequest::TopicsDeleted(vec![key(1).topic]);

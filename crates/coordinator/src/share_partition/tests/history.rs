@@ -13,17 +13,39 @@ const MEMBERS: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire { member: usize, records_max: i64, strict: bool },
-    Acknowledge { member: usize, first: i64, length: i64, kind: AcknowledgeType },
-    Release { member: usize },
-    Wait { seconds: u64 },
-    Settle { newest: bool, committed: bool },
+    Acquire {
+        member: usize,
+        records_max: i64,
+        strict: bool,
+    },
+    Acknowledge {
+        member: usize,
+        first: i64,
+        length: i64,
+        kind: AcknowledgeType,
+    },
+    Release {
+        member: usize,
+    },
+    Wait {
+        seconds: u64,
+    },
+    Settle {
+        newest: bool,
+        committed: bool,
+    },
     Rebuild,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     let member = 0_usize..3;
-    let kind = prop_oneof![Just(Accept), Just(Release), Just(Reject), Just(Renew), Just(Gap)];
+    let kind = prop_oneof![
+        Just(Accept),
+        Just(Release),
+        Just(Reject),
+        Just(Renew),
+        Just(Gap)
+    ];
     prop_oneof![
         5 => (member.clone(), 1_i64..60, any::<bool>())
             .prop_map(|(member, records_max, strict)| Step::Acquire { member, records_max, strict }),
@@ -83,7 +105,12 @@ impl Persisted {
                 {
                     last.last = offset;
                 }
-                _ => batches.push(StateBatch { first: offset, last: offset, state, delivery_count }),
+                _ => batches.push(StateBatch {
+                    first: offset,
+                    last: offset,
+                    state,
+                    delivery_count,
+                }),
             }
         }
         batches
@@ -112,7 +139,10 @@ impl World {
             base = last + 1;
         }
         Self {
-            partition: empty_partition(ShareLimits { in_flight_max: 50, ..LIMITS }),
+            partition: empty_partition(ShareLimits {
+                in_flight_max: 50,
+                ..LIMITS
+            }),
             persisted: Persisted::default(),
             pending: Vec::new(),
             now: at(0),
@@ -126,7 +156,11 @@ impl World {
     }
 
     fn acquire(&mut self, member: usize, records_max: i64, strict: bool) {
-        let mode = if strict { AcquireMode::RecordLimit } else { AcquireMode::BatchOptimized };
+        let mode = if strict {
+            AcquireMode::RecordLimit
+        } else {
+            AcquireMode::BatchOptimized
+        };
         if !self.partition.can_acquire() {
             return;
         }
@@ -135,16 +169,25 @@ impl World {
         let name = MEMBERS[member];
         let got = acquire(&mut self.partition, now, name, mode, records_max, &log);
         let count: i64 = got.iter().map(|range| range.last - range.first + 1).sum();
-        assert!(!strict || count <= records_max, "{count} of {records_max}: {got:?}");
+        assert!(
+            !strict || count <= records_max,
+            "{count} of {records_max}: {got:?}"
+        );
         for range in got {
             for offset in range.first..=range.last {
                 let seen = self.seen(offset);
                 assert!(!seen.done, "{offset} is done");
-                assert!(seen.owner.is_none_or(|owner| owner.until <= now), "{offset}: {seen:?}");
+                assert!(
+                    seen.owner.is_none_or(|owner| owner.until <= now),
+                    "{offset}: {seen:?}"
+                );
                 seen.deliveries += 1;
                 assert_eq!(seen.deliveries, range.delivery_count, "{offset}");
                 assert!(seen.deliveries <= 5, "{offset}");
-                seen.owner = Some(Owner { member, until: now.plus(LOCK) });
+                seen.owner = Some(Owner {
+                    member,
+                    until: now.plus(LOCK),
+                });
             }
         }
     }
@@ -153,7 +196,9 @@ impl World {
         let now = self.now;
         let id = super::member(MEMBERS[member]);
         let start_offset = self.partition.start_offset();
-        let result = self.partition.acknowledge(now, &id, &[say(first, last, kind)], LOCK);
+        let result = self
+            .partition
+            .acknowledge(now, &id, &[say(first, last, kind)], LOCK);
         let Ok(write) = result else {
             return false;
         };
@@ -161,7 +206,10 @@ impl World {
             let owner = self.seen(offset).owner.expect("acknowledged by its owner");
             assert_eq!(owner.member, member, "{offset}");
             if kind == Renew {
-                self.seen(offset).owner = Some(Owner { member, until: now.plus(LOCK) });
+                self.seen(offset).owner = Some(Owner {
+                    member,
+                    until: now.plus(LOCK),
+                });
             }
         }
         self.pending.extend(write);
@@ -207,7 +255,10 @@ impl World {
         self.pending.clear();
         let batches = self.persisted.batches();
         let start_offset = self.persisted.start_offset;
-        let limits = ShareLimits { in_flight_max: 50, ..LIMITS };
+        let limits = ShareLimits {
+            in_flight_max: 50,
+            ..LIMITS
+        };
         self.partition = SharePartition::new(limits, 1, start_offset, &batches).unwrap();
         for offset in 0..RECORDS {
             let persisted = self.persisted.states.get(&offset).copied();
@@ -221,8 +272,17 @@ impl World {
 
     fn run(&mut self, step: Step) {
         match step {
-            Step::Acquire { member, records_max, strict } => self.acquire(member, records_max, strict),
-            Step::Acknowledge { member, first, length, kind } => {
+            Step::Acquire {
+                member,
+                records_max,
+                strict,
+            } => self.acquire(member, records_max, strict),
+            Step::Acknowledge {
+                member,
+                first,
+                length,
+                kind,
+            } => {
                 // Mostly about something the member has.
                 let owned = (first..RECORDS).find(|offset| {
                     let seen = &self.seen[usize::try_from(*offset).unwrap()];
@@ -249,7 +309,10 @@ impl World {
         let (start, end) = (self.partition.start_offset(), self.partition.end_offset());
         assert!(start <= end + 1, "{start} {end}");
         let done = i64::from(self.partition.delivery_complete_count());
-        assert!((0..=(end - start + 1)).contains(&done), "{done} of {start} to {end}");
+        assert!(
+            (0..=(end - start + 1)).contains(&done),
+            "{done} of {start} to {end}"
+        );
     }
 
     /// Everything is handed out until it is done.
@@ -264,7 +327,8 @@ impl World {
             let owned: Vec<i64> = (0..RECORDS)
                 .filter(|offset| {
                     let seen = &self.seen[usize::try_from(*offset).unwrap()];
-                    seen.owner.is_some_and(|owner| owner.member == 0 && owner.until > self.now)
+                    seen.owner
+                        .is_some_and(|owner| owner.member == 0 && owner.until > self.now)
                 })
                 .collect();
             for offset in owned {

@@ -9,10 +9,24 @@ use AcknowledgeType::{Accept, Gap, Reject, Release, Renew};
 fn a_fetched_batch_is_handed_out_whole_and_the_next_read_is_behind_it() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9), fetched(10, 19)];
-    let got = acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 5, &log);
+    let got = acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        5,
+        &log,
+    );
     assert_eq!(got, [range(0, 9, 1)]);
     assert_eq!(partition.next_fetch_offset(), 10);
-    let got = acquire(&mut partition, at(0), "b", AcquireMode::BatchOptimized, 500, &log);
+    let got = acquire(
+        &mut partition,
+        at(0),
+        "b",
+        AcquireMode::BatchOptimized,
+        500,
+        &log,
+    );
     assert_eq!(got, [range(10, 19, 1)]);
     assert_eq!(partition.next_fetch_offset(), 20);
 }
@@ -22,17 +36,28 @@ fn a_record_limit_is_strict_and_the_rest_stays_available() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9)];
     let mode = AcquireMode::RecordLimit;
-    assert_eq!(acquire(&mut partition, at(0), "a", mode, 4, &log), [range(0, 3, 1)]);
+    assert_eq!(
+        acquire(&mut partition, at(0), "a", mode, 4, &log),
+        [range(0, 3, 1)]
+    );
     assert_eq!(partition.next_fetch_offset(), 4);
-    assert_eq!(acquire(&mut partition, at(0), "b", mode, 4, &log), [range(4, 7, 1)]);
-    assert_eq!(acquire(&mut partition, at(0), "a", mode, 4, &log), [range(8, 9, 1)]);
+    assert_eq!(
+        acquire(&mut partition, at(0), "b", mode, 4, &log),
+        [range(4, 7, 1)]
+    );
+    assert_eq!(
+        acquire(&mut partition, at(0), "a", mode, 4, &log),
+        [range(8, 9, 1)]
+    );
     assert_eq!(partition.next_fetch_offset(), 10);
 }
 
 #[test]
 fn large_acquisitions_are_split_at_record_batches() {
     let mut partition = empty_partition(LIMITS);
-    let log: Vec<_> = (0..10).map(|index| fetched(index * 10, index * 10 + 9)).collect();
+    let log: Vec<_> = (0..10)
+        .map(|index| fetched(index * 10, index * 10 + 9))
+        .collect();
     let request = AcquireRequest {
         member: &member("a"),
         mode: AcquireMode::BatchOptimized,
@@ -42,7 +67,10 @@ fn large_acquisitions_are_split_at_record_batches() {
         lock_duration: LOCK,
     };
     let acquired = partition.acquire(at(0), &request, &log, &[]);
-    assert_eq!(acquired.ranges, [range(0, 39, 1), range(40, 79, 1), range(80, 99, 1)]);
+    assert_eq!(
+        acquired.ranges,
+        [range(0, 39, 1), range(40, 79, 1), range(80, 99, 1)]
+    );
     assert_eq!(acquired.count, 100);
 }
 
@@ -50,13 +78,38 @@ fn large_acquisitions_are_split_at_record_batches() {
 fn accepted_records_move_the_start_offset_in_order_only() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9)];
-    acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 10, &log);
+    acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        10,
+        &log,
+    );
     acknowledge(&mut partition, at(1), "a", &[say(5, 9, Accept)]).unwrap();
-    assert_eq!((partition.start_offset(), partition.delivery_complete_count()), (0, 5));
+    assert_eq!(
+        (
+            partition.start_offset(),
+            partition.delivery_complete_count()
+        ),
+        (0, 5)
+    );
     acknowledge(&mut partition, at(1), "a", &[say(0, 2, Accept)]).unwrap();
-    assert_eq!((partition.start_offset(), partition.delivery_complete_count()), (3, 5));
+    assert_eq!(
+        (
+            partition.start_offset(),
+            partition.delivery_complete_count()
+        ),
+        (3, 5)
+    );
     acknowledge(&mut partition, at(1), "a", &[say(3, 4, Reject)]).unwrap();
-    assert_eq!((partition.start_offset(), partition.delivery_complete_count()), (10, 0));
+    assert_eq!(
+        (
+            partition.start_offset(),
+            partition.delivery_complete_count()
+        ),
+        (10, 0)
+    );
     assert_eq!(partition.next_fetch_offset(), 10);
     assert_eq!(partition.in_flight(), 0);
 }
@@ -65,7 +118,14 @@ fn accepted_records_move_the_start_offset_in_order_only() {
 fn nothing_is_final_before_it_is_persisted() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9)];
-    acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 10, &log);
+    acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        10,
+        &log,
+    );
     let write = partition.acknowledge(at(1), &member("a"), &[say(0, 9, Accept)], LOCK);
     let write = write.unwrap().unwrap();
     assert_eq!(partition.start_offset(), 0);
@@ -75,7 +135,13 @@ fn nothing_is_final_before_it_is_persisted() {
     let again = partition.acknowledge(at(1), &member("a"), &[say(0, 9, Accept)], LOCK);
     assert_eq!(again, Err(AcknowledgeError::InvalidRecordState));
     partition.complete(at(2), write.id, false);
-    assert_eq!((partition.start_offset(), partition.delivery_complete_count()), (0, 0));
+    assert_eq!(
+        (
+            partition.start_offset(),
+            partition.delivery_complete_count()
+        ),
+        (0, 0)
+    );
     // The records are still the member's.
     acknowledge(&mut partition, at(3), "a", &[say(0, 9, Accept)]).unwrap();
     assert_eq!(partition.start_offset(), 10);
@@ -85,12 +151,26 @@ fn nothing_is_final_before_it_is_persisted() {
 fn a_failed_write_after_the_lock_ran_out_frees_the_records() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9)];
-    acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 10, &log);
+    acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        10,
+        &log,
+    );
     let write = partition.acknowledge(at(1), &member("a"), &[say(0, 9, Accept)], LOCK);
     assert_eq!(partition.tick(at(31)), None);
     assert!(partition.complete(at(32), write.unwrap().unwrap().id, false));
     assert_eq!(partition.next_fetch_offset(), 0);
-    let got = acquire(&mut partition, at(32), "b", AcquireMode::BatchOptimized, 10, &log);
+    let got = acquire(
+        &mut partition,
+        at(32),
+        "b",
+        AcquireMode::BatchOptimized,
+        10,
+        &log,
+    );
     assert_eq!(got, [range(0, 9, 2)]);
 }
 
@@ -103,7 +183,12 @@ fn acknowledgements_are_refused_as_kafka_refuses_them() {
         ("part of nobody's", "b", vec![say(3, 4, Accept)], foreign),
         ("behind the end", "a", vec![say(20, 29, Accept)], beyond),
         ("over the end", "a", vec![say(5, 14, Accept)], beyond),
-        ("second batch wrong", "a", vec![say(0, 4, Accept), say(0, 4, Accept)], foreign),
+        (
+            "second batch wrong",
+            "a",
+            vec![say(0, 4, Accept), say(0, 4, Accept)],
+            foreign,
+        ),
         ("own", "a", vec![say(0, 9, Accept)], Ok(())),
         (
             "each on its own",
@@ -121,8 +206,19 @@ fn acknowledgements_are_refused_as_kafka_refuses_them() {
     for (name, who, batches, expected) in cases {
         let mut partition = empty_partition(LIMITS);
         let log = [fetched(0, 9)];
-        acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 10, &log);
-        assert_eq!(acknowledge(&mut partition, at(1), who, &batches), expected, "{name}");
+        acquire(
+            &mut partition,
+            at(0),
+            "a",
+            AcquireMode::BatchOptimized,
+            10,
+            &log,
+        );
+        assert_eq!(
+            acknowledge(&mut partition, at(1), who, &batches),
+            expected,
+            "{name}"
+        );
         let start_offset = if expected.is_ok() { 10 } else { 0 };
         assert_eq!(partition.start_offset(), start_offset, "{name}");
         assert_eq!(partition.delivery_complete_count(), 0, "{name}");
@@ -133,7 +229,14 @@ fn acknowledgements_are_refused_as_kafka_refuses_them() {
 fn an_acknowledgement_of_what_is_long_done_is_nothing() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9), fetched(10, 19)];
-    acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 20, &log);
+    acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        20,
+        &log,
+    );
     acknowledge(&mut partition, at(0), "a", &[say(0, 19, Accept)]).unwrap();
     let late = partition.acknowledge(at(1), &member("b"), &[say(0, 9, Accept)], LOCK);
     assert_eq!(late, Ok(None));
@@ -144,16 +247,25 @@ fn records_come_back_when_released_when_their_lock_runs_out_and_when_their_membe
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 2)];
     let mode = AcquireMode::BatchOptimized;
-    assert_eq!(acquire(&mut partition, at(0), "a", mode, 9, &log), [range(0, 2, 1)]);
+    assert_eq!(
+        acquire(&mut partition, at(0), "a", mode, 9, &log),
+        [range(0, 2, 1)]
+    );
     acknowledge(&mut partition, at(1), "a", &[say(0, 2, Release)]).unwrap();
-    assert_eq!(acquire(&mut partition, at(2), "b", mode, 9, &log), [range(0, 2, 2)]);
+    assert_eq!(
+        acquire(&mut partition, at(2), "b", mode, 9, &log),
+        [range(0, 2, 2)]
+    );
     assert_eq!(partition.next_deadline(), Some(at(30)));
     assert_eq!(partition.tick(at(30)), None);
     assert_eq!(partition.next_deadline(), Some(at(32)));
     let write = partition.tick(at(32)).unwrap();
     assert_eq!(write.batches.len(), 1);
     assert!(partition.complete(at(32), write.id, true));
-    assert_eq!(acquire(&mut partition, at(33), "c", mode, 1, &log), [range(0, 2, 3)]);
+    assert_eq!(
+        acquire(&mut partition, at(33), "c", mode, 1, &log),
+        [range(0, 2, 3)]
+    );
     let write = partition.release(&member("c")).unwrap();
     // On its way: nobody may have them.
     assert_eq!(acquire(&mut partition, at(34), "a", mode, 9, &log), []);
@@ -165,7 +277,14 @@ fn records_come_back_when_released_when_their_lock_runs_out_and_when_their_membe
 fn a_renewed_lock_runs_out_later_and_writes_nothing() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 2)];
-    acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 9, &log);
+    acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        9,
+        &log,
+    );
     let renewed = partition.acknowledge(at(20), &member("a"), &[say(0, 2, Renew)], LOCK);
     assert_eq!(renewed, Ok(None));
     assert_eq!(partition.tick(at(31)), None);
@@ -189,7 +308,11 @@ fn after_the_last_delivery_a_record_is_archived_and_near_it_records_travel_in_sm
             break;
         }
         let got = acquire(&mut partition, now, "a", mode, 500, &log);
-        sizes.push(got.iter().map(|range| range.last - range.first + 1).sum::<i64>());
+        sizes.push(
+            got.iter()
+                .map(|range| range.last - range.first + 1)
+                .sum::<i64>(),
+        );
     }
     // Twice whole, then halves from the third delivery on, quarters, and the last one alone.
     assert_eq!(&sizes[..4], [8, 8, 8, 4]);
@@ -205,33 +328,66 @@ fn no_more_than_the_limit_is_in_flight_but_what_came_back_is_handed_out() {
         ..LIMITS
     };
     let mut partition = empty_partition(limits);
-    let log: Vec<_> = (0..5).map(|index| fetched(index * 10, index * 10 + 9)).collect();
+    let log: Vec<_> = (0..5)
+        .map(|index| fetched(index * 10, index * 10 + 9))
+        .collect();
     let mode = AcquireMode::BatchOptimized;
-    assert_eq!(acquire(&mut partition, at(0), "a", mode, 500, &log), [range(0, 19, 1)]);
+    assert_eq!(
+        acquire(&mut partition, at(0), "a", mode, 500, &log),
+        [range(0, 19, 1)]
+    );
     assert!(!partition.can_acquire());
     assert_eq!(acquire(&mut partition, at(0), "a", mode, 500, &log), []);
     acknowledge(&mut partition, at(0), "a", &[say(15, 15, Release)]).unwrap();
     assert!(partition.can_acquire());
-    assert_eq!(acquire(&mut partition, at(0), "b", mode, 500, &log), [range(15, 15, 2)]);
+    assert_eq!(
+        acquire(&mut partition, at(0), "b", mode, 500, &log),
+        [range(15, 15, 2)]
+    );
     acknowledge(&mut partition, at(0), "a", &[say(0, 9, Accept)]).unwrap();
     assert!(partition.can_acquire());
-    assert_eq!(acquire(&mut partition, at(0), "b", mode, 500, &log), [range(20, 29, 1)]);
+    assert_eq!(
+        acquire(&mut partition, at(0), "b", mode, 500, &log),
+        [range(20, 29, 1)]
+    );
 }
 
 #[test]
 fn when_the_log_start_moves_what_was_available_below_is_archived() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9), fetched(10, 19)];
-    acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 20, &log);
-    acknowledge(&mut partition, at(1), "a", &[say(0, 3, Release), say(6, 7, Accept)]).unwrap();
+    acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        20,
+        &log,
+    );
+    acknowledge(
+        &mut partition,
+        at(1),
+        "a",
+        &[say(0, 3, Release), say(6, 7, Accept)],
+    )
+    .unwrap();
     partition.log_start_moved(5);
-    assert_eq!((partition.start_offset(), partition.delivery_complete_count()), (5, 2));
+    assert_eq!(
+        (
+            partition.start_offset(),
+            partition.delivery_complete_count()
+        ),
+        (5, 2)
+    );
     assert_eq!(partition.next_fetch_offset(), 20);
     let write = partition.tick(at(40)).unwrap();
     partition.complete(at(40), write.id, true);
     assert_eq!(partition.next_fetch_offset(), 5);
     partition.log_start_moved(100);
-    assert_eq!((partition.start_offset(), partition.end_offset()), (100, 100));
+    assert_eq!(
+        (partition.start_offset(), partition.end_offset()),
+        (100, 100)
+    );
     assert_eq!(partition.next_fetch_offset(), 100);
 }
 
@@ -239,7 +395,14 @@ fn when_the_log_start_moves_what_was_available_below_is_archived() {
 fn compacted_records_that_came_back_are_archived() {
     let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9), fetched(10, 19)];
-    acquire(&mut partition, at(0), "a", AcquireMode::BatchOptimized, 20, &log);
+    acquire(
+        &mut partition,
+        at(0),
+        "a",
+        AcquireMode::BatchOptimized,
+        20,
+        &log,
+    );
     acknowledge(&mut partition, at(1), "a", &[say(0, 19, Release)]).unwrap();
     assert_eq!(partition.next_fetch_offset(), 0);
     let request = AcquireRequest {
@@ -269,7 +432,9 @@ fn a_rebuilt_partition_looks_at_the_gaps_first() {
     ];
     let mut partition = SharePartition::new(LIMITS, 3, 0, &batches).unwrap();
     assert_eq!(partition.start_offset(), 0);
-    let log: Vec<_> = (0..5).map(|index| fetched(index * 5, index * 5 + 4)).collect();
+    let log: Vec<_> = (0..5)
+        .map(|index| fetched(index * 5, index * 5 + 4))
+        .collect();
     let mode = AcquireMode::BatchOptimized;
     assert_eq!(partition.next_fetch_offset(), 0);
     let got = acquire(&mut partition, at(0), "a", mode, 7, &log);
@@ -294,7 +459,10 @@ fn persisted_states_that_cannot_be_are_refused() {
         vec![batch(5, 9), batch(9, 12)],
         vec![batch(5, i64::MAX)],
     ] {
-        assert!(SharePartition::new(LIMITS, 1, 5, &batches).is_err(), "{batches:?}");
+        assert!(
+            SharePartition::new(LIMITS, 1, 5, &batches).is_err(),
+            "{batches:?}"
+        );
     }
 }
 
