@@ -67,9 +67,10 @@ fn batch(options: BatchOptions, records: usize, bytes: usize) -> Bytes {
 }
 
 fn context(log: &LocalLog, origin: AppendOrigin) -> AppendContext {
-    AppendContext {
-        leader_epoch: log.offsets().leader_epoch,
-        origin,
+    let leader_epoch = log.offsets().leader_epoch;
+    match origin {
+        AppendOrigin::Client => AppendContext::client(leader_epoch),
+        AppendOrigin::Coordinator => AppendContext::coordinator(leader_epoch),
     }
 }
 

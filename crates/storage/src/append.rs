@@ -16,14 +16,17 @@ use crate::batch_header::{
 };
 use crate::files::SegmentFile;
 use crate::local_log::{LocalLog, Mark, Status, Writer};
-use crate::producers::Fit;
+use crate::producers::{Fit, Producers, Rules};
 use crate::roll::segment_bytes;
 use crate::segment::Segment;
 use crate::settings::{LogSettings, LogTimestampType};
 use crate::tail::{KEPT_BATCH_BYTES_MAX, Kept};
 use crate::validate::{ValidBatch, ValidBatches, validate};
 use crate::waiters::wait_for;
-use crate::{AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket, CommitFailed};
+use crate::{
+    AppendContext, AppendError, AppendOutcome, AppendTicket, CommitFailed, FirstBatch,
+    VerificationGuard,
+};
 
 /// How often producers are looked through for expiry.
 const PRODUCER_SWEEP_MS: i64 = 10 * 60 * 1000;
@@ -46,9 +49,7 @@ impl LocalLog {
         let valid = validate(batches, &settings, now.ms(), context.origin)?;
         let mut writer = self.writer.lock();
         self.check_online()?;
-        if let Some(outcome) =
-            self.check_producers(&mut writer, &valid, context.origin, &settings)?
-        {
+        if let Some(outcome) = self.check_producers(&writer, &valid, &context)? {
             let end = outcome.last_offset.plus(1);
             return Ok(self.ticket(outcome, end));
         }
@@ -94,28 +95,56 @@ impl LocalLog {
     /// Whether the producers' state allows the batches; the outcome of the original if they are there already.
     fn check_producers(
         &self,
-        writer: &mut Writer,
+        writer: &Writer,
         valid: &ValidBatches,
-        origin: AppendOrigin,
-        settings: &LogSettings,
+        context: &AppendContext,
     ) -> Result<Option<AppendOutcome>, AppendError> {
+        let verify = self.shared.producers.verify();
+        let rules = Rules::new(context, &writer.verifications, verify);
+        if let [batch] = valid.batches.as_slice() {
+            let fit = writer
+                .producers
+                .check(&batch.header, batch.marker, &rules)?;
+            return Ok(self.original(fit));
+        }
+        // Each batch is judged by what those before it lead to.
+        let mut ahead = Producers::default();
         for batch in &valid.batches {
-            match writer.producers.check(&batch.header, origin)? {
-                Fit::New => {}
-                Fit::Duplicate(original) => {
-                    // Only clients repeat batches, and they send one at a time.
-                    let stamped = settings.timestamp_type == LogTimestampType::LogAppendTime;
-                    return Ok(Some(AppendOutcome {
-                        base_offset: original.base_offset(),
-                        last_offset: original.last_offset,
-                        log_append_time: stamped.then_some(Timestamp::from_ms(original.timestamp)),
-                        log_start_offset: self.log_start(),
-                        duplicate: true,
-                    }));
-                }
+            ahead.adopt(batch.header.producer_id, &writer.producers);
+            let fit = ahead.check(&batch.header, batch.marker, &rules)?;
+            if let Some(outcome) = self.original(fit) {
+                return Ok(Some(outcome));
             }
+            ahead.apply(&batch.header, batch.marker, 0);
         }
         Ok(None)
+    }
+
+    /// What is told of a batch that is there already.
+    fn original(&self, fit: Fit) -> Option<AppendOutcome> {
+        match fit {
+            Fit::New => None,
+            Fit::Duplicate(original) => Some(AppendOutcome {
+                base_offset: original.base_offset(),
+                last_offset: original.last_offset,
+                log_append_time: Some(Timestamp::from_ms(original.timestamp)),
+                log_start_offset: self.log_start(),
+                duplicate: true,
+            }),
+        }
+    }
+
+    pub(crate) fn verify_first(
+        &self,
+        batch: FirstBatch,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        let now_ms = self.shared.env.clock.wall().ms();
+        let mut writer = self.writer.lock();
+        self.check_online()?;
+        let writer = &mut *writer;
+        writer
+            .producers
+            .begin_verification(&mut writer.verifications, batch, now_ms)
     }
 
     /// Writes the batches behind the end of the log, in a new segment if the last one is full or old.
@@ -277,6 +306,7 @@ impl LocalLog {
             if let Some(change) = writer.producers.apply(header, batch.marker, now.ms()) {
                 view_ref.transactions.note(change, start);
             }
+            writer.verifications.note_appended(header);
             self.shared
                 .metrics
                 .appended_records
@@ -355,8 +385,9 @@ impl LocalLog {
     fn sweep_producers(&self, writer: &mut Writer, now_ms: i64) {
         if now_ms.saturating_sub(writer.producers_swept_ms) >= PRODUCER_SWEEP_MS {
             writer.producers_swept_ms = now_ms;
-            let expiration = self.shared.options.producer_expiration_ms;
+            let expiration = self.shared.producers.expiration_ms();
             writer.producers.expire(now_ms, expiration);
+            writer.verifications.expire(now_ms, expiration);
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct DirectoryOptions {
     pub tail_bytes_max: usize,
     /// `producer.id.expiration.ms`: a producer that is not heard of for so long is forgotten.
     pub producer_expiration_ms: i64,
+    /// `transaction.partition.verification.enable`: a transaction begins in a partition only with a guard.
+    pub verify_transactions: bool,
     /// A checkpoint is written after so many appended bytes; what is read after a crash is about as much.
     pub checkpoint_bytes: u64,
     /// Whether commits and later work run on threads of their own. Without, the caller drives
@@ -59,6 +61,7 @@ impl Default for DirectoryOptions {
             index_bytes_max: 8 << 20,
             tail_bytes_max: 8 << 20,
             producer_expiration_ms: 24 * 3600 * 1000,
+            verify_transactions: true,
             checkpoint_bytes: 64 << 20,
             own_threads: true,
         }
@@ -291,6 +294,14 @@ impl LogDirectory {
     /// The disk's.
     pub fn free_bytes(&self) -> io::Result<u64> {
         self.shared().env.disk.free_bytes(self.root())
+    }
+
+    /// Changes `producer.id.expiration.ms` and `transaction.partition.verification.enable`; both hold from the next
+    /// append or sweep.
+    pub fn configure_producers(&self, expiration_ms: i64, verify_transactions: bool) {
+        self.shared()
+            .producers
+            .set(expiration_ms, verify_transactions);
     }
 
     /// Applies retention to all logs as of `now` and forgets producers that expired. Blocks on the disk. Returns how

@@ -38,6 +38,7 @@ mod tail;
 mod time_index;
 mod transactions;
 mod validate;
+mod verification;
 mod waiters;
 
 pub use commit::GroupCommit;
@@ -48,8 +49,9 @@ pub use format::{FORMAT_VERSION, FormatError};
 pub use local_log::LocalLog;
 pub use metrics::{Counter, StorageMetrics};
 pub use partition_log::{
-    AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket, BoxedCommit,
-    DeleteRecordsError, EpochEnd, Isolation, LogOffsets, PartitionLog, ReadError, ReadPlan,
-    TimestampQuery, TimestampedOffset, VisibleSubscriber,
+    ActiveProducer, AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket,
+    BoxedCommit, DeleteRecordsError, EpochEnd, FirstBatch, Isolation, LogOffsets, PartitionLog,
+    ReadError, ReadPlan, TimestampQuery, TimestampedOffset, TransactionVersion, VisibleSubscriber,
 };
 pub use settings::{CleanupPolicy, LogCompression, LogSettings, LogTimestampType};
+pub use verification::VerificationGuard;

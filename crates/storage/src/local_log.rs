@@ -26,11 +26,12 @@ use crate::segment::Segment;
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 use crate::transactions::Transactions;
+use crate::verification::Verifications;
 use crate::waiters::CommitWaiters;
 use crate::{
-    AppendContext, AppendError, AppendTicket, CommitFailed, DeleteRecordsError, EpochEnd,
-    Isolation, LogOffsets, PartitionLog, ReadError, ReadPlan, SyncTarget, TimestampQuery,
-    TimestampedOffset, VisibleSubscriber,
+    ActiveProducer, AppendContext, AppendError, AppendTicket, CommitFailed, DeleteRecordsError,
+    EpochEnd, FirstBatch, Isolation, LogOffsets, PartitionLog, ReadError, ReadPlan, SyncTarget,
+    TimestampQuery, TimestampedOffset, VerificationGuard, VisibleSubscriber,
 };
 
 /// A place in the log: an offset and the bytes that lie before it.
@@ -130,6 +131,8 @@ impl View {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     pub(crate) producers: Producers,
+    /// Producers whose coordinators are being asked.
+    pub(crate) verifications: Verifications,
     /// When producers were last looked through for expiry.
     pub(crate) producers_swept_ms: i64,
     /// Bytes reserved in the file of the last segment.
@@ -217,6 +220,7 @@ impl LocalLog {
         };
         let writer = Writer {
             producers: recovered.producers,
+            verifications: Verifications::default(),
             producers_swept_ms: shared.env.clock.wall().ms(),
             reserved: recovered.reserved,
             untrimmed: recovered.untrimmed,
@@ -349,6 +353,17 @@ impl LocalLog {
 impl PartitionLog for LocalLog {
     fn append(&self, batches: Bytes, context: AppendContext) -> Result<AppendTicket, AppendError> {
         self.append_batches(batches, context)
+    }
+
+    fn begin_verification(
+        &self,
+        batch: FirstBatch,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        self.verify_first(batch)
+    }
+
+    fn producers(&self) -> Vec<ActiveProducer> {
+        self.writer.lock().producers.describe()
     }
 
     fn read(

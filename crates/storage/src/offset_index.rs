@@ -79,6 +79,14 @@ impl OffsetIndex {
         self.entries.get(index).map(|entry| entry.position)
     }
 
+    /// The last offset, relative to the segment's base, of the first known batch that begins at or behind `position`.
+    pub(crate) fn last_of_batch_from(&self, position: u32) -> Option<u32> {
+        let index = self
+            .entries
+            .partition_point(|entry| entry.position < position);
+        self.entries.get(index).map(|entry| entry.last)
+    }
+
     /// The bytes of the entries from the `from`th on.
     pub(crate) fn encode(&self, from: usize) -> Vec<u8> {
         let entries = self.entries.get(from..).unwrap_or_default();

@@ -12,7 +12,7 @@ use env::BoxFuture;
 use protocol::Slice;
 use types::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
-use crate::CommitFailed;
+use crate::{CommitFailed, VerificationGuard};
 
 /// One partition's log. No method waits for another client; all may touch the disk.
 pub trait PartitionLog: Debug + Send + Sync {
@@ -25,6 +25,20 @@ pub trait PartitionLog: Debug + Send + Sync {
     /// # Errors
     /// Nothing was appended.
     fn append(&self, batches: Bytes, context: AppendContext) -> Result<AppendTicket, AppendError>;
+
+    /// Says that `batch` is about to be appended, before the transaction coordinator is asked whether the partition
+    /// belongs to the transaction. The guard that comes back is what the append has to show. `None`: the transaction is
+    /// open in this partition, nobody has to be asked.
+    ///
+    /// # Errors
+    /// [`AppendError::ProducerFenced`], or the log takes no appends.
+    fn begin_verification(
+        &self,
+        batch: FirstBatch,
+    ) -> Result<Option<VerificationGuard>, AppendError>;
+
+    /// The producers that the log knows, in ascending order of ids.
+    fn producers(&self) -> Vec<ActiveProducer>;
 
     /// Whole batches from the one that contains `from`, about `max_bytes` of them, below the bound of `isolation`.
     /// With `at_least_one` the first batch is returned even if it is larger than `max_bytes`.
@@ -94,6 +108,86 @@ pub struct AppendContext {
     pub leader_epoch: LeaderEpoch,
     /// Who appends.
     pub origin: AppendOrigin,
+    /// For the first batch of a transaction: what [`PartitionLog::begin_verification`] gave.
+    pub guard: Option<VerificationGuard>,
+    /// For a marker: the protocol its transaction follows.
+    pub transaction_version: TransactionVersion,
+}
+
+impl AppendContext {
+    /// For a producer's batch.
+    pub const fn client(leader_epoch: LeaderEpoch) -> Self {
+        Self::new(leader_epoch, AppendOrigin::Client)
+    }
+
+    /// For what a coordinator of this broker writes.
+    pub const fn coordinator(leader_epoch: LeaderEpoch) -> Self {
+        Self::new(leader_epoch, AppendOrigin::Coordinator)
+    }
+
+    const fn new(leader_epoch: LeaderEpoch, origin: AppendOrigin) -> Self {
+        Self {
+            leader_epoch,
+            origin,
+            guard: None,
+            transaction_version: TransactionVersion::V1,
+        }
+    }
+
+    /// With the guard that a verification began with.
+    #[must_use]
+    pub const fn with_guard(self, guard: Option<VerificationGuard>) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// For a marker of this version.
+    #[must_use]
+    pub const fn with_transaction_version(self, transaction_version: TransactionVersion) -> Self {
+        Self {
+            transaction_version,
+            ..self
+        }
+    }
+}
+
+/// Which epochs a transaction marker may have: the protocol of transactions (KIP-890).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransactionVersion {
+    /// Versions 0 and 1: the epoch of the transaction, or a later one.
+    #[default]
+    V1,
+    /// Version 2: the coordinator has raised the epoch, so it lies above that of the transaction.
+    V2,
+}
+
+/// The batch that a transaction wants to begin with in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstBatch {
+    /// Who writes it.
+    pub producer: ProducerId,
+    /// The producer's epoch.
+    pub epoch: i16,
+    /// The batch's first sequence.
+    pub sequence: i32,
+    /// Whether the client speaks transactions v2: an epoch per transaction, whose sequences begin at 0.
+    pub has_own_epochs: bool,
+}
+
+/// What a log knows of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub producer: ProducerId,
+    /// The last epoch that was seen.
+    pub epoch: i16,
+    /// The last sequence in this epoch; `None` if there is none yet.
+    pub last_sequence: Option<i32>,
+    /// The largest timestamp of its last batch, in milliseconds.
+    pub last_timestamp: i64,
+    /// The epoch of the coordinator that wrote the last marker; -1 if there was none.
+    pub coordinator_epoch: i32,
+    /// Where its open transaction began in this partition.
+    pub transaction_start: Option<Offset>,
 }
 
 /// Who appends, which decides what is allowed.
@@ -141,7 +235,8 @@ pub struct AppendOutcome {
     pub base_offset: Offset,
     /// The offset of the last record.
     pub last_offset: Offset,
-    /// The time the broker gave the records, if the topic is set to `LogAppendTime`.
+    /// The time the broker gave the records, if the topic is set to `LogAppendTime`; for a duplicate the largest
+    /// timestamp of the original.
     pub log_append_time: Option<Timestamp>,
     /// The log start at this moment.
     pub log_start_offset: Offset,
@@ -297,6 +392,24 @@ pub enum AppendError {
     InvalidTransactionState {
         /// The producer.
         producer: ProducerId,
+    },
+    /// The first batch of a transaction for which the coordinator was not asked, or not since the last marker.
+    #[error("producer {producer}: the batch is not part of an open transaction")]
+    UnverifiedTransaction {
+        /// The producer.
+        producer: ProducerId,
+    },
+    /// A marker from a transaction coordinator that was replaced.
+    #[error(
+        "a marker for producer {producer} comes from coordinator epoch {epoch}, but epoch {current} was seen"
+    )]
+    CoordinatorFenced {
+        /// The producer.
+        producer: ProducerId,
+        /// What the marker says.
+        epoch: i32,
+        /// What was seen.
+        current: i32,
     },
     /// The disk has no room; retry once there is.
     #[error("no space left for the log")]

@@ -9,7 +9,11 @@ use std::collections::HashMap;
 use types::{Offset, ProducerId, Sequence};
 
 use crate::batch_header::BatchHeader;
-use crate::{AppendError, AppendOrigin};
+use crate::verification::Verifications;
+use crate::{
+    ActiveProducer, AppendContext, AppendError, AppendOrigin, FirstBatch, TransactionVersion,
+    VerificationGuard,
+};
 
 /// Batches remembered per producer (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`): what a client may have in flight.
 pub(crate) const BATCHES_KEPT: usize = 5;
@@ -62,6 +66,11 @@ impl Producer {
         }
     }
 
+    /// Whether its transaction in `epoch` is open in this partition.
+    fn is_in_transaction(&self, epoch: i16) -> bool {
+        self.open_transaction.is_some() && self.epoch == epoch
+    }
+
     fn move_to_epoch(&mut self, epoch: i16) {
         if self.epoch != epoch {
             self.epoch = epoch;
@@ -107,6 +116,38 @@ pub(crate) struct Marker {
     pub(crate) coordinator_epoch: i32,
 }
 
+/// By what a batch is judged besides its producer.
+#[derive(Debug)]
+pub(crate) struct Rules<'a> {
+    origin: AppendOrigin,
+    version: TransactionVersion,
+    guard: Option<VerificationGuard>,
+    verifications: &'a Verifications,
+    /// `transaction.partition.verification.enable`.
+    verify: bool,
+}
+
+impl<'a> Rules<'a> {
+    pub(crate) fn new(
+        context: &AppendContext,
+        verifications: &'a Verifications,
+        verify: bool,
+    ) -> Self {
+        Self {
+            origin: context.origin,
+            version: context.transaction_version,
+            guard: context.guard,
+            verifications,
+            verify,
+        }
+    }
+
+    /// Whether a transaction of `producer` may begin in the partition.
+    fn admit(&self, producer: i64) -> bool {
+        !self.verify || self.verifications.admits(producer, self.guard)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     producer: Producer,
@@ -137,44 +178,102 @@ impl Producers {
         all
     }
 
+    /// What administrators are shown, in ascending order of ids.
+    pub(crate) fn describe(&self) -> Vec<ActiveProducer> {
+        let describe = |(id, producer): (i64, &Producer)| {
+            Some(ActiveProducer {
+                producer: ProducerId::new(id)?,
+                epoch: producer.epoch,
+                last_sequence: producer.batches.last().map(|batch| batch.last_sequence),
+                last_timestamp: producer.last_timestamp,
+                coordinator_epoch: producer.coordinator_epoch,
+                transaction_start: producer.open_transaction,
+            })
+        };
+        self.iter_sorted()
+            .into_iter()
+            .filter_map(describe)
+            .collect()
+    }
+
     pub(crate) fn insert(&mut self, id: i64, producer: Producer, now_ms: i64) {
         let seen_ms = now_ms;
         self.entries.insert(id, Entry { producer, seen_ms });
     }
 
-    /// Whether a data batch of a producer may be appended.
+    pub(crate) fn get(&self, id: i64) -> Option<&Producer> {
+        self.entries.get(&id).map(|entry| &entry.producer)
+    }
+
+    /// Takes over what `other` knows of a producer.
+    pub(crate) fn adopt(&mut self, id: i64, other: &Self) {
+        if let (None, Some(entry)) = (self.entries.get(&id), other.entries.get(&id)) {
+            self.entries.insert(id, entry.clone());
+        }
+    }
+
+    /// Begins to ask for a producer's transaction; `None` if its transaction is open here, so that nobody has to be
+    /// asked (`UnifiedLog.maybeStartTransactionVerification`).
+    pub(crate) fn begin_verification(
+        &self,
+        verifications: &mut Verifications,
+        batch: FirstBatch,
+        now_ms: i64,
+    ) -> Result<Option<VerificationGuard>, AppendError> {
+        let id = batch.producer.value();
+        if let Some(producer) = self.get(id) {
+            check_epoch(batch.producer, producer, batch.epoch)?;
+            if producer.is_in_transaction(batch.epoch) {
+                return Ok(None);
+            }
+        }
+        let guard = verifications.begin(
+            id,
+            batch.epoch,
+            batch.sequence,
+            batch.has_own_epochs,
+            now_ms,
+        );
+        Ok(Some(guard))
+    }
+
+    /// Whether a batch of a producer may be appended.
     pub(crate) fn check(
         &self,
         header: &BatchHeader,
-        origin: AppendOrigin,
+        marker: Option<Marker>,
+        rules: &Rules<'_>,
     ) -> Result<Fit, AppendError> {
         let Some(id) = ProducerId::new(header.producer_id) else {
             return Ok(Fit::New);
         };
-        let Some(Entry { producer, .. }) = self.entries.get(&header.producer_id) else {
-            // Nothing is known (any more): any sequence is accepted.
-            return Ok(Fit::New);
-        };
-        if origin == AppendOrigin::Client
-            && header.producer_epoch == producer.epoch
-            && let Some(batch) = find_duplicate(producer, header)
-        {
-            return Ok(Fit::Duplicate(batch));
-        }
-        if header.producer_epoch < producer.epoch {
-            return Err(AppendError::ProducerFenced {
-                producer: id,
-                epoch: header.producer_epoch,
-                current: producer.epoch,
-            });
-        }
+        let producer = self.get(header.producer_id);
         if header.is_control() {
+            if let (Some(producer), Some(marker)) = (producer, marker) {
+                check_marker(id, producer, header, marker, rules.version)?;
+            }
             return Ok(Fit::New);
         }
-        if origin == AppendOrigin::Client {
-            check_sequence(id, producer, header)?;
+        if let Some(producer) = producer {
+            if rules.origin == AppendOrigin::Client
+                && header.producer_epoch == producer.epoch
+                && let Some(batch) = find_duplicate(producer, header)
+            {
+                return Ok(Fit::Duplicate(batch));
+            }
+            check_epoch(id, producer, header.producer_epoch)?;
         }
-        if producer.open_transaction.is_some() && !header.is_transactional() {
+        let is_open =
+            producer.is_some_and(|producer| producer.is_in_transaction(header.producer_epoch));
+        if header.is_transactional() && !is_open && !rules.admit(header.producer_id) {
+            return Err(AppendError::UnverifiedTransaction { producer: id });
+        }
+        if rules.origin == AppendOrigin::Client {
+            check_sequence(id, producer, header, rules.verifications)?;
+        }
+        if !header.is_transactional()
+            && producer.is_some_and(|producer| producer.open_transaction.is_some())
+        {
             return Err(AppendError::InvalidTransactionState { producer: id });
         }
         Ok(Fit::New)
@@ -188,6 +287,10 @@ impl Producers {
         now_ms: i64,
     ) -> Option<TransactionChange> {
         let id = ProducerId::new(header.producer_id)?;
+        if header.is_control() && marker.is_none() {
+            // The cleaner took the marker out of its batch, after all that it ended.
+            return None;
+        }
         let entry = self
             .entries
             .entry(header.producer_id)
@@ -209,16 +312,14 @@ impl Producers {
                 aborted: marker.aborted,
             });
         }
-        if header.is_control() {
-            return None;
-        }
-        let first = Sequence::new(header.base_sequence).map_or(-1, |sequence| {
+        // Offsets that a group coordinator commits within a transaction have no sequence.
+        let last_sequence = Sequence::new(header.base_sequence).map_or(-1, |sequence| {
             sequence
                 .plus(header.last_offset_delta.unsigned_abs())
                 .value()
         });
         producer.remember(ProducedBatch {
-            last_sequence: first,
+            last_sequence,
             last_offset: header.last(),
             offset_delta: header.last_offset_delta,
             timestamp: header.max_timestamp,
@@ -249,28 +350,86 @@ fn find_duplicate(producer: &Producer, header: &BatchHeader) -> Option<ProducedB
         .copied()
 }
 
-fn check_sequence(
+/// An older epoch than one that was seen was fenced off.
+fn check_epoch(id: ProducerId, producer: &Producer, epoch: i16) -> Result<(), AppendError> {
+    if epoch >= producer.epoch {
+        return Ok(());
+    }
+    Err(AppendError::ProducerFenced {
+        producer: id,
+        epoch,
+        current: producer.epoch,
+    })
+}
+
+/// The epochs of a marker. In transactions v2 the coordinator raises the producer's epoch before it writes the marker,
+/// so that a marker which does not lie above what was seen belongs to an older transaction (KIP-1228), unless it
+/// repeats the one that ended the last transaction (KAFKA-19999).
+fn check_marker(
     id: ProducerId,
     producer: &Producer,
     header: &BatchHeader,
+    marker: Marker,
+    version: TransactionVersion,
+) -> Result<(), AppendError> {
+    let is_repeated =
+        header.producer_epoch == producer.epoch && producer.open_transaction.is_none();
+    let is_late = match version {
+        TransactionVersion::V1 => header.producer_epoch < producer.epoch,
+        TransactionVersion::V2 => header.producer_epoch <= producer.epoch && !is_repeated,
+    };
+    if is_late {
+        return Err(AppendError::ProducerFenced {
+            producer: id,
+            epoch: header.producer_epoch,
+            current: producer.epoch,
+        });
+    }
+    if marker.coordinator_epoch < producer.coordinator_epoch {
+        return Err(AppendError::CoordinatorFenced {
+            producer: id,
+            epoch: marker.coordinator_epoch,
+            current: producer.coordinator_epoch,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the sequence follows (`ProducerAppendInfo.checkSequence`).
+fn check_sequence(
+    id: ProducerId,
+    producer: Option<&Producer>,
+    header: &BatchHeader,
+    verifications: &Verifications,
 ) -> Result<(), AppendError> {
     let sequence = header.base_sequence;
-    let expected = if header.producer_epoch != producer.epoch {
-        0
-    } else {
-        match producer.batches.last().map(|batch| batch.last_sequence) {
-            Some(i32::MAX) => 0,
-            Some(last) => last + 1,
-            // An epoch that only a marker announced: it begins at 0.
-            None => 0,
+    let out_of_order = |expected| AppendError::OutOfOrderSequence {
+        producer: id,
+        sequence,
+        expected,
+    };
+    if let Some(verification) = verifications.of(header.producer_id) {
+        let is_unknown = producer.is_none_or(|producer| producer.batches.is_empty());
+        if verification.has_own_epochs && is_unknown && sequence != 0 {
+            return Err(out_of_order(0));
         }
+        if sequence > verification.lowest_sequence {
+            return Err(out_of_order(verification.lowest_sequence));
+        }
+    }
+    let Some(producer) = producer else {
+        // Nothing is known (any more): any sequence is accepted.
+        return Ok(());
+    };
+    let last = producer.batches.last().map(|batch| batch.last_sequence);
+    let expected = match last {
+        Some(i32::MAX) => 0,
+        Some(last) if header.producer_epoch == producer.epoch => last + 1,
+        // A new epoch, or one that only a marker announced: it begins at 0.
+        _ => 0,
     };
     if sequence == expected {
         return Ok(());
     }
-    Err(AppendError::OutOfOrderSequence {
-        producer: id,
-        sequence,
-        expected,
-    })
+    Err(out_of_order(expected))
 }

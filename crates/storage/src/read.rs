@@ -76,7 +76,9 @@ impl LocalLog {
                 .last()
                 .is_some_and(|last| Arc::ptr_eq(last, segment))
         };
+        let first_offset = from;
         let mut from = Some(from);
+        let mut end_offset = span.bound.offset;
         for segment in &span.segments {
             let end = span.end_of(segment);
             let file = self.file(segment).map_err(ReadError::Io)?;
@@ -108,13 +110,42 @@ impl LocalLog {
             }
             if intact < end {
                 plan.is_limited = stop < end && intact == stop;
+                end_offset = end_offset.min(self.offset_behind(segment, intact)?);
                 break;
             }
             // The segments behind the span were left out because of `max_bytes`.
             plan.is_limited = is_last(segment) && segment.base() != span.bound.segment;
+            if plan.is_limited {
+                end_offset = end_offset.min(self.end_of_segment(segment));
+            }
+        }
+        if isolation == Isolation::ReadCommitted && plan.length > 0 {
+            let view = self.view.lock();
+            plan.aborted = view.transactions.aborted_in(first_offset, end_offset);
         }
         self.shared.metrics.read_bytes.add(plan.length as u64);
         Ok(plan)
+    }
+
+    /// An offset that no batch before `position` reaches, as near as the index knows
+    /// (`LogSegment.fetchUpperBoundOffset`).
+    fn offset_behind(&self, segment: &Arc<Segment>, position: u32) -> Result<Offset, ReadError> {
+        let index = self.index_of(segment).map_err(ReadError::Io)?;
+        Ok(match index.offsets.last_of_batch_from(position) {
+            Some(last) => segment.base().plus(u64::from(last)),
+            None => self.end_of_segment(segment),
+        })
+    }
+
+    /// Where the next segment begins, or the log ends.
+    fn end_of_segment(&self, segment: &Arc<Segment>) -> Offset {
+        let view = self.view.lock();
+        let next = view
+            .segments
+            .partition_point(|other| other.base() <= segment.base());
+        view.segments
+            .get(next)
+            .map_or(view.log_end.offset, |next| next.base())
     }
 
     /// See [`crate::PartitionLog::is_ready`]: the place is known, the checksums were compared, the page cache holds it.
@@ -184,7 +215,7 @@ impl LocalLog {
                 log_end: offsets.log_end,
             });
         }
-        let mut plan = ReadPlan {
+        let plan = ReadPlan {
             offsets,
             ..ReadPlan::default()
         };
@@ -205,9 +236,6 @@ impl LocalLog {
                     bytes = bytes.saturating_add(segment.size() as usize);
                 }
                 segments.push(Arc::clone(segment));
-            }
-            if isolation == Isolation::ReadCommitted {
-                plan.aborted = view.transactions.aborted_in(from, bound.offset);
             }
         }
         Ok((plan, Span { segments, bound }))

@@ -27,7 +27,6 @@ use crate::retain::{LOG_START_FILE, decode_log_start};
 use crate::scan::{Broken, CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::{Segment, SegmentFacts, SegmentIndex};
 use crate::small_file;
-use crate::transactions::Transactions;
 use crate::validate::marker_of;
 
 /// Names the topic's id, in Kafka's format.
@@ -270,18 +269,18 @@ impl Recovery<'_> {
             if !follows && !gap {
                 return Ok(Added::Misplaced);
             }
-            draft.after_corrupt = false;
-            if gap {
-                // Producers and transactions of before the gap say nothing about what lies behind it; its snapshot does.
+            if std::mem::take(&mut draft.after_corrupt) && gap {
+                // Nobody knows what producers did in the gap; the snapshot behind it may. Gaps of compaction hold
+                // nothing that counts, and what was aborted before a gap stays so in either case.
                 draft.producers = Producers::default();
-                draft.transactions = Transactions::default();
+                draft.transactions.forget_undecided();
             }
             draft.log_end = Mark {
                 offset: base,
                 segment: base,
                 ..Mark::default()
             };
-            self.load_snapshot(folder, draft, base)?;
+            self.load_snapshot(folder, draft, base, first)?;
         }
         let Some(file) = self.open_segment(folder, base, OpenMode::ReadWrite)? else {
             return Err(io::ErrorKind::NotFound.into());
@@ -416,7 +415,13 @@ impl Recovery<'_> {
     }
 
     /// Producers whose batches retention gave up live on in the snapshot of the segment that follows.
-    fn load_snapshot(&self, folder: &Path, draft: &mut Recovered, base: Offset) -> io::Result<()> {
+    fn load_snapshot(
+        &self,
+        folder: &Path,
+        draft: &mut Recovered,
+        base: Offset,
+        first: bool,
+    ) -> io::Result<()> {
         if !draft.producers.is_empty() {
             return Ok(());
         }
@@ -427,7 +432,11 @@ impl Recovery<'_> {
         match producer_snapshot::decode(&bytes, self.now_ms) {
             Some((producers, transactions)) => {
                 draft.producers = producers;
-                draft.transactions = transactions;
+                if first {
+                    draft.transactions = transactions;
+                } else {
+                    draft.transactions.resume(transactions);
+                }
             }
             None => {
                 tracing::warn!(path = %path.display(), "a producer snapshot is damaged; it is not used");

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::Env;
@@ -29,12 +29,42 @@ const CHECKPOINT_SHARE: u64 = 8;
 /// How long a checkpoint waits for a commit before it looks again.
 const DURABLE_LOOK: Duration = Duration::from_millis(100);
 
+/// The rules for producers that can change while the broker runs.
+#[derive(Debug)]
+pub(crate) struct ProducerRules {
+    expiration_ms: AtomicI64,
+    verify: AtomicBool,
+}
+
+impl ProducerRules {
+    fn new(options: &DirectoryOptions) -> Self {
+        Self {
+            expiration_ms: AtomicI64::new(options.producer_expiration_ms),
+            verify: AtomicBool::new(options.verify_transactions),
+        }
+    }
+
+    pub(crate) fn set(&self, expiration_ms: i64, verify: bool) {
+        self.expiration_ms.store(expiration_ms, Ordering::Relaxed);
+        self.verify.store(verify, Ordering::Relaxed);
+    }
+
+    pub(crate) fn expiration_ms(&self) -> i64 {
+        self.expiration_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn verify(&self) -> bool {
+        self.verify.load(Ordering::Relaxed)
+    }
+}
+
 /// What all logs of a directory share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) env: Env,
     root: PathBuf,
     pub(crate) options: DirectoryOptions,
+    pub(crate) producers: ProducerRules,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) metrics: Arc<StorageMetrics>,
     pub(crate) files: FileCache,
@@ -63,6 +93,7 @@ impl Shared {
         Self {
             root: root.to_owned(),
             leader_epoch,
+            producers: ProducerRules::new(&options),
             files: FileCache::new(options.open_files_max),
             indexes: IndexCache::new(options.index_bytes_max),
             tails: TailBudget::new(options.tail_bytes_max),

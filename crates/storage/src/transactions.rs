@@ -36,6 +36,8 @@ pub(crate) struct Transactions {
     undecided: BTreeMap<Offset, Undecided>,
     /// In ascending order of `last`.
     aborted: Vec<AbortedTransaction>,
+    /// The most offsets that one of them spans: a look-up for a range ends that far behind it. May be too large.
+    span_max: u64,
 }
 
 impl Transactions {
@@ -43,10 +45,37 @@ impl Transactions {
         undecided: impl IntoIterator<Item = (Offset, Undecided)>,
         aborted: Vec<AbortedTransaction>,
     ) -> Self {
-        Self {
+        let mut all = Self {
             undecided: undecided.into_iter().collect(),
-            aborted,
+            aborted: Vec::with_capacity(aborted.len()),
+            span_max: 0,
+        };
+        for transaction in aborted {
+            all.push_aborted(transaction);
         }
+        all
+    }
+
+    fn push_aborted(&mut self, transaction: AbortedTransaction) {
+        let AbortedTransaction { first, last, .. } = transaction;
+        self.span_max = self.span_max.max(last.since(first));
+        self.aborted.push(transaction);
+    }
+
+    /// Goes on behind a gap as `snapshot` says; what was aborted before it is known from the log itself.
+    pub(crate) fn resume(&mut self, snapshot: Self) {
+        self.undecided = snapshot.undecided;
+        let known = self.aborted.last().map(|aborted| aborted.last);
+        for transaction in snapshot.aborted {
+            if known.is_none_or(|known| transaction.last > known) {
+                self.push_aborted(transaction);
+            }
+        }
+    }
+
+    /// What is left behind a place where the log does not say what happened: only what was aborted before.
+    pub(crate) fn forget_undecided(&mut self) {
+        self.undecided.clear();
     }
 
     /// Notes what the batch at `start` changed.
@@ -66,7 +95,7 @@ impl Transactions {
                     undecided.marker = Some(last);
                 }
                 if aborted {
-                    self.aborted.push(AbortedTransaction {
+                    self.push_aborted(AbortedTransaction {
                         producer,
                         first,
                         last,
@@ -99,10 +128,12 @@ impl Transactions {
     /// Aborted transactions with records in `from..end`, as producer and first offset.
     pub(crate) fn aborted_in(&self, from: Offset, end: Offset) -> Vec<(ProducerId, Offset)> {
         let first = self.aborted.partition_point(|aborted| aborted.last < from);
+        let behind = end.plus(self.span_max);
         self.aborted
             .get(first..)
             .unwrap_or_default()
             .iter()
+            .take_while(|aborted| aborted.last < behind)
             .filter(|aborted| aborted.first < end)
             .map(|aborted| (aborted.producer, aborted.first))
             .collect()
@@ -114,5 +145,46 @@ impl Transactions {
 
     pub(crate) fn aborted(&self) -> &[AbortedTransaction] {
         &self.aborted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(value: i64) -> Offset {
+        Offset::new(value).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn every_aborted_transaction_that_overlaps_is_found(
+            spans in proptest::collection::vec((1..30_i64, 1..9_i64), 0..40),
+            from in 0..400_i64,
+            length in 1..100_i64,
+        ) {
+            let mut last = 0;
+            let aborted: Vec<_> = spans
+                .iter()
+                .map(|(span, step)| {
+                    last += step;
+                    AbortedTransaction {
+                        producer: ProducerId::new(7).unwrap(),
+                        first: at((last - span).max(0)),
+                        last: at(last),
+                    }
+                })
+                .collect();
+            let transactions = Transactions::from_parts([], aborted.clone());
+            let end = from + length;
+            let expected: Vec<_> = aborted
+                .iter()
+                .filter(|aborted| aborted.last >= at(from) && aborted.first < at(end))
+                .map(|aborted| (aborted.producer, aborted.first))
+                .collect();
+            prop_assert_eq!(transactions.aborted_in(at(from), at(end)), expected);
+        }
     }
 }

@@ -35,6 +35,8 @@ impl From<&AppendError> for CoordinatorError {
             | AppendError::InvalidTimestamp { .. }
             | AppendError::OutOfOrderSequence { .. }
             | AppendError::ProducerFenced { .. }
+            | AppendError::CoordinatorFenced { .. }
+            | AppendError::UnverifiedTransaction { .. }
             | AppendError::InvalidTransactionState { .. } => Self::Refused,
         }
     }

@@ -384,10 +384,7 @@ fn append<M: RecordFormat>(
         );
         CoordinatorError::Refused
     })?;
-    let context = storage::AppendContext {
-        leader_epoch: serving.led.epoch,
-        origin: storage::AppendOrigin::Coordinator,
-    };
+    let context = storage::AppendContext::coordinator(serving.led.epoch);
     match serving.led.log.append(batches, context) {
         Ok(ticket) => {
             serving.machine.appended(ticket.outcome.base_offset);

@@ -10,7 +10,7 @@ use metadata::{Cluster, ClusterConfig, NewTopic};
 use parking_lot::Mutex;
 use protocol::Uuid;
 use protocol::records::{BatchBuilder, BatchOptions};
-use storage::{AppendContext, AppendOrigin, DirectoryOptions, LogDirectory, PartitionLog};
+use storage::{AppendContext, DirectoryOptions, LogDirectory, PartitionLog};
 use types::{LeaderEpoch, TopicPartition};
 
 use crate::config::BrokerConfig;
@@ -176,10 +176,7 @@ impl Fixture {
                 .push(*timestamp_ms, None, Some(value.as_bytes()), &[])
                 .unwrap();
         }
-        let context = AppendContext {
-            leader_epoch: self.ownership.own.epoch,
-            origin: AppendOrigin::Client,
-        };
+        let context = AppendContext::client(self.ownership.own.epoch);
         let ticket = self
             .log(topic, partition)
             .append(builder.build().unwrap(), context)

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use protocol::records::{BatchBuilder, BatchOptions, ControlRecordType, EndTransactionMarker};
 use storage::{
-    AppendContext, AppendError, AppendOrigin, Isolation, LocalLog, LogSettings, PartitionLog,
+    AppendContext, AppendError, FirstBatch, Isolation, LocalLog, LogSettings, PartitionLog,
+    TransactionVersion, VerificationGuard,
 };
+use types::ProducerId;
 
 use crate::support::*;
 
@@ -198,10 +200,11 @@ fn env_now(world: &World) -> types::Timestamp {
     env::Clock::wall(&*world.clock)
 }
 
-fn transactional(producer: i64, sequence: i32, values: &[&str]) -> Bytes {
+/// A batch of a transaction.
+fn transactional(producer: i64, epoch: i16, sequence: i32, values: &[&str]) -> Bytes {
     let options = BatchOptions {
         producer_id: producer,
-        producer_epoch: 0,
+        producer_epoch: epoch,
         base_sequence: sequence,
         is_transactional: true,
         ..BatchOptions::default()
@@ -209,20 +212,41 @@ fn transactional(producer: i64, sequence: i32, values: &[&str]) -> Bytes {
     batch_with(options, NOW_MS, values)
 }
 
-fn end_transaction(log: &LocalLog, producer: i64, kind: ControlRecordType) {
+/// Begins to write to the log in a transaction: what the broker does before it asks the coordinator.
+fn begin(
+    log: &LocalLog,
+    producer: i64,
+    epoch: i16,
+    sequence: i32,
+) -> Result<Option<VerificationGuard>, AppendError> {
+    log.begin_verification(FirstBatch {
+        producer: ProducerId::new(producer).unwrap(),
+        epoch,
+        sequence,
+        has_own_epochs: false,
+    })
+}
+
+/// Appends a batch of a transaction whose coordinator agrees.
+fn transact(log: &LocalLog, producer: i64, sequence: i32, values: &[&str]) {
+    let guard = begin(log, producer, 0, sequence).unwrap();
+    let batch = transactional(producer, 0, sequence, values);
+    committed(log.append(batch, client(log).with_guard(guard)).unwrap()).unwrap();
+}
+
+fn marker(producer: i64, epoch: i16, coordinator_epoch: i32, kind: ControlRecordType) -> Bytes {
     let options = BatchOptions {
         producer_id: producer,
-        producer_epoch: 0,
+        producer_epoch: epoch,
         ..BatchOptions::default()
     };
-    let marker = EndTransactionMarker {
-        coordinator_epoch: 1,
-    };
-    let batch = BatchBuilder::end_transaction(options, NOW_MS, kind, marker).unwrap();
-    let context = AppendContext {
-        leader_epoch: epoch(log),
-        origin: AppendOrigin::Coordinator,
-    };
+    let marker = EndTransactionMarker { coordinator_epoch };
+    BatchBuilder::end_transaction(options, NOW_MS, kind, marker).unwrap()
+}
+
+fn end_transaction(log: &LocalLog, producer: i64, kind: ControlRecordType) {
+    let batch = marker(producer, 0, 1, kind);
+    let context = AppendContext::coordinator(epoch(log));
     committed(log.append(batch, context).unwrap()).unwrap();
 }
 
@@ -246,9 +270,9 @@ fn the_last_stable_offset_waits_for_the_oldest_open_transaction() {
     let directory = world.open();
     let log = log(&directory, LogSettings::default());
     write(&log, batch(&["a"]));
-    write(&log, transactional(5, 0, &["b", "c"]));
+    transact(&log, 5, 0, &["b", "c"]);
     write(&log, batch(&["d"]));
-    write(&log, transactional(6, 0, &["e"]));
+    transact(&log, 6, 0, &["e"]);
     assert_eq!(log.offsets().last_stable, at(1));
     assert_eq!(log.offsets().high_watermark, at(5));
     assert_eq!(read_committed(&log, 0), (1, vec![]));
@@ -269,9 +293,9 @@ fn transactions_survive_every_kind_of_stop() {
         let directory = world.open();
         let settings = small_segments(400);
         let first = log(&directory, settings.clone());
-        write(&first, transactional(5, 0, &["a"]));
+        transact(&first, 5, 0, &["a"]);
         end_transaction(&first, 5, ControlRecordType::Abort);
-        write(&first, transactional(6, 0, &["b"]));
+        transact(&first, 6, 0, &["b"]);
         if matches!(end, End::CrashedAfterCheckpoint) {
             directory.checkpoint().unwrap();
         }
@@ -300,9 +324,240 @@ fn other_batches_of_a_producer_with_an_open_transaction_are_refused() {
     let world = World::new();
     let directory = world.open();
     let log = log(&directory, LogSettings::default());
-    write(&log, transactional(5, 0, &["a"]));
+    transact(&log, 5, 0, &["a"]);
     assert_eq!(
         outcome(&log, produced(5, 0, 1, &["b"])),
         Err("transaction".to_owned())
     );
+}
+
+/// What a log says to a batch, in short.
+fn verdict(result: Result<storage::AppendTicket, AppendError>) -> String {
+    match result {
+        Ok(ticket) if ticket.outcome.duplicate => "duplicate".to_owned(),
+        Ok(ticket) => {
+            committed(ticket).unwrap();
+            "new".to_owned()
+        }
+        Err(AppendError::OutOfOrderSequence { expected, .. }) => format!("order {expected}"),
+        Err(AppendError::ProducerFenced { current, .. }) => format!("fenced {current}"),
+        Err(AppendError::CoordinatorFenced { current, .. }) => format!("coordinator {current}"),
+        Err(AppendError::InvalidTransactionState { .. }) => "transaction".to_owned(),
+        Err(AppendError::UnverifiedTransaction { .. }) => "unverified".to_owned(),
+        Err(other) => other.to_string(),
+    }
+}
+
+#[test]
+fn a_transaction_begins_in_a_partition_only_with_the_guard_of_its_verification() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    let send = |sequence, guard| {
+        let batch = transactional(5, 0, sequence, &["a"]);
+        verdict(log.append(batch, client(&log).with_guard(guard)))
+    };
+    assert_eq!(send(0, None), "unverified");
+    let guard = begin(&log, 5, 0, 0).unwrap();
+    assert!(guard.is_some());
+    assert_eq!(begin(&log, 5, 0, 0).unwrap(), guard, "a retry has the same");
+    assert_eq!(send(0, guard), "new");
+    // The open transaction speaks for itself.
+    assert_eq!(begin(&log, 5, 0, 1).unwrap(), None);
+    assert_eq!(send(1, None), "new");
+    assert_eq!(send(1, None), "duplicate");
+    end_transaction(&log, 5, ControlRecordType::Abort);
+    assert_eq!(send(2, None), "unverified", "it came too late");
+    assert_eq!(send(2, guard), "unverified", "the guard is used up");
+    assert_eq!(send(1, None), "duplicate", "that one was in time");
+
+    // The coordinator agreed, but the transaction ended before the batch came.
+    let guard = begin(&log, 5, 0, 2).unwrap();
+    end_transaction(&log, 5, ControlRecordType::Abort);
+    assert_eq!(send(2, guard), "unverified");
+    directory.configure_producers(1000, false);
+    assert_eq!(send(2, None), "new", "nobody verifies");
+}
+
+#[test]
+fn a_verification_of_the_next_transaction_survives_the_marker_of_the_last() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    transact(&log, 5, 0, &["a"]);
+    let next = |epoch, sequence| {
+        log.begin_verification(FirstBatch {
+            producer: ProducerId::new(5).unwrap(),
+            epoch,
+            sequence,
+            has_own_epochs: true,
+        })
+    };
+    // The client may begin its next transaction in the new epoch before the marker, which has that epoch, is written.
+    let guard = next(1, 0).unwrap();
+    assert!(guard.is_some());
+    let context =
+        AppendContext::coordinator(epoch(&log)).with_transaction_version(TransactionVersion::V2);
+    let commit = marker(5, 1, 1, ControlRecordType::Commit);
+    assert_eq!(verdict(log.append(commit, context)), "new");
+    let batch = transactional(5, 1, 0, &["b"]);
+    assert_eq!(
+        verdict(log.append(batch, client(&log).with_guard(guard))),
+        "new"
+    );
+    assert!(next(0, 0).is_err(), "the old epoch is fenced");
+}
+
+#[test]
+fn lower_sequences_that_were_seen_first_are_waited_for() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    let guard = begin(&log, 5, 0, 3).unwrap();
+    begin(&log, 5, 0, 5).unwrap();
+    let send = |sequence| {
+        let batch = transactional(5, 0, sequence, &["a"]);
+        verdict(log.append(batch, client(&log).with_guard(guard)))
+    };
+    assert_eq!(send(5), "order 3");
+    assert_eq!(send(3), "new");
+    assert_eq!(send(4), "new");
+}
+
+#[test]
+fn transactions_v2_begin_at_sequence_zero_where_their_producer_is_unknown() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    let begin = |sequence, has_own_epochs| {
+        log.begin_verification(FirstBatch {
+            producer: ProducerId::new(5).unwrap(),
+            epoch: 0,
+            sequence,
+            has_own_epochs,
+        })
+        .unwrap()
+    };
+    let send = |sequence, guard| {
+        let batch = transactional(5, 0, sequence, &["a"]);
+        verdict(log.append(batch, client(&log).with_guard(guard)))
+    };
+    let guard = begin(7, true);
+    assert_eq!(send(7, guard), "order 0");
+    let guard = begin(0, true);
+    assert_eq!(send(0, guard), "new");
+}
+
+#[test]
+fn markers_are_checked_against_the_producer_and_the_coordinator() {
+    use TransactionVersion::{V1, V2};
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    let send = |epoch_of_marker, coordinator, version| {
+        let context = AppendContext::coordinator(epoch(&log)).with_transaction_version(version);
+        let batch = marker(5, epoch_of_marker, coordinator, ControlRecordType::Commit);
+        verdict(log.append(batch, context))
+    };
+    // Nobody wrote here yet.
+    assert_eq!(send(3, 4, V2), "new");
+    assert_eq!(send(3, 3, V1), "coordinator 4");
+    assert_eq!(send(2, 5, V1), "fenced 3");
+    assert_eq!(send(2, 5, V2), "fenced 3");
+    assert_eq!(send(3, 4, V2), "new", "a repeated marker");
+    assert_eq!(send(3, 4, V1), "new");
+    let guard = begin(&log, 5, 3, 0).unwrap();
+    let batch = transactional(5, 3, 0, &["a"]);
+    assert_eq!(
+        verdict(log.append(batch, client(&log).with_guard(guard))),
+        "new"
+    );
+    let open = log.offsets().last_stable;
+    assert_eq!(send(3, 4, V2), "fenced 3", "the marker of the last one");
+    assert_eq!(log.offsets().last_stable, open);
+    assert_eq!(send(4, 4, V2), "new");
+    assert_eq!(log.offsets().last_stable, log.offsets().log_end);
+}
+
+#[test]
+fn a_duplicate_is_told_the_timestamp_of_the_original() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    write(&log, produced(9, 0, 0, &["a", "b"]));
+    let again = append(&log, produced(9, 0, 0, &["a", "b"])).unwrap();
+    let told = again.outcome.log_append_time.map(types::Timestamp::ms);
+    assert_eq!(told, Some(NOW_MS + 1));
+}
+
+#[test]
+fn producers_are_described() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    write(&log, produced(9, 2, 0, &["a", "b"]));
+    transact(&log, 5, 0, &["c"]);
+    transact(&log, 7, 0, &["d"]);
+    end_transaction(&log, 7, ControlRecordType::Commit);
+    let all: Vec<_> = log
+        .producers()
+        .iter()
+        .map(|producer| {
+            (
+                producer.producer.value(),
+                producer.epoch,
+                producer.last_sequence,
+                producer.coordinator_epoch,
+                producer.transaction_start,
+            )
+        })
+        .collect();
+    assert_eq!(
+        all,
+        [
+            (5, 0, Some(0), -1, Some(at(2))),
+            (7, 0, Some(0), 1, None),
+            (9, 2, Some(1), -1, None),
+        ]
+    );
+}
+
+#[test]
+fn a_fetch_lists_the_aborted_transactions_of_what_it_returns() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1000));
+    for number in 0..40 {
+        transact(&log, number, 0, &["a"]);
+        end_transaction(&log, number, ControlRecordType::Abort);
+    }
+    let mut from = 0;
+    let mut seen = Vec::new();
+    while from < 80 {
+        let plan = log
+            .read(at(from), 700, Isolation::ReadCommitted, true)
+            .unwrap();
+        let bytes = bytes_of(&plan.slices);
+        let records = records_of_any(&bytes);
+        let end = from + records;
+        for (producer, first) in &plan.aborted {
+            assert_eq!(producer.value() * 2, first.value());
+            seen.push(producer.value());
+        }
+        // All that overlaps, and not much more: the index is sparse.
+        let expected: Vec<_> = (from / 2..(end + 1) / 2).collect();
+        let listed: Vec<_> = plan.aborted.iter().map(|(id, _)| id.value()).collect();
+        assert!(expected.iter().all(|id| listed.contains(id)), "{from}");
+        assert!(listed.len() <= expected.len() + 10, "{from}: {listed:?}");
+        from = end;
+    }
+    seen.dedup();
+    assert!(seen.len() >= 40);
+}
+
+/// How many offsets the batches span.
+fn records_of_any(bytes: &[u8]) -> i64 {
+    protocol::records::BatchIterator::new(bytes)
+        .map(|batch| i64::from(batch.unwrap().records_count()))
+        .sum()
 }

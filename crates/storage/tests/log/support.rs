@@ -13,8 +13,8 @@ use env::{BoxFuture, Clock, Env};
 use protocol::Slice;
 use protocol::records::{BatchBuilder, BatchIterator, BatchOptions};
 use storage::{
-    AppendContext, AppendError, AppendOrigin, AppendTicket, CommitFailed, DirectoryOptions,
-    Isolation, LocalLog, LogDirectory, LogSettings, PartitionLog, ReadError, SegmentFile,
+    AppendContext, AppendError, AppendTicket, CommitFailed, DirectoryOptions, Isolation, LocalLog,
+    LogDirectory, LogSettings, PartitionLog, ReadError, SegmentFile,
 };
 use types::{
     Instant, LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
@@ -392,10 +392,7 @@ pub(crate) fn produced(producer: i64, epoch: i16, sequence: i32, values: &[&str]
 }
 
 pub(crate) fn client(log: &LocalLog) -> AppendContext {
-    AppendContext {
-        leader_epoch: epoch(log),
-        origin: AppendOrigin::Client,
-    }
+    AppendContext::client(epoch(log))
 }
 
 pub(crate) fn epoch(log: &LocalLog) -> LeaderEpoch {

@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use protocol::records::{BatchBuilder, BatchOptions, Compression};
 use storage::{
-    AppendContext, AppendError, AppendOrigin, CleanupPolicy, LogCompression, LogSettings,
-    LogTimestampType, PartitionLog,
+    AppendContext, AppendError, CleanupPolicy, LogCompression, LogSettings, LogTimestampType,
+    PartitionLog,
 };
 use types::LeaderEpoch;
 
@@ -294,10 +294,7 @@ fn another_leader_epoch_is_fenced() {
     let log = log(&directory, LogSettings::default());
     let current = epoch(&log);
     for requested in [LeaderEpoch::ZERO, current.next().unwrap()] {
-        let context = AppendContext {
-            leader_epoch: requested,
-            origin: AppendOrigin::Client,
-        };
+        let context = AppendContext::client(requested);
         let error = log.append(batch(&["a"]), context).unwrap_err();
         assert!(matches!(error, AppendError::FencedLeaderEpoch { .. }));
     }
@@ -308,10 +305,7 @@ fn coordinators_append_several_batches_at_once_and_all_or_nothing() {
     let world = World::new();
     let directory = world.open();
     let log = log(&directory, LogSettings::default());
-    let context = AppendContext {
-        leader_epoch: epoch(&log),
-        origin: AppendOrigin::Coordinator,
-    };
+    let context = AppendContext::coordinator(epoch(&log));
     let mut both = batch(&["a", "b"]).to_vec();
     both.extend_from_slice(&batch(&["c"]));
     let ticket = log.append(Bytes::from(both.clone()), context).unwrap();

@@ -134,10 +134,7 @@ impl MemoryLog {
     pub(super) fn plant(&self, batch: Bytes) {
         self.append(
             batch,
-            AppendContext {
-                leader_epoch: LeaderEpoch::ZERO,
-                origin: storage::AppendOrigin::Coordinator,
-            },
+            AppendContext::coordinator(LeaderEpoch::ZERO),
         )
         .unwrap();
     }
@@ -148,6 +145,17 @@ impl MemoryLog {
 }
 
 impl PartitionLog for MemoryLog {
+    fn begin_verification(
+        &self,
+        _batch: storage::FirstBatch,
+    ) -> Result<Option<storage::VerificationGuard>, AppendError> {
+        Ok(None)
+    }
+
+    fn producers(&self) -> Vec<storage::ActiveProducer> {
+        Vec::new()
+    }
+
     fn append(&self, batches: Bytes, context: AppendContext) -> Result<AppendTicket, AppendError> {
         let mut state = self.state.lock();
         match state.appends {

@@ -20,7 +20,7 @@ use protocol::messages::produce_response::{
 use protocol::messages::{ProduceRequest, ProduceResponse};
 use protocol::records::{BatchError, BatchIterator, BatchView, Compression};
 use protocol::{ErrorCode, Records, Uuid};
-use storage::{AppendContext, AppendError, AppendOrigin, AppendTicket};
+use storage::{AppendContext, AppendError, AppendTicket};
 
 use crate::context::Context;
 use crate::handlers::errors;
@@ -157,10 +157,7 @@ fn append_partition(
         .leading(topic, partition, -1)
         .map_err(Refused::Partition)?;
     let batch = single_batch(records, context.version)?;
-    let append = AppendContext {
-        leader_epoch: led.epoch,
-        origin: AppendOrigin::Client,
-    };
+    let append = AppendContext::client(led.epoch);
     led.log.append(batch, append).map_err(Refused::Append)
 }
 
