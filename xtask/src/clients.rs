@@ -4,6 +4,8 @@
 
 mod report;
 
+pub(crate) use report::replace as replace_section;
+
 use crate::server::{Against, Server};
 use crate::{dump_log, install, kafka, process, workspace};
 use anyhow::{Context, Result, bail};

@@ -99,15 +99,28 @@ pub(crate) fn kcat() -> Result<()> {
     if process::on_path("kcat") {
         return Ok(());
     }
-    announce("kcat");
+    system_packages(&["kcat"])
+}
+
+/// Installs packages of the system that are not there yet.
+pub(crate) fn system_packages(names: &[&str]) -> Result<()> {
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| process::output(Command::new("dpkg").args(["--status", name])).is_err())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
     let install = || {
         process::run(
             Command::new("apt-get")
-                .args(["install", "--yes", "--quiet", "kcat"])
+                .args(["install", "--yes", "--quiet"])
+                .args(&missing)
                 .env("DEBIAN_FRONTEND", "noninteractive")
                 .stdout(std::io::stderr()),
         )
     };
+    announce(&format!("{missing:?}"));
     if install().is_err() {
         process::run(
             Command::new("apt-get")

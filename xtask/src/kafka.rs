@@ -2,15 +2,17 @@
 //! broker on loopback, and runs its unmodified command line tools. The release stands in `clients/java/pom.xml`.
 
 use crate::process::{self, Running};
+use crate::server::SUITE_SETTINGS;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// A JVM on a loaded two-core machine needs some seconds.
@@ -31,9 +33,10 @@ const BROKER_JVM_FLAGS: [&str; 8] = [
 ];
 
 /// Tools start often and live shortly.
-const TOOL_JVM_FLAGS: [&str; 3] = ["-Xmx512M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+pub(crate) const TOOL_JVM_FLAGS: [&str; 3] =
+    ["-Xmx512M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
-const LOG_LEVEL_FLAG: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+pub(crate) const LOG_LEVEL_FLAG: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
 
 #[derive(Subcommand)]
 pub(crate) enum KafkaCommand {
@@ -72,7 +75,7 @@ pub(crate) struct Place {
 }
 
 /// Kafka's scripts and the classes they start.
-const TOOLS: [(&str, &str); 17] = [
+pub(crate) const TOOLS: [(&str, &str); 17] = [
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
     (
         "kafka-console-producer",
@@ -213,6 +216,11 @@ impl KafkaBroker {
         Ok(Self { process })
     }
 
+    /// The exit status if the broker has ended by itself.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.ended()
+    }
+
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.process.kill()
     }
@@ -329,8 +337,7 @@ fn format_storage(settings_file: &Path, static_quorum: bool) -> Result<()> {
     Ok(())
 }
 
-/// With these one node passes the suites: internal topics at one replica, no rebalance delay, everything else
-/// Kafka's default or what the suites expect.
+/// Where the node listens and keeps its data, the settings of every suite, then those of this place.
 fn settings(place: &Place) -> Result<String> {
     let port = place.port;
     let controller_port = process::free_port()?;
@@ -347,25 +354,14 @@ fn settings(place: &Place) -> Result<String> {
          advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
          controller.listener.names=CONTROLLER\n\
          {quorum}127.0.0.1:{controller_port}\n\
-         log.dirs={}\n\
-         num.partitions=4\n\
-         auto.create.topics.enable=true\n\
-         offsets.topic.replication.factor=1\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n\
-         share.coordinator.state.topic.replication.factor=1\n\
-         share.coordinator.state.topic.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\n\
-         group.consumer.heartbeat.interval.ms=1000\n\
-         group.consumer.min.heartbeat.interval.ms=1000\n\
-         group.share.min.record.lock.duration.ms=1000\n\
-         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
-         allow.everyone.if.no.acl.found=true\n",
+         log.dirs={}\n",
         log_dir.display()
     );
+    for (name, value) in SUITE_SETTINGS {
+        writeln!(text, "{name}={value}")?;
+    }
     for setting in &place.settings {
-        text.push_str(setting);
-        text.push('\n');
+        writeln!(text, "{setting}")?;
     }
     Ok(text)
 }

@@ -17,6 +17,7 @@ mod kafka;
 mod process;
 mod protocol;
 mod server;
+mod suites;
 mod test;
 mod workspace;
 
@@ -49,6 +50,8 @@ enum Command {
     Clients(clients::ClientsArguments),
     /// The main job: real input through one client, read back by all others, also after a kill
     Flights(flights::FlightsArguments),
+    /// librdkafka's own tests against a broker; results in clients/suites and docs/compatibility.md
+    Librdkafka(suites::librdkafka::LibrdkafkaArguments),
     /// Kafka's own reader over the segment files of a data folder
     DumpLog(dump_log::DumpLogArguments),
 }
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fuzz(arguments) => protocol::fuzz::run(arguments),
         Command::Clients(arguments) => clients::run(&arguments),
         Command::Flights(arguments) => flights::run(&arguments),
+        Command::Librdkafka(arguments) => suites::librdkafka::run(&arguments),
         Command::DumpLog(arguments) => dump_log::run(&arguments),
     }
 }

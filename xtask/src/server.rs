@@ -6,6 +6,7 @@ use crate::process::{self, Running};
 use crate::workspace;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,27 @@ use std::time::Duration;
 /// Watertable starts in milliseconds; a loaded machine gets some slack.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Settings that differ from Kafka's defaults, so that groups form without delay and created topics have several
-/// partitions. `KafkaBroker` sets the same.
-const WATERTABLE_SETTINGS: &str =
-    "\"num.partitions\" = 4\n\"group.initial.rebalance.delay.ms\" = 0\n";
+/// A binary to run instead of the release build of this checkout, for example one built without optimisation.
+const BINARY_VARIABLE: &str = "WATERTABLE_BINARY";
+
+/// Settings with which one node passes the suites, the same for either broker: topics of several partitions, internal
+/// topics with one replica, groups that form without delay, short heartbeats and locks. No authorizer.
+pub(crate) const SUITE_SETTINGS: [(&str, &str); 11] = [
+    ("num.partitions", "4"),
+    ("auto.create.topics.enable", "true"),
+    ("offsets.topic.replication.factor", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("group.consumer.heartbeat.interval.ms", "1000"),
+    ("group.consumer.min.heartbeat.interval.ms", "1000"),
+    ("group.share.min.record.lock.duration.ms", "1000"),
+];
+
+/// A setting over those of every suite.
+pub(crate) type Setting = (&'static str, &'static str);
 
 /// Which broker a suite runs against.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,22 +68,33 @@ pub(crate) struct Server {
     against: Against,
     port: u16,
     data_dir: PathBuf,
+    settings: Vec<Setting>,
     broker: Broker,
 }
 
 impl Server {
     /// Starts on a free port with an empty data folder.
     pub(crate) fn start(against: Against, data_dir: PathBuf) -> Result<Self> {
+        Self::start_with(against, data_dir, &[])
+    }
+
+    /// As `start`, with settings over those of every suite.
+    pub(crate) fn start_with(
+        against: Against,
+        data_dir: PathBuf,
+        settings: &[Setting],
+    ) -> Result<Self> {
         if data_dir.exists() {
             fs::remove_dir_all(&data_dir)?;
         }
         fs::create_dir_all(&data_dir)?;
         let port = process::free_port()?;
-        let broker = start_broker(against, port, &data_dir)?;
+        let broker = start_broker(against, port, &data_dir, settings)?;
         Ok(Self {
             against,
             port,
             data_dir,
+            settings: settings.to_vec(),
             broker,
         })
     }
@@ -74,13 +103,25 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Fails if the broker has ended by itself.
+    pub(crate) fn still_runs(&mut self) -> Result<()> {
+        let ended = match &mut self.broker {
+            Broker::Watertable(process) => process.ended()?,
+            Broker::Kafka(broker) => broker.ended()?,
+        };
+        match ended {
+            None => Ok(()),
+            Some(status) => bail!("the broker ended with {status} by itself"),
+        }
+    }
+
     /// SIGKILL, then start again on the same port and data.
     pub(crate) fn kill_and_restart(&mut self) -> Result<()> {
         match &mut self.broker {
             Broker::Watertable(process) => process.kill()?,
             Broker::Kafka(broker) => broker.kill()?,
         }
-        self.broker = start_broker(self.against, self.port, &self.data_dir)?;
+        self.broker = start_broker(self.against, self.port, &self.data_dir, &self.settings)?;
         Ok(())
     }
 
@@ -102,9 +143,13 @@ impl Server {
     }
 }
 
-/// The release binary, built if it is not current; once per run, so that a restart does not wait for cargo.
+/// The release binary, built if it is not current; once per run, so that a restart does not wait for cargo. Or the one
+/// that `WATERTABLE_BINARY` names.
 pub(crate) fn watertable_binary() -> Result<PathBuf> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(binary) = std::env::var_os(BINARY_VARIABLE) {
+        return Ok(binary.into());
+    }
     if let Some(binary) = BUILT.get() {
         return Ok(binary.clone());
     }
@@ -126,26 +171,46 @@ pub(crate) fn watertable_binary() -> Result<PathBuf> {
         .clone())
 }
 
-fn start_broker(against: Against, port: u16, data_dir: &Path) -> Result<Broker> {
+fn start_broker(
+    against: Against,
+    port: u16,
+    data_dir: &Path,
+    settings: &[Setting],
+) -> Result<Broker> {
     match against {
         Against::Kafka => {
             let place = Place {
                 port,
                 data_dir: data_dir.to_path_buf(),
-                static_quorum: false,
-                settings: Vec::new(),
+                static_quorum: true,
+                settings: settings
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect(),
             };
             Ok(Broker::Kafka(KafkaBroker::start(&place)?))
         }
-        Against::Watertable => Ok(Broker::Watertable(start_watertable(port, data_dir)?)),
+        Against::Watertable => Ok(Broker::Watertable(start_watertable(
+            port, data_dir, settings,
+        )?)),
     }
 }
 
-fn start_watertable(port: u16, data_dir: &Path) -> Result<Running> {
+/// The settings file of our broker: the suites' settings, each replaced by one of the same name in `settings`.
+fn settings_file(settings: &[Setting]) -> String {
+    let mut merged: BTreeMap<&str, &str> = SUITE_SETTINGS.into_iter().collect();
+    merged.extend(settings.iter().copied());
+    merged
+        .into_iter()
+        .map(|(name, value)| format!("\"{name}\" = \"{value}\"\n"))
+        .collect()
+}
+
+fn start_watertable(port: u16, data_dir: &Path, settings: &[Setting]) -> Result<Running> {
     let binary = watertable_binary()?;
     // Beside the data folder, which belongs to the broker alone.
-    let settings = data_dir.with_extension("toml");
-    fs::write(&settings, WATERTABLE_SETTINGS)?;
+    let file = data_dir.with_extension("toml");
+    fs::write(&file, settings_file(settings))?;
     let log = fs::File::options()
         .create(true)
         .append(true)
@@ -161,7 +226,7 @@ fn start_watertable(port: u16, data_dir: &Path) -> Result<Running> {
             .arg("--data-dir")
             .arg(data_dir)
             .arg("--config")
-            .arg(&settings)
+            .arg(&file)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -98,9 +98,8 @@ impl Broker {
             Peer::Kafka => kafka::spawn(&Place {
                 port,
                 data_dir: data_dir.clone(),
-                // Kafka's default; the test suites want an authorizer, which costs it time on every request.
                 static_quorum: false,
-                settings: vec!["authorizer.class.name=".to_owned()],
+                settings: Vec::new(),
             })?,
             Peer::Watertable => {
                 let log = fs::File::create(data_dir.join("broker.log"))?;

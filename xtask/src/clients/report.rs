@@ -18,7 +18,7 @@ pub(super) fn write(against: Against, matrix: &Matrix, explained: &[Explained]) 
 }
 
 /// Replaces what stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
-fn replace(page: &str, name: &str, section: &str) -> Result<String> {
+pub(crate) fn replace(page: &str, name: &str, section: &str) -> Result<String> {
     let (begin, end) = (
         format!("<!-- {name}: begin -->\n"),
         format!("<!-- {name}: end -->"),

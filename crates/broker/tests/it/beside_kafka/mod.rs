@@ -3,7 +3,7 @@
 //! Needs a Kafka of one node, without an authorizer and without a quorum whose voters change, so it runs only when asked for:
 //!
 //! ```text
-//! cargo xtask kafka start --static-quorum --set authorizer.class.name= --data-dir target/kafka
+//! cargo xtask kafka start --static-quorum --data-dir target/kafka
 //! WATERTABLE_KAFKA=127.0.0.1:19092 cargo test -p broker --test it beside_kafka -- --ignored
 //! ```
 //!

@@ -1,0 +1,298 @@
+//! `cargo xtask librdkafka`: librdkafka's own test-runner against a broker. Every test number runs in a process of its own
+//! under a time limit, so that one that hangs or aborts takes no other with it; a few run at once.
+
+mod build;
+mod catalogue;
+mod output;
+
+use crate::clients::Counts;
+use crate::process::Running;
+use crate::server::{Against, Server, Setting};
+use crate::suites::kafka_home;
+use crate::suites::results::{Outcome, Results, Verdict};
+use crate::workspace;
+use anyhow::{Result, bail};
+use catalogue::{DEFAULT_SCENARIO, Job};
+use clap::ValueEnum;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// The longest tests take two minutes on an idle machine.
+const JOB_LIMIT: Duration = Duration::from_secs(600);
+
+/// Waiting times inside the tests, times this: they were set for faster machines than a loaded one with two cores.
+const TIMEOUT_MULTIPLIER: f64 = 2.0;
+
+/// A debug log without end would otherwise be kept.
+const NOTE_LENGTH: usize = 300;
+
+/// The group protocol of the tests' consumers.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Classic,
+    Consumer,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct LibrdkafkaArguments {
+    /// The broker to start
+    #[arg(long, value_enum, default_value_t = Against::Watertable)]
+    against: Against,
+    #[arg(long, value_enum, default_value_t = Protocol::Classic)]
+    protocol: Protocol,
+    /// Every producer of the tests is idempotent
+    #[arg(long)]
+    idempotent: bool,
+    /// Only these tests, by number, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    tests: Vec<String>,
+    /// Only sub-tests whose name contains this
+    #[arg(long)]
+    subtests: Option<String>,
+    /// Also the sub-tests that librdkafka leaves out of quick runs; kept as results of their own
+    #[arg(long)]
+    full: bool,
+    /// What librdkafka logs, for example `broker,protocol`
+    #[arg(long)]
+    debug: Option<String>,
+    /// Test processes at once
+    #[arg(long, default_value_t = 2)]
+    parallel: usize,
+    /// Leave results and documentation as they are
+    #[arg(long)]
+    dry: bool,
+}
+
+impl LibrdkafkaArguments {
+    /// The results file: one per mode, because a mode is a run of its own.
+    fn results_name(&self) -> String {
+        let mut name = format!("librdkafka-{}", self.protocol.name());
+        if self.idempotent {
+            name.push_str("-idempotent");
+        }
+        if self.full {
+            name.push_str("-full");
+        }
+        name
+    }
+}
+
+pub(crate) fn run(arguments: &LibrdkafkaArguments) -> Result<()> {
+    let counts = run_suite(arguments)?;
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    if counts.failed > 0 {
+        bail!("{} of librdkafka's tests failed", counts.failed);
+    }
+    Ok(())
+}
+
+fn run_suite(arguments: &LibrdkafkaArguments) -> Result<Counts> {
+    let tests = build::tests()?;
+    let mut jobs = catalogue::jobs(&fs::read_to_string(tests.join("test.c"))?)?;
+    jobs = catalogue::split(jobs, |file| Ok(fs::read_to_string(tests.join(file))?))?;
+    if !arguments.tests.is_empty() {
+        jobs.retain(|job| arguments.tests.contains(&job.number));
+    }
+    if jobs.is_empty() {
+        bail!("no test with a broker has such a number");
+    }
+    let folder = workspace::target().join(format!(
+        "xtask/run-{}-{}",
+        arguments.results_name(),
+        arguments.against.name()
+    ));
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let mut by_scenario: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+    for job in jobs {
+        by_scenario
+            .entry(job.scenario.clone())
+            .or_default()
+            .push(job);
+    }
+    let run = Run {
+        arguments,
+        tests,
+        kafka_home: kafka_home::make()?,
+        folder: &folder,
+    };
+    let mut outcomes = Vec::new();
+    for (scenario, jobs) in by_scenario {
+        outcomes.extend(run.scenario(&scenario, jobs)?);
+    }
+    let mut results = Results::read(&arguments.results_name())?;
+    let mut ran = Vec::new();
+    for (test, outcome) in outcomes {
+        results.record(arguments.against, &test, outcome);
+        ran.push(test);
+    }
+    ran.sort();
+    if !arguments.dry && arguments.subtests.is_none() {
+        results.write()?;
+        if !arguments.full {
+            results.write_page()?;
+        }
+    }
+    Ok(results.judge(arguments.against, &ran))
+}
+
+struct Run<'a> {
+    arguments: &'a LibrdkafkaArguments,
+    tests: PathBuf,
+    kafka_home: PathBuf,
+    folder: &'a Path,
+}
+
+impl Run<'_> {
+    /// All jobs of a scenario against one fresh broker.
+    fn scenario(&self, scenario: &str, jobs: Vec<Job>) -> Result<Vec<(String, Outcome)>> {
+        let settings: &[Setting] = if scenario == DEFAULT_SCENARIO {
+            &[]
+        } else {
+            &[("auto.create.topics.enable", "false")]
+        };
+        let data_dir = self.folder.join(format!("broker-{scenario}"));
+        let mut server = Server::start_with(self.arguments.against, data_dir, settings)?;
+        let bootstrap = server.bootstrap();
+        let configuration = self.folder.join(format!("test-{scenario}.conf"));
+        fs::write(&configuration, configuration_text(&bootstrap)?)?;
+        let queue = Mutex::new(jobs.into_iter());
+        let outcomes = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.arguments.parallel.max(1))
+                .map(|_| {
+                    scope.spawn(|| -> Result<()> {
+                        loop {
+                            let next = queue.lock().expect("no worker panics with it").next();
+                            let Some(job) = next else { return Ok(()) };
+                            let ended = self.job(&job, &bootstrap, &configuration)?;
+                            outcomes
+                                .lock()
+                                .expect("no worker panics with it")
+                                .extend(ended);
+                        }
+                    })
+                })
+                .collect();
+            for worker in workers {
+                worker.join().expect("workers return errors")?;
+            }
+            anyhow::Ok(())
+        })?;
+        server.still_runs()?;
+        server.stop()?;
+        Ok(outcomes.into_inner().expect("no worker panicked"))
+    }
+
+    /// One test number in a process of its own.
+    fn job(
+        &self,
+        job: &Job,
+        bootstrap: &str,
+        configuration: &Path,
+    ) -> Result<Vec<(String, Outcome)>> {
+        let log = self.folder.join(format!("{}.log", job.name()));
+        let file = fs::File::create(&log)?;
+        let mut command = Command::new("./test-runner");
+        command.args(["-L", "-K", "-p1", "-s", &job.scenario]);
+        if !self.arguments.full {
+            command.arg("-Q");
+        }
+        if self.arguments.idempotent {
+            command.arg("-P");
+        }
+        if let Some(part) = &job.part {
+            command.env("SUBTESTS", format!("{part}:"));
+        }
+        if let Some(subtests) = &self.arguments.subtests {
+            command.env("SUBTESTS", subtests);
+        }
+        if let Some(debug) = &self.arguments.debug {
+            command.env("TEST_DEBUG", debug);
+        }
+        command
+            .current_dir(&self.tests)
+            .env("LD_LIBRARY_PATH", "../src:../src-cpp")
+            .env("TEST_KAFKA_VERSION", "4.2.0")
+            .env(
+                "TEST_CONSUMER_GROUP_PROTOCOL",
+                self.arguments.protocol.name(),
+            )
+            .env("RDKAFKA_TEST_CONF", configuration)
+            .env("TESTS", &job.number)
+            .env("KAFKA_PATH", &self.kafka_home)
+            .env("BROKERS", bootstrap)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
+        let started = Instant::now();
+        let mut process = Running::start(&mut command)?;
+        let ended = process.wait(JOB_LIMIT);
+        let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+        let mut found = output::outcomes(&text);
+        let end = match ended {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(format!("the process ended with {status}")),
+            Err(error) => Some(error.to_string()),
+        };
+        let mut outcomes = Vec::new();
+        for name in &job.tests {
+            let mut outcome = found.remove(name).unwrap_or_else(|| Outcome {
+                verdict: Verdict::Failed,
+                parts_passed: 0,
+                parts_skipped: 0,
+                note: end
+                    .clone()
+                    .unwrap_or_else(|| "the test did not run".to_owned()),
+            });
+            outcome.note = shortened(&outcome.note);
+            let row = match &job.part {
+                Some(part) => format!("{name} {part}"),
+                None => name.clone(),
+            };
+            let parts = outcome.parts_passed + outcome.parts_skipped;
+            if job.part.is_some() && outcome.verdict == Verdict::Passed && parts == 0 {
+                // Left out of quick runs.
+                continue;
+            }
+            println!(
+                "{row}: {:?}, {} parts, {:.0} s {}",
+                outcome.verdict,
+                outcome.parts_passed,
+                started.elapsed().as_secs_f64(),
+                outcome.note
+            );
+            outcomes.push((row, outcome));
+        }
+        Ok(outcomes)
+    }
+}
+
+fn configuration_text(bootstrap: &str) -> Result<String> {
+    let mut text = String::new();
+    writeln!(text, "bootstrap.servers={bootstrap}")?;
+    writeln!(text, "test.timeout.multiplier={TIMEOUT_MULTIPLIER}")?;
+    Ok(text)
+}
+
+/// One line, not too long.
+fn shortened(note: &str) -> String {
+    let line = note.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(NOTE_LENGTH).collect()
+}
