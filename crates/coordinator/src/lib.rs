@@ -9,6 +9,7 @@ mod machine;
 pub mod share_partition;
 pub mod share_state;
 mod time;
+mod transaction;
 
 pub use group::classic::generation::{Generation, GroupState};
 pub use group::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
@@ -41,3 +42,18 @@ pub use group::settings::GroupSettings;
 pub use group::shard::{GroupShard, ReplayError};
 pub use machine::{EndMarker, Machine, MachineOutput, Origin, Output, Producer, ReplyToken};
 pub use time::Now;
+pub use transaction::add_partitions::{AddPartitionsError, AddPartitionsRequest};
+pub use transaction::describe::DescribedTransaction;
+pub use transaction::end::{EndError, EndRequest};
+pub use transaction::init_producer::{InitProducerError, InitProducerRequest};
+pub use transaction::list::{ListTransactionsRequest, ListedTransaction};
+pub use transaction::record::TransactionRecord;
+pub use transaction::request::{
+    FreshId, Markers, MarkersWritten, TransactionEffect, TransactionReply, TransactionRequest,
+};
+pub use transaction::settings::TransactionSettings;
+pub use transaction::shard::TransactionShard;
+pub use transaction::state::{Transaction, TransactionState, TransactionVersion};
+pub use transaction::verify_partitions::{
+    VerifiedPartition, VerifyPartitionsError, VerifyPartitionsRequest,
+};

@@ -97,6 +97,11 @@ shared_name! {
     InstanceId
 }
 
+shared_name! {
+    /// The name a transactional producer keeps over restarts (`transactional.id`).
+    TransactionalId
+}
+
 /// One partition of one topic, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {

@@ -9,7 +9,7 @@ mod offset;
 mod producer;
 mod time;
 
-pub use id::{GroupId, InstanceId, MemberId, TopicId, TopicName, TopicPartition};
+pub use id::{GroupId, InstanceId, MemberId, TopicId, TopicName, TopicPartition, TransactionalId};
 pub use offset::{LeaderEpoch, Offset, PartitionIndex};
 pub use producer::{ProducerEpoch, ProducerId, Sequence};
 pub use time::{Instant, Timestamp};

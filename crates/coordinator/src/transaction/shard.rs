@@ -1,0 +1,338 @@
+//! All transactional ids of one partition of `__transaction_state`.
+//!
+//! Invariants: a transaction changes only through [`TransactionShard::store`], which also writes the record; a transaction
+//! in a Prepare state has its markers asked for exactly once since the shard was loaded.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use types::{Instant, ProducerEpoch, TransactionalId};
+
+use super::add_partitions::{AddPartitionsError, AddPartitionsRequest, add_partitions};
+use super::complete::{complete, session_after};
+use super::describe::{DescribedTransaction, describe};
+use super::end::{End, EndError, EndRequest, end};
+use super::expire::{is_expired, is_timed_out};
+use super::fence::fence;
+use super::init_producer::{Init, InitProducerError, InitProducerRequest, init_producer};
+use super::list::{ListTransactionsRequest, ListedTransaction, is_listed};
+use super::record::TransactionRecord;
+use super::request::{
+    Markers, MarkersWritten, Output, TransactionEffect, TransactionReply, TransactionRequest,
+};
+use super::settings::TransactionSettings;
+use super::state::{Transaction, TransactionState};
+use super::verify_partitions::verify_partitions;
+use crate::machine::{EndMarker, Machine, MachineOutput, Origin, Producer, ReplyToken};
+use crate::time::Now;
+
+/// All transactional ids of one partition of `__transaction_state`.
+#[derive(Debug)]
+pub struct TransactionShard {
+    settings: TransactionSettings,
+    transactions: BTreeMap<TransactionalId, Known>,
+    next_timeout_check: Option<Instant>,
+    next_expiration_check: Option<Instant>,
+}
+
+/// A transaction and what the log does not keep of it.
+#[derive(Clone, Debug)]
+struct Known {
+    transaction: Transaction,
+    /// The epoch before the last bump, as long as a retry from it is to be answered.
+    last_epoch: Option<ProducerEpoch>,
+}
+
+impl Machine for TransactionShard {
+    type Settings = TransactionSettings;
+    type Request = TransactionRequest;
+    type Reply = TransactionReply;
+    type Record = TransactionRecord;
+    type Effect = TransactionEffect;
+    type ReplayError = Infallible;
+
+    fn new(settings: TransactionSettings) -> Self {
+        Self {
+            settings,
+            transactions: BTreeMap::new(),
+            next_timeout_check: None,
+            next_expiration_check: None,
+        }
+    }
+
+    fn replay(
+        &mut self,
+        _now: Now,
+        _origin: Origin,
+        record: TransactionRecord,
+    ) -> Result<(), Infallible> {
+        match record.value {
+            Some(transaction) => {
+                let known = Known {
+                    transaction,
+                    last_epoch: None,
+                };
+                self.transactions.insert(record.id, known);
+            }
+            None => {
+                self.transactions.remove(&record.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_marker(&mut self, _now: Now, _marker: EndMarker) {
+        // Nobody writes transactions to this topic.
+    }
+
+    fn start(&mut self, now: Now) -> MachineOutput<Self> {
+        let mut output = Output::default();
+        for (id, known) in &self.transactions {
+            if known.transaction.state.is_prepared() {
+                let markers = self.markers(id, &known.transaction);
+                output
+                    .effects
+                    .push(TransactionEffect::WriteMarkers(markers));
+            }
+        }
+        let settings = &self.settings;
+        self.next_timeout_check = Some(now.instant.plus(settings.timeout_check_interval));
+        self.next_expiration_check = Some(now.instant.plus(settings.id_expiration_check_interval));
+        output
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let checks = [self.next_timeout_check, self.next_expiration_check];
+        checks.into_iter().flatten().min()
+    }
+
+    fn handle(
+        &mut self,
+        now: Now,
+        token: ReplyToken,
+        request: TransactionRequest,
+    ) -> MachineOutput<Self> {
+        let mut output = Output::default();
+        let reply = match request {
+            TransactionRequest::InitProducer(request) => {
+                TransactionReply::InitProducer(self.init_producer(now, request, &mut output))
+            }
+            TransactionRequest::AddPartitions(request) => {
+                TransactionReply::AddPartitions(self.add_partitions(now, request, &mut output))
+            }
+            TransactionRequest::VerifyPartitions(request) => {
+                let transaction = self.transaction(&request.id);
+                TransactionReply::VerifyPartitions(verify_partitions(transaction, request))
+            }
+            TransactionRequest::End(request) => {
+                TransactionReply::End(self.end(now, request, &mut output))
+            }
+            TransactionRequest::MarkersWritten(written) => {
+                self.markers_written(now, written, &mut output);
+                TransactionReply::MarkersWritten
+            }
+            TransactionRequest::Describe(ids) => TransactionReply::Describe(self.describe(&ids)),
+            TransactionRequest::List(request) => TransactionReply::List(self.list(now, &request)),
+        };
+        output.replies.push((token, reply));
+        output
+    }
+
+    fn tick(&mut self, now: Now) -> MachineOutput<Self> {
+        let mut output = Output::default();
+        let is_due = |check: Option<Instant>| check.is_some_and(|check| check <= now.instant);
+        if is_due(self.next_timeout_check) {
+            self.abort_timed_out(now, &mut output);
+            self.next_timeout_check = Some(now.instant.plus(self.settings.timeout_check_interval));
+        }
+        if is_due(self.next_expiration_check) {
+            self.forget_expired(now, &mut output);
+            self.next_expiration_check =
+                Some(now.instant.plus(self.settings.id_expiration_check_interval));
+        }
+        output
+    }
+}
+
+impl TransactionShard {
+    fn transaction(&self, id: &TransactionalId) -> Option<&Transaction> {
+        self.transactions.get(id).map(|known| &known.transaction)
+    }
+
+    fn known(&self, id: &TransactionalId) -> Option<(&Transaction, Option<ProducerEpoch>)> {
+        let known = self.transactions.get(id)?;
+        Some((&known.transaction, known.last_epoch))
+    }
+
+    fn init_producer(
+        &mut self,
+        now: Now,
+        request: InitProducerRequest,
+        output: &mut Output,
+    ) -> Result<Producer, InitProducerError> {
+        match init_producer(self.known(&request.id), &request, now.wall)? {
+            Init::Begins { after, last_epoch } => {
+                let producer = after.producer;
+                self.store(request.id, after, last_epoch, output);
+                Ok(producer)
+            }
+            Init::FenceFirst => {
+                self.fence(now, request.id, output);
+                Err(InitProducerError::Concurrent)
+            }
+        }
+    }
+
+    fn add_partitions(
+        &mut self,
+        now: Now,
+        request: AddPartitionsRequest,
+        output: &mut Output,
+    ) -> Result<(), AddPartitionsError> {
+        let id = request.id.clone();
+        let (before, last_epoch) = self.known(&id).ok_or(AddPartitionsError::UnknownProducer)?;
+        if let Some(after) = add_partitions(Some(before), request, now.wall)? {
+            if after.encoded_bytes_max(&id) > self.settings.record_bytes_max {
+                return Err(AddPartitionsError::TooManyPartitions);
+            }
+            self.store(id, after, last_epoch, output);
+        }
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        now: Now,
+        request: EndRequest,
+        output: &mut Output,
+    ) -> Result<Producer, EndError> {
+        let known = self.known(&request.id);
+        match (end(known, &request, now.wall)?, known) {
+            (End::Prepared { after, last_epoch }, _) => {
+                let producer = session_after(&after);
+                self.prepare(now, request.id, after, last_epoch, output);
+                Ok(producer)
+            }
+            (End::Repeated, Some((transaction, _))) => Ok(transaction.producer),
+            (End::Repeated, None) => Err(EndError::UnknownProducer),
+        }
+    }
+
+    fn fence(&mut self, now: Now, id: TransactionalId, output: &mut Output) {
+        if let Some(before) = self.transaction(&id) {
+            let (after, last_epoch) = fence(before, now.wall);
+            self.prepare(now, id, after, Some(last_epoch), output);
+        }
+    }
+
+    /// Stores a transaction whose outcome is decided, and has its markers written. Without partitions there is nothing
+    /// to write, and it is over at once.
+    fn prepare(
+        &mut self,
+        now: Now,
+        id: TransactionalId,
+        prepared: Transaction,
+        last_epoch: Option<ProducerEpoch>,
+        output: &mut Output,
+    ) {
+        let over = match prepared.partitions.is_empty() {
+            true => complete(&prepared, now.wall),
+            false => {
+                let markers = self.markers(&id, &prepared);
+                output
+                    .effects
+                    .push(TransactionEffect::WriteMarkers(markers));
+                None
+            }
+        };
+        self.store(id.clone(), prepared, last_epoch, output);
+        if let Some(over) = over {
+            self.store(id, over, last_epoch, output);
+        }
+    }
+
+    fn markers_written(&mut self, now: Now, written: MarkersWritten, output: &mut Output) {
+        // Whoever wrote the markers of an earlier life of this shard comes too late.
+        let Some((before, last_epoch)) = self.known(&written.id) else {
+            return;
+        };
+        if before.producer != written.producer {
+            return;
+        }
+        if let Some(after) = complete(before, now.wall) {
+            self.store(written.id, after, last_epoch, output);
+        }
+    }
+
+    fn markers(&self, id: &TransactionalId, prepared: &Transaction) -> Markers {
+        Markers {
+            id: id.clone(),
+            producer: prepared.producer,
+            committed: prepared.state == TransactionState::PrepareCommit,
+            coordinator_epoch: self.settings.coordinator_epoch,
+            version: prepared.client_version,
+            partitions: prepared.partitions.clone(),
+        }
+    }
+
+    fn describe(&self, ids: &[TransactionalId]) -> Vec<Option<DescribedTransaction>> {
+        let described = |id| self.transaction(id).map(describe);
+        ids.iter().map(described).collect()
+    }
+
+    fn list(&self, now: Now, request: &ListTransactionsRequest) -> Vec<ListedTransaction> {
+        self.transactions
+            .iter()
+            .filter(|(_, known)| is_listed(&known.transaction, request, now.wall))
+            .map(|(id, known)| ListedTransaction {
+                id: id.clone(),
+                producer_id: known.transaction.producer.id,
+                state: known.transaction.state,
+            })
+            .collect()
+    }
+
+    fn abort_timed_out(&mut self, now: Now, output: &mut Output) {
+        for id in self.ids_where(|transaction| is_timed_out(transaction, now.wall)) {
+            self.fence(now, id, output);
+        }
+    }
+
+    fn forget_expired(&mut self, now: Now, output: &mut Output) {
+        let expiration = self.settings.id_expiration;
+        for id in self.ids_where(|transaction| is_expired(transaction, expiration, now.wall)) {
+            self.transactions.remove(&id);
+            output.records.push(TransactionRecord { id, value: None });
+        }
+    }
+
+    fn ids_where(&self, is_wanted: impl Fn(&Transaction) -> bool) -> Vec<TransactionalId> {
+        let wanted = self
+            .transactions
+            .iter()
+            .filter(|(_, known)| is_wanted(&known.transaction));
+        wanted.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The only way a transaction changes.
+    fn store(
+        &mut self,
+        id: TransactionalId,
+        transaction: Transaction,
+        last_epoch: Option<ProducerEpoch>,
+        output: &mut Output,
+    ) {
+        output.records.push(TransactionRecord {
+            id: id.clone(),
+            value: Some(transaction.clone()),
+        });
+        let known = Known {
+            transaction,
+            last_epoch,
+        };
+        self.transactions.insert(id, known);
+    }
+}
+
+#[cfg(test)]
+mod tests;
