@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use types::{Instant, Offset, ProducerEpoch, ProducerId};
 
 use crate::time::Now;
+use crate::transaction::state::TransactionVersion;
 
 /// A coordinator's state machine. Pure: no IO, no clock, no randomness.
 pub trait Machine: Debug + Send + Sized + 'static {
@@ -66,6 +67,13 @@ pub trait Machine: Debug + Send + Sized + 'static {
     /// before. They are not durable yet.
     fn appended(&mut self, base_offset: Offset) {
         let _ = base_offset;
+    }
+
+    /// Told when the log refused what the last output appends, because of the producer it belongs to: fenced, or not in
+    /// a transaction. True if the machine is as if that call had never been, because it takes such records into account
+    /// only when they are [`Self::appended`]; then it stays, and only whoever asked is told. Otherwise it is dropped.
+    fn refused(&mut self) -> bool {
+        false
     }
 }
 
@@ -139,4 +147,7 @@ pub struct EndMarker {
     pub coordinator_epoch: i32,
     /// Whether it committed.
     pub committed: bool,
+    /// The protocol the transaction follows: from V2 on the log takes the marker only with an epoch above that of the
+    /// records. The log does not keep it: [`TransactionVersion::V0`] in a replay.
+    pub version: TransactionVersion,
 }

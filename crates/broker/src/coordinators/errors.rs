@@ -2,7 +2,7 @@
 
 use storage::AppendError;
 
-/// Why a request got no answer from the state machine. Clients retry all but the last.
+/// Why a request got no answer from the state machine. Clients retry the first three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CoordinatorError {
     /// COORDINATOR_LOAD_IN_PROGRESS: ask again in a moment.
@@ -17,6 +17,29 @@ pub(crate) enum CoordinatorError {
     /// UNKNOWN_SERVER_ERROR: what was to be written fits no record.
     #[error("the coordinator's record was refused by the log")]
     Refused,
+    /// INVALID_PRODUCER_EPOCH: the log knows a newer session of the producer.
+    #[error("the producer is fenced")]
+    ProducerFenced,
+    /// INVALID_TXN_STATE: the log knows no such transaction.
+    #[error("the producer is not in a transaction")]
+    NotInTransaction,
+    /// TRANSACTION_COORDINATOR_FENCED: a marker of a transaction coordinator that was replaced.
+    #[error("the transaction coordinator was replaced")]
+    TransactionCoordinatorFenced,
+}
+
+impl CoordinatorError {
+    /// The log refused the records because of the producer they belong to; others would be taken.
+    pub(super) fn is_about_producer(self) -> bool {
+        match self {
+            Self::ProducerFenced | Self::NotInTransaction | Self::TransactionCoordinatorFenced => {
+                true
+            }
+            Self::LoadInProgress | Self::NotAvailable | Self::NotCoordinator | Self::Refused => {
+                false
+            }
+        }
+    }
 }
 
 /// What group clients are told when an append fails (`CoordinatorOperationExceptionHelper.java`).
@@ -33,11 +56,11 @@ impl From<&AppendError> for CoordinatorError {
             | AppendError::InvalidRecords { .. }
             | AppendError::CorruptBatch { .. }
             | AppendError::InvalidTimestamp { .. }
-            | AppendError::OutOfOrderSequence { .. }
-            | AppendError::ProducerFenced { .. }
-            | AppendError::CoordinatorFenced { .. }
-            | AppendError::UnverifiedTransaction { .. }
-            | AppendError::InvalidTransactionState { .. } => Self::Refused,
+            | AppendError::OutOfOrderSequence { .. } => Self::Refused,
+            AppendError::ProducerFenced { .. } => Self::ProducerFenced,
+            AppendError::UnverifiedTransaction { .. }
+            | AppendError::InvalidTransactionState { .. } => Self::NotInTransaction,
+            AppendError::CoordinatorFenced { .. } => Self::TransactionCoordinatorFenced,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use coordinator::{EndMarker, Now, Origin, Producer};
+use coordinator::{EndMarker, Now, Origin, Producer, TransactionVersion};
 use protocol::records::control::{
     ControlRecordError, ControlRecordType, EndTransactionMarker, decode_key,
 };
@@ -225,6 +225,7 @@ impl<M: RecordFormat> Replay<M> {
                 producer,
                 coordinator_epoch: marker.coordinator_epoch,
                 committed,
+                version: TransactionVersion::V0,
             };
             self.machine.replay_marker(self.now, marker);
         }

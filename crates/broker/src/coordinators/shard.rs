@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{Machine, MachineOutput, Now, ReplyToken};
+use coordinator::{Machine, MachineOutput, Now, ReplyToken, TransactionVersion};
 use env::Env;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -325,6 +325,9 @@ impl<M: RecordFormat> Shard<M> {
             }
             Err(error) => {
                 parked.release(Err(error), effects);
+                if error.is_about_producer() && serving.machine.refused() {
+                    return;
+                }
                 let retry_at = now.instant.plus(RELOAD_DELAY);
                 self.unload(inner, error, Some(retry_at));
             }
@@ -384,7 +387,15 @@ fn append<M: RecordFormat>(
         );
         CoordinatorError::Refused
     })?;
-    let context = storage::AppendContext::coordinator(serving.led.epoch);
+    let versions = output.markers.iter().map(|marker| marker.version);
+    let version = match versions.max() {
+        Some(TransactionVersion::V2) => storage::TransactionVersion::V2,
+        Some(TransactionVersion::V0 | TransactionVersion::V1) | None => {
+            storage::TransactionVersion::V1
+        }
+    };
+    let context =
+        storage::AppendContext::coordinator(serving.led.epoch).with_transaction_version(version);
     match serving.led.log.append(batches, context) {
         Ok(ticket) => {
             serving.machine.appended(ticket.outcome.base_offset);

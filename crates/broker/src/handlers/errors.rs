@@ -31,8 +31,9 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
         AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
-        AppendError::InvalidTransactionState { .. }
-        | AppendError::UnverifiedTransaction { .. } => ErrorCode::InvalidTxnState,
+        AppendError::InvalidTransactionState { .. } | AppendError::UnverifiedTransaction { .. } => {
+            ErrorCode::InvalidTxnState
+        }
         AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
         AppendError::Full | AppendError::Offline | AppendError::Io(_) => {
             ErrorCode::KafkaStorageError

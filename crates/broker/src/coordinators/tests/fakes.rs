@@ -132,11 +132,8 @@ impl MemoryLog {
 
     /// Puts bytes behind the log as if a broker had written them.
     pub(super) fn plant(&self, batch: Bytes) {
-        self.append(
-            batch,
-            AppendContext::coordinator(LeaderEpoch::ZERO),
-        )
-        .unwrap();
+        self.append(batch, AppendContext::coordinator(LeaderEpoch::ZERO))
+            .unwrap();
     }
 
     pub(super) fn batches(&self) -> usize {

@@ -11,12 +11,15 @@ use crate::coordinators::CoordinatorError;
 /// The first version of OffsetCommit that knows GROUP_ID_NOT_FOUND.
 const GROUP_ID_NOT_FOUND_SINCE: i16 = 9;
 
-pub(super) fn coordinator(error: CoordinatorError) -> ErrorCode {
+pub(crate) fn coordinator(error: CoordinatorError) -> ErrorCode {
     match error {
         CoordinatorError::LoadInProgress => ErrorCode::CoordinatorLoadInProgress,
         CoordinatorError::NotAvailable => ErrorCode::CoordinatorNotAvailable,
         CoordinatorError::NotCoordinator => ErrorCode::NotCoordinator,
         CoordinatorError::Refused => ErrorCode::UnknownServerError,
+        CoordinatorError::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        CoordinatorError::NotInTransaction => ErrorCode::InvalidTxnState,
+        CoordinatorError::TransactionCoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
     }
 }
 
