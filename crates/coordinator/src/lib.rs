@@ -27,7 +27,7 @@ pub use group::modern::partitions::TopicPartitions;
 pub use group::modern::topics::{TopicImage, TopicsImage};
 pub use group::offsets::commit::{
     CommitError, CommitPartition, CommitPartitionError, CommitRequest, CommitTopic,
-    CommittedPartition, CommittedTopic,
+    CommittedPartition, CommittedTopic, TxnCommitRequest,
 };
 pub use group::offsets::delete::{
     DeleteOffsetError, DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset,

@@ -24,8 +24,8 @@ use crate::tail::{KEPT_BATCH_BYTES_MAX, Kept};
 use crate::validate::{ValidBatch, ValidBatches, validate};
 use crate::waiters::wait_for;
 use crate::{
-    AppendContext, AppendError, AppendOutcome, AppendTicket, CommitFailed, FirstBatch,
-    VerificationGuard,
+    AppendContext, AppendError, AppendOutcome, AppendTicket, CommitFailed, CoordinatorIntent,
+    FirstBatch, VerificationGuard,
 };
 
 /// How often producers are looked through for expiry.
@@ -132,6 +132,18 @@ impl LocalLog {
                 duplicate: true,
             }),
         }
+    }
+
+    pub(crate) fn check_intent(
+        &self,
+        intent: CoordinatorIntent,
+        context: &AppendContext,
+    ) -> Result<(), AppendError> {
+        let writer = self.writer.lock();
+        self.check_online()?;
+        let verify = self.shared.producers.verify();
+        let rules = Rules::new(context, &writer.verifications, verify);
+        writer.producers.check_intent(intent, &rules)
     }
 
     pub(crate) fn verify_first(

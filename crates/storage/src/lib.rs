@@ -50,8 +50,9 @@ pub use local_log::LocalLog;
 pub use metrics::{Counter, StorageMetrics};
 pub use partition_log::{
     ActiveProducer, AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket,
-    BoxedCommit, DeleteRecordsError, EpochEnd, FirstBatch, Isolation, LogOffsets, PartitionLog,
-    ReadError, ReadPlan, TimestampQuery, TimestampedOffset, TransactionVersion, VisibleSubscriber,
+    BoxedCommit, CoordinatorIntent, DeleteRecordsError, EpochEnd, FirstBatch, Isolation,
+    LogOffsets, PartitionLog, ReadError, ReadPlan, TimestampQuery, TimestampedOffset,
+    TransactionVersion, VisibleSubscriber,
 };
 pub use settings::{CleanupPolicy, LogCompression, LogSettings, LogTimestampType};
 pub use verification::VerificationGuard;

@@ -29,9 +29,9 @@ use crate::transactions::Transactions;
 use crate::verification::Verifications;
 use crate::waiters::CommitWaiters;
 use crate::{
-    ActiveProducer, AppendContext, AppendError, AppendTicket, CommitFailed, DeleteRecordsError,
-    EpochEnd, FirstBatch, Isolation, LogOffsets, PartitionLog, ReadError, ReadPlan, SyncTarget,
-    TimestampQuery, TimestampedOffset, VerificationGuard, VisibleSubscriber,
+    ActiveProducer, AppendContext, AppendError, AppendTicket, CommitFailed, CoordinatorIntent,
+    DeleteRecordsError, EpochEnd, FirstBatch, Isolation, LogOffsets, PartitionLog, ReadError,
+    ReadPlan, SyncTarget, TimestampQuery, TimestampedOffset, VerificationGuard, VisibleSubscriber,
 };
 
 /// A place in the log: an offset and the bytes that lie before it.
@@ -360,6 +360,14 @@ impl PartitionLog for LocalLog {
         batch: FirstBatch,
     ) -> Result<Option<VerificationGuard>, AppendError> {
         self.verify_first(batch)
+    }
+
+    fn check_coordinator(
+        &self,
+        intent: CoordinatorIntent,
+        context: &AppendContext,
+    ) -> Result<(), AppendError> {
+        self.check_intent(intent, context)
     }
 
     fn producers(&self) -> Vec<ActiveProducer> {

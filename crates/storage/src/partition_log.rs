@@ -37,6 +37,17 @@ pub trait PartitionLog: Debug + Send + Sync {
         batch: FirstBatch,
     ) -> Result<Option<VerificationGuard>, AppendError>;
 
+    /// Whether the log would take what a coordinator is about to append for a producer. Nobody else may append for that
+    /// producer until it does: a coordinator whose append fails has to start anew.
+    ///
+    /// # Errors
+    /// The append would be refused so.
+    fn check_coordinator(
+        &self,
+        intent: CoordinatorIntent,
+        context: &AppendContext,
+    ) -> Result<(), AppendError>;
+
     /// The producers that the log knows, in ascending order of ids.
     fn producers(&self) -> Vec<ActiveProducer>;
 
@@ -171,6 +182,27 @@ pub struct FirstBatch {
     pub sequence: i32,
     /// Whether the client speaks transactions v2: an epoch per transaction, whose sequences begin at 0.
     pub has_own_epochs: bool,
+}
+
+/// What a coordinator wants to append for a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoordinatorIntent {
+    /// Records of the producer's transaction.
+    Records {
+        /// The producer.
+        producer: ProducerId,
+        /// Its epoch.
+        epoch: i16,
+    },
+    /// The end of its transaction.
+    Marker {
+        /// The producer.
+        producer: ProducerId,
+        /// The marker's producer epoch.
+        epoch: i16,
+        /// The epoch of the transaction coordinator that sends it.
+        coordinator_epoch: i32,
+    },
 }
 
 /// What a log knows of a producer.

@@ -11,8 +11,8 @@ use types::{Offset, ProducerId, Sequence};
 use crate::batch_header::BatchHeader;
 use crate::verification::Verifications;
 use crate::{
-    ActiveProducer, AppendContext, AppendError, AppendOrigin, FirstBatch, TransactionVersion,
-    VerificationGuard,
+    ActiveProducer, AppendContext, AppendError, AppendOrigin, CoordinatorIntent, FirstBatch,
+    TransactionVersion, VerificationGuard,
 };
 
 /// Batches remembered per producer (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`): what a client may have in flight.
@@ -237,6 +237,47 @@ impl Producers {
         Ok(Some(guard))
     }
 
+    /// Whether a coordinator may append for a producer: what [`Producers::check`] will say of the batches.
+    pub(crate) fn check_intent(
+        &self,
+        intent: CoordinatorIntent,
+        rules: &Rules<'_>,
+    ) -> Result<(), AppendError> {
+        match intent {
+            CoordinatorIntent::Records { producer, epoch } => {
+                self.check_transactional(producer, epoch, rules)
+            }
+            CoordinatorIntent::Marker {
+                producer,
+                epoch,
+                coordinator_epoch,
+            } => match self.get(producer.value()) {
+                Some(known) => {
+                    check_marker(producer, known, epoch, coordinator_epoch, rules.version)
+                }
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Whether a batch of a transaction may be appended, as far as its epoch and its verification go.
+    fn check_transactional(
+        &self,
+        id: ProducerId,
+        epoch: i16,
+        rules: &Rules<'_>,
+    ) -> Result<(), AppendError> {
+        let producer = self.get(id.value());
+        if let Some(producer) = producer {
+            check_epoch(id, producer, epoch)?;
+        }
+        let is_open = producer.is_some_and(|producer| producer.is_in_transaction(epoch));
+        if !is_open && !rules.admit(id.value()) {
+            return Err(AppendError::UnverifiedTransaction { producer: id });
+        }
+        Ok(())
+    }
+
     /// Whether a batch of a producer may be appended.
     pub(crate) fn check(
         &self,
@@ -250,7 +291,9 @@ impl Producers {
         let producer = self.get(header.producer_id);
         if header.is_control() {
             if let (Some(producer), Some(marker)) = (producer, marker) {
-                check_marker(id, producer, header, marker, rules.version)?;
+                let coordinator_epoch = marker.coordinator_epoch;
+                let epoch = header.producer_epoch;
+                check_marker(id, producer, epoch, coordinator_epoch, rules.version)?;
             }
             return Ok(Fit::New);
         }
@@ -263,10 +306,8 @@ impl Producers {
             }
             check_epoch(id, producer, header.producer_epoch)?;
         }
-        let is_open =
-            producer.is_some_and(|producer| producer.is_in_transaction(header.producer_epoch));
-        if header.is_transactional() && !is_open && !rules.admit(header.producer_id) {
-            return Err(AppendError::UnverifiedTransaction { producer: id });
+        if header.is_transactional() {
+            self.check_transactional(id, header.producer_epoch, rules)?;
         }
         if rules.origin == AppendOrigin::Client {
             check_sequence(id, producer, header, rules.verifications)?;
@@ -368,27 +409,26 @@ fn check_epoch(id: ProducerId, producer: &Producer, epoch: i16) -> Result<(), Ap
 fn check_marker(
     id: ProducerId,
     producer: &Producer,
-    header: &BatchHeader,
-    marker: Marker,
+    epoch: i16,
+    coordinator_epoch: i32,
     version: TransactionVersion,
 ) -> Result<(), AppendError> {
-    let is_repeated =
-        header.producer_epoch == producer.epoch && producer.open_transaction.is_none();
+    let is_repeated = epoch == producer.epoch && producer.open_transaction.is_none();
     let is_late = match version {
-        TransactionVersion::V1 => header.producer_epoch < producer.epoch,
-        TransactionVersion::V2 => header.producer_epoch <= producer.epoch && !is_repeated,
+        TransactionVersion::V1 => epoch < producer.epoch,
+        TransactionVersion::V2 => epoch <= producer.epoch && !is_repeated,
     };
     if is_late {
         return Err(AppendError::ProducerFenced {
             producer: id,
-            epoch: header.producer_epoch,
+            epoch,
             current: producer.epoch,
         });
     }
-    if marker.coordinator_epoch < producer.coordinator_epoch {
+    if coordinator_epoch < producer.coordinator_epoch {
         return Err(AppendError::CoordinatorFenced {
             producer: id,
-            epoch: marker.coordinator_epoch,
+            epoch: coordinator_epoch,
             current: producer.coordinator_epoch,
         });
     }

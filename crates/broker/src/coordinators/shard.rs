@@ -13,9 +13,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{Machine, MachineOutput, Now, ReplyToken, TransactionVersion};
+use coordinator::{
+    EndMarker, Machine, MachineOutput, Now, Producer, ReplyToken, TransactionVersion,
+};
 use env::Env;
 use parking_lot::Mutex;
+use storage::{AppendContext, CoordinatorIntent, VerificationGuard};
 use tokio::sync::oneshot;
 use types::{Instant, PartitionIndex};
 
@@ -115,18 +118,34 @@ impl<M: RecordFormat> Shard<M> {
         self: &Arc<Self>,
         request: M::Request,
     ) -> Result<PendingReply<M>, CoordinatorError> {
+        self.call_for(request, None)
+    }
+
+    /// As [`Self::call`], for a request that appends what belongs to a producer's transaction: if the log would refuse
+    /// that, the request is not taken up, because a machine that is ahead of its log has to be loaded again.
+    pub(super) fn call_for(
+        self: &Arc<Self>,
+        request: M::Request,
+        transaction: Option<TransactionPart>,
+    ) -> Result<PendingReply<M>, CoordinatorError> {
         let now = self.surroundings.now();
         let mut inner = self.inner.lock();
         self.ensure_serving(&mut inner, now)?;
         let State::Serving(serving) = &mut inner.state else {
             return Err(CoordinatorError::NotAvailable);
         };
+        if let Some(transaction) = &transaction {
+            transaction.check(&serving.led).map_err(|error| {
+                tracing::debug!(%error, partition = %self.partition, "refused part of a transaction");
+                CoordinatorError::from(&error)
+            })?;
+        }
         serving.tokens += 1;
         let token = ReplyToken(serving.tokens);
         let (answer, reply) = oneshot::channel();
         serving.owed.insert(token, answer);
         let output = serving.machine.handle(now, token, request);
-        self.publish(&mut inner, now, output);
+        self.publish_for(&mut inner, now, output, transaction);
         Ok(reply)
     }
 
@@ -297,15 +316,25 @@ impl<M: RecordFormat> Shard<M> {
         self.publish(inner, now, output);
     }
 
-    /// Appends what the machine wrote and parks its replies behind it.
     fn publish(self: &Arc<Self>, inner: &mut Inner<M>, now: Now, output: MachineOutput<M>) {
+        self.publish_for(inner, now, output, None);
+    }
+
+    /// Appends what the machine wrote and parks its replies behind it.
+    fn publish_for(
+        self: &Arc<Self>,
+        inner: &mut Inner<M>,
+        now: Now,
+        output: MachineOutput<M>,
+        transaction: Option<TransactionPart>,
+    ) {
         let State::Serving(serving) = &mut inner.state else {
             return;
         };
         if let Some(deadline) = serving.machine.next_deadline() {
             self.surroundings.wakeup.wake_at(deadline);
         }
-        let appended = append(serving, now, &output);
+        let appended = append(serving, now, &output, transaction.as_ref());
         let replies = output.replies.into_iter();
         let parked = Parked {
             replies: replies
@@ -370,11 +399,68 @@ impl<M: RecordFormat> Shard<M> {
     }
 }
 
+/// What a request appends to a producer's transaction, and what entitles it to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TransactionPart {
+    /// Records of the transaction.
+    Records {
+        producer: Producer,
+        /// What [`storage::PartitionLog::begin_verification`] gave before the transaction coordinator agreed.
+        guard: Option<VerificationGuard>,
+    },
+    /// Its end.
+    Marker(EndMarker),
+}
+
+impl TransactionPart {
+    fn guard(&self) -> Option<VerificationGuard> {
+        match self {
+            Self::Records { guard, .. } => *guard,
+            Self::Marker(_) => None,
+        }
+    }
+
+    /// What the log would say.
+    fn check<S>(&self, led: &LedShard<S>) -> Result<(), storage::AppendError> {
+        let context = AppendContext::coordinator(led.epoch).with_guard(self.guard());
+        let (intent, context) = match self {
+            Self::Records { producer, .. } => {
+                let intent = CoordinatorIntent::Records {
+                    producer: producer.id,
+                    epoch: producer.epoch.value(),
+                };
+                (intent, context)
+            }
+            Self::Marker(marker) => {
+                let intent = CoordinatorIntent::Marker {
+                    producer: marker.producer.id,
+                    epoch: marker.producer.epoch.value(),
+                    coordinator_epoch: marker.coordinator_epoch,
+                };
+                let version = marker_version(std::slice::from_ref(marker));
+                (intent, context.with_transaction_version(version))
+            }
+        };
+        led.log.check_coordinator(intent, &context)
+    }
+}
+
+/// By which rules the log judges markers.
+fn marker_version(markers: &[EndMarker]) -> storage::TransactionVersion {
+    match markers.iter().map(|marker| marker.version).max() {
+        Some(TransactionVersion::V2) => storage::TransactionVersion::V2,
+        Some(TransactionVersion::V0 | TransactionVersion::V1) | None => {
+            storage::TransactionVersion::V1
+        }
+    }
+}
+
 /// Appends what a call wrote to the shard's log; `None` if that is nothing.
 fn append<M: RecordFormat>(
     serving: &mut Serving<M>,
     now: Now,
     output: &MachineOutput<M>,
+    transaction: Option<&TransactionPart>,
 ) -> Result<Option<storage::BoxedCommit>, CoordinatorError> {
     if output.appends_nothing() {
         return Ok(None);
@@ -387,15 +473,9 @@ fn append<M: RecordFormat>(
         );
         CoordinatorError::Refused
     })?;
-    let versions = output.markers.iter().map(|marker| marker.version);
-    let version = match versions.max() {
-        Some(TransactionVersion::V2) => storage::TransactionVersion::V2,
-        Some(TransactionVersion::V0 | TransactionVersion::V1) | None => {
-            storage::TransactionVersion::V1
-        }
-    };
-    let context =
-        storage::AppendContext::coordinator(serving.led.epoch).with_transaction_version(version);
+    let context = AppendContext::coordinator(serving.led.epoch)
+        .with_guard(transaction.and_then(TransactionPart::guard))
+        .with_transaction_version(marker_version(&output.markers));
     match serving.led.log.append(batches, context) {
         Ok(ticket) => {
             serving.machine.appended(ticket.outcome.base_offset);

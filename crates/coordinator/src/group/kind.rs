@@ -81,6 +81,16 @@ impl Group {
         }
     }
 
+    /// Decides whether the group takes a commit within a transaction.
+    pub(crate) fn validate_transactional_commit(
+        &self,
+        request: &CommitRequest,
+    ) -> Result<(), CommitError> {
+        match self {
+            Self::Classic(group) => commit::validate_transactional_classic(group, request),
+        }
+    }
+
     /// Whether committed offsets may be deleted while the group is as it is.
     pub(crate) fn validate_delete_offsets(&self) -> Result<(), DeleteOffsetsError> {
         match self {

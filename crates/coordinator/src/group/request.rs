@@ -10,10 +10,11 @@ use super::delete::{DeleteGroupsRequest, DeletedGroup};
 use super::describe::{DescribeRequest, DescribedGroup};
 use super::list::{ListRequest, ListedGroup};
 use super::modern::topics::TopicsImage;
-use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic};
+use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic, TxnCommitRequest};
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
 use super::offsets::fetch::{FetchOffsetsRequest, FetchedTopic};
 use super::record::GroupRecord;
+use crate::machine::EndMarker;
 use types::TopicName;
 
 pub(crate) use crate::machine::ReplyToken;
@@ -31,6 +32,10 @@ pub enum GroupRequest {
     Leave(LeaveRequest),
     /// OffsetCommit.
     Commit(CommitRequest),
+    /// TxnOffsetCommit.
+    TxnCommit(TxnCommitRequest),
+    /// The end of a producer's transaction, whose offsets count now or never.
+    EndTransaction(EndMarker),
     /// OffsetFetch of one group.
     FetchOffsets(FetchOffsetsRequest),
     /// OffsetDelete.
@@ -60,6 +65,10 @@ pub enum GroupReply {
     Leave(Result<Vec<LeftMember>, LeaveError>),
     /// To [`GroupRequest::Commit`]: one result per partition asked for, in order.
     Commit(Result<Vec<CommittedTopic>, CommitError>),
+    /// To [`GroupRequest::TxnCommit`]: one result per partition asked for, in order.
+    TxnCommit(Result<Vec<CommittedTopic>, CommitError>),
+    /// To [`GroupRequest::EndTransaction`].
+    EndTransaction,
     /// To [`GroupRequest::FetchOffsets`].
     FetchOffsets(Vec<FetchedTopic>),
     /// To [`GroupRequest::DeleteOffsets`]: one result per partition asked for, in order.

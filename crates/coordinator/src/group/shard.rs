@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use types::{GroupId, Instant};
 
-use crate::machine::{EndMarker, Machine, MachineOutput, Origin};
+use crate::machine::{EndMarker, Machine, MachineOutput, Origin, Producer};
 
 use super::classic::expire::{expire_session, expire_sync};
 use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest, heartbeat};
@@ -30,7 +30,7 @@ use super::kind::Group;
 use super::list::list;
 use super::modern::topics::TopicsImage;
 use super::offsets;
-use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic};
+use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic, TxnCommitRequest};
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
 use super::offsets::expire::expire;
 use super::offsets::store::OffsetStore;
@@ -60,9 +60,6 @@ pub enum ReplayError {
         /// The group.
         group: GroupId,
     },
-    /// Offsets committed within a transaction.
-    #[error("the record belongs to a transaction, which this broker cannot replay")]
-    Transactional,
 }
 
 impl Machine for GroupShard {
@@ -78,14 +75,12 @@ impl Machine for GroupShard {
     }
 
     fn replay(&mut self, now: Now, origin: Origin, record: GroupRecord) -> Result<(), ReplayError> {
-        match origin.producer {
-            Some(_) => Err(ReplayError::Transactional),
-            None => self.replay(now, record),
-        }
+        self.replay_of(now, origin.producer, record)
     }
 
-    fn replay_marker(&mut self, _now: Now, _marker: EndMarker) {
-        // Nothing is pending: a transactional record would not have been replayed.
+    fn replay_marker(&mut self, _now: Now, marker: EndMarker) {
+        self.offsets
+            .end_transaction(marker.producer.id, marker.committed);
     }
 
     fn start(&mut self, now: Now) -> MachineOutput<Self> {
@@ -127,6 +122,16 @@ impl GroupShard {
     /// # Errors
     /// If the record contradicts itself; it is then left out.
     pub fn replay(&mut self, now: Now, record: GroupRecord) -> Result<(), ReplayError> {
+        self.replay_of(now, None, record)
+    }
+
+    /// As [`Self::replay`], for a record that may belong to a producer's transaction.
+    fn replay_of(
+        &mut self,
+        now: Now,
+        producer: Option<Producer>,
+        record: GroupRecord,
+    ) -> Result<(), ReplayError> {
         match record {
             GroupRecord::GroupMetadata { group, value: None } => self.remove_group(&group),
             GroupRecord::GroupMetadata {
@@ -148,7 +153,13 @@ impl GroupShard {
                 self.groups
                     .entry(group.clone())
                     .or_insert_with(|| Group::simple(group.clone(), now.wall));
-                self.offsets.put(group, topic, partition, value);
+                match producer {
+                    None => self.offsets.put(group, topic, partition, value),
+                    Some(producer) => {
+                        self.offsets
+                            .put_pending(producer.id, group, topic, partition, value);
+                    }
+                }
             }
             GroupRecord::OffsetCommit {
                 group,
@@ -211,6 +222,17 @@ impl GroupShard {
             }
             GroupRequest::Commit(request) => {
                 Some(GroupReply::Commit(self.commit(now, request, &mut output)))
+            }
+            GroupRequest::TxnCommit(request) => Some(GroupReply::TxnCommit(self.txn_commit(
+                now,
+                request,
+                &mut output,
+            ))),
+            GroupRequest::EndTransaction(marker) => {
+                self.offsets
+                    .end_transaction(marker.producer.id, marker.committed);
+                output.markers.push(marker);
+                Some(GroupReply::EndTransaction)
             }
             GroupRequest::FetchOffsets(request) => Some(GroupReply::FetchOffsets(
                 offsets::fetch::fetch(&self.offsets, request),
@@ -402,6 +424,25 @@ impl GroupShard {
         }
         let (records, topics) = offsets::commit::commit(request, now.wall, &self.settings);
         self.apply(now, records, output);
+        Ok(topics)
+    }
+
+    fn txn_commit(
+        &mut self,
+        now: Now,
+        request: TxnCommitRequest,
+        output: &mut Output,
+    ) -> Result<Vec<CommittedTopic>, CommitError> {
+        let TxnCommitRequest { producer, commit } = request;
+        let group = self.groups.get(&commit.group);
+        offsets::commit::validate_transactional(group, &commit)?;
+        let (records, topics) = offsets::commit::commit(commit, now.wall, &self.settings);
+        for record in records {
+            self.replay_of(now, Some(producer), record.clone())
+                .expect("offsets cannot contradict themselves");
+            output.records.push(record);
+        }
+        output.producer = Some(producer);
         Ok(topics)
     }
 

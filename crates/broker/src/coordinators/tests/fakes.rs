@@ -149,6 +149,14 @@ impl PartitionLog for MemoryLog {
         Ok(None)
     }
 
+    fn check_coordinator(
+        &self,
+        _intent: storage::CoordinatorIntent,
+        _context: &AppendContext,
+    ) -> Result<(), AppendError> {
+        Ok(())
+    }
+
     fn producers(&self) -> Vec<storage::ActiveProducer> {
         Vec::new()
     }

@@ -1,8 +1,9 @@
-//! OffsetCommit.
+//! OffsetCommit and TxnOffsetCommit.
 //!
 //! After `OffsetMetadataManager.commitOffset` and `ClassicGroup.validateOffsetCommit`. A commit of a member extends
 //! its session; a commit without a member id is taken while the group is Empty, and creates the group if need be (a
-//! "simple" group, which has offsets but never had members).
+//! "simple" group, which has offsets but never had members). Within a transaction neither the state of the group nor
+//! the session counts, and a member that does not say who it is may commit.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::group::classic::state::{ClassicGroup, MemberMismatch};
 use crate::group::kind::Group;
 use crate::group::record::{CommittedOffset, GroupRecord};
 use crate::group::settings::GroupSettings;
+use crate::machine::Producer;
 
 /// OffsetCommit.
 #[derive(Clone, Debug)]
@@ -31,6 +33,15 @@ pub struct CommitRequest {
     pub retention_ms: Option<i64>,
     /// What to commit.
     pub topics: Vec<CommitTopic>,
+}
+
+/// TxnOffsetCommit: offsets that count once the transaction commits.
+#[derive(Clone, Debug)]
+pub struct TxnCommitRequest {
+    /// Whose transaction.
+    pub producer: Producer,
+    /// What to commit.
+    pub commit: CommitRequest,
 }
 
 /// Offsets of one topic to commit.
@@ -136,7 +147,41 @@ pub(crate) fn validate(
     group.validate_commit(request)
 }
 
+/// Decides whether the group takes a commit within a transaction (`validateTransactionalOffsetCommit`).
+pub(crate) fn validate_transactional(
+    group: Option<&Group>,
+    request: &CommitRequest,
+) -> Result<(), CommitError> {
+    let Some(group) = group else {
+        return match request.generation {
+            None => Ok(()),
+            Some(_) => Err(CommitError::UnknownGroup),
+        };
+    };
+    group.validate_transactional_commit(request)
+}
+
 /// The same for a classic group.
+pub(crate) fn validate_transactional_classic(
+    group: &ClassicGroup,
+    request: &CommitRequest,
+) -> Result<(), CommitError> {
+    let is_empty = group.state() == GroupState::Empty;
+    let names_member =
+        request.generation.is_some() || request.member.is_some() || request.instance.is_some();
+    if (request.generation.is_none() && is_empty) || !names_member {
+        return Ok(());
+    }
+    group.validate_member(request.member.as_ref(), request.instance.as_ref())?;
+    if request.generation != Some(group.generation()) {
+        return Err(CommitError::IllegalGeneration {
+            current: group.generation(),
+        });
+    }
+    Ok(())
+}
+
+/// [`validate`] for a classic group.
 pub(crate) fn validate_classic(
     group: &ClassicGroup,
     request: &CommitRequest,

@@ -77,7 +77,9 @@ pub(crate) fn delete(
                 topic,
                 partition: index,
             } = &partition;
-            if store.get(&request.group, topic, *index).is_some() {
+            if store.get(&request.group, topic, *index).is_some()
+                || store.pending().contains(&request.group, topic, *index)
+            {
                 records.push(tombstone(&request.group, topic, *index));
             }
             Ok(())
@@ -87,15 +89,19 @@ pub(crate) fn delete(
     (records, results)
 }
 
-/// The tombstones of everything a group has committed.
+/// The tombstones of everything a group has committed, also within open transactions.
 pub(crate) fn delete_all(store: &OffsetStore, group: &GroupId) -> Vec<GroupRecord> {
     let topics = store.group(group).into_iter().flatten();
-    topics
-        .flat_map(|(topic, partitions)| {
-            let tombstone = |partition: &PartitionIndex| tombstone(group, topic, *partition);
-            partitions.keys().map(tombstone)
-        })
-        .collect()
+    let committed = topics.flat_map(|(topic, partitions)| {
+        let tombstone = |partition: &PartitionIndex| tombstone(group, topic, *partition);
+        partitions.keys().map(tombstone)
+    });
+    let pending = store
+        .pending()
+        .of_group(group)
+        .filter(|(topic, partition)| store.get(group, topic, *partition).is_none())
+        .map(|(topic, partition)| tombstone(group, topic, partition));
+    committed.chain(pending).collect()
 }
 
 /// The tombstones of everything any group has committed in `topics`, which are gone
@@ -110,6 +116,13 @@ pub(crate) fn delete_topics(store: &OffsetStore, topics: &[TopicName]) -> Vec<Gr
                 .flat_map(|offsets| offsets.keys())
             {
                 records.push(tombstone(group, topic, *partition));
+            }
+        }
+    }
+    for group in store.pending().groups() {
+        for (topic, partition) in store.pending().of_group(group) {
+            if topics.contains(topic) && store.get(group, topic, partition).is_none() {
+                records.push(tombstone(group, topic, partition));
             }
         }
     }

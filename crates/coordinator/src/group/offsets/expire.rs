@@ -7,7 +7,7 @@
 //! - in a simple group: from the commit.
 //!
 //! During a rebalance, and in groups whose subscriptions cannot be read, nothing expires. An expiry time chosen by the
-//! client (OffsetCommit v2 to v4) counts instead of the age.
+//! client (OffsetCommit v2 to v4) counts instead of the age. Nothing expires that an open transaction may replace.
 
 use types::{GroupId, Timestamp};
 
@@ -44,6 +44,8 @@ pub(crate) fn expire(
         records: Vec::new(),
         nothing_left: true,
     };
+    // A group lives as long as an open transaction may still commit offsets for it.
+    expired.nothing_left = !store.pending().has_group(id);
     let Some(topics) = store.group(id) else {
         return expired;
     };
@@ -54,7 +56,8 @@ pub(crate) fn expire(
     for (topic, partitions) in topics {
         let subscribed = group.is_subscribed(topic);
         for (partition, offset) in partitions {
-            if !subscribed && is_expired(offset, base, now, settings) {
+            let pending = store.pending().contains(id, topic, *partition);
+            if !subscribed && !pending && is_expired(offset, base, now, settings) {
                 expired.records.push(tombstone(id, topic, *partition));
             } else {
                 expired.nothing_left = false;

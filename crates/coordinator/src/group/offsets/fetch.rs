@@ -70,12 +70,23 @@ pub enum FetchOffsetError {
 
 pub(crate) fn fetch(store: &OffsetStore, request: FetchOffsetsRequest) -> Vec<FetchedTopic> {
     let offsets = store.group(&request.group);
+    let has_pending = request.require_stable && store.pending().has_group(&request.group);
+    let is_unstable = |topic: &TopicName, partition| {
+        has_pending && store.pending().contains(&request.group, topic, partition)
+    };
+    let refused = |partition| FetchedPartition {
+        partition,
+        result: Err(FetchOffsetError::Unstable),
+    };
     match request.topics {
         TopicSelection::Topics(topics) => topics
             .into_iter()
             .map(|requested| {
                 let offsets = offsets.and_then(|offsets| offsets.get(&requested.topic));
                 let lookup = |partition| {
+                    if is_unstable(&requested.topic, partition) {
+                        return refused(partition);
+                    }
                     let offset = offsets.and_then(|offsets| offsets.get(&partition));
                     let offset = offset.filter(|offset| is_same_topic(offset, requested.topic_id));
                     FetchedPartition {
@@ -98,9 +109,14 @@ pub(crate) fn fetch(store: &OffsetStore, request: FetchOffsetsRequest) -> Vec<Fe
                 topic_id: None,
                 partitions: partitions
                     .iter()
-                    .map(|(partition, offset)| FetchedPartition {
-                        partition: *partition,
-                        result: Ok(Some(offset.clone())),
+                    .map(|(partition, offset)| {
+                        if is_unstable(topic, *partition) {
+                            return refused(*partition);
+                        }
+                        FetchedPartition {
+                            partition: *partition,
+                            result: Ok(Some(offset.clone())),
+                        }
                     })
                     .collect(),
             })

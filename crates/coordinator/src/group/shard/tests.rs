@@ -9,3 +9,4 @@ mod leaving;
 mod model;
 mod static_members;
 mod syncing;
+mod transactions;

@@ -23,6 +23,7 @@ use crate::group::request::{GroupReply, GroupRequest, Output, ReplyToken};
 use crate::group::settings::GroupSettings;
 use crate::group::shard::GroupShard;
 use crate::group::time::Now;
+use crate::machine::{EndMarker, Machine, Origin, Producer};
 
 pub(super) const SESSION: Duration = Duration::from_secs(10);
 pub(super) const REBALANCE: Duration = Duration::from_secs(60);
@@ -79,11 +80,20 @@ pub(super) fn join_request() -> JoinRequest {
     }
 }
 
+/// What stands in the log.
+#[derive(Clone, Debug)]
+enum Entry {
+    Record(Option<Producer>, GroupRecord),
+    Marker(EndMarker),
+}
+
 pub(super) struct Harness {
     pub(super) shard: GroupShard,
     pub(super) now: Now,
-    /// Everything written, in order.
+    /// Every record written, in order.
     pub(super) log: Vec<GroupRecord>,
+    /// The same, with producers and markers.
+    entries: Vec<Entry>,
     replies: BTreeMap<ReplyToken, GroupReply>,
     owed: BTreeSet<ReplyToken>,
     tokens: u64,
@@ -106,6 +116,7 @@ impl Harness {
                 wall: Timestamp::from_ms(1_700_000_000_000),
             },
             log: Vec::new(),
+            entries: Vec::new(),
             replies: BTreeMap::new(),
             owed: BTreeSet::new(),
             tokens: 0,
@@ -116,6 +127,11 @@ impl Harness {
     }
 
     fn take(&mut self, output: Output) {
+        let records = output.records.iter().cloned();
+        self.entries
+            .extend(records.map(|record| Entry::Record(output.producer, record)));
+        self.entries
+            .extend(output.markers.into_iter().map(Entry::Marker));
         self.log.extend(output.records);
         for (token, reply) in output.replies {
             assert!(self.owed.remove(&token), "{token:?} is answered once");
@@ -395,13 +411,19 @@ impl Harness {
         let mut restarted = Self::with(self.shard.settings.clone());
         restarted.now = self.now;
         restarted.shard = GroupShard::new(self.shard.settings.clone());
-        for record in &self.log {
-            restarted
-                .shard
-                .replay(self.now, record.clone())
-                .expect("our own records are consistent");
+        for entry in &self.entries {
+            match entry.clone() {
+                Entry::Record(producer, record) => {
+                    let offset = types::Offset::ZERO;
+                    let origin = Origin { offset, producer };
+                    Machine::replay(&mut restarted.shard, self.now, origin, record)
+                        .expect("our own records are consistent");
+                }
+                Entry::Marker(marker) => restarted.shard.replay_marker(self.now, marker),
+            }
         }
         restarted.log.clone_from(&self.log);
+        restarted.entries.clone_from(&self.entries);
         restarted.tokens = self.tokens;
         let output = restarted.shard.start(self.now);
         restarted.take(output);
