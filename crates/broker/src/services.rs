@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::coordinators::GroupCoordinator;
+use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::fetches::Fetches;
 use crate::metrics::RequestMetrics;
 use crate::topics::Topics;
@@ -17,6 +17,8 @@ pub(crate) struct Services {
     pub(crate) fetches: Arc<Fetches>,
     /// Groups and their committed offsets.
     pub(crate) groups: Arc<GroupCoordinator>,
+    /// Transactional producers and their transactions.
+    pub(crate) transactions: Arc<TransactionCoordinator>,
     /// Requests counted by API.
     pub(crate) metrics: Arc<RequestMetrics>,
 }

@@ -16,7 +16,7 @@ use crate::background;
 use crate::config::BrokerConfig;
 use crate::connection::ConnectionLimits;
 use crate::connection_quotas::ConnectionQuotas;
-use crate::coordinators::GroupCoordinator;
+use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::dispatch::Dispatch;
 use crate::fetches::Fetches;
 use crate::metrics::{BrokerMetrics, RequestMetrics};
@@ -77,6 +77,7 @@ pub struct Broker {
     env: Env,
     topics: Arc<Topics>,
     groups: Arc<GroupCoordinator>,
+    transactions: Arc<TransactionCoordinator>,
     metrics: BrokerMetrics,
     address: SocketAddr,
     /// No new connections and requests.
@@ -129,10 +130,15 @@ impl Broker {
         };
         topics.claim_logs().map_err(source)?;
         let groups = Arc::new(GroupCoordinator::new(Arc::clone(&topics)));
+        let transactions = Arc::new(TransactionCoordinator::new(
+            Arc::clone(&topics),
+            Arc::clone(&groups),
+        ));
         let services = Services {
             topics: Arc::clone(&topics),
             fetches: Arc::new(Fetches::new(Arc::clone(&topics))),
             groups: Arc::clone(&groups),
+            transactions: Arc::clone(&transactions),
             metrics: Arc::new(RequestMetrics::default()),
         };
         let connection_metrics = Arc::new(ConnectionMetrics::default());
@@ -141,6 +147,7 @@ impl Broker {
             env: env.clone(),
             topics,
             groups,
+            transactions,
             metrics,
             address,
             stopping: CancellationToken::new(),
@@ -175,6 +182,9 @@ impl Broker {
             broker.stopping.clone(),
         ));
         broker.run_in_background(Arc::clone(&broker.groups).run_timers(broker.stopping.clone()));
+        let transactions = &broker.transactions;
+        broker.run_in_background(Arc::clone(transactions).run_timers(broker.stopping.clone()));
+        broker.run_in_background(Arc::clone(transactions).run_markers(broker.stopping.clone()));
         Ok(broker)
     }
 
@@ -217,6 +227,7 @@ impl Broker {
             }
         }
         self.background.wait().await;
+        self.transactions.unload();
         self.groups.unload();
         let topics = Arc::clone(&self.topics);
         let close = move || {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coordinator::{
     CommitError, CommitRequest, CommittedTopic, DeleteGroupsRequest, DeleteOffsetsError,
-    DeleteOffsetsRequest, DeletedGroup, DeletedOffset, DescribeRequest, DescribedGroup,
+    DeleteOffsetsRequest, DeletedGroup, DeletedOffset, DescribeRequest, DescribedGroup, EndMarker,
     FetchOffsetsRequest, FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings,
     GroupShard, HeartbeatError, HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest,
     LeftMember, ListRequest, ListedGroup, SyncError, SyncRequest, SyncedMember,
@@ -16,7 +16,7 @@ use coordinator::{
 use env::Env;
 use metadata::{ClusterImage, InternalTopic};
 use tokio_util::sync::CancellationToken;
-use types::{GroupId, PartitionIndex, TopicName};
+use types::{GroupId, LeaderEpoch, PartitionIndex, TopicName};
 
 use super::coordinator::{Coordinator, receive};
 use super::errors::CoordinatorError;
@@ -171,6 +171,22 @@ impl GroupCoordinator {
         }
     }
 
+    /// The end of a producer's transaction in a partition of `__consumer_offsets`.
+    pub(crate) fn end_transaction(
+        &self,
+        partition: PartitionIndex,
+        marker: EndMarker,
+    ) -> impl Future<Output = Result<(), CoordinatorError>> + Send + use<> {
+        let end = GroupRequest::EndTransaction(marker);
+        let reply = self.coordinator.call_partition(partition, end);
+        async move {
+            match receive::<GroupShard>(reply).await? {
+                GroupReply::EndTransaction => Ok(()),
+                other => unreachable!("the machine answered {other:?}"),
+            }
+        }
+    }
+
     /// The partition of `__consumer_offsets` that a group belongs to, once the topic exists.
     pub(crate) fn partition_of(&self, group: &str) -> Option<PartitionIndex> {
         self.coordinator.partition_of(group)
@@ -198,7 +214,11 @@ impl GroupCoordinator {
 }
 
 /// The broker's settings as the state machine wants them. The table of settings keeps them from being negative.
-fn group_settings(image: &ClusterImage, record_bytes_max: usize) -> GroupSettings {
+fn group_settings(
+    image: &ClusterImage,
+    _epoch: LeaderEpoch,
+    record_bytes_max: usize,
+) -> GroupSettings {
     let broker = &image.broker.values;
     let milliseconds = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     let size = |size: i32| usize::try_from(size).unwrap_or(0);

@@ -10,6 +10,8 @@
 //! | File | What |
 //! |---|---|
 //! | `group_coordinator` | groups as handlers see them, one method per request |
+//! | `transaction_coordinator` | transactions as handlers see them |
+//! | `markers` | transaction markers for the partitions of a transaction |
 //! | `coordinator` | finds the shard of a key; timers of all shards |
 //! | `shard` | the life of one shard: load, serve, unload |
 //! | `in_flight` | replies and effects that wait for an append to become durable |
@@ -23,13 +25,17 @@ mod errors;
 mod group_coordinator;
 mod in_flight;
 mod loader;
+mod markers;
 mod records;
 mod shard;
 mod state_topic;
 mod timers;
+mod transaction_coordinator;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use errors::CoordinatorError;
 pub(crate) use group_coordinator::GroupCoordinator;
+pub(crate) use markers::{MarkerError, MarkerWriter};
+pub(crate) use transaction_coordinator::TransactionCoordinator;

@@ -43,8 +43,9 @@ pub(super) trait StateTopic<S>: Debug + Send + Sync {
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>>;
 }
 
-/// What a machine decides by, from what the cluster is set to and the topic's `max.message.bytes`.
-pub(super) type ReadSettings<S> = fn(&ClusterImage, usize) -> S;
+/// What a machine decides by, from what the cluster is set to, the epoch its partition is led in, and the topic's
+/// `max.message.bytes`.
+pub(super) type ReadSettings<S> = fn(&ClusterImage, LeaderEpoch, usize) -> S;
 
 /// The topic as the broker has it.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl<S: Debug> StateTopic<S> for BrokerTopic<S> {
             log: led.log,
             epoch: led.epoch,
             batch_bytes_max,
-            settings: (self.read_settings)(&image, batch_bytes_max),
+            settings: (self.read_settings)(&image, led.epoch, batch_bytes_max),
         })
     }
 

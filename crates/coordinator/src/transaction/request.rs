@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use types::{ProducerId, TopicPartition, TransactionalId};
+use types::{Instant, ProducerId, TopicPartition, TransactionalId};
 
 use super::add_partitions::{AddPartitionsError, AddPartitionsRequest};
 use super::describe::DescribedTransaction;
@@ -57,8 +57,8 @@ pub enum TransactionReply {
 pub struct MarkersWritten {
     /// The transactional id.
     pub id: TransactionalId,
-    /// As in [`Markers::producer`].
-    pub producer: Producer,
+    /// As in [`Markers::asked`].
+    pub asked: Instant,
 }
 
 /// What a shard wants done outside.
@@ -74,6 +74,8 @@ pub enum TransactionEffect {
 pub struct Markers {
     /// The transactional id.
     pub id: TransactionalId,
+    /// When they were asked for, which tells this wish from those of earlier lives of the shard.
+    pub asked: Instant,
     /// Whose transaction ends.
     pub producer: Producer,
     /// Whether it committed.

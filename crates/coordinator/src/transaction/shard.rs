@@ -1,7 +1,8 @@
 //! All transactional ids of one partition of `__transaction_state`.
 //!
 //! Invariants: a transaction changes only through [`TransactionShard::store`], which also writes the record; a transaction
-//! in a Prepare state has its markers asked for exactly once since the shard was loaded.
+//! in a Prepare state has its markers asked for exactly once since the shard was loaded, and only who was asked then may say
+//! that they are written: a marker that comes later would end the next transaction of a client that bumps no epochs.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -41,6 +42,8 @@ struct Known {
     transaction: Transaction,
     /// The epoch before the last bump, as long as a retry from it is to be answered.
     last_epoch: Option<ProducerEpoch>,
+    /// When its markers were asked for, while it is being ended.
+    asked: Option<Instant>,
 }
 
 impl Machine for TransactionShard {
@@ -71,6 +74,7 @@ impl Machine for TransactionShard {
                 let known = Known {
                     transaction,
                     last_epoch: None,
+                    asked: None,
                 };
                 self.transactions.insert(record.id, known);
             }
@@ -87,12 +91,11 @@ impl Machine for TransactionShard {
 
     fn start(&mut self, now: Now) -> MachineOutput<Self> {
         let mut output = Output::default();
-        for (id, known) in &self.transactions {
+        for (id, known) in &mut self.transactions {
             if known.transaction.state.is_prepared() {
-                let markers = self.markers(id, &known.transaction);
-                output
-                    .effects
-                    .push(TransactionEffect::WriteMarkers(markers));
+                known.asked = Some(now.instant);
+                let effect = write_markers(now, id, &known.transaction, &self.settings);
+                output.effects.push(effect);
             }
         }
         let settings = &self.settings;
@@ -238,40 +241,29 @@ impl TransactionShard {
         let over = match prepared.partitions.is_empty() {
             true => complete(&prepared, now.wall),
             false => {
-                let markers = self.markers(&id, &prepared);
-                output
-                    .effects
-                    .push(TransactionEffect::WriteMarkers(markers));
+                let effect = write_markers(now, &id, &prepared, &self.settings);
+                output.effects.push(effect);
                 None
             }
         };
         self.store(id.clone(), prepared, last_epoch, output);
         if let Some(over) = over {
             self.store(id, over, last_epoch, output);
+        } else if let Some(known) = self.transactions.get_mut(&id) {
+            known.asked = Some(now.instant);
         }
     }
 
     fn markers_written(&mut self, now: Now, written: MarkersWritten, output: &mut Output) {
-        // Whoever wrote the markers of an earlier life of this shard comes too late.
-        let Some((before, last_epoch)) = self.known(&written.id) else {
+        let Some(known) = self.transactions.get(&written.id) else {
             return;
         };
-        if before.producer != written.producer {
+        if known.asked != Some(written.asked) {
             return;
         }
-        if let Some(after) = complete(before, now.wall) {
+        if let Some(after) = complete(&known.transaction, now.wall) {
+            let last_epoch = known.last_epoch;
             self.store(written.id, after, last_epoch, output);
-        }
-    }
-
-    fn markers(&self, id: &TransactionalId, prepared: &Transaction) -> Markers {
-        Markers {
-            id: id.clone(),
-            producer: prepared.producer,
-            committed: prepared.state == TransactionState::PrepareCommit,
-            coordinator_epoch: self.settings.coordinator_epoch,
-            version: prepared.client_version,
-            partitions: prepared.partitions.clone(),
         }
     }
 
@@ -329,9 +321,27 @@ impl TransactionShard {
         let known = Known {
             transaction,
             last_epoch,
+            asked: None,
         };
         self.transactions.insert(id, known);
     }
+}
+
+fn write_markers(
+    now: Now,
+    id: &TransactionalId,
+    prepared: &Transaction,
+    settings: &TransactionSettings,
+) -> TransactionEffect {
+    TransactionEffect::WriteMarkers(Markers {
+        id: id.clone(),
+        asked: now.instant,
+        producer: prepared.producer,
+        committed: prepared.state == TransactionState::PrepareCommit,
+        coordinator_epoch: settings.coordinator_epoch,
+        version: prepared.client_version,
+        partitions: prepared.partitions.clone(),
+    })
 }
 
 #[cfg(test)]

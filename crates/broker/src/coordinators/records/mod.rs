@@ -5,10 +5,12 @@
 //! | `group` | which file knows a record of `__consumer_offsets` |
 //! | `classic` | GroupMetadata |
 //! | `offsets` | OffsetCommit |
+//! | `transaction` | `__transaction_state` |
 
 mod classic;
 mod group;
 mod offsets;
+mod transaction;
 
 use std::time::Duration;
 
