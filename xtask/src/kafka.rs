@@ -75,7 +75,7 @@ pub(crate) struct Place {
 }
 
 /// Kafka's scripts and the classes they start.
-pub(crate) const TOOLS: [(&str, &str); 17] = [
+pub(crate) const TOOLS: [(&str, &str); 28] = [
     ("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
     (
         "kafka-console-producer",
@@ -90,6 +90,44 @@ pub(crate) const TOOLS: [(&str, &str); 17] = [
         "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     ),
     ("kafka-groups", "org.apache.kafka.tools.GroupsCommand"),
+    (
+        "kafka-share-groups",
+        "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+    ),
+    (
+        "kafka-streams-groups",
+        "org.apache.kafka.tools.streams.StreamsGroupCommand",
+    ),
+    (
+        "kafka-console-share-consumer",
+        "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
+    ),
+    ("kafka-acls", "org.apache.kafka.tools.AclCommand"),
+    ("kafka-features", "org.apache.kafka.tools.FeatureCommand"),
+    (
+        "kafka-metadata-quorum",
+        "org.apache.kafka.tools.MetadataQuorumCommand",
+    ),
+    (
+        "kafka-client-metrics",
+        "org.apache.kafka.tools.ClientMetricsCommand",
+    ),
+    (
+        "kafka-leader-election",
+        "org.apache.kafka.tools.LeaderElectionCommand",
+    ),
+    (
+        "kafka-reassign-partitions",
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    ),
+    (
+        "kafka-verifiable-producer",
+        "org.apache.kafka.tools.VerifiableProducer",
+    ),
+    (
+        "kafka-verifiable-consumer",
+        "org.apache.kafka.tools.VerifiableConsumer",
+    ),
     ("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
     (
         "kafka-delete-records",

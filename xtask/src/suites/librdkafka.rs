@@ -63,9 +63,9 @@ pub(crate) struct LibrdkafkaArguments {
     /// Only sub-tests whose name contains this
     #[arg(long)]
     subtests: Option<String>,
-    /// Also the sub-tests that librdkafka leaves out of quick runs; kept as results of their own
+    /// Fewer iterations, and without the sub-tests that librdkafka leaves out of quick runs; the results are not kept
     #[arg(long)]
-    full: bool,
+    quick: bool,
     /// What librdkafka logs, for example `broker,protocol`
     #[arg(long)]
     debug: Option<String>,
@@ -83,9 +83,6 @@ impl LibrdkafkaArguments {
         let mut name = format!("librdkafka-{}", self.protocol.name());
         if self.idempotent {
             name.push_str("-idempotent");
-        }
-        if self.full {
-            name.push_str("-full");
         }
         name
     }
@@ -143,11 +140,9 @@ fn run_suite(arguments: &LibrdkafkaArguments) -> Result<Counts> {
         ran.push(test);
     }
     ran.sort();
-    if !arguments.dry && arguments.subtests.is_none() {
+    if !arguments.dry && !arguments.quick && arguments.subtests.is_none() {
         results.write()?;
-        if !arguments.full {
-            results.write_page()?;
-        }
+        results.write_page()?;
     }
     Ok(results.judge(arguments.against, &ran))
 }
@@ -211,7 +206,7 @@ impl Run<'_> {
         let file = fs::File::create(&log)?;
         let mut command = Command::new("./test-runner");
         command.args(["-L", "-K", "-p1", "-s", &job.scenario]);
-        if !self.arguments.full {
+        if self.arguments.quick {
             command.arg("-Q");
         }
         if self.arguments.idempotent {

@@ -12,6 +12,7 @@
 
 mod cluster;
 mod configs;
+mod errors;
 mod offsets;
 mod topics;
 
@@ -193,6 +194,7 @@ async fn answers_are_those_of_kafka() {
     topics::create_partitions(&mut pair, &run).await;
     cluster::cluster(&mut pair, &run).await;
     topics::delete_topics(&mut pair, &run).await;
+    errors::errors(&mut pair, &run).await;
     assert!(
         pair.differences.is_empty(),
         "{} answers differ:\n{}",

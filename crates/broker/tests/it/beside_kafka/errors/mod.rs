@@ -1,0 +1,136 @@
+//! What a broker answers to requests that are wrong: unknown members, illegal generations, commits by outsiders, wrong
+//! sequences, stale epochs, fenced producers.
+//!
+//! Ids differ between two brokers, and later requests carry ids of earlier answers. So each sequence is written once, runs
+//! against either broker by itself, and notes what is the same by nature: error codes, epochs, generations, offsets. The two
+//! transcripts must not differ.
+
+mod classic_groups;
+mod offsets;
+mod producers;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use protocol::Request;
+use protocol::messages::*;
+use testkit::RawClient;
+
+use super::Pair;
+
+/// A coordinator that is being found or loaded; the same request succeeds soon.
+const NOT_YET: [i16; 3] = [14, 15, 16];
+const NOT_YET_INTERVAL: Duration = Duration::from_millis(50);
+const NOT_YET_ATTEMPTS: usize = 600;
+
+/// One of the two brokers, and what it answered.
+struct Side {
+    client: RawClient,
+    address: SocketAddr,
+    /// Part of the names of topics and groups, so that a broker that was asked before does not matter.
+    run: String,
+    lines: Vec<String>,
+}
+
+impl Side {
+    /// `None`: the connection was closed; there is a new one.
+    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> Option<R::Response> {
+        self.client.request(request, version).await;
+        let Some(frame) = self.client.frame().await else {
+            self.client = RawClient::connect(self.address).await;
+            return None;
+        };
+        let (_, response) = protocol::frame::decode_response::<R>(frame, version).unwrap();
+        Some(response)
+    }
+
+    /// As `ask`, with a note of what `told` finds in the answer. Requests that meet a coordinator that is not there yet are
+    /// repeated: `code` is where the answer says so.
+    async fn tell<R: Request, T: Display>(
+        &mut self,
+        step: &str,
+        version: i16,
+        request: &R,
+        code: impl Fn(&R::Response) -> i16,
+        told: impl Fn(&R::Response) -> T,
+    ) -> Option<R::Response> {
+        for _ in 0..NOT_YET_ATTEMPTS {
+            let Some(answer) = self.ask(version, request).await else {
+                self.note(step, version, "closed");
+                return None;
+            };
+            if !NOT_YET.contains(&code(&answer)) {
+                self.note(step, version, &told(&answer).to_string());
+                return Some(answer);
+            }
+            tokio::time::sleep(NOT_YET_INTERVAL).await;
+        }
+        self.note(step, version, "no coordinator");
+        None
+    }
+
+    fn note(&mut self, step: &str, version: i16, told: &str) {
+        self.lines.push(format!("{step}, v{version}: {told}"));
+    }
+
+    fn name(&self, what: &str) -> String {
+        format!("{}-{what}", self.run)
+    }
+}
+
+pub(super) async fn errors(pair: &mut Pair, run: &str) {
+    let mut transcripts = Vec::new();
+    for address in [pair.kafka_address, pair.our_address] {
+        let mut side = Side {
+            client: RawClient::connect(address).await,
+            address,
+            run: format!("{run}-errors"),
+            lines: Vec::new(),
+        };
+        coordinators(&mut side).await;
+        classic_groups::errors(&mut side).await;
+        offsets::errors(&mut side).await;
+        producers::errors(&mut side).await;
+        transcripts.push(side.lines);
+    }
+    let ours = transcripts.pop().unwrap_or_default();
+    let kafkas = transcripts.pop().unwrap_or_default();
+    assert_eq!(kafkas.len(), ours.len(), "the sequences are the same code");
+    for (kafka, ours) in kafkas.iter().zip(&ours) {
+        pair.compare("", kafka, ours);
+    }
+}
+
+/// Has the topics of the coordinators created, which happens when one is asked for.
+async fn coordinators(side: &mut Side) {
+    let request = FindCoordinatorRequest {
+        coordinator_keys: vec!["any".to_owned()],
+        ..Default::default()
+    };
+    let code = |answer: &FindCoordinatorResponse| answer.coordinators[0].error_code;
+    side.tell("find the coordinator of groups", 4, &request, code, code)
+        .await;
+}
+
+/// Creates a topic with one partition that both sides can write to.
+async fn topic(side: &mut Side, what: &str) -> String {
+    let name = side.name(what);
+    testkit::requests::topic(&mut side.client, &name, &[]).await;
+    // Kafka's broker learns of it a little later.
+    let request = MetadataRequest {
+        topics: Some(vec![metadata_request::MetadataRequestTopic {
+            name: Some(name.clone()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    for _ in 0..NOT_YET_ATTEMPTS {
+        let answer = side.ask(9, &request).await.unwrap();
+        if answer.topics[0].error_code == 0 && answer.topics[0].partitions[0].leader_id >= 0 {
+            return name;
+        }
+        tokio::time::sleep(NOT_YET_INTERVAL).await;
+    }
+    panic!("topic {name} has no leader");
+}

@@ -1,0 +1,230 @@
+//! Offsets committed by those who may not, or of what is not there, in every version of OffsetCommit and OffsetFetch.
+
+use bytes::Bytes;
+use protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use protocol::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
+use protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use protocol::messages::*;
+
+use super::{Side, topic};
+
+/// From v10 on topics have ids, which `errors` of topics looks at.
+const COMMIT_VERSIONS: std::ops::RangeInclusive<i16> = 2..=9;
+/// Kafka's `offset.metadata.max.bytes`.
+const METADATA_MAX: usize = 4096;
+
+pub(super) async fn errors(side: &mut Side) {
+    let name = topic(side, "commits").await;
+    without_members(side, &name).await;
+    with_a_member(side, &name).await;
+}
+
+fn commit(group: &str, name: &str, generation: i32, member: &str) -> OffsetCommitRequest {
+    OffsetCommitRequest {
+        group_id: group.to_owned(),
+        generation_id_or_member_epoch: generation,
+        member_id: member.to_owned(),
+        retention_time_ms: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: name.to_owned(),
+            partitions: vec![OffsetCommitRequestPartition {
+                partition_index: 0,
+                committed_offset: 7,
+                committed_leader_epoch: -1,
+                committed_metadata: Some("note".to_owned()),
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// Sends it in every version.
+async fn tell(side: &mut Side, step: &str, request: &OffsetCommitRequest) {
+    let code = |answer: &OffsetCommitResponse| {
+        answer
+            .topics
+            .first()
+            .map_or(0, |topic| topic.partitions[0].error_code)
+    };
+    let told = |answer: &OffsetCommitResponse| {
+        let codes: Vec<_> = answer
+            .topics
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .map(|partition| partition.error_code)
+            .collect();
+        format!("{codes:?}")
+    };
+    for version in COMMIT_VERSIONS {
+        side.tell(&format!("commit: {step}"), version, request, code, told)
+            .await;
+    }
+}
+
+async fn without_members(side: &mut Side, name: &str) {
+    let group = side.name("commits-simple");
+    let missing = side.name("no-such-topic");
+    tell(
+        side,
+        "a generation in an unknown group",
+        &commit(&group, name, 0, "nobody"),
+    )
+    .await;
+    tell(
+        side,
+        "a member without generation in an unknown group",
+        &commit(&group, name, -1, "nobody"),
+    )
+    .await;
+    tell(side, "no group id", &commit("", name, -1, "")).await;
+    tell(side, "an unknown topic", &commit(&group, &missing, -1, "")).await;
+    let mut request = commit(&group, name, -1, "");
+    request.topics[0].partitions[0].partition_index = 1;
+    tell(side, "an unknown partition", &request).await;
+    for (step, size) in [
+        ("metadata as large as allowed", METADATA_MAX),
+        ("metadata too large", METADATA_MAX + 1),
+    ] {
+        let mut request = commit(&group, name, -1, "");
+        request.topics[0].partitions[0].committed_metadata = Some("x".repeat(size));
+        tell(side, step, &request).await;
+    }
+    let mut request = commit(&group, name, -1, "");
+    request.topics[0].partitions[0].committed_offset = -1;
+    tell(side, "a negative offset", &request).await;
+    tell(side, "no members", &commit(&group, name, -1, "")).await;
+    tell(
+        side,
+        "a generation in a group without members",
+        &commit(&group, name, 0, "nobody"),
+    )
+    .await;
+    tell(
+        side,
+        "a member in a group without members",
+        &commit(&group, name, -1, "nobody"),
+    )
+    .await;
+    delete_offsets(side, "of a group without members", &group, name).await;
+    delete_offsets(side, "of an unknown topic", &group, &missing).await;
+    let unknown = side.name("commits-unknown");
+    delete_offsets(side, "of an unknown group", &unknown, name).await;
+}
+
+async fn with_a_member(side: &mut Side, name: &str) {
+    let group = side.name("commits-member");
+    // The subscription names the topic, so its offsets belong to the group's members.
+    let mut metadata = vec![0, 1, 0, 0, 0, 1];
+    let length = u16::try_from(name.len()).unwrap();
+    metadata.extend_from_slice(&length.to_be_bytes());
+    metadata.extend_from_slice(name.as_bytes());
+    metadata.extend_from_slice(&[0xff; 4]);
+    metadata.extend_from_slice(&[0; 4]);
+    let mut join = JoinGroupRequest {
+        group_id: group.clone(),
+        session_timeout_ms: 30_000,
+        rebalance_timeout_ms: 30_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![JoinGroupRequestProtocol {
+            name: "range".to_owned(),
+            metadata: metadata.into(),
+        }],
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        let code = |answer: &JoinGroupResponse| answer.error_code;
+        let answer = side.tell("join to commit", 7, &join, code, code).await;
+        join.member_id = answer.unwrap_or_default().member_id;
+    }
+    let member = join.member_id;
+    tell(
+        side,
+        "before the group has synced",
+        &commit(&group, name, 1, &member),
+    )
+    .await;
+    let sync = SyncGroupRequest {
+        group_id: group.clone(),
+        generation_id: 1,
+        member_id: member.clone(),
+        protocol_type: Some("consumer".to_owned()),
+        protocol_name: Some("range".to_owned()),
+        assignments: vec![SyncGroupRequestAssignment {
+            member_id: member.clone(),
+            assignment: Bytes::from_static(b"\0\0\0\0\0\0\0\0\0\0"),
+        }],
+        ..Default::default()
+    };
+    let code = |answer: &SyncGroupResponse| answer.error_code;
+    side.tell("sync to commit", 5, &sync, code, code).await;
+    tell(side, "a member", &commit(&group, name, 1, &member)).await;
+    tell(
+        side,
+        "an older generation",
+        &commit(&group, name, 0, &member),
+    )
+    .await;
+    tell(
+        side,
+        "a later generation",
+        &commit(&group, name, 2, &member),
+    )
+    .await;
+    tell(
+        side,
+        "an unknown member",
+        &commit(&group, name, 1, "nobody"),
+    )
+    .await;
+    tell(side, "an outsider", &commit(&group, name, -1, "")).await;
+    tell(
+        side,
+        "an outsider with a generation",
+        &commit(&group, name, 1, ""),
+    )
+    .await;
+    tell(
+        side,
+        "a member without generation",
+        &commit(&group, name, -1, &member),
+    )
+    .await;
+    for instance in ["nobody", ""] {
+        let mut request = commit(&group, name, 1, &member);
+        request.group_instance_id = Some(instance.to_owned());
+        let code = |answer: &OffsetCommitResponse| answer.topics[0].partitions[0].error_code;
+        for version in 7..=9 {
+            side.tell("commit: an unknown instance", version, &request, code, code)
+                .await;
+        }
+    }
+    delete_offsets(side, "of a subscribed topic", &group, name).await;
+}
+
+async fn delete_offsets(side: &mut Side, step: &str, group: &str, name: &str) {
+    let request = OffsetDeleteRequest {
+        group_id: group.to_owned(),
+        topics: vec![OffsetDeleteRequestTopic {
+            name: name.to_owned(),
+            partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
+        }],
+    };
+    let told = |answer: &OffsetDeleteResponse| {
+        let codes: Vec<_> = answer
+            .topics
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .map(|partition| partition.error_code)
+            .collect();
+        format!("error {}, partitions {codes:?}", answer.error_code)
+    };
+    let step = format!("delete offsets {step}");
+    side.tell(&step, 0, &request, |answer| answer.error_code, told)
+        .await;
+}
