@@ -15,6 +15,7 @@ mod coordinators;
 mod dispatch;
 mod fetches;
 mod handlers;
+mod internal_topics;
 mod log_settings;
 mod metrics;
 mod ownership;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::fetches::Fetches;
+use crate::internal_topics::InternalTopics;
 use crate::metrics::RequestMetrics;
 use crate::topics::Topics;
 
@@ -19,6 +20,8 @@ pub(crate) struct Services {
     pub(crate) groups: Arc<GroupCoordinator>,
     /// Transactional producers and their transactions.
     pub(crate) transactions: Arc<TransactionCoordinator>,
+    /// Topics made for streams groups.
+    pub(crate) internal_topics: Arc<InternalTopics>,
     /// Requests counted by API.
     pub(crate) metrics: Arc<RequestMetrics>,
 }

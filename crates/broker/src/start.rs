@@ -139,6 +139,7 @@ impl Broker {
             fetches: Arc::new(Fetches::new(Arc::clone(&topics))),
             groups: Arc::clone(&groups),
             transactions: Arc::clone(&transactions),
+            internal_topics: Arc::default(),
             metrics: Arc::new(RequestMetrics::default()),
         };
         let connection_metrics = Arc::new(ConnectionMetrics::default());
@@ -185,6 +186,10 @@ impl Broker {
         let transactions = &broker.transactions;
         broker.run_in_background(Arc::clone(transactions).run_timers(broker.stopping.clone()));
         broker.run_in_background(Arc::clone(transactions).run_markers(broker.stopping.clone()));
+        broker.run_in_background(
+            Arc::clone(&broker.groups)
+                .follow_topics(Arc::clone(&broker.topics.cluster), broker.stopping.clone()),
+        );
         Ok(broker)
     }
 

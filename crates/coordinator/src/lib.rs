@@ -40,6 +40,28 @@ pub use group::record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetad
 pub use group::request::{GroupEffect, GroupReply, GroupRequest};
 pub use group::settings::GroupSettings;
 pub use group::shard::{GroupShard, ReplayError};
+pub use group::streams::assignor::ProcessId;
+pub use group::streams::describe::{
+    DescribeStreamsError, DescribeStreamsRequest, DescribedStreamsGroup, DescribedStreamsMember,
+    DescribedSubtopology, DescribedTopic, DescribedTopology,
+};
+pub use group::streams::endpoints::EndpointPartitions;
+pub use group::streams::heartbeat::{StreamsHeartbeatError, StreamsHeartbeatReply, StreamsStatus};
+pub use group::streams::member::{
+    StreamsCurrentAssignment, StreamsMemberMetadata, StreamsMemberState, UserEndpoint,
+};
+pub use group::streams::record::{StreamsGroupMetadata, StreamsRecord};
+pub use group::streams::request::{
+    DeclaredTopology, InvalidStreamsHeartbeat, OwnedTasks, StreamsHeartbeatRequest,
+};
+pub use group::streams::settings::StreamsGroupSettings;
+pub use group::streams::state::StreamsGroupState;
+pub use group::streams::tasks::{ActiveTasks, AssignedTasks, TaskSet, Tasks};
+pub use group::streams::topics::CreatableTopic;
+pub use group::streams::topics::problem::{ConfigureError, TopicProblem};
+pub use group::streams::topology::{
+    CopartitionGroup, InternalTopic, StreamsTopology, Subtopology, SubtopologyId,
+};
 pub use machine::{EndMarker, Machine, MachineOutput, Origin, Output, Producer, ReplyToken};
 pub use time::Now;
 pub use transaction::add_partitions::{AddPartitionsError, AddPartitionsRequest};

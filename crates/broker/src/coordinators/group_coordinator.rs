@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use coordinator::{
     CommitError, CommitRequest, CommittedTopic, DeleteGroupsRequest, DeleteOffsetsError,
-    DeleteOffsetsRequest, DeletedGroup, DeletedOffset, DescribeRequest, DescribedGroup, EndMarker,
-    FetchOffsetsRequest, FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings,
-    GroupShard, HeartbeatError, HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest,
-    LeftMember, ListRequest, ListedGroup, SyncError, SyncRequest, SyncedMember,
+    DeleteOffsetsRequest, DeletedGroup, DeletedOffset, DescribeRequest, DescribeStreamsError,
+    DescribeStreamsRequest, DescribedGroup, DescribedStreamsGroup, EndMarker, FetchOffsetsRequest,
+    FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings, GroupShard, HeartbeatError,
+    HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest, LeftMember, ListRequest,
+    ListedGroup, StreamsGroupSettings, StreamsHeartbeatError, StreamsHeartbeatReply,
+    StreamsHeartbeatRequest, SyncError, SyncRequest, SyncedMember, TopicImage, TopicsImage,
 };
-use env::Env;
-use metadata::{ClusterImage, InternalTopic};
+use env::{Clock, Env};
+use metadata::{Cluster, ClusterImage, InternalTopic};
 use tokio_util::sync::CancellationToken;
 use types::{GroupId, LeaderEpoch, PartitionIndex, TopicName};
 
@@ -28,7 +30,11 @@ use crate::topics::Topics;
 #[derive(Debug)]
 pub(crate) struct GroupCoordinator {
     coordinator: Coordinator<GroupShard>,
+    clock: Arc<dyn Clock>,
 }
+
+/// How long a shard that loads is left alone before it is told of topics again.
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The reply of a request that the coordinator took up, as the type its method promises.
 macro_rules! request {
@@ -61,6 +67,7 @@ impl GroupCoordinator {
     pub(super) fn with_topic(env: Env, topic: Arc<dyn StateTopic<GroupSettings>>) -> Self {
         let effects = EffectHandler::new(|effect: GroupEffect| match effect {});
         Self {
+            clock: Arc::clone(&env.clock),
             coordinator: Coordinator::new(env, topic, effects),
         }
     }
@@ -92,6 +99,30 @@ impl GroupCoordinator {
     request! {
         /// OffsetDelete.
         delete_offsets(DeleteOffsetsRequest) as DeleteOffsets -> Result<Vec<DeletedOffset>, DeleteOffsetsError>
+    }
+
+    request! {
+        /// StreamsGroupHeartbeat.
+        streams_heartbeat(StreamsHeartbeatRequest) as StreamsHeartbeat -> Result<StreamsHeartbeatReply, StreamsHeartbeatError>
+    }
+
+    /// StreamsGroupDescribe: a result for each group, in the order asked for.
+    pub(crate) fn describe_streams(
+        &self,
+        groups: Vec<GroupId>,
+    ) -> impl Future<Output = Vec<(GroupId, Result<StreamsDescription, CoordinatorError>)>> + Send + use<>
+    {
+        let describe = |groups| GroupRequest::DescribeStreams(DescribeStreamsRequest { groups });
+        let replies = self
+            .coordinator
+            .call_by_shard(groups, GroupId::as_str, describe);
+        async move {
+            let split = |reply| match reply {
+                GroupReply::DescribeStreams(described) => described,
+                other => unreachable!("the machine answered {other:?}"),
+            };
+            replies.gather(split).await
+        }
     }
 
     /// DescribeGroups: a result for each group, in the order asked for.
@@ -187,6 +218,45 @@ impl GroupCoordinator {
         }
     }
 
+    /// Tells all shards whenever topics come, go or grow, until `stopping`. A shard that loads is told again: it may
+    /// have begun with what was before.
+    pub(crate) async fn follow_topics(
+        self: Arc<Self>,
+        cluster: Arc<Cluster>,
+        stopping: CancellationToken,
+    ) {
+        let mut changes = cluster.changes();
+        let mut told = Arc::new(topics_image(&changes.borrow_and_update()));
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            let image = topics_image(&changes.borrow_and_update());
+            if image.same_topics(&told) {
+                continue;
+            }
+            told = Arc::new(image);
+            while !self.tell_topics(&told).await && !stopping.is_cancelled() {
+                let clock = &self.clock;
+                clock.sleep_until(clock.now().plus(TELL_AGAIN_AFTER)).await;
+            }
+        }
+    }
+
+    /// Says whether every shard took it, or will begin with it.
+    async fn tell_topics(&self, image: &Arc<TopicsImage>) -> bool {
+        let tell = || GroupRequest::TopicsChanged(Arc::clone(image));
+        let mut all = true;
+        for reply in self.coordinator.call_all(tell) {
+            all &= match receive::<GroupShard>(reply).await {
+                Ok(_) | Err(CoordinatorError::NotCoordinator) => true,
+                Err(_) => false,
+            };
+        }
+        all
+    }
+
     /// The partition of `__consumer_offsets` that a group belongs to, once the topic exists.
     pub(crate) fn partition_of(&self, group: &str) -> Option<PartitionIndex> {
         self.coordinator.partition_of(group)
@@ -213,6 +283,33 @@ impl GroupCoordinator {
     }
 }
 
+/// The topics as the state machine wants them.
+fn topics_image(image: &ClusterImage) -> TopicsImage {
+    let topics = image.topics().map(|topic| TopicImage {
+        id: topic.id,
+        name: topic.name.clone(),
+        partitions: topic.partitions,
+    });
+    TopicsImage::new(image.revision.value(), topics)
+}
+
+/// A streams group, or why there is none.
+pub(crate) type StreamsDescription = Result<DescribedStreamsGroup, DescribeStreamsError>;
+
+/// What a streams group obeys: its own settings over the broker's.
+pub(crate) fn streams_group_settings(image: &ClusterImage, group: &str) -> StreamsGroupSettings {
+    let settings = image.group_settings(group);
+    let milliseconds = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    let size = |size: i32| usize::try_from(size).unwrap_or(0);
+    StreamsGroupSettings {
+        session_timeout: milliseconds(settings.streams_session_timeout_ms),
+        heartbeat_interval_ms: settings.streams_heartbeat_interval_ms,
+        standby_replicas: size(settings.streams_num_standby_replicas),
+        initial_rebalance_delay: milliseconds(settings.streams_initial_rebalance_delay_ms),
+        group_size_max: size(image.broker.values.group_streams_max_size),
+    }
+}
+
 /// The broker's settings as the state machine wants them. The table of settings keeps them from being negative.
 fn group_settings(
     image: &ClusterImage,
@@ -232,6 +329,12 @@ fn group_settings(
         offsets_retention: Duration::from_secs(retention_minutes * 60),
         offsets_retention_check_interval: milliseconds(broker.offsets_retention_check_interval_ms),
         record_bytes_max,
+        topics: Arc::new(topics_image(image)),
+        streams: image
+            .groups_with_settings()
+            .map(|group| (GroupId::new(group), streams_group_settings(image, group)))
+            .collect(),
+        streams_default: streams_group_settings(image, ""),
         ..GroupSettings::default()
     }
 }

@@ -36,6 +36,6 @@ mod transaction_coordinator;
 mod tests;
 
 pub(crate) use errors::CoordinatorError;
-pub(crate) use group_coordinator::GroupCoordinator;
+pub(crate) use group_coordinator::{GroupCoordinator, streams_group_settings};
 pub(crate) use markers::{MarkerError, MarkerWriter};
 pub(crate) use transaction_coordinator::TransactionCoordinator;

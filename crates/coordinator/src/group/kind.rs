@@ -15,31 +15,54 @@ use super::offsets::commit::{self, CommitError, CommitRequest};
 use super::offsets::delete::DeleteOffsetsError;
 use super::offsets::expire::AgeBase;
 use super::record::GroupRecord;
+use super::streams::state::StreamsGroup;
 use super::timers::{TimerKey, Timers};
+
+/// The protocol type that ListGroups shows for streams groups.
+const STREAMS_PROTOCOL_TYPE: &str = "streams";
 
 /// A group.
 #[derive(Debug)]
 pub(crate) enum Group {
     /// Members agree by JoinGroup and SyncGroup; or nobody ever joined, and there are only committed offsets.
     Classic(ClassicGroup),
+    /// KIP-1071.
+    Streams(StreamsGroup),
 }
 
 impl Group {
     pub(crate) fn classic(&self) -> Option<&ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
+            Self::Streams(_) => None,
         }
     }
 
     pub(crate) fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
+            Self::Streams(_) => None,
+        }
+    }
+
+    pub(crate) fn streams(&self) -> Option<&StreamsGroup> {
+        match self {
+            Self::Streams(group) => Some(group),
+            Self::Classic(_) => None,
+        }
+    }
+
+    pub(crate) fn streams_mut(&mut self) -> Option<&mut StreamsGroup> {
+        match self {
+            Self::Streams(group) => Some(group),
+            Self::Classic(_) => None,
         }
     }
 
     pub(crate) fn group_type(&self) -> GroupType {
         match self {
             Self::Classic(_) => GroupType::Classic,
+            Self::Streams(_) => GroupType::Streams,
         }
     }
 
@@ -47,6 +70,7 @@ impl Group {
     pub(crate) fn protocol_type(&self) -> Option<Arc<str>> {
         match self {
             Self::Classic(group) => group.protocol_type().cloned(),
+            Self::Streams(_) => Some(Arc::from(STREAMS_PROTOCOL_TYPE)),
         }
     }
 
@@ -54,6 +78,15 @@ impl Group {
     pub(crate) fn state_name(&self) -> &'static str {
         match self {
             Self::Classic(group) => group.state().name(),
+            Self::Streams(group) => group.state().name(),
+        }
+    }
+
+    /// The state as filters of ListGroups name it, whatever the case.
+    pub(crate) fn state_filter_name(&self) -> &'static str {
+        match self {
+            Self::Classic(_) => self.state_name(),
+            Self::Streams(group) => group.state().filter_name(),
         }
     }
 
@@ -61,6 +94,7 @@ impl Group {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Classic(group) => group.state() == GroupState::Empty,
+            Self::Streams(group) => group.is_empty(),
         }
     }
 
@@ -68,6 +102,7 @@ impl Group {
     pub(crate) fn is_subscribed(&self, topic: &TopicName) -> bool {
         match self {
             Self::Classic(group) => group.is_subscribed(topic),
+            Self::Streams(group) => group.is_subscribed(topic),
         }
     }
 
@@ -78,6 +113,7 @@ impl Group {
     ) -> Result<Option<MemberId>, CommitError> {
         match self {
             Self::Classic(group) => commit::validate_classic(group, request),
+            Self::Streams(group) => group.validate_commit(request),
         }
     }
 
@@ -88,6 +124,7 @@ impl Group {
     ) -> Result<(), CommitError> {
         match self {
             Self::Classic(group) => commit::validate_transactional_classic(group, request),
+            Self::Streams(group) => group.validate_transactional_commit(request),
         }
     }
 
@@ -100,6 +137,7 @@ impl Group {
                 }
                 Ok(())
             }
+            Self::Streams(_) => Ok(()),
         }
     }
 
@@ -119,6 +157,13 @@ impl Group {
                 group: group.id().clone(),
                 value: None,
             }),
+            Self::Streams(group) => {
+                let tombstones = group.tombstones().into_iter();
+                records.extend(tombstones.map(|record| GroupRecord::Streams {
+                    group: group.id.clone(),
+                    record,
+                }));
+            }
         }
     }
 
@@ -126,13 +171,14 @@ impl Group {
     pub(crate) fn age_base(&self) -> Option<AgeBase> {
         match self {
             Self::Classic(group) => classic_age_base(group),
+            Self::Streams(_) => Some(AgeBase::Commit),
         }
     }
 
     /// Whether the group goes once it is empty and nothing is committed (`Group.shouldExpire`).
     pub(crate) fn goes_without_offsets(&self) -> bool {
         match self {
-            Self::Classic(_) => true,
+            Self::Classic(_) | Self::Streams(_) => true,
         }
     }
 
@@ -144,6 +190,9 @@ impl Group {
                 for member in group.pending_members() {
                     timers.cancel(&TimerKey::Session(group.id().clone(), member.clone()));
                 }
+            }
+            Self::Streams(group) => {
+                timers.cancel(&TimerKey::StreamsInitialRebalance(group.id.clone()));
             }
         }
     }

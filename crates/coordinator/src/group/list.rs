@@ -24,6 +24,8 @@ pub struct ListRequest {
 pub enum GroupType {
     /// JoinGroup and SyncGroup, or only commits.
     Classic,
+    /// KIP-1071.
+    Streams,
 }
 
 impl GroupType {
@@ -31,6 +33,7 @@ impl GroupType {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Classic => "classic",
+            Self::Streams => "streams",
         }
     }
 }
@@ -67,12 +70,13 @@ pub(crate) fn list<'a>(
         request.types.is_empty() || request.types.iter().any(names)
     };
     groups
+        .filter(|(_, group)| state_matches(group.state_filter_name()))
         .map(|(id, group)| ListedGroup {
             group: id.clone(),
             protocol_type: group.protocol_type(),
             state: group.state_name(),
             group_type: group.group_type(),
         })
-        .filter(|group| state_matches(group.state) && type_matches(group.group_type))
+        .filter(|group| type_matches(group.group_type))
         .collect()
 }

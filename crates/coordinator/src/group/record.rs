@@ -13,6 +13,7 @@ use types::{
 
 use super::classic::generation::Generation;
 use super::classic::member::Client;
+use super::streams::record::StreamsRecord;
 
 /// One record of `__consumer_offsets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,13 @@ pub enum GroupRecord {
         partition: PartitionIndex,
         /// `None` is a tombstone: nothing is committed any more.
         value: Option<CommittedOffset>,
+    },
+    /// A record of a streams group.
+    Streams {
+        /// The group.
+        group: GroupId,
+        /// What changed.
+        record: StreamsRecord,
     },
 }
 

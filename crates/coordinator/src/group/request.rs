@@ -14,6 +14,11 @@ use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic, TxnComm
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
 use super::offsets::fetch::{FetchOffsetsRequest, FetchedTopic};
 use super::record::GroupRecord;
+use super::streams::describe::{
+    DescribeStreamsError, DescribeStreamsRequest, DescribedStreamsGroup,
+};
+use super::streams::heartbeat::{StreamsHeartbeatError, StreamsHeartbeatReply};
+use super::streams::request::StreamsHeartbeatRequest;
 use crate::machine::EndMarker;
 use types::TopicName;
 
@@ -40,6 +45,10 @@ pub enum GroupRequest {
     FetchOffsets(FetchOffsetsRequest),
     /// OffsetDelete.
     DeleteOffsets(DeleteOffsetsRequest),
+    /// StreamsGroupHeartbeat.
+    StreamsHeartbeat(StreamsHeartbeatRequest),
+    /// StreamsGroupDescribe, for the groups of this shard.
+    DescribeStreams(DescribeStreamsRequest),
     /// DescribeGroups, for the groups of this shard.
     Describe(DescribeRequest),
     /// ListGroups, for this shard.
@@ -73,6 +82,10 @@ pub enum GroupReply {
     FetchOffsets(Vec<FetchedTopic>),
     /// To [`GroupRequest::DeleteOffsets`]: one result per partition asked for, in order.
     DeleteOffsets(Result<Vec<DeletedOffset>, DeleteOffsetsError>),
+    /// To [`GroupRequest::StreamsHeartbeat`].
+    StreamsHeartbeat(Result<StreamsHeartbeatReply, StreamsHeartbeatError>),
+    /// To [`GroupRequest::DescribeStreams`]: one entry per group asked for, in order.
+    DescribeStreams(Vec<Result<DescribedStreamsGroup, DescribeStreamsError>>),
     /// To [`GroupRequest::Describe`]: one entry per group asked for, in order.
     Describe(Vec<DescribedGroup>),
     /// To [`GroupRequest::List`], in the order of group ids.

@@ -1,6 +1,13 @@
 //! Broker settings that the group coordinator obeys.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use types::GroupId;
+
+use super::modern::topics::TopicsImage;
+use super::streams::settings::StreamsGroupSettings;
 
 /// Settings of the group coordinator; defaults are Kafka's (`GroupCoordinatorConfig.java`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +32,13 @@ pub struct GroupSettings {
     /// The largest GroupMetadata record the log takes (`max.message.bytes` of `__consumer_offsets`), in bytes. A
     /// group that grows beyond it cannot be stored and does not become Stable.
     pub record_bytes_max: usize,
+    /// The topics of the cluster as of the load of the shard; [`super::request::GroupRequest::TopicsChanged`] tells later
+    /// ones.
+    pub topics: Arc<TopicsImage>,
+    /// Settings of streams groups for which an administrator set some, as of the load of the shard.
+    pub streams: BTreeMap<GroupId, StreamsGroupSettings>,
+    /// Settings of all other streams groups, as of the load of the shard.
+    pub streams_default: StreamsGroupSettings,
 }
 
 impl Default for GroupSettings {
@@ -39,6 +53,9 @@ impl Default for GroupSettings {
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(10 * 60),
             record_bytes_max: 1_048_588,
+            topics: Arc::default(),
+            streams: BTreeMap::new(),
+            streams_default: StreamsGroupSettings::default(),
         }
     }
 }

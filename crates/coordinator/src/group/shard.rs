@@ -37,6 +37,7 @@ use super::offsets::store::OffsetStore;
 use super::record::GroupRecord;
 use super::request::{GroupEffect, GroupReply, GroupRequest, Output, ReplyToken};
 use super::settings::GroupSettings;
+use super::streams::expire::schedule_all;
 use super::time::Now;
 use super::timers::{TimerAction, Timers};
 use super::transition::Transition;
@@ -57,6 +58,12 @@ pub enum ReplayError {
     /// Two members share an id or instance id, or members have no chosen protocol.
     #[error("the metadata record of group {group} contradicts itself")]
     InconsistentGroup {
+        /// The group.
+        group: GroupId,
+    },
+    /// The record is of another kind of group than those before it.
+    #[error("the records of group {group} are of different group types")]
+    OtherGroupType {
         /// The group.
         group: GroupId,
     },
@@ -109,11 +116,11 @@ impl GroupShard {
     /// A shard without groups.
     pub fn new(settings: GroupSettings) -> Self {
         Self {
+            topics: Arc::clone(&settings.topics),
             settings,
             groups: BTreeMap::new(),
             offsets: OffsetStore::default(),
             timers: Timers::default(),
-            topics: Arc::default(),
         }
     }
 
@@ -167,6 +174,7 @@ impl GroupShard {
                 partition,
                 value: None,
             } => self.offsets.remove(&group, &topic, partition),
+            GroupRecord::Streams { group, record } => self.replay_streams(group, record)?,
         }
         Ok(())
     }
@@ -189,6 +197,12 @@ impl GroupShard {
             if group.members().len() > self.settings.group_size_max {
                 prepare_rebalance(group, &mut transition);
             }
+        }
+        for group in self.groups.values().filter_map(Group::streams) {
+            let settings = &self.settings;
+            let own = settings.streams.get(&group.id);
+            let settings = own.unwrap_or(&settings.streams_default);
+            schedule_all(group, transition.timers, now, settings);
         }
         let interval = self.settings.offsets_retention_check_interval;
         transition.schedule(interval, TimerAction::ExpireOffsets);
@@ -240,6 +254,14 @@ impl GroupShard {
             GroupRequest::DeleteOffsets(request) => Some(GroupReply::DeleteOffsets(
                 self.delete_offsets(now, request, &mut output),
             )),
+            GroupRequest::StreamsHeartbeat(request) => Some(GroupReply::StreamsHeartbeat(
+                self.streams_heartbeat(now, request, &mut output),
+            )),
+            GroupRequest::DescribeStreams(request) => {
+                let groups = request.groups.iter();
+                let described = groups.map(|group| self.describe_streams(group));
+                Some(GroupReply::DescribeStreams(described.collect()))
+            }
             GroupRequest::Describe(request) => {
                 let described = |id: GroupId| {
                     let group = self.groups.get(&id);
@@ -261,6 +283,9 @@ impl GroupShard {
             }
             GroupRequest::TopicsChanged(topics) => {
                 self.topics = topics;
+                for group in self.groups.values_mut().filter_map(Group::streams_mut) {
+                    group.needs_refresh = true;
+                }
                 Some(GroupReply::TopicsChanged)
             }
         };
@@ -283,6 +308,9 @@ impl GroupShard {
     fn run(&mut self, now: Now, action: TimerAction, output: &mut Output) {
         match action {
             TimerAction::ExpireSession { group, member } => {
+                if self.expire_streams_session(now, &group, &member, output) {
+                    return;
+                }
                 self.in_group(now, &group, output, |group, transition| {
                     expire_session(group, transition, &member);
                 });
@@ -303,6 +331,14 @@ impl GroupShard {
                 self.in_group(now, &group, output, |group, transition| {
                     expire_sync(group, transition, generation);
                 });
+            }
+            TimerAction::ExpireStreamsRebalance {
+                group,
+                member,
+                epoch,
+            } => self.expire_streams_rebalance(now, &group, &member, epoch, output),
+            TimerAction::AssignStreamsGroup { group } => {
+                self.assign_streams_group(now, &group, output);
             }
             TimerAction::ExpireOffsets => self.expire_offsets(now, output),
         }
@@ -331,10 +367,23 @@ impl GroupShard {
             let reply = JoinReply::refused(request.member.clone(), error);
             output.replies.push((token, GroupReply::Join(reply)));
         };
+        let refuse_nameless = |output: &mut Output, error| {
+            let reply = JoinReply::refused(None, error);
+            output.replies.push((token, GroupReply::Join(reply)));
+        };
         if let Err(error) = join::validate(&request, &self.settings) {
             return refuse(output, error);
         }
         let id = request.group.clone();
+        // A streams group without members gives way to a classic one.
+        if let Some(group @ Group::Streams(_)) = self.groups.get(&id) {
+            if !group.is_empty() {
+                return refuse_nameless(output, JoinError::InconsistentProtocol);
+            }
+            let mut tombstones = Vec::new();
+            group.tombstones(&mut tombstones);
+            self.apply(now, tombstones, output);
+        }
         let is_new = !self.groups.contains_key(&id);
         if is_new {
             if request.member.is_some() {
@@ -365,7 +414,7 @@ impl GroupShard {
         let id = request.group.clone();
         let error = if id.as_str().is_empty() {
             SyncError::InvalidGroupId
-        } else if self.groups.contains_key(&id) {
+        } else if self.groups.get(&id).and_then(Group::classic).is_some() {
             self.in_group(now, &id, output, |group, transition| {
                 sync(group, transition, request, token);
             });
@@ -401,7 +450,7 @@ impl GroupShard {
         if id.as_str().is_empty() {
             return Err(LeaveError::InvalidGroupId);
         }
-        if !self.groups.contains_key(&id) {
+        if self.groups.get(&id).and_then(Group::classic).is_none() {
             return Ok(leave_unknown_group(members));
         }
         let left = self.in_group(now, &id, output, |group, transition| {
@@ -506,6 +555,8 @@ impl GroupShard {
         group.cancel_timers(&mut self.timers);
     }
 }
+
+mod streams;
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,10 @@ pub(crate) enum TimerKey {
     Join(GroupId),
     /// SyncGroup of every member.
     Sync(GroupId),
+    /// A streams member giving up tasks.
+    StreamsRebalance(GroupId, MemberId),
+    /// More members of a new streams group.
+    StreamsInitialRebalance(GroupId),
     /// The next look for expired offsets.
     OffsetExpiry,
 }
@@ -41,6 +45,14 @@ pub(crate) enum TimerAction {
         group: GroupId,
         generation: Generation,
     },
+    /// Remove a streams member that did not leave `epoch` by giving up tasks.
+    ExpireStreamsRebalance {
+        group: GroupId,
+        member: MemberId,
+        epoch: i32,
+    },
+    /// Assign the tasks of a streams group for the first time.
+    AssignStreamsGroup { group: GroupId },
     /// Write tombstones for expired offsets and for groups without anything left.
     ExpireOffsets,
 }
@@ -55,6 +67,10 @@ impl TimerAction {
                 TimerKey::Join(group.clone())
             }
             Self::ExpireSync { group, .. } => TimerKey::Sync(group.clone()),
+            Self::ExpireStreamsRebalance { group, member, .. } => {
+                TimerKey::StreamsRebalance(group.clone(), member.clone())
+            }
+            Self::AssignStreamsGroup { group } => TimerKey::StreamsInitialRebalance(group.clone()),
             Self::ExpireOffsets => TimerKey::OffsetExpiry,
         }
     }
@@ -86,6 +102,10 @@ impl Timers {
         if let Some(position) = self.positions.remove(key) {
             self.queue.remove(&position);
         }
+    }
+
+    pub(crate) fn is_scheduled(&self, key: &TimerKey) -> bool {
+        self.positions.contains_key(key)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

@@ -318,6 +318,7 @@ typed_settings! {
         group_consumer_min_heartbeat_interval_ms: i32 = "group.consumer.min.heartbeat.interval.ms",
         group_consumer_max_heartbeat_interval_ms: i32 = "group.consumer.max.heartbeat.interval.ms",
         group_consumer_max_size: i32 = "group.consumer.max.size",
+        group_streams_max_size: i32 = "group.streams.max.size",
         group_consumer_assignors: Vec<String> = "group.consumer.assignors",
         group_consumer_migration_policy: String = "group.consumer.migration.policy",
         group_consumer_regex_refresh_interval_ms: i32 = "group.consumer.regex.refresh.interval.ms",

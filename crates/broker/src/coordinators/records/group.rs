@@ -7,6 +7,7 @@ use protocol::{CoordinatorKey, EncodeError, coordinator_key_type};
 
 use super::classic::{decode_group_metadata, encode_group_metadata};
 use super::offsets::{decode_legacy_offset_commit, decode_offset_commit, encode_offset_commit};
+use super::streams::{decode_streams, encode_streams};
 use super::{DecodeRecordError, DecodedRecord, RecordFormat};
 
 impl RecordFormat for GroupShard {
@@ -23,6 +24,7 @@ impl RecordFormat for GroupShard {
                 partition,
                 value,
             } => encode_offset_commit(group, topic, *partition, value.as_ref()),
+            GroupRecord::Streams { group, record } => encode_streams(group, record),
         }
     }
 
@@ -36,7 +38,10 @@ impl RecordFormat for GroupShard {
             GroupMetadataKey::TYPE => decode_group_metadata(key, value)?,
             OffsetCommitKey::TYPE => decode_offset_commit(key, value)?,
             LegacyOffsetCommitKey::TYPE => decode_legacy_offset_commit(key, value)?,
-            unknown => return Ok(DecodedRecord::UnknownType(unknown)),
+            unknown => match decode_streams(unknown, key, value)? {
+                Some(record) => record,
+                None => return Ok(DecodedRecord::UnknownType(unknown)),
+            },
         };
         Ok(DecodedRecord::Known(record))
     }

@@ -6,10 +6,12 @@
 //! | `classic` | GroupMetadata |
 //! | `offsets` | OffsetCommit |
 //! | `transaction` | `__transaction_state` |
+//! | `streams` | everything of streams groups |
 
 mod classic;
 mod group;
 mod offsets;
+mod streams;
 mod transaction;
 
 use std::time::Duration;

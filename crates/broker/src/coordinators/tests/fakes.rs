@@ -416,6 +416,7 @@ pub(super) fn commit_request(group: &str, offset: i64) -> CommitRequest {
         instance: None,
         generation: None,
         retention_ms: None,
+        takes_member_epochs: true,
         topics: vec![CommitTopic {
             topic: TopicName::new("flights"),
             topic_id: None,

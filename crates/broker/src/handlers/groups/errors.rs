@@ -1,12 +1,15 @@
 //! Causes to wire codes for group APIs, one exhaustive `match` per operation.
 
 use coordinator::{
-    CommitError, CommitPartitionError, DeleteGroupError, DeleteOffsetError, DeleteOffsetsError,
-    FetchOffsetError, HeartbeatError, JoinError, LeaveError, LeaveMemberError, SyncError,
+    CommitError, CommitPartitionError, ConfigureError, DeleteGroupError, DeleteOffsetError,
+    DeleteOffsetsError, DescribeStreamsError, FetchOffsetError, HeartbeatError,
+    InvalidStreamsHeartbeat, JoinError, LeaveError, LeaveMemberError, StreamsHeartbeatError,
+    SyncError,
 };
 use protocol::ErrorCode;
 
 use crate::coordinators::CoordinatorError;
+use crate::handlers::refusal::Refusal;
 
 /// The first version of OffsetCommit that knows GROUP_ID_NOT_FOUND.
 const GROUP_ID_NOT_FOUND_SINCE: i16 = 9;
@@ -83,6 +86,49 @@ pub(super) fn commit(error: &CommitError, version: i16) -> ErrorCode {
         CommitError::UnknownMember => ErrorCode::UnknownMemberId,
         CommitError::FencedInstance => ErrorCode::FencedInstanceId,
         CommitError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        CommitError::StaleMemberEpoch { .. } => ErrorCode::StaleMemberEpoch,
+        CommitError::UnsupportedVersion => ErrorCode::UnsupportedVersion,
+    }
+}
+
+pub(super) fn streams_heartbeat(error: &StreamsHeartbeatError) -> Refusal {
+    let code = match error {
+        StreamsHeartbeatError::Invalid(InvalidStreamsHeartbeat::ChangelogPartitions { .. })
+        | StreamsHeartbeatError::Topology(
+            ConfigureError::RepartitionSourceWithoutSink
+            | ConfigureError::UnresolvableLoop
+            | ConfigureError::NoSourceTopics(_),
+        ) => ErrorCode::StreamsInvalidTopology,
+        StreamsHeartbeatError::Invalid(_)
+        | StreamsHeartbeatError::TopologyChanged
+        | StreamsHeartbeatError::NoSuchSubtopology(_)
+        | StreamsHeartbeatError::NoSuchTask { .. } => ErrorCode::InvalidRequest,
+        StreamsHeartbeatError::UnknownStreamsGroup(_)
+        | StreamsHeartbeatError::UnknownGroup(_)
+        | StreamsHeartbeatError::NotStreamsGroup(_) => ErrorCode::GroupIdNotFound,
+        StreamsHeartbeatError::GroupFull { .. } => ErrorCode::GroupMaxSizeReached,
+        StreamsHeartbeatError::UnknownMember { .. } => ErrorCode::UnknownMemberId,
+        StreamsHeartbeatError::FencedEpoch { .. } | StreamsHeartbeatError::UnknownMemberState => {
+            ErrorCode::FencedMemberEpoch
+        }
+        StreamsHeartbeatError::Topology(
+            ConfigureError::NoSuchCopartitionedTopic(_)
+            | ConfigureError::ImpossiblePartitionCount { .. },
+        )
+        | StreamsHeartbeatError::Contradiction(_)
+        | StreamsHeartbeatError::NobodyToAssignTo => {
+            tracing::warn!(%error, "could not take a streams heartbeat");
+            ErrorCode::UnknownServerError
+        }
+    };
+    Refusal::new(code, error.to_string())
+}
+
+pub(super) fn describe_streams(error: &DescribeStreamsError) -> ErrorCode {
+    match error {
+        DescribeStreamsError::UnknownGroup(_) | DescribeStreamsError::NotStreamsGroup(_) => {
+            ErrorCode::GroupIdNotFound
+        }
     }
 }
 

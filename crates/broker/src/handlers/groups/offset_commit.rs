@@ -26,6 +26,9 @@ use crate::topics::{PartitionError, Topics};
 /// The first version that names topics by id.
 const TOPIC_ID_SINCE: i16 = 10;
 
+/// The first version whose clients know the errors of member epochs.
+const MEMBER_EPOCHS_SINCE: i16 = 9;
+
 pub(crate) async fn handle(
     context: Context,
     request: OffsetCommitRequest,
@@ -44,6 +47,7 @@ pub(crate) async fn handle(
         instance: wire::instance(request.group_instance_id.as_deref()),
         generation: wire::generation(request.generation_id_or_member_epoch),
         retention_ms: Some(request.retention_time_ms).filter(|retention| *retention >= 0),
+        takes_member_epochs: context.version >= MEMBER_EPOCHS_SINCE,
         topics: plan
             .iter()
             .filter_map(|planned| planned.commit.clone())

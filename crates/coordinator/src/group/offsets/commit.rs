@@ -31,6 +31,8 @@ pub struct CommitRequest {
     pub generation: Option<Generation>,
     /// How long to keep the offsets, in milliseconds, if the client chose (versions 2 to 4).
     pub retention_ms: Option<i64>,
+    /// Whether the client knows the errors of member epochs (version 9).
+    pub takes_member_epochs: bool,
     /// What to commit.
     pub topics: Vec<CommitTopic>,
 }
@@ -109,6 +111,17 @@ pub enum CommitError {
     /// REBALANCE_IN_PROGRESS.
     #[error("the group waits for its assignment")]
     RebalanceInProgress,
+    /// STALE_MEMBER_EPOCH.
+    #[error("the commit is of member epoch {received}, the member is in {known}")]
+    StaleMemberEpoch {
+        /// The commit's; -1 if it has none.
+        received: i32,
+        /// The member's.
+        known: i32,
+    },
+    /// UNSUPPORTED_VERSION.
+    #[error("the version of OffsetCommit is too old for the group's protocol")]
+    UnsupportedVersion,
 }
 
 /// Why one partition's offset is refused.

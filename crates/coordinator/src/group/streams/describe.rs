@@ -153,8 +153,16 @@ fn configured_subtopology(
         id: id.clone(),
         source_topics: sorted(&subtopology.source_topics),
         repartition_sink_topics: sorted(&subtopology.repartition_sink_topics),
-        state_changelog_topics: subtopology.state_changelog_topics.values().map(topic).collect(),
-        repartition_source_topics: subtopology.repartition_source_topics.values().map(topic).collect(),
+        state_changelog_topics: subtopology
+            .state_changelog_topics
+            .values()
+            .map(topic)
+            .collect(),
+        repartition_source_topics: subtopology
+            .repartition_source_topics
+            .values()
+            .map(topic)
+            .collect(),
     }
 }
 

@@ -63,7 +63,8 @@ fn partitions(
     let mut partitions = Vec::new();
     for (id, tasks) in tasks {
         let subtopologies = configured.subtopologies.as_ref();
-        let Some(subtopology) = subtopologies.and_then(|subtopologies| subtopologies.get(id)) else {
+        let Some(subtopology) = subtopologies.and_then(|subtopologies| subtopologies.get(id))
+        else {
             continue;
         };
         let inputs: BTreeSet<&TopicName> = subtopology.input_topics().collect();

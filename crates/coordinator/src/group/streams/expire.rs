@@ -10,7 +10,7 @@ use types::{GroupId, MemberId};
 use super::heartbeat::assign;
 use super::member::{Member, StreamsMemberState};
 use super::record::{StreamsGroupMetadata, StreamsRecord};
-use super::settings::StreamsGroupSettings;
+use super::settings::{StreamsGroupSettings, standby_replicas};
 use super::state::StreamsGroup;
 use crate::group::time::Now;
 use crate::group::timers::{TimerAction, TimerKey, Timers};
@@ -70,7 +70,10 @@ pub(crate) fn leave_records(
     member: &MemberId,
 ) -> Vec<StreamsRecord> {
     timers.cancel(&TimerKey::Session(group.id.clone(), member.clone()));
-    timers.cancel(&TimerKey::Rebalance(group.id.clone(), member.clone()));
+    timers.cancel(&TimerKey::StreamsRebalance(
+        group.id.clone(),
+        member.clone(),
+    ));
     let metadata = group.metadata();
     vec![
         StreamsRecord::CurrentMember {
@@ -121,10 +124,7 @@ pub(crate) fn expire_rebalance(
 }
 
 /// The first assignment of a group, after its first members had time to come together.
-pub(crate) fn assign_delayed(
-    group: &StreamsGroup,
-    settings: &StreamsGroupSettings,
-) -> Vec<StreamsRecord> {
+pub(crate) fn assign_delayed(group: &StreamsGroup) -> Vec<StreamsRecord> {
     let epoch = group.metadata().epoch;
     let Some(configured) = group.configured.as_ref().filter(|_| !group.is_empty()) else {
         // Nobody came back yet: the next heartbeat assigns.
@@ -134,5 +134,7 @@ pub(crate) fn assign_delayed(
         return Vec::new();
     }
     // It cannot fail: there are members.
-    assign(group, None, configured, settings, epoch).map_or_else(|_| Vec::new(), |targets| targets.records)
+    let standby_replicas = standby_replicas(&group.metadata().last_assignment_configs);
+    assign(group, None, configured, standby_replicas, epoch)
+        .map_or_else(|_| Vec::new(), |targets| targets.records)
 }

@@ -90,7 +90,9 @@ pub enum StreamsHeartbeatError {
     #[error("Subtopology {0} does not exist in the topology.")]
     NoSuchSubtopology(SubtopologyId),
     /// INVALID_REQUEST.
-    #[error("Task {partition} for subtopology {subtopology} is invalid. Number of tasks for this subtopology: {tasks}")]
+    #[error(
+        "Task {partition} for subtopology {subtopology} is invalid. Number of tasks for this subtopology: {tasks}"
+    )]
     NoSuchTask {
         /// The subtopology.
         subtopology: SubtopologyId,
@@ -302,7 +304,8 @@ pub(crate) fn heartbeat(
         status.push(StreamsStatus::AssignmentDelayed);
         (group.target_epoch().max(1), TaskSet::default())
     } else {
-        let targets = assign(group, Some(&updated), &configured, settings, group_epoch)?;
+        let replicas = settings.standby_replicas;
+        let targets = assign(group, Some(&updated), &configured, replicas, group_epoch)?;
         let target = targets.of(&updated.id);
         records.extend(targets.records);
         (group_epoch, target)
@@ -481,9 +484,7 @@ fn updated_topology(
             records.push(StreamsRecord::Topology(Some(declared.clone())));
             Ok(Arc::new(declared))
         }
-        (Some(declared), Some(known))
-            if known.epoch <= declared.epoch && **known != declared =>
-        {
+        (Some(declared), Some(known)) if known.epoch <= declared.epoch && **known != declared => {
             Err(StreamsHeartbeatError::TopologyChanged)
         }
         (_, Some(known)) => Ok(Arc::clone(known)),
@@ -556,7 +557,10 @@ fn check_owned(
             .get(id)
             .ok_or_else(|| StreamsHeartbeatError::NoSuchSubtopology(id.clone()))?;
         let tasks = subtopology.tasks;
-        if let Some(partition) = partitions.iter().find(|partition| !(0..tasks).contains(*partition)) {
+        if let Some(partition) = partitions
+            .iter()
+            .find(|partition| !(0..tasks).contains(*partition))
+        {
             return Err(StreamsHeartbeatError::NoSuchTask {
                 subtopology: id.clone(),
                 partition: *partition,
@@ -598,13 +602,12 @@ pub(crate) fn assign(
     group: &StreamsGroup,
     updated: Option<&Member>,
     configured: &ConfiguredTopology,
-    settings: &StreamsGroupSettings,
+    standby_replicas: usize,
     epoch: i32,
 ) -> Result<Targets, NoProcess> {
     let others = group.members().values();
     let others = others.filter(|member| updated.is_none_or(|updated| updated.id != member.id));
     let members = others.chain(updated);
-    let standby_replicas = settings.standby_replicas;
     let by_member = target::assign(members, group.targets(), configured, standby_replicas)?;
     let mut records = Vec::new();
     for (member, tasks) in &by_member {
@@ -643,7 +646,10 @@ fn reconcile_member(
     if member.current.state == StreamsMemberState::UnrevokedTasks {
         schedule_rebalance_timeout(timers, now, &group.id, member);
     } else {
-        timers.cancel(&TimerKey::Rebalance(group.id.clone(), member.id.clone()));
+        timers.cancel(&TimerKey::StreamsRebalance(
+            group.id.clone(),
+            member.id.clone(),
+        ));
     }
     Ok(())
 }

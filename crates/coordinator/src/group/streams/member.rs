@@ -130,6 +130,7 @@ impl Member {
 
     /// Whether it has all of the target of this epoch.
     pub(crate) fn is_reconciled_to(&self, target_epoch: i32) -> bool {
-        self.current.state == StreamsMemberState::Stable && self.current.member_epoch == target_epoch
+        self.current.state == StreamsMemberState::Stable
+            && self.current.member_epoch == target_epoch
     }
 }

@@ -6,6 +6,12 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `request`, `heartbeat` | what a member says, and what follows |
+//! | `commit` | which offsets it takes |
+//! | `expire` | what follows when it says nothing |
+//! | `endpoints`, `describe` | what others learn of a group |
+//! | `record` | what a group writes |
+//! | `settings` | what it obeys |
 //! | `topology` | subtopologies as members declare them |
 //! | `topics/` | partition counts of internal topics, and what is missing |
 //! | `tasks` | sets of tasks |
@@ -15,9 +21,16 @@
 //! | `member`, `state` | what a group remembers |
 
 pub(crate) mod assignor;
+pub(crate) mod commit;
+pub(crate) mod describe;
+pub(crate) mod endpoints;
+pub(crate) mod expire;
+pub(crate) mod heartbeat;
 pub(crate) mod member;
 pub(crate) mod reconcile;
 pub(crate) mod record;
+pub(crate) mod request;
+pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod target;
 pub(crate) mod tasks;

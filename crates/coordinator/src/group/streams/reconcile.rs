@@ -14,7 +14,9 @@ use super::topology::SubtopologyId;
 
 /// The member is in a state that only a later version knows; it must give up everything and join again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("The streams group member is in a unknown state. The member must abandon all its tasks and rejoin.")]
+#[error(
+    "The streams group member is in a unknown state. The member must abandon all its tasks and rejoin."
+)]
 pub(crate) struct UnknownState;
 
 /// Where a member is to go.
@@ -149,9 +151,7 @@ impl Step<'_> {
             let mut gained = BTreeMap::new();
             for partition in missing {
                 if self.owners.active(subtopology, *partition).is_some()
-                    || self
-                        .owners
-                        .follows(subtopology, *partition, self.process)
+                    || self.owners.follows(subtopology, *partition, self.process)
                 {
                     difference.has_unreleased = true;
                 } else {
@@ -167,8 +167,9 @@ impl Step<'_> {
         for (subtopology, partitions) in current {
             let wanted = target.get(subtopology);
             let is_wanted = |partition: &i32| wanted.is_some_and(|set| set.contains(partition));
-            let (kept, revoked): (BTreeSet<i32>, BTreeSet<i32>) =
-                partitions.iter().partition(|partition| is_wanted(partition));
+            let (kept, revoked): (BTreeSet<i32>, BTreeSet<i32>) = partitions
+                .iter()
+                .partition(|partition| is_wanted(partition));
             put(&mut split.kept, subtopology, kept);
             put(&mut split.revoked, subtopology, revoked);
         }
@@ -180,9 +181,7 @@ impl Step<'_> {
             let mut gained = BTreeSet::new();
             for partition in missing {
                 if self.owners.active(subtopology, *partition) == Some(self.process)
-                    || self
-                        .owners
-                        .follows(subtopology, *partition, self.process)
+                    || self.owners.follows(subtopology, *partition, self.process)
                 {
                     split.has_unreleased = true;
                 } else {

@@ -43,6 +43,20 @@ pub enum StreamsRecord {
     },
 }
 
+impl StreamsRecord {
+    /// Whether it takes something back.
+    pub(crate) fn is_tombstone(&self) -> bool {
+        match self {
+            Self::Group(value) => value.is_none(),
+            Self::Topology(value) => value.is_none(),
+            Self::Member { value, .. } => value.is_none(),
+            Self::TargetEpoch(value) => value.is_none(),
+            Self::TargetMember { value, .. } => value.is_none(),
+            Self::CurrentMember { value, .. } => value.is_none(),
+        }
+    }
+}
+
 /// StreamsGroupMetadataValue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamsGroupMetadata {

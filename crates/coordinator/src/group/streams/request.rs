@@ -10,6 +10,7 @@ use types::{GroupId, MemberId, TopicName};
 
 use super::assignor::ProcessId;
 use super::member::UserEndpoint;
+use super::settings::StreamsGroupSettings;
 use super::topology::{Subtopology, SubtopologyId};
 use crate::group::classic::member::Client;
 
@@ -52,6 +53,8 @@ pub struct StreamsHeartbeatRequest {
     pub shutdown_application: bool,
     /// Who sent it.
     pub client: Client,
+    /// What the group obeys now.
+    pub settings: StreamsGroupSettings,
 }
 
 /// Tasks as a member lists them: partitions by subtopology.
@@ -128,7 +131,9 @@ pub enum InvalidStreamsHeartbeat {
     #[error("Topology can only be provided when (re-)joining.")]
     TopologyAgain,
     /// A changelog has a fixed number of partitions: STREAMS_INVALID_TOPOLOGY.
-    #[error("Changelog topic {topic} must have an undefined partition count, but it is set to {partitions}.")]
+    #[error(
+        "Changelog topic {topic} must have an undefined partition count, but it is set to {partitions}."
+    )]
     ChangelogPartitions {
         /// The topic.
         topic: TopicName,
@@ -201,7 +206,10 @@ pub(crate) fn validate(request: &StreamsHeartbeatRequest) -> Result<(), InvalidS
 
 fn refuse_unsupported(request: &StreamsHeartbeatRequest) -> Result<(), InvalidStreamsHeartbeat> {
     let warmup = request.warmup_tasks.as_ref();
-    let subtopologies = request.topology.iter().flat_map(|topology| &topology.subtopologies);
+    let subtopologies = request
+        .topology
+        .iter()
+        .flat_map(|topology| &topology.subtopologies);
     let mut subtopologies = subtopologies.map(|(_, subtopology)| subtopology);
     if request.instance.is_some() {
         Err(InvalidStreamsHeartbeat::StaticMember)
@@ -220,7 +228,8 @@ fn refuse_unsupported(request: &StreamsHeartbeatRequest) -> Result<(), InvalidSt
 
 fn refuse_fixed_changelogs(topology: &DeclaredTopology) -> Result<(), InvalidStreamsHeartbeat> {
     let subtopologies = topology.subtopologies.iter();
-    let mut changelogs = subtopologies.flat_map(|(_, subtopology)| &subtopology.state_changelog_topics);
+    let mut changelogs =
+        subtopologies.flat_map(|(_, subtopology)| &subtopology.state_changelog_topics);
     match changelogs.find(|topic| topic.partitions != 0) {
         Some(topic) => Err(InvalidStreamsHeartbeat::ChangelogPartitions {
             topic: topic.name.clone(),

@@ -34,6 +34,14 @@ impl Default for StreamsGroupSettings {
 /// The assignor's setting as records have it.
 const STANDBY_REPLICAS: &str = "num.standby.replicas";
 
+/// What a group's record remembers of [`StreamsGroupSettings::standby_replicas`].
+pub(crate) fn standby_replicas(configs: &BTreeMap<Arc<str>, Arc<str>>) -> usize {
+    let replicas = configs.get(STANDBY_REPLICAS);
+    replicas
+        .and_then(|replicas| replicas.parse().ok())
+        .unwrap_or(0)
+}
+
 impl StreamsGroupSettings {
     /// What the assignor obeys, as the group's record remembers it.
     pub(crate) fn assignment_configs(&self) -> BTreeMap<Arc<str>, Arc<str>> {

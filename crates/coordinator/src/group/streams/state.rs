@@ -96,7 +96,11 @@ impl TaskOwners {
     fn add(&mut self, tasks: &AssignedTasks, process: &ProcessId) {
         for (subtopology, partitions) in &tasks.active {
             let owners = self.active.entry(subtopology.clone()).or_default();
-            owners.extend(partitions.keys().map(|partition| (*partition, process.clone())));
+            owners.extend(
+                partitions
+                    .keys()
+                    .map(|partition| (*partition, process.clone())),
+            );
         }
         add_followers(&mut self.standby, &tasks.standby, process);
         add_followers(&mut self.warmup, &tasks.warmup, process);

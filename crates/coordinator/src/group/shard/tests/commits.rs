@@ -171,6 +171,7 @@ fn a_commit_of_a_replaced_static_member_is_fenced() {
         instance: Some(instance),
         generation: generation(1),
         retention_ms: None,
+        takes_member_epochs: true,
         topics: vec![commit_topic("flights", 1)],
     });
     assert_eq!(result, Err(CommitError::FencedInstance));
@@ -212,6 +213,7 @@ fn everything_a_client_keeps_beside_an_offset_comes_back() {
             instance: None,
             generation: None,
             retention_ms: Some(1_000),
+            takes_member_epochs: true,
             topics: vec![CommitTopic {
                 topic: topic("flights"),
                 topic_id,
@@ -267,6 +269,7 @@ fn metadata_is_bounded_in_utf16_units_per_partition() {
                 instance: None,
                 generation: None,
                 retention_ms: None,
+                takes_member_epochs: true,
                 topics: vec![commit],
             })
             .expect("taken");

@@ -130,6 +130,7 @@ fn an_expiry_time_chosen_by_the_client_counts_instead() {
         instance: None,
         generation: None,
         retention_ms: Some(retention_ms),
+        takes_member_epochs: true,
         topics: vec![commit_topic(name, 1)],
     };
     let long_ms = i64::try_from(RETENTION.as_millis()).unwrap() * 2;

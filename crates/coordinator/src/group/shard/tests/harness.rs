@@ -374,6 +374,7 @@ impl Harness {
             instance: None,
             generation,
             retention_ms: None,
+            takes_member_epochs: true,
             topics: vec![commit_topic(name, offset)],
         })
     }

@@ -245,6 +245,7 @@ impl Model {
             instance: instance.flatten(),
             generation,
             retention_ms: None,
+            takes_member_epochs: true,
             topics: vec![commit_topic(&format!("t{topic}"), offset)],
         });
     }

@@ -4,7 +4,6 @@ pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod sticky;
 
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

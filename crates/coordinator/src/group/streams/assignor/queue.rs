@@ -51,10 +51,6 @@ impl<T> Queue<T> {
         Some(least)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn less(&self, one: usize, other: usize, is_less: &impl Fn(&T, &T) -> bool) -> bool {
         match (self.0.get(one), self.0.get(other)) {
             (Some(one), Some(other)) => is_less(one, other),

@@ -39,7 +39,9 @@ impl Quota {
         Self {
             tasks,
             members,
-            per_member: tasks.checked_div(members).map_or(0, |_| tasks.div_ceil(members)),
+            per_member: tasks
+                .checked_div(members)
+                .map_or(0, |_| tasks.div_ceil(members)),
         }
     }
 

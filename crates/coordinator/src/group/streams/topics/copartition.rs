@@ -21,8 +21,9 @@ pub(crate) fn enforce_copartitioning(
 ) -> Result<(), Failure> {
     let (fixed, flexible) = repartition_topics(topology);
     for group in groups.iter().filter(|group| !group.is_empty()) {
-        let count_of =
-            |topic: &TopicName| known_count(topic, existing, decided).map(|count| (topic.clone(), count));
+        let count_of = |topic: &TopicName| {
+            known_count(topic, existing, decided).map(|count| (topic.clone(), count))
+        };
         let is_repartition =
             |topic: &&TopicName| fixed.contains(*topic) || flexible.contains(*topic);
         let repartition: BTreeMap<TopicName, i32> = group

@@ -7,7 +7,6 @@ pub(crate) mod copartition;
 pub(crate) mod problem;
 pub(crate) mod repartition;
 
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -63,7 +63,11 @@ impl Display for TopicProblem {
                 write!(formatter, "Source topics {} are missing.", summary(topics))
             }
             Self::MissingInternalTopics(topics) => {
-                write!(formatter, "Internal topics are missing: {}", summary(topics))
+                write!(
+                    formatter,
+                    "Internal topics are missing: {}",
+                    summary(topics)
+                )
             }
             Self::UnexpectedPartitionCount {
                 topic,
