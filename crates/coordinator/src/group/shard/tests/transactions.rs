@@ -29,6 +29,7 @@ fn producer(id: i64) -> Producer {
 
 fn request(name: &str, offset: i64) -> CommitRequest {
     CommitRequest {
+        takes_member_epochs: true,
         group: group_id(),
         member: None,
         instance: None,
