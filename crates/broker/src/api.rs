@@ -99,21 +99,44 @@ apis! {
     SyncGroup(SyncGroupRequest) 0..=5 pipelined => groups::sync_group(groups);
     DescribeGroups(DescribeGroupsRequest) 0..=6 pipelined => groups::describe_groups(groups);
     ListGroups(ListGroupsRequest) 0..=5 pipelined => groups::list_groups(groups);
+    SaslHandshake(SaslHandshakeRequest) 0..=1 pipelined => security::sasl_handshake();
     ApiVersions(ApiVersionsRequest) 0..=4 pipelined => cluster::api_versions(topics);
     CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics);
     DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups);
     DeleteRecords(DeleteRecordsRequest) 0..=2 alone => data::delete_records(topics);
     InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics);
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) 2..=4 pipelined => data::offset_for_leader_epoch(topics);
+    DescribeAcls(DescribeAclsRequest) 1..=3 pipelined => security::describe_acls();
+    CreateAcls(CreateAclsRequest) 1..=3 pipelined => security::create_acls();
+    DeleteAcls(DeleteAclsRequest) 1..=3 pipelined => security::delete_acls();
     DescribeConfigs(DescribeConfigsRequest) 1..=4 pipelined => configs::describe_configs(topics);
+    AlterConfigs(AlterConfigsRequest) 0..=2 alone => configs::alter_configs(topics);
+    AlterReplicaLogDirs(AlterReplicaLogDirsRequest) 1..=2 pipelined => cluster::alter_replica_log_dirs(topics);
     DescribeLogDirs(DescribeLogDirsRequest) 1..=4 pipelined => cluster::describe_log_dirs(topics);
+    SaslAuthenticate(SaslAuthenticateRequest) 0..=2 pipelined => security::sasl_authenticate();
     CreatePartitions(CreatePartitionsRequest) 0..=3 alone => topics::create_partitions(topics);
+    CreateDelegationToken(CreateDelegationTokenRequest) 1..=3 pipelined => security::create_delegation_token();
+    RenewDelegationToken(RenewDelegationTokenRequest) 1..=2 pipelined => security::renew_delegation_token();
+    ExpireDelegationToken(ExpireDelegationTokenRequest) 1..=2 pipelined => security::expire_delegation_token();
+    DescribeDelegationToken(DescribeDelegationTokenRequest) 1..=3 pipelined => security::describe_delegation_token();
     DeleteGroups(DeleteGroupsRequest) 0..=2 pipelined => groups::delete_groups(groups);
+    ElectLeaders(ElectLeadersRequest) 0..=2 pipelined => cluster::elect_leaders(topics);
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest) 0..=1 alone => configs::incremental_alter_configs(topics);
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest) 0..=1 pipelined => cluster::alter_partition_reassignments(topics);
+    ListPartitionReassignments(ListPartitionReassignmentsRequest) 0..=0 pipelined => cluster::list_partition_reassignments();
     OffsetDelete(OffsetDeleteRequest) 0..=0 pipelined => groups::offset_delete(groups, topics);
+    DescribeClientQuotas(DescribeClientQuotasRequest) 0..=1 pipelined => quotas::describe_client_quotas(topics);
+    AlterClientQuotas(AlterClientQuotasRequest) 0..=1 alone => quotas::alter_client_quotas(topics);
+    DescribeUserScramCredentials(DescribeUserScramCredentialsRequest) 0..=0 pipelined => security::describe_user_scram_credentials(topics);
+    AlterUserScramCredentials(AlterUserScramCredentialsRequest) 0..=0 alone => security::alter_user_scram_credentials(topics);
+    DescribeQuorum(DescribeQuorumRequest) 0..=2 pipelined => cluster::describe_quorum(topics);
     UpdateFeatures(UpdateFeaturesRequest) 0..=2 alone => cluster::update_features(topics);
     DescribeCluster(DescribeClusterRequest) 0..=2 pipelined => cluster::describe_cluster(topics);
+    UnregisterBroker(UnregisterBrokerRequest) 0..=0 pipelined => cluster::unregister_broker(topics);
+    ListConfigResources(ListConfigResourcesRequest) 0..=1 pipelined => configs::list_config_resources(topics);
     DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
+    AddRaftVoter(AddRaftVoterRequest) 0..=1 pipelined => cluster::add_raft_voter(topics);
+    RemoveRaftVoter(RemoveRaftVoterRequest) 0..=0 pipelined => cluster::remove_raft_voter(topics);
 }
 
 /// Peeks the fixed start of every request: API key, version, correlation id.

@@ -41,6 +41,12 @@ impl BrokerConfig {
         self
     }
 
+    /// The data directory as DescribeLogDirs tells it.
+    pub(crate) fn absolute_data_directory(&self) -> PathBuf {
+        std::path::absolute(&self.data_directory)
+            .unwrap_or_else(|_no_current_directory| self.data_directory.clone())
+    }
+
     /// The brokers of the cluster as clients should reach them: this one.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = Endpoint<'_>> {
         let endpoint = self.advertise.as_ref().map(|(host, port)| Endpoint {

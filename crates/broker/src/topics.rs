@@ -11,7 +11,7 @@ use metadata::{Cluster, ClusterImage, Topic};
 use parking_lot::RwLock;
 use protocol::Uuid;
 use storage::{LocalLog, LogDirectory, PartitionLog};
-use types::{LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
+use types::{LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition};
 
 use crate::config::BrokerConfig;
 use crate::log_settings::log_settings;
@@ -122,6 +122,15 @@ impl Topics {
             topic: topic.name.clone(),
             partition,
         }))
+    }
+
+    /// The epoch in which this broker leads the cluster's metadata.
+    pub(crate) fn metadata_epoch(&self) -> i32 {
+        let partition = TopicPartition {
+            topic: TopicName::new("__cluster_metadata"),
+            partition: PartitionIndex::new(0).expect("zero is not negative"),
+        };
+        self.ownership.owner(&partition).epoch.value()
     }
 
     /// The log of a partition, if this broker leads it. `epoch` is the leader epoch the client knows (-1 or less: none).

@@ -11,9 +11,12 @@ use types::{TopicId, TopicName};
 use crate::features::FinalizedFeatures;
 use crate::keys::{self, DamagedValue, Key, StoredTopic};
 use crate::names::is_internal_topic;
+use crate::quotas::ClientQuotas;
+use crate::scram::ScramCredentials;
 use crate::settings::{
     BrokerSettings, ConfigEntry, GroupSettings, Layers, SettingTexts, TopicSettings,
-    describe_broker, describe_broker_defaults, describe_group, describe_topic,
+    describe_broker, describe_broker_defaults, describe_client_metrics, describe_group,
+    describe_topic,
 };
 use crate::store::{Change, Commit, KeyValue, Revision};
 
@@ -64,11 +67,16 @@ pub struct ClusterImage {
     pub features: Arc<FinalizedFeatures>,
     /// The revision that put them.
     pub(crate) features_revision: Option<Revision>,
+    /// What clients may use.
+    pub quotas: Arc<ClientQuotas>,
+    /// What is known of users' passwords.
+    pub scram: Arc<ScramCredentials>,
     topics: BTreeMap<TopicName, Arc<Topic>>,
     topics_by_id: HashMap<TopicId, Arc<Topic>>,
     /// Names that differ from their keys in the store, by key.
     names_by_key: HashMap<Arc<str>, TopicName>,
     groups: BTreeMap<String, Arc<SettingTexts>>,
+    client_metrics: BTreeMap<String, Arc<SettingTexts>>,
     /// The revisions of the settings of brokers and groups, by key.
     settings_revisions: BTreeMap<Arc<str>, Revision>,
     node_id: i32,
@@ -128,6 +136,22 @@ impl ClusterImage {
         describe_group(self.own_group_settings(group), &self.broker.layers)
     }
 
+    /// Subscriptions to clients' metrics, by name.
+    pub fn client_metrics(&self) -> impl Iterator<Item = &str> {
+        self.client_metrics.keys().map(String::as_str)
+    }
+
+    /// A subscription's settings as DescribeConfigs tells them.
+    pub fn describe_client_metrics(&self, subscription: &str) -> Vec<ConfigEntry> {
+        describe_client_metrics(self.own_client_metrics(subscription))
+    }
+
+    pub(crate) fn own_client_metrics(&self, subscription: &str) -> &SettingTexts {
+        static NONE: SettingTexts = SettingTexts::new();
+        let own = self.client_metrics.get(subscription);
+        own.map_or(&NONE, |settings| settings)
+    }
+
     pub(crate) fn own_group_settings(&self, group: &str) -> &SettingTexts {
         static NONE: SettingTexts = SettingTexts::new();
         self.groups.get(group).map_or(&NONE, |settings| settings)
@@ -141,10 +165,13 @@ impl ClusterImage {
             broker: Arc::new(BrokerSettings::new(start)),
             features: Arc::default(),
             features_revision: None,
+            quotas: Arc::default(),
+            scram: Arc::default(),
             topics: BTreeMap::new(),
             topics_by_id: HashMap::new(),
             names_by_key: HashMap::new(),
             groups: BTreeMap::new(),
+            client_metrics: BTreeMap::new(),
             settings_revisions: BTreeMap::new(),
             node_id,
         }
@@ -216,6 +243,27 @@ impl ClusterImage {
                     } else {
                         self.groups.insert(group.to_owned(), Arc::new(settings));
                     }
+                }
+                Key::ClientMetrics(subscription) => {
+                    let settings = texts(key, value)?;
+                    if settings.is_empty() {
+                        self.client_metrics.remove(subscription);
+                    } else {
+                        self.client_metrics
+                            .insert(subscription.to_owned(), Arc::new(settings));
+                    }
+                }
+                Key::Quotas(entity) => {
+                    let values = value
+                        .map(|value| keys::read_quotas(key, value))
+                        .transpose()?;
+                    Arc::make_mut(&mut self.quotas).put(entity, values.unwrap_or_default());
+                }
+                Key::Scram(mechanism, user) => {
+                    let credential = value
+                        .map(|value| keys::read_scram(key, value))
+                        .transpose()?;
+                    Arc::make_mut(&mut self.scram).put(user, mechanism, credential);
                 }
                 _ => {}
             }

@@ -8,6 +8,9 @@
 //! | `topics/<name with . as _>` | JSON, [`StoredTopic`] |
 //! | `settings/brokers/default`, `settings/brokers/<node id>` | JSON object of texts |
 //! | `settings/groups/<group>` | JSON object of texts |
+//! | `settings/client-metrics/<subscription>` | JSON object of texts |
+//! | `settings/quotas/<entity as JSON>` | JSON object of numbers |
+//! | `scram/<mechanism>/<user>` | JSON, [`ScramJson`] |
 //!
 //! Invariant: a topic's key is what colliding names have in common, so the store itself keeps `a.b` and `a_b` apart.
 
@@ -17,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use types::TopicId;
 
 use crate::names::unified;
+use crate::quotas::{QuotaEntity, QuotaJson, QuotaValues};
+use crate::scram::{ScramCredential, ScramJson, ScramMechanism};
 use crate::settings::SettingTexts;
 
 pub(crate) const CLUSTER_ID: &str = "cluster/id";
@@ -27,6 +32,9 @@ pub(crate) const SETTINGS: &str = "settings/";
 const TOPICS: &str = "topics/";
 const BROKERS: &str = "settings/brokers/";
 const GROUPS: &str = "settings/groups/";
+const CLIENT_METRICS: &str = "settings/client-metrics/";
+const QUOTAS: &str = "settings/quotas/";
+const SCRAM: &str = "scram/";
 
 pub(crate) fn topic(name: &str) -> String {
     format!("{TOPICS}{}", unified(name))
@@ -40,6 +48,18 @@ pub(crate) fn group(group: &str) -> String {
     format!("{GROUPS}{group}")
 }
 
+pub(crate) fn client_metrics(subscription: &str) -> String {
+    format!("{CLIENT_METRICS}{subscription}")
+}
+
+pub(crate) fn quotas(entity: &QuotaEntity) -> String {
+    format!("{QUOTAS}{}", entity.to_key())
+}
+
+pub(crate) fn scram(mechanism: ScramMechanism, user: &str) -> String {
+    format!("{SCRAM}{mechanism}/{user}")
+}
+
 /// What a key is about.
 #[derive(Debug)]
 pub(crate) enum Key<'a> {
@@ -49,6 +69,9 @@ pub(crate) enum Key<'a> {
     BrokerDefaults,
     Broker(i32),
     Group(&'a str),
+    ClientMetrics(&'a str),
+    Quotas(QuotaEntity),
+    Scram(ScramMechanism, &'a str),
     /// Nothing an image holds.
     Other,
 }
@@ -72,6 +95,18 @@ impl<'a> Key<'a> {
         }
         if let Some(group) = key.strip_prefix(GROUPS) {
             return Self::Group(group);
+        }
+        if let Some(subscription) = key.strip_prefix(CLIENT_METRICS) {
+            return Self::ClientMetrics(subscription);
+        }
+        if let Some(entity) = key.strip_prefix(QUOTAS).and_then(QuotaEntity::of_key) {
+            return Self::Quotas(entity);
+        }
+        if let Some((mechanism, user)) = key.strip_prefix(SCRAM).and_then(|key| {
+            let (mechanism, user) = key.split_once('/')?;
+            Some((ScramMechanism::of_name(mechanism)?, user))
+        }) {
+            return Self::Scram(mechanism, user);
         }
         let number = |text: &str| text.parse().ok();
         if let Some(node) = key.strip_prefix(BROKERS).and_then(number) {
@@ -163,6 +198,26 @@ pub(crate) fn read_levels(key: &[u8], value: &[u8]) -> Result<BTreeMap<String, i
 
 pub(crate) fn write_levels(levels: &BTreeMap<String, i16>) -> Vec<u8> {
     serde_json::to_vec(levels).expect("a map of numbers is always JSON")
+}
+
+pub(crate) fn read_quotas(key: &[u8], value: &[u8]) -> Result<QuotaValues, DamagedValue> {
+    let json: QuotaJson = serde_json::from_slice(value).map_err(|error| damaged(key, error))?;
+    Ok(json.0)
+}
+
+pub(crate) fn write_quotas(values: &QuotaValues) -> Vec<u8> {
+    serde_json::to_vec(&QuotaJson(values.clone())).expect("finite numbers are always JSON")
+}
+
+pub(crate) fn read_scram(key: &[u8], value: &[u8]) -> Result<ScramCredential, DamagedValue> {
+    let json: ScramJson = serde_json::from_slice(value).map_err(|error| damaged(key, error))?;
+    json.credential()
+        .ok_or_else(|| damaged(key, "no hexadecimal digits"))
+}
+
+pub(crate) fn write_scram(credential: &ScramCredential) -> Vec<u8> {
+    serde_json::to_vec(&ScramJson::of(credential))
+        .expect("a struct of texts and numbers is always JSON")
 }
 
 pub(crate) fn read_text<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a str, DamagedValue> {

@@ -8,15 +8,17 @@ mod image;
 mod keys;
 mod local;
 mod names;
+mod quotas;
+mod scram;
 pub mod settings;
 mod store;
 
 pub use cluster::{
-    AlterSettingsError, AssignmentError, BrokerTarget, Cluster, ClusterConfig,
+    AlterScramError, AlterSettingsError, AssignmentError, BrokerTarget, Cluster, ClusterConfig,
     CreatePartitionsError, CreateTopicError, DeleteTopicError, InternalTopic, ListOperation,
     NewPartitions, NewTopic, OpenClusterError, PARTITIONS_PER_REQUEST_MAX, PRODUCER_ID_BLOCK_SIZE,
-    ProducerIdBlock, ProducerIdError, ReplicaAssignment, SettingChange, SettingOperation, TopicRef,
-    UpdateFeaturesError,
+    ProducerIdBlock, ProducerIdError, QuotaAlteration, ReplicaAssignment, ScramDeletion,
+    ScramUpsertion, SettingChange, SettingOperation, TopicRef, UpdateFeaturesError,
 };
 pub use features::{
     ELIGIBLE_LEADER_REPLICAS_VERSION, FEATURES, Feature, FeatureDirection, FeatureProblem,
@@ -29,6 +31,14 @@ pub use local::{LocalStore, OpenStoreError};
 pub use names::{
     CONSUMER_OFFSETS, INTERNAL_TOPICS, SHARE_GROUP_STATE, TOPIC_NAME_LENGTH_MAX, TRANSACTION_STATE,
     TopicNameError, check_topic_name, is_internal_topic,
+};
+pub use quotas::{
+    CONNECTION_CREATION_RATE, CONSUMER_BYTE_RATE, CONTROLLER_MUTATION_RATE, ClientQuotas,
+    EntityKind, EntityName, PRODUCER_BYTE_RATE, QuotaEntity, QuotaError, QuotaProblem, QuotaValues,
+    REQUEST_PERCENTAGE,
+};
+pub use scram::{
+    SCRAM_ITERATIONS_MAX, SCRAM_ITERATIONS_MIN, ScramCredential, ScramCredentials, ScramMechanism,
 };
 pub use store::{
     Change, Commit, Compare, KeyValue, MetadataStore, Revision, TransactError, Transaction, Watch,

@@ -10,6 +10,8 @@ pub(crate) mod errors;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod groups;
+pub(crate) mod quotas;
 mod refusal;
+pub(crate) mod security;
 pub(crate) mod topics;
 pub(crate) mod transactions;

@@ -10,8 +10,8 @@ use crate::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 use crate::image::ClusterImage;
 use crate::keys;
 use crate::settings::{
-    Scope, Setting, SettingError, SettingTexts, SettingType, Update, check_broker, check_group,
-    check_topic,
+    ClientMetricsError, Scope, Setting, SettingError, SettingTexts, SettingType, Update,
+    check_broker, check_client_metrics, check_group, check_topic,
 };
 use crate::store::{TransactError, Transaction};
 
@@ -84,6 +84,12 @@ pub enum AlterSettingsError {
     /// A group without a name. INVALID_REQUEST(42).
     #[error("default group resources are not allowed")]
     NoGroup,
+    /// A subscription to clients' metrics without a name. INVALID_REQUEST(42).
+    #[error("the subscription to client metrics needs a name")]
+    NoSubscription,
+    /// Settings of a subscription to clients' metrics.
+    #[error(transparent)]
+    ClientMetrics(#[from] ClientMetricsError),
     /// Only lists have items to append and subtract. INVALID_CONFIG(40).
     #[error("cannot {operation} to {name}: it is no list")]
     NotAList {
@@ -280,15 +286,88 @@ impl Cluster {
         changes: Vec<SettingChange>,
         validate_only: bool,
     ) -> Result<(), AlterSettingsError> {
+        let alteration = Alteration::Changes(changes);
+        self.alter_group(group, &alteration, validate_only).await
+    }
+
+    /// Gives a group exactly these settings (AlterConfigs).
+    ///
+    /// # Errors
+    /// See [`AlterSettingsError`]; nothing changed then.
+    pub async fn replace_group_settings(
+        &self,
+        group: &str,
+        settings: SettingTexts,
+        validate_only: bool,
+    ) -> Result<(), AlterSettingsError> {
+        let alteration = Alteration::Replacement(settings);
+        self.alter_group(group, &alteration, validate_only).await
+    }
+
+    /// Changes the settings of a subscription to clients' metrics (IncrementalAlterConfigs). The first setting makes the
+    /// subscription, the last one that is deleted ends it.
+    ///
+    /// # Errors
+    /// See [`AlterSettingsError`]; nothing changed then.
+    pub async fn alter_client_metrics(
+        &self,
+        subscription: &str,
+        changes: Vec<SettingChange>,
+        validate_only: bool,
+    ) -> Result<(), AlterSettingsError> {
+        let alteration = Alteration::Changes(changes);
+        self.alter_subscription(subscription, &alteration, validate_only)
+            .await
+    }
+
+    /// Gives a subscription to clients' metrics exactly these settings (AlterConfigs).
+    ///
+    /// # Errors
+    /// See [`AlterSettingsError`]; nothing changed then.
+    pub async fn replace_client_metrics(
+        &self,
+        subscription: &str,
+        settings: SettingTexts,
+        validate_only: bool,
+    ) -> Result<(), AlterSettingsError> {
+        let alteration = Alteration::Replacement(settings);
+        self.alter_subscription(subscription, &alteration, validate_only)
+            .await
+    }
+
+    async fn alter_group(
+        &self,
+        group: &str,
+        alteration: &Alteration,
+        validate_only: bool,
+    ) -> Result<(), AlterSettingsError> {
         if group.is_empty() {
             return Err(AlterSettingsError::NoGroup);
         }
-        let alteration = Alteration::Changes(changes);
         let key = keys::group(group);
         self.alter(validate_only, |image| {
             let current = image.own_group_settings(group);
             let settings = alteration.apply(Scope::Group, current)?;
             check_group(&settings, &image.broker.layers).map_err(AlterSettingsError::Setting)?;
+            Ok(put_settings(image, &key, current, &settings))
+        })
+        .await
+    }
+
+    async fn alter_subscription(
+        &self,
+        subscription: &str,
+        alteration: &Alteration,
+        validate_only: bool,
+    ) -> Result<(), AlterSettingsError> {
+        if subscription.is_empty() {
+            return Err(AlterSettingsError::NoSubscription);
+        }
+        let key = keys::client_metrics(subscription);
+        self.alter(validate_only, |image| {
+            let current = image.own_client_metrics(subscription);
+            let settings = alteration.apply(Scope::ClientMetrics, current)?;
+            check_client_metrics(&settings)?;
             Ok(put_settings(image, &key, current, &settings))
         })
         .await

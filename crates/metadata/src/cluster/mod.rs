@@ -3,6 +3,8 @@
 //! Invariant: an operation looks at the image, states in its transaction what it relied on, and starts over if that
 //! changed meanwhile. It returns once the image shows what it did.
 
+mod alter_client_quotas;
+mod alter_scram_credentials;
 mod alter_settings;
 mod create_partitions;
 mod create_topics;
@@ -27,6 +29,8 @@ use crate::local::{LocalStore, OpenStoreError};
 use crate::settings::{Layers, SettingError, SettingTexts, check_broker};
 use crate::store::{MetadataStore, TransactError, Transaction, Watch, WatchError};
 
+pub use alter_client_quotas::QuotaAlteration;
+pub use alter_scram_credentials::{AlterScramError, ScramDeletion, ScramUpsertion};
 pub use alter_settings::{
     AlterSettingsError, BrokerTarget, ListOperation, SettingChange, SettingOperation,
 };

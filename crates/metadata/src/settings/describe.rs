@@ -1,6 +1,7 @@
 //! Settings as DescribeConfigs shows them (`ConfigHelper.scala`).
 
 use super::broker::{broker_settings, family};
+use super::client_metrics::CLIENT_METRICS_SETTINGS;
 use super::definition::{Setting, SettingType, Update};
 use super::group::GROUP_SETTINGS;
 use super::layers::{ConfigSource, Layers, SettingTexts};
@@ -68,6 +69,32 @@ pub fn describe_group(own: &SettingTexts, broker: &Layers) -> Vec<ConfigEntry> {
         }
     };
     GROUP_SETTINGS.iter().map(describe).collect()
+}
+
+/// Every setting of a subscription to clients' metrics with these settings of its own
+/// (`ConfigHelper.createClientMetricsConfigEntry`). What nobody set has no synonyms.
+pub fn describe_client_metrics(own: &SettingTexts) -> Vec<ConfigEntry> {
+    let describe = |setting: &'static Setting| {
+        let text = own.get(setting.name);
+        let value = text
+            .and_then(|text| setting.parse(text).ok())
+            .unwrap_or_else(|| setting.default_value());
+        let synonym = text.map(|_| ConfigSynonym {
+            name: setting.name.to_owned(),
+            value: Some(value.to_string()),
+            source: ConfigSource::ClientMetrics,
+        });
+        ConfigEntry {
+            read_only: false,
+            ..entry(
+                setting,
+                setting.name.to_owned(),
+                &value,
+                synonym.into_iter().collect(),
+            )
+        }
+    };
+    CLIENT_METRICS_SETTINGS.iter().map(describe).collect()
 }
 
 /// Every setting of a broker, and what was set under a listener's name.

@@ -28,6 +28,8 @@ pub enum ConfigSource {
     Default,
     /// Set on the group.
     Group,
+    /// Set on the subscription to clients' metrics.
+    ClientMetrics,
 }
 
 /// A broker's settings in their layers.

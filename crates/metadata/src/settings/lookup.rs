@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::broker::broker_settings;
+use super::client_metrics::CLIENT_METRICS_SETTINGS;
 use super::definition::Setting;
 use super::group::GROUP_SETTINGS;
 use super::topic::TOPIC_SETTINGS;
@@ -19,6 +20,8 @@ pub enum Scope {
     Broker,
     /// A group's.
     Group,
+    /// A subscription's to clients' metrics.
+    ClientMetrics,
 }
 
 impl fmt::Display for Scope {
@@ -27,6 +30,7 @@ impl fmt::Display for Scope {
             Self::Topic => "topic",
             Self::Broker => "broker",
             Self::Group => "group",
+            Self::ClientMetrics => "client metrics",
         })
     }
 }
@@ -71,6 +75,8 @@ type Index = HashMap<&'static str, &'static Setting>;
 
 static TOPIC_INDEX: LazyLock<Index> = LazyLock::new(|| index(TOPIC_SETTINGS.iter()));
 static GROUP_INDEX: LazyLock<Index> = LazyLock::new(|| index(GROUP_SETTINGS.iter()));
+static CLIENT_METRICS_INDEX: LazyLock<Index> =
+    LazyLock::new(|| index(CLIENT_METRICS_SETTINGS.iter()));
 static BROKER_INDEX: LazyLock<Index> = LazyLock::new(|| index(broker_settings()));
 
 fn index(settings: impl Iterator<Item = &'static Setting>) -> Index {
@@ -83,6 +89,7 @@ impl Scope {
             Self::Topic => &TOPIC_INDEX,
             Self::Broker => &BROKER_INDEX,
             Self::Group => &GROUP_INDEX,
+            Self::ClientMetrics => &CLIENT_METRICS_INDEX,
         }
     }
 

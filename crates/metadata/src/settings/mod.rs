@@ -3,6 +3,7 @@
 
 mod broker;
 mod check;
+mod client_metrics;
 mod definition;
 mod describe;
 mod group;
@@ -13,11 +14,12 @@ mod typed;
 mod value;
 
 pub use broker::{broker_settings, is_removed};
-pub use check::{check_broker, check_group, check_topic};
+pub use check::{ClientMetricsError, check_broker, check_client_metrics, check_group, check_topic};
+pub use client_metrics::CLIENT_METRICS_SETTINGS;
 pub use definition::{Allowed, Effect, Setting, SettingType, Update};
 pub use describe::{
-    ConfigEntry, ConfigSynonym, describe_broker, describe_broker_defaults, describe_group,
-    describe_topic,
+    ConfigEntry, ConfigSynonym, describe_broker, describe_broker_defaults, describe_client_metrics,
+    describe_group, describe_topic,
 };
 pub use group::GROUP_SETTINGS;
 pub use layers::{ConfigSource, Layers, SettingTexts};

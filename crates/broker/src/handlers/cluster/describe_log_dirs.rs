@@ -32,8 +32,7 @@ pub(crate) async fn handle(
 
 fn answer(topics: &Topics, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let directory = topics.config.data_directory.as_path();
-    let absolute =
-        std::path::absolute(directory).unwrap_or_else(|_no_current_directory| directory.to_owned());
+    let absolute = topics.config.absolute_data_directory();
     let mut result = DescribeLogDirsResult {
         log_dir: absolute.to_string_lossy().into_owned(),
         ..Default::default()

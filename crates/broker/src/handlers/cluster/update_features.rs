@@ -39,7 +39,6 @@ pub(crate) async fn handle(
         feature: update.feature,
         error_code: ErrorCode::None.into(),
         error_message: Some(NO_ERROR.to_owned()),
-        ..Default::default()
     };
     UpdateFeaturesResponse {
         error_code,

@@ -4,9 +4,7 @@
 //! * v3: types, and documentation on request.
 //!
 //! Every setting of a topic, broker or group comes with its source (`ConfigHelper.scala`); of a broker without a name,
-//! only what was altered for all brokers. A resource of an unknown type refuses the whole request, as in Kafka. Client
-//! metrics have no settings here, since their subscriptions are not offered (GetTelemetrySubscriptions is not
-//! advertised): they are refused.
+//! only what was altered for all brokers. A resource of an unknown type refuses the whole request, as in Kafka.
 
 use std::sync::Arc;
 
@@ -114,9 +112,10 @@ fn entries(
                 .filter(|entry| is_wanted(resource, &entry.name))
                 .collect());
         }
-        Some(ResourceType::ClientMetrics) => {
-            return invalid("client metrics subscriptions are not offered");
+        Some(ResourceType::ClientMetrics) if name.is_empty() => {
+            return invalid("the name of the subscription must not be empty");
         }
+        Some(ResourceType::ClientMetrics) => image.describe_client_metrics(name),
         None => return invalid("unexpected resource type"),
     };
     Ok(entries
@@ -476,7 +475,7 @@ mod tests {
             (BROKER_LOGGER, "7", InvalidRequest),
             (GROUP, "", InvalidRequest),
             (CLIENT_METRICS, "", InvalidRequest),
-            (CLIENT_METRICS, "metrics", InvalidRequest),
+            (CLIENT_METRICS, "", InvalidRequest),
         ] {
             let result = ask(&fixture, resource(resource_type, name, None)).await;
             assert_eq!(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use hashbrown::HashMap;
-use metadata::{BrokerTarget, SettingChange, SettingOperation};
+use metadata::{SettingChange, SettingOperation};
 use protocol::ErrorCode;
 use protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
@@ -20,13 +20,11 @@ use protocol::messages::incremental_alter_configs_response::AlterConfigsResource
 use protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
 use super::errors;
+use super::resources::{AT_ONCE_MAX, broker_target, check_topic_name};
 use super::wire::ResourceType;
 use crate::context::Context;
 use crate::handlers::refusal::{self, Refusal};
 use crate::topics::Topics;
-
-/// Resources of one request that are changed at once; the metadata makes a few hundred changes durable with one commit.
-const AT_ONCE_MAX: usize = 64;
 
 /// `AlterConfigOp.OpType`.
 const SET: i8 = 0;
@@ -94,7 +92,7 @@ async fn alter(
         }
         Some(ResourceType::Broker) => {
             cluster
-                .alter_broker_settings(target(name)?, changes, validate_only)
+                .alter_broker_settings(broker_target(name)?, changes, validate_only)
                 .await
         }
         Some(ResourceType::Group) => {
@@ -106,7 +104,9 @@ async fn alter(
             return invalid("log levels are chosen at start and cannot be altered");
         }
         Some(ResourceType::ClientMetrics) => {
-            return invalid("client metrics subscriptions are not offered");
+            cluster
+                .alter_client_metrics(name, changes, validate_only)
+                .await
         }
         None => return invalid("unknown resource type"),
     };
@@ -135,32 +135,6 @@ fn change(config: &AlterableConfig) -> Result<SettingChange, Refusal> {
         name: config.name.clone(),
         operation,
     })
-}
-
-/// `ControllerConfigurationValidator.validateTopicName`.
-fn check_topic_name(name: &str) -> Result<(), Refusal> {
-    if name.is_empty() {
-        return Err(Refusal::new(
-            ErrorCode::InvalidRequest,
-            "default topic resources are not allowed",
-        ));
-    }
-    metadata::check_topic_name(name)
-        .map_err(|error| Refusal::new(ErrorCode::InvalidTopicException, error.to_string()))
-}
-
-fn target(name: &str) -> Result<BrokerTarget, Refusal> {
-    if name.is_empty() {
-        return Ok(BrokerTarget::All);
-    }
-    name.parse()
-        .map(BrokerTarget::One)
-        .map_err(|_not_a_number| {
-            Refusal::new(
-                ErrorCode::InvalidRequest,
-                format!("the broker id must be a number, not {name:?}"),
-            )
-        })
 }
 
 #[cfg(test)]

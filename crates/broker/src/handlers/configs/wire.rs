@@ -26,6 +26,19 @@ impl ResourceType {
     }
 }
 
+impl ResourceType {
+    /// The number of the type.
+    pub(super) fn to_wire(self) -> i8 {
+        match self {
+            Self::Topic => 2,
+            Self::Broker => 4,
+            Self::BrokerLogger => 8,
+            Self::ClientMetrics => 16,
+            Self::Group => 32,
+        }
+    }
+}
+
 /// The number of a source (`DescribeConfigsResponse.ConfigSource`).
 pub(crate) fn source(source: ConfigSource) -> i8 {
     match source {
@@ -34,6 +47,7 @@ pub(crate) fn source(source: ConfigSource) -> i8 {
         ConfigSource::DynamicDefaultBroker => 3,
         ConfigSource::StaticBroker => 4,
         ConfigSource::Default => 5,
+        ConfigSource::ClientMetrics => 7,
         ConfigSource::Group => 8,
     }
 }

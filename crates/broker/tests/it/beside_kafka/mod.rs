@@ -10,10 +10,12 @@
 //! Ids, addresses and sentences for people differ by nature and are not compared; whatever else differs on purpose is
 //! named where it is taken out.
 
+mod administration;
 mod cluster;
 mod configs;
 mod errors;
 mod offsets;
+mod quotas;
 mod topics;
 
 use std::fmt::Debug;
@@ -193,6 +195,11 @@ async fn answers_are_those_of_kafka() {
     configs::configs(&mut pair, &run).await;
     topics::create_partitions(&mut pair, &run).await;
     cluster::cluster(&mut pair, &run).await;
+    administration::leaders_and_replicas(&mut pair, &run).await;
+    administration::quorum(&mut pair).await;
+    administration::security(&mut pair).await;
+    administration::scram(&mut pair, &run).await;
+    quotas::quotas(&mut pair, &run).await;
     topics::delete_topics(&mut pair, &run).await;
     errors::errors(&mut pair, &run).await;
     assert!(

@@ -1,0 +1,98 @@
+//! RemoveRaftVoter, key 81, version 0.
+//!
+//! The quorum is this broker and never changes, as with a Kafka whose voters are fixed (`controller.quorum.voters`):
+//! UNSUPPORTED_VERSION, once the request is one at all (`KafkaRaftClient.handleRemoveVoterRequest`).
+
+use std::sync::Arc;
+
+use protocol::ErrorCode;
+use protocol::messages::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};
+
+use crate::context::Context;
+use crate::handlers::refusal::Refusal;
+use crate::topics::Topics;
+
+pub(crate) async fn handle(
+    _context: Context,
+    request: RemoveRaftVoterRequest,
+    topics: Arc<Topics>,
+) -> RemoveRaftVoterResponse {
+    let refusal = refuse(&topics, &request);
+    RemoveRaftVoterResponse {
+        error_code: refusal.code.into(),
+        error_message: Some(refusal.message),
+        ..Default::default()
+    }
+}
+
+fn refuse(topics: &Topics, request: &RemoveRaftVoterRequest) -> Refusal {
+    let own = topics.image().cluster_id.to_string();
+    if let Some(cluster_id) = request.cluster_id.as_deref().filter(|id| *id != own) {
+        return Refusal::new(
+            ErrorCode::InconsistentClusterId,
+            format!("the cluster is {own}, not {cluster_id}"),
+        );
+    }
+    if request.voter_id < 0 || request.voter_directory_id.is_zero() {
+        return Refusal::new(
+            ErrorCode::InvalidRequest,
+            "a voter has an id and a directory",
+        );
+    }
+    Refusal::new(
+        ErrorCode::UnsupportedVersion,
+        "no voter can be removed: kraft.version is 0",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Uuid;
+
+    use super::*;
+    use crate::handlers::fixture::Fixture;
+
+    #[tokio::test]
+    async fn the_voters_are_fixed() {
+        let fixture = Fixture::new().await;
+        let good = RemoveRaftVoterRequest {
+            cluster_id: None,
+            voter_id: 7,
+            voter_directory_id: Uuid([7; 16]),
+        };
+        for (request, expected) in [
+            (good.clone(), ErrorCode::UnsupportedVersion),
+            (
+                RemoveRaftVoterRequest {
+                    cluster_id: Some(fixture.topics().image().cluster_id.to_string()),
+                    ..good.clone()
+                },
+                ErrorCode::UnsupportedVersion,
+            ),
+            (
+                RemoveRaftVoterRequest {
+                    cluster_id: Some("another".to_owned()),
+                    ..good.clone()
+                },
+                ErrorCode::InconsistentClusterId,
+            ),
+            (
+                RemoveRaftVoterRequest {
+                    voter_id: -1,
+                    ..good.clone()
+                },
+                ErrorCode::InvalidRequest,
+            ),
+            (
+                RemoveRaftVoterRequest {
+                    voter_directory_id: Uuid::ZERO,
+                    ..good.clone()
+                },
+                ErrorCode::InvalidRequest,
+            ),
+        ] {
+            let response = handle(fixture.context(0), request.clone(), fixture.topics()).await;
+            assert_eq!(response.error_code, expected.code(), "{request:?}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! RenewDelegationToken, key 39, versions 1 to 2.
+//!
+//! Delegation tokens are for clients that authenticated. On a PLAINTEXT listener nobody did:
+//! DELEGATION_TOKEN_REQUEST_NOT_ALLOWED (`KafkaApis.handleRenewTokenRequest`).
+
+use protocol::ErrorCode;
+use protocol::messages::{RenewDelegationTokenRequest, RenewDelegationTokenResponse};
+
+use super::NO_TIMESTAMP;
+use crate::context::Context;
+
+pub(crate) async fn handle(
+    _context: Context,
+    _request: RenewDelegationTokenRequest,
+) -> RenewDelegationTokenResponse {
+    RenewDelegationTokenResponse {
+        error_code: ErrorCode::DelegationTokenRequestNotAllowed.into(),
+        expiry_timestamp_ms: NO_TIMESTAMP,
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::fixture::Fixture;
+
+    #[tokio::test]
+    async fn nobody_renews_a_token_on_a_plain_listener() {
+        let fixture = Fixture::new().await;
+        for version in 1..=2 {
+            let response = handle(fixture.context(version), Default::default()).await;
+            let expected = ErrorCode::DelegationTokenRequestNotAllowed.code();
+            assert_eq!(
+                (response.error_code, response.expiry_timestamp_ms),
+                (expected, -1)
+            );
+        }
+    }
+}
