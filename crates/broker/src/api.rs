@@ -92,7 +92,7 @@ apis! {
     Metadata(MetadataRequest) 0..=13 alone => topics::metadata(topics);
     OffsetCommit(OffsetCommitRequest) 2..=10 pipelined => groups::offset_commit(groups, topics);
     OffsetFetch(OffsetFetchRequest) 1..=10 pipelined => groups::offset_fetch(groups, topics);
-    FindCoordinator(FindCoordinatorRequest) 0..=6 alone => groups::find_coordinator(groups, topics);
+    FindCoordinator(FindCoordinatorRequest) 0..=6 alone => groups::find_coordinator(groups, transactions, topics);
     JoinGroup(JoinGroupRequest) 0..=9 pipelined => groups::join_group(groups, topics);
     Heartbeat(HeartbeatRequest) 0..=4 pipelined => groups::heartbeat(groups);
     LeaveGroup(LeaveGroupRequest) 0..=5 pipelined => groups::leave_group(groups);
@@ -104,8 +104,12 @@ apis! {
     CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics);
     DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups);
     DeleteRecords(DeleteRecordsRequest) 0..=2 alone => data::delete_records(topics);
-    InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics);
+    InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics, transactions);
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) 2..=4 pipelined => data::offset_for_leader_epoch(topics);
+    AddPartitionsToTxn(AddPartitionsToTxnRequest) 0..=5 pipelined => transactions::add_partitions_to_txn(transactions, topics);
+    AddOffsetsToTxn(AddOffsetsToTxnRequest) 0..=4 alone => transactions::add_offsets_to_txn(transactions, groups);
+    EndTxn(EndTxnRequest) 0..=5 pipelined => transactions::end_txn(transactions);
+    WriteTxnMarkers(WriteTxnMarkersRequest) 1..=2 pipelined => transactions::write_txn_markers(groups, topics);
     DescribeAcls(DescribeAclsRequest) 1..=3 pipelined => security::describe_acls();
     CreateAcls(CreateAclsRequest) 1..=3 pipelined => security::create_acls();
     DeleteAcls(DeleteAclsRequest) 1..=3 pipelined => security::delete_acls();
@@ -133,6 +137,8 @@ apis! {
     UpdateFeatures(UpdateFeaturesRequest) 0..=2 alone => cluster::update_features(topics);
     DescribeCluster(DescribeClusterRequest) 0..=2 pipelined => cluster::describe_cluster(topics);
     UnregisterBroker(UnregisterBrokerRequest) 0..=0 pipelined => cluster::unregister_broker(topics);
+    DescribeTransactions(DescribeTransactionsRequest) 0..=0 pipelined => transactions::describe_transactions(transactions);
+    ListTransactions(ListTransactionsRequest) 0..=2 pipelined => transactions::list_transactions(transactions);
     ListConfigResources(ListConfigResourcesRequest) 0..=1 pipelined => configs::list_config_resources(topics);
     DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
     AddRaftVoter(AddRaftVoterRequest) 0..=1 pipelined => cluster::add_raft_voter(topics);

@@ -68,13 +68,6 @@ pub trait Machine: Debug + Send + Sized + 'static {
     fn appended(&mut self, base_offset: Offset) {
         let _ = base_offset;
     }
-
-    /// Told when the log refused what the last output appends, because of the producer it belongs to: fenced, or not in
-    /// a transaction. True if the machine is as if that call had never been, because it takes such records into account
-    /// only when they are [`Self::appended`]; then it stays, and only whoever asked is told. Otherwise it is dropped.
-    fn refused(&mut self) -> bool {
-        false
-    }
 }
 
 /// [`Output`] of a machine.

@@ -14,7 +14,7 @@ use types::{Instant, PartitionIndex};
 use super::errors::CoordinatorError;
 use super::in_flight::EffectHandler;
 use super::records::RecordFormat;
-use super::shard::{PendingReply, Shard, Surroundings};
+use super::shard::{PendingReply, Shard, Surroundings, TransactionPart};
 use super::state_topic::StateTopic;
 use super::timers::Wakeup;
 
@@ -67,10 +67,10 @@ impl<M: RecordFormat> Coordinator<M> {
         let partition = self
             .partition_of(key)
             .ok_or(CoordinatorError::NotCoordinator)?;
-        self.call_partition(partition, request)
+        self.call_partition(partition, request, None)
     }
 
-    /// Asks the shard of a partition.
+    /// Asks the shard of a partition; `transaction` as in [`Shard::call_for`].
     ///
     /// # Errors
     /// See [`Self::call`].
@@ -78,12 +78,13 @@ impl<M: RecordFormat> Coordinator<M> {
         &self,
         partition: PartitionIndex,
         request: M::Request,
+        transaction: Option<TransactionPart>,
     ) -> Result<PendingReply<M>, CoordinatorError> {
         let shard = usize::try_from(partition.value())
             .ok()
             .and_then(|index| self.shards().get(index))
             .ok_or(CoordinatorError::NotCoordinator)?;
-        shard.call(request)
+        shard.call_for(request, transaction)
     }
 
     /// Asks every shard.
@@ -113,7 +114,7 @@ impl<M: RecordFormat> Coordinator<M> {
                 .filter_map(|position| keys.get(*position).cloned())
                 .collect();
             let reply = match partition {
-                Some(partition) => self.call_partition(partition, request(of_shard)),
+                Some(partition) => self.call_partition(partition, request(of_shard), None),
                 None => Err(CoordinatorError::NotCoordinator),
             };
             (positions, reply)

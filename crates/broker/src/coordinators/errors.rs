@@ -28,20 +28,6 @@ pub(crate) enum CoordinatorError {
     TransactionCoordinatorFenced,
 }
 
-impl CoordinatorError {
-    /// The log refused the records because of the producer they belong to; others would be taken.
-    pub(super) fn is_about_producer(self) -> bool {
-        match self {
-            Self::ProducerFenced | Self::NotInTransaction | Self::TransactionCoordinatorFenced => {
-                true
-            }
-            Self::LoadInProgress | Self::NotAvailable | Self::NotCoordinator | Self::Refused => {
-                false
-            }
-        }
-    }
-}
-
 /// What group clients are told when an append fails (`CoordinatorOperationExceptionHelper.java`).
 impl From<&AppendError> for CoordinatorError {
     fn from(error: &AppendError) -> Self {

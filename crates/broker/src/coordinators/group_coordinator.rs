@@ -23,6 +23,7 @@ use types::{GroupId, LeaderEpoch, PartitionIndex, TopicName};
 use super::coordinator::{Coordinator, receive};
 use super::errors::CoordinatorError;
 use super::in_flight::EffectHandler;
+use super::shard::TransactionPart;
 use super::state_topic::{BrokerTopic, StateTopic};
 use crate::topics::Topics;
 
@@ -209,7 +210,8 @@ impl GroupCoordinator {
         marker: EndMarker,
     ) -> impl Future<Output = Result<(), CoordinatorError>> + Send + use<> {
         let end = GroupRequest::EndTransaction(marker);
-        let reply = self.coordinator.call_partition(partition, end);
+        let part = TransactionPart::Marker(marker);
+        let reply = self.coordinator.call_partition(partition, end, Some(part));
         async move {
             match receive::<GroupShard>(reply).await? {
                 GroupReply::EndTransaction => Ok(()),

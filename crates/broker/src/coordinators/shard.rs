@@ -354,9 +354,6 @@ impl<M: RecordFormat> Shard<M> {
             }
             Err(error) => {
                 parked.release(Err(error), effects);
-                if error.is_about_producer() && serving.machine.refused() {
-                    return;
-                }
                 let retry_at = now.instant.plus(RELOAD_DELAY);
                 self.unload(inner, error, Some(retry_at));
             }

@@ -15,7 +15,7 @@ use types::{LeaderEpoch, TopicPartition};
 
 use crate::config::BrokerConfig;
 use crate::context::{ConnectionInfo, Context};
-use crate::coordinators::GroupCoordinator;
+use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::ownership::{BrokerId, Owner, Ownership, SingleNode};
 use crate::topics::Topics;
 
@@ -115,6 +115,11 @@ impl Fixture {
     /// Groups over these topics.
     pub(crate) fn groups(&self) -> Arc<GroupCoordinator> {
         Arc::new(GroupCoordinator::new(self.topics()))
+    }
+
+    /// Transactions over these topics.
+    pub(crate) fn transactions(&self) -> Arc<TransactionCoordinator> {
+        Arc::new(TransactionCoordinator::new(self.topics(), self.groups()))
     }
 
     /// The epoch in which the broker leads since its last start.

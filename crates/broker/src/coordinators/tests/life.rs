@@ -272,9 +272,6 @@ async fn records_of_unknown_types_are_skipped() {
 async fn a_log_that_cannot_be_understood_is_not_served() {
     let transactional = BatchOptions {
         is_transactional: true,
-        producer_id: 1,
-        producer_epoch: 0,
-        base_sequence: 0,
         ..BatchOptions::default()
     };
     let tombstone = b"\0\x02\0\x01g";

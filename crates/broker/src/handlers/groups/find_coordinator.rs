@@ -2,20 +2,21 @@
 //!
 //! * v1: key type. v4: several keys at once (KIP-699). v6: share groups.
 //!
-//! The group topic is created by the first request that asks for a group's coordinator. Transactions have no coordinator
-//! here yet: their keys get COORDINATOR_NOT_AVAILABLE, never a broker that would then refuse.
+//! The topic of groups or transactions is created by the first request that asks for such a coordinator.
 
 use std::sync::Arc;
 
-use metadata::CONSUMER_OFFSETS;
+use metadata::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use protocol::ErrorCode;
 use protocol::messages::find_coordinator_response::Coordinator;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::errors;
+use crate::config::Endpoint;
 use crate::context::Context;
-use crate::coordinators::{CoordinatorError, GroupCoordinator};
+use crate::coordinators::{CoordinatorError, GroupCoordinator, TransactionCoordinator};
 use crate::topics::Topics;
+use types::PartitionIndex;
 
 /// The first version that asks for several keys.
 const KEYS_SINCE: i16 = 4;
@@ -28,19 +29,25 @@ pub(crate) async fn handle(
     context: Context,
     request: FindCoordinatorRequest,
     groups: Arc<GroupCoordinator>,
+    transactions: Arc<TransactionCoordinator>,
     topics: Arc<Topics>,
 ) -> FindCoordinatorResponse {
+    let coordinators = Coordinators {
+        groups,
+        transactions,
+        topics,
+    };
     if context.version >= KEYS_SINCE {
-        let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
+        let mut found = Vec::with_capacity(request.coordinator_keys.len());
         for key in request.coordinator_keys {
-            coordinators.push(find(request.key_type, key, &groups, &topics).await);
+            found.push(coordinators.find(request.key_type, key).await);
         }
         return FindCoordinatorResponse {
-            coordinators,
+            coordinators: found,
             ..Default::default()
         };
     }
-    let found = find(request.key_type, request.key, &groups, &topics).await;
+    let found = coordinators.find(request.key_type, request.key).await;
     FindCoordinatorResponse {
         error_code: found.error_code,
         error_message: found.error_message,
@@ -51,31 +58,66 @@ pub(crate) async fn handle(
     }
 }
 
-async fn find(
-    key_type: i8,
-    key: String,
-    groups: &GroupCoordinator,
-    topics: &Topics,
-) -> Coordinator {
-    let refused = match key_type {
-        GROUP => match groups
-            .ensure_topic()
-            .await
-            .and_then(|()| coordinator(&key, groups, topics))
-        {
-            Ok(found) => return found,
-            Err(error) => (errors::coordinator(error), error.to_string()),
-        },
-        TRANSACTION => (
-            ErrorCode::CoordinatorNotAvailable,
-            "transactions are not supported by this version of the broker".to_owned(),
-        ),
-        _ => (
-            ErrorCode::InvalidRequest,
-            format!("unknown coordinator type {key_type}"),
-        ),
-    };
-    let (code, message) = refused;
+/// Everybody who can be asked for.
+struct Coordinators {
+    groups: Arc<GroupCoordinator>,
+    transactions: Arc<TransactionCoordinator>,
+    topics: Arc<Topics>,
+}
+
+impl Coordinators {
+    async fn find(&self, key_type: i8, key: String) -> Coordinator {
+        let found = match key_type {
+            GROUP => self.of_group(&key).await,
+            TRANSACTION => self.of_transaction(&key).await,
+            _ => {
+                let message = format!("unknown coordinator type {key_type}");
+                return refuse(key, ErrorCode::InvalidRequest, message);
+            }
+        };
+        match found {
+            Ok(endpoint) => Coordinator {
+                key,
+                node_id: endpoint.broker.0,
+                host: endpoint.host.to_owned(),
+                port: endpoint.port,
+                error_code: ErrorCode::None.into(),
+                // Kafka's brokers fill it in on success too.
+                error_message: Some("NONE".to_owned()),
+            },
+            Err(error) => refuse(key, errors::coordinator(error), error.to_string()),
+        }
+    }
+
+    async fn of_group(&self, group: &str) -> Result<Endpoint<'_>, CoordinatorError> {
+        self.groups.ensure_topic().await?;
+        self.leader(CONSUMER_OFFSETS, self.groups.partition_of(group))
+    }
+
+    async fn of_transaction(&self, id: &str) -> Result<Endpoint<'_>, CoordinatorError> {
+        self.transactions.ensure_topic().await?;
+        self.leader(TRANSACTION_STATE, self.transactions.partition_of(id))
+    }
+
+    /// The broker that leads the key's partition of the topic.
+    fn leader(
+        &self,
+        topic: &str,
+        partition: Option<PartitionIndex>,
+    ) -> Result<Endpoint<'_>, CoordinatorError> {
+        let partition = partition.ok_or(CoordinatorError::NotAvailable)?;
+        let image = self.topics.image();
+        let owner = Topics::by_name(&image, topic)
+            .and_then(|topic| self.topics.owner(topic, partition.value()))
+            .map_err(|_no_such_partition| CoordinatorError::NotAvailable)?;
+        let mut endpoints = self.topics.config.endpoints();
+        endpoints
+            .find(|endpoint| Some(endpoint.broker) == owner.leader)
+            .ok_or(CoordinatorError::NotAvailable)
+    }
+}
+
+fn refuse(key: String, code: ErrorCode, message: String) -> Coordinator {
     Coordinator {
         key,
         node_id: -1,
@@ -84,33 +126,4 @@ async fn find(
         error_code: code.into(),
         error_message: Some(message),
     }
-}
-
-/// The broker that leads the group's partition of the group topic.
-fn coordinator(
-    group: &str,
-    groups: &GroupCoordinator,
-    topics: &Topics,
-) -> Result<Coordinator, CoordinatorError> {
-    let partition = groups
-        .partition_of(group)
-        .ok_or(CoordinatorError::NotAvailable)?;
-    let image = topics.image();
-    let owner = Topics::by_name(&image, CONSUMER_OFFSETS)
-        .and_then(|topic| topics.owner(topic, partition.value()))
-        .map_err(|_no_such_partition| CoordinatorError::NotAvailable)?;
-    let endpoint = topics
-        .config
-        .endpoints()
-        .find(|endpoint| Some(endpoint.broker) == owner.leader);
-    let endpoint = endpoint.ok_or(CoordinatorError::NotAvailable)?;
-    Ok(Coordinator {
-        key: group.to_owned(),
-        node_id: endpoint.broker.0,
-        host: endpoint.host.to_owned(),
-        port: endpoint.port,
-        error_code: ErrorCode::None.into(),
-        // Kafka's brokers fill it in on success too.
-        error_message: Some("NONE".to_owned()),
-    })
 }

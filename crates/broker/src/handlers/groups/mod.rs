@@ -1,6 +1,6 @@
 //! Handlers of the APIs about groups: wire structs to the coordinator's requests and back.
 
-mod errors;
+pub(crate) mod errors;
 mod wire;
 
 pub(crate) mod delete_groups;

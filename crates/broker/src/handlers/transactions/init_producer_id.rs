@@ -3,20 +3,20 @@
 //! * v3: the producer's current id and epoch.
 //! * v4: PRODUCER_FENCED; v5: TRANSACTION_ABORTABLE. Only transactional producers meet them.
 //!
-//! Without a transactional id each request gets a fresh id at epoch 0, whatever the producer had before
+//! Without a transactional id each request gets a fresh id at epoch 0, whatever the producer had before. With one, the
+//! coordinator of that id answers: older sessions are fenced, an open transaction is aborted first
 //! (`TransactionCoordinator.handleInitProducerId`).
-//!
-//! With one, the coordinator of transactions would have to be asked. This broker has none yet: what can be judged without
-//! it is judged as Kafka does, and everything else is COORDINATOR_NOT_AVAILABLE, what a Kafka answers while its
-//! transaction log cannot be had. Clients try again until their own time is up, and begin nothing meanwhile.
 
 use std::sync::Arc;
 
+use coordinator::Producer;
 use protocol::ErrorCode;
 use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
-use types::ProducerEpoch;
+use types::{ProducerEpoch, TransactionalId};
 
+use super::errors;
 use crate::context::Context;
+use crate::coordinators::TransactionCoordinator;
 use crate::topics::Topics;
 
 /// `RecordBatch.NO_PRODUCER_ID` and `NO_PRODUCER_EPOCH`.
@@ -24,27 +24,24 @@ const NO_ID: i64 = -1;
 const NO_EPOCH: i16 = -1;
 
 pub(crate) async fn handle(
-    _context: Context,
+    context: Context,
     request: InitProducerIdRequest,
     topics: Arc<Topics>,
+    transactions: Arc<TransactionCoordinator>,
 ) -> InitProducerIdResponse {
     if (request.producer_id == NO_ID) != (request.producer_epoch == NO_EPOCH) {
         return refuse(ErrorCode::InvalidRequest);
     }
     if let Some(transactional_id) = &request.transactional_id {
-        return refuse(transactional(
-            &topics,
-            transactional_id,
-            request.transaction_timeout_ms,
-        ));
+        return match transactional(&context, &topics, &transactions, transactional_id, &request)
+            .await
+        {
+            Ok(producer) => grant(producer.id.value(), producer.epoch),
+            Err(error) => refuse(error),
+        };
     }
     match topics.cluster.new_producer_id().await {
-        Ok(id) => InitProducerIdResponse {
-            error_code: ErrorCode::None.into(),
-            producer_id: id.value(),
-            producer_epoch: ProducerEpoch::ZERO.value(),
-            ..Default::default()
-        },
+        Ok(id) => grant(id.value(), ProducerEpoch::ZERO),
         Err(error) => {
             tracing::error!(%error, "could not reserve producer ids");
             // What Kafka answers while its controller gives no new block (`RPCProducerIdManager`): try again.
@@ -53,15 +50,36 @@ pub(crate) async fn handle(
     }
 }
 
-fn transactional(topics: &Topics, transactional_id: &str, timeout_ms: i32) -> ErrorCode {
+async fn transactional(
+    context: &Context,
+    topics: &Topics,
+    transactions: &TransactionCoordinator,
+    transactional_id: &str,
+    request: &InitProducerIdRequest,
+) -> Result<Producer, ErrorCode> {
     if transactional_id.is_empty() {
-        return ErrorCode::InvalidRequest;
+        return Err(ErrorCode::InvalidRequest);
     }
+    let timeout_ms = request.transaction_timeout_ms;
     let timeout_max = topics.image().broker.transaction_max_timeout_ms;
     if timeout_ms <= 0 || timeout_ms > timeout_max {
-        return ErrorCode::InvalidTransactionTimeout;
+        return Err(ErrorCode::InvalidTransactionTimeout);
     }
-    ErrorCode::CoordinatorNotAvailable
+    let expected = errors::producer(request.producer_id, request.producer_epoch);
+    let id = TransactionalId::new(transactional_id);
+    let begun = transactions.init_producer(id, timeout_ms, expected).await;
+    begun
+        .map_err(errors::coordinator)?
+        .map_err(|error| errors::init_producer(error, context.version))
+}
+
+fn grant(id: i64, epoch: ProducerEpoch) -> InitProducerIdResponse {
+    InitProducerIdResponse {
+        error_code: ErrorCode::None.into(),
+        producer_id: id,
+        producer_epoch: epoch.value(),
+        ..Default::default()
+    }
 }
 
 fn refuse(error: ErrorCode) -> InitProducerIdResponse {
@@ -89,7 +107,13 @@ mod tests {
     }
 
     async fn ask(fixture: &Fixture, request: InitProducerIdRequest) -> InitProducerIdResponse {
-        handle(fixture.context(5), request, fixture.topics()).await
+        handle(
+            fixture.context(5),
+            request,
+            fixture.topics(),
+            fixture.transactions(),
+        )
+        .await
     }
 
     #[tokio::test]
@@ -144,10 +168,8 @@ mod tests {
                 transactional("t", 900_001),
                 ErrorCode::InvalidTransactionTimeout,
             ),
-            (
-                transactional("t", 900_000),
-                ErrorCode::CoordinatorNotAvailable,
-            ),
+            // Nobody has asked for a coordinator yet.
+            (transactional("t", 900_000), ErrorCode::NotCoordinator),
         ] {
             let response = ask(&fixture, request.clone()).await;
             assert_eq!(response.error_code, expected.code(), "{request:?}");
