@@ -341,7 +341,6 @@ typed_settings! {
         group_share_partition_max_record_locks: i32 = "group.share.partition.max.record.locks",
         group_share_max_size: i32 = "group.share.max.size",
         group_share_max_share_sessions: i32 = "group.share.max.share.sessions",
-        group_streams_max_size: i32 = "group.streams.max.size",
         group_streams_max_standby_replicas: i32 = "group.streams.max.standby.replicas",
         group_streams_num_standby_replicas: i32 = "group.streams.num.standby.replicas",
         group_streams_initial_rebalance_delay_ms: i32 = "group.streams.initial.rebalance.delay.ms",
