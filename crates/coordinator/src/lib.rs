@@ -40,6 +40,21 @@ pub use group::record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetad
 pub use group::request::{GroupEffect, GroupReply, GroupRequest};
 pub use group::settings::GroupSettings;
 pub use group::shard::{GroupShard, ReplayError};
+pub use group::share::describe::{DescribedShareGroup, DescribedShareMember};
+pub use group::share::heartbeat::{
+    InitializeShareStates, ShareHeartbeatError, ShareHeartbeatReply, ShareHeartbeatRequest,
+    SharePurpose,
+};
+pub use group::share::offsets::{
+    AlterShareOffsets, AlterShareOffsetsRequest, DeleteShareOffsets, DeleteShareOffsetsRequest,
+    DeleteShareTopicError, ShareOffsetsError,
+};
+pub use group::share::partitions::{ShareStatePartitions, ShareStateTopic};
+pub use group::share::record::{
+    ShareGroupMetadata, ShareGroupPart, ShareGroupRecord, ShareMemberAssignment,
+    ShareMemberMetadata,
+};
+pub use group::share::shard::{ShareGroupReply, ShareGroupRequest};
 pub use group::streams::assignor::ProcessId;
 pub use group::streams::describe::{
     DescribeStreamsError, DescribeStreamsRequest, DescribedStreamsGroup, DescribedStreamsMember,

@@ -13,8 +13,8 @@ use crate::{process, workspace};
 pub(super) const KAFKA_VERSION: &str = "4.2.1";
 
 /// Artifact of `org.apache.kafka` and SHA-256 of its jar. The first has the wire's messages, the others the records of
-/// `__consumer_offsets` and `__transaction_state`.
-const JARS: [(&str, &str); 3] = [
+/// `__consumer_offsets`, `__transaction_state` and `__share_group_state`.
+const JARS: [(&str, &str); 4] = [
     (
         "kafka-clients",
         "6a281026416938a53c105f2d91d2807fdc83d5658452abf0ad1b6d8ab8a553c8",
@@ -26,6 +26,10 @@ const JARS: [(&str, &str); 3] = [
     (
         "kafka-transaction-coordinator",
         "b2d957c7919519d6330c38e8c8e573864ef1afdfee30f60aa53ad89d50d3ac1b",
+    ),
+    (
+        "kafka-share-coordinator",
+        "7401ab67a77e1743c5c3c1ed2d4d0f97f9ea9de96e6ff47ce11c0d75ced54cc0",
     ),
 ];
 

@@ -15,6 +15,7 @@ use super::offsets::commit::{self, CommitError, CommitRequest};
 use super::offsets::delete::DeleteOffsetsError;
 use super::offsets::expire::AgeBase;
 use super::record::GroupRecord;
+use super::share::state::{self as share, ShareGroup};
 use super::streams::state::StreamsGroup;
 use super::timers::{TimerKey, Timers};
 
@@ -28,34 +29,43 @@ pub(crate) enum Group {
     Classic(ClassicGroup),
     /// KIP-1071.
     Streams(StreamsGroup),
+    /// Members share partitions (KIP-932).
+    Share(ShareGroup),
 }
 
 impl Group {
     pub(crate) fn classic(&self) -> Option<&ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
-            Self::Streams(_) => None,
+            Self::Streams(_) | Self::Share(_) => None,
+        }
+    }
+
+    pub(crate) fn share(&self) -> Option<&ShareGroup> {
+        match self {
+            Self::Share(group) => Some(group),
+            Self::Classic(_) | Self::Streams(_) => None,
         }
     }
 
     pub(crate) fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
-            Self::Streams(_) => None,
+            Self::Streams(_) | Self::Share(_) => None,
         }
     }
 
     pub(crate) fn streams(&self) -> Option<&StreamsGroup> {
         match self {
             Self::Streams(group) => Some(group),
-            Self::Classic(_) => None,
+            Self::Classic(_) | Self::Share(_) => None,
         }
     }
 
     pub(crate) fn streams_mut(&mut self) -> Option<&mut StreamsGroup> {
         match self {
             Self::Streams(group) => Some(group),
-            Self::Classic(_) => None,
+            Self::Classic(_) | Self::Share(_) => None,
         }
     }
 
@@ -63,6 +73,7 @@ impl Group {
         match self {
             Self::Classic(_) => GroupType::Classic,
             Self::Streams(_) => GroupType::Streams,
+            Self::Share(_) => GroupType::Share,
         }
     }
 
@@ -71,6 +82,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.protocol_type().cloned(),
             Self::Streams(_) => Some(Arc::from(STREAMS_PROTOCOL_TYPE)),
+            Self::Share(_) => Some(Arc::from(share::PROTOCOL_TYPE)),
         }
     }
 
@@ -79,13 +91,14 @@ impl Group {
         match self {
             Self::Classic(group) => group.state().name(),
             Self::Streams(group) => group.state().name(),
+            Self::Share(group) => group.state_name(),
         }
     }
 
     /// The state as filters of ListGroups name it, whatever the case.
     pub(crate) fn state_filter_name(&self) -> &'static str {
         match self {
-            Self::Classic(_) => self.state_name(),
+            Self::Classic(_) | Self::Share(_) => self.state_name(),
             Self::Streams(group) => group.state().filter_name(),
         }
     }
@@ -95,6 +108,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.state() == GroupState::Empty,
             Self::Streams(group) => group.is_empty(),
+            Self::Share(group) => group.is_empty(),
         }
     }
 
@@ -103,6 +117,7 @@ impl Group {
         match self {
             Self::Classic(group) => group.is_subscribed(topic),
             Self::Streams(group) => group.is_subscribed(topic),
+            Self::Share(group) => group.is_subscribed(topic),
         }
     }
 
@@ -114,6 +129,8 @@ impl Group {
         match self {
             Self::Classic(group) => commit::validate_classic(group, request),
             Self::Streams(group) => group.validate_commit(request),
+            // Not a group of consumers.
+            Self::Share(_) => Err(CommitError::UnknownGroup),
         }
     }
 
@@ -125,6 +142,7 @@ impl Group {
         match self {
             Self::Classic(group) => commit::validate_transactional_classic(group, request),
             Self::Streams(group) => group.validate_transactional_commit(request),
+            Self::Share(_) => Err(CommitError::UnknownGroup),
         }
     }
 
@@ -138,6 +156,7 @@ impl Group {
                 Ok(())
             }
             Self::Streams(_) => Ok(()),
+            Self::Share(_) => Err(DeleteOffsetsError::UnknownGroup),
         }
     }
 
@@ -164,6 +183,9 @@ impl Group {
                     record,
                 }));
             }
+            Self::Share(group) => {
+                records.extend(group.tombstones().into_iter().map(GroupRecord::Share));
+            }
         }
     }
 
@@ -172,6 +194,7 @@ impl Group {
         match self {
             Self::Classic(group) => classic_age_base(group),
             Self::Streams(_) => Some(AgeBase::Commit),
+            Self::Share(_) => None,
         }
     }
 
@@ -179,6 +202,7 @@ impl Group {
     pub(crate) fn goes_without_offsets(&self) -> bool {
         match self {
             Self::Classic(_) | Self::Streams(_) => true,
+            Self::Share(_) => false,
         }
     }
 
@@ -193,6 +217,11 @@ impl Group {
             }
             Self::Streams(group) => {
                 timers.cancel(&TimerKey::StreamsInitialRebalance(group.id.clone()));
+            }
+            Self::Share(group) => {
+                for member in group.members.keys() {
+                    timers.cancel(&TimerKey::Session(group.id.clone(), member.clone()));
+                }
             }
         }
     }

@@ -26,6 +26,8 @@ pub enum GroupType {
     Classic,
     /// KIP-1071.
     Streams,
+    /// Members share partitions (KIP-932).
+    Share,
 }
 
 impl GroupType {
@@ -34,6 +36,7 @@ impl GroupType {
         match self {
             Self::Classic => "classic",
             Self::Streams => "streams",
+            Self::Share => "share",
         }
     }
 }

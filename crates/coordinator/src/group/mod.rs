@@ -14,6 +14,7 @@ pub(crate) mod record;
 pub(crate) mod request;
 pub(crate) mod settings;
 pub(crate) mod shard;
+pub(crate) mod share;
 pub(crate) mod streams;
 pub(crate) mod timers;
 pub(crate) mod transition;

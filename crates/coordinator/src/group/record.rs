@@ -13,6 +13,7 @@ use types::{
 
 use super::classic::generation::Generation;
 use super::classic::member::Client;
+use super::share::record::ShareGroupRecord;
 use super::streams::record::StreamsRecord;
 
 /// One record of `__consumer_offsets`.
@@ -43,6 +44,8 @@ pub enum GroupRecord {
         /// What changed.
         record: StreamsRecord,
     },
+    /// A record of a share group.
+    Share(ShareGroupRecord),
 }
 
 /// GroupMetadataValue.

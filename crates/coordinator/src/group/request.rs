@@ -14,6 +14,7 @@ use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic, TxnComm
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
 use super::offsets::fetch::{FetchOffsetsRequest, FetchedTopic};
 use super::record::GroupRecord;
+use super::share::shard::{ShareGroupReply, ShareGroupRequest};
 use super::streams::describe::{
     DescribeStreamsError, DescribeStreamsRequest, DescribedStreamsGroup,
 };
@@ -55,6 +56,13 @@ pub enum GroupRequest {
     List(ListRequest),
     /// DeleteGroups, for the groups of this shard.
     DeleteGroups(DeleteGroupsRequest),
+    /// Anything about share groups.
+    Share {
+        /// What.
+        request: ShareGroupRequest,
+        /// The topics as of now, so that no heartbeat is answered from an old image.
+        topics: Arc<TopicsImage>,
+    },
     /// Topics were deleted: their committed offsets go too.
     TopicsDeleted(Vec<TopicName>),
     /// Topics came, went or grew: what the runtime tells a shard after it is loaded, and whenever it changes.
@@ -92,6 +100,8 @@ pub enum GroupReply {
     List(Vec<ListedGroup>),
     /// To [`GroupRequest::DeleteGroups`]: one result per group asked for, in order.
     DeleteGroups(Vec<DeletedGroup>),
+    /// To [`GroupRequest::Share`], of the same kind.
+    Share(ShareGroupReply),
     /// To [`GroupRequest::TopicsDeleted`].
     TopicsDeleted,
     /// To [`GroupRequest::TopicsChanged`].

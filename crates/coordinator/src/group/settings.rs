@@ -23,6 +23,10 @@ pub struct GroupSettings {
     pub new_member_join_timeout: Duration,
     /// `group.max.size`, in members.
     pub group_size_max: usize,
+    /// `group.share.max.size`, in members.
+    pub share_group_size_max: usize,
+    /// `group.share.session.timeout.ms`: how long members of share groups may be silent after a load.
+    pub share_session_timeout: Duration,
     /// `offset.metadata.max.bytes`, in UTF-16 code units because Kafka compares `String.length()`.
     pub offset_metadata_length_max: usize,
     /// `offsets.retention.minutes`.
@@ -49,6 +53,8 @@ impl Default for GroupSettings {
             initial_rebalance_delay: Duration::from_secs(3),
             new_member_join_timeout: Duration::from_secs(5 * 60),
             group_size_max: i32::MAX as usize,
+            share_group_size_max: 200,
+            share_session_timeout: Duration::from_secs(45),
             offset_metadata_length_max: 4096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(10 * 60),

@@ -45,11 +45,11 @@ use super::transition::Transition;
 /// All groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub struct GroupShard {
-    settings: GroupSettings,
-    groups: BTreeMap<GroupId, Group>,
+    pub(super) settings: GroupSettings,
+    pub(super) groups: BTreeMap<GroupId, Group>,
     offsets: OffsetStore,
-    timers: Timers,
-    topics: Arc<TopicsImage>,
+    pub(super) timers: Timers,
+    pub(super) topics: Arc<TopicsImage>,
 }
 
 /// Why a record cannot be applied; the shard is as before.
@@ -175,6 +175,12 @@ impl GroupShard {
                 value: None,
             } => self.offsets.remove(&group, &topic, partition),
             GroupRecord::Streams { group, record } => self.replay_streams(group, record)?,
+            GroupRecord::Share(record) => {
+                let group = record.group.clone();
+                if !self.replay_share(now, record) {
+                    return Err(ReplayError::OtherGroupType { group });
+                }
+            }
         }
         Ok(())
     }
@@ -206,6 +212,7 @@ impl GroupShard {
         }
         let interval = self.settings.offsets_retention_check_interval;
         transition.schedule(interval, TimerAction::ExpireOffsets);
+        self.start_share_sessions(now);
         output
     }
 
@@ -281,11 +288,20 @@ impl GroupShard {
                 self.apply(now, records, &mut output);
                 Some(GroupReply::TopicsDeleted)
             }
+            GroupRequest::Share { request, topics } => {
+                if topics.revision() > self.topics.revision() {
+                    self.topics = topics;
+                    self.share_topics_changed(now, &mut output);
+                }
+                let reply = self.handle_share(now, request, &mut output);
+                Some(GroupReply::Share(reply))
+            }
             GroupRequest::TopicsChanged(topics) => {
                 self.topics = topics;
                 for group in self.groups.values_mut().filter_map(Group::streams_mut) {
                     group.needs_refresh = true;
                 }
+                self.share_topics_changed(now, &mut output);
                 Some(GroupReply::TopicsChanged)
             }
         };
@@ -314,6 +330,9 @@ impl GroupShard {
                 self.in_group(now, &group, output, |group, transition| {
                     expire_session(group, transition, &member);
                 });
+            }
+            TimerAction::ExpireShareSession { group, member } => {
+                self.expire_share_member(now, &group, &member, output);
             }
             TimerAction::CompleteJoin { group } => {
                 self.in_group(now, &group, output, complete_join);
@@ -385,6 +404,13 @@ impl GroupShard {
             self.apply(now, tombstones, output);
         }
         let is_new = !self.groups.contains_key(&id);
+        if self
+            .groups
+            .get(&id)
+            .is_some_and(|group| group.classic().is_none())
+        {
+            return refuse(output, JoinError::InconsistentProtocol);
+        }
         if is_new {
             if request.member.is_some() {
                 return refuse(output, JoinError::UnknownMember);
@@ -540,7 +566,7 @@ impl GroupShard {
     }
 
     /// Applies records of our own making as a replay would, and hands them out.
-    fn apply(&mut self, now: Now, records: Vec<GroupRecord>, output: &mut Output) {
+    pub(super) fn apply(&mut self, now: Now, records: Vec<GroupRecord>, output: &mut Output) {
         for record in records {
             self.replay(now, record.clone())
                 .expect("offsets and tombstones cannot contradict themselves");
@@ -548,7 +574,7 @@ impl GroupShard {
         }
     }
 
-    fn remove_group(&mut self, id: &GroupId) {
+    pub(super) fn remove_group(&mut self, id: &GroupId) {
         let Some(group) = self.groups.remove(id) else {
             return;
         };

@@ -32,6 +32,8 @@ pub(crate) enum TimerKey {
 pub(crate) enum TimerAction {
     /// Remove the member unless it waits for an answer of ours.
     ExpireSession { group: GroupId, member: MemberId },
+    /// Remove the member of a share group.
+    ExpireShareSession { group: GroupId, member: MemberId },
     /// End the join phase without those who did not come.
     CompleteJoin { group: GroupId },
     /// End the first join phase of a group, or wait once more if somebody came during `delay`.
@@ -60,7 +62,7 @@ pub(crate) enum TimerAction {
 impl TimerAction {
     fn key(&self) -> TimerKey {
         match self {
-            Self::ExpireSession { group, member } => {
+            Self::ExpireSession { group, member } | Self::ExpireShareSession { group, member } => {
                 TimerKey::Session(group.clone(), member.clone())
             }
             Self::CompleteJoin { group } | Self::ExtendInitialJoin { group, .. } => {

@@ -7,6 +7,7 @@ use protocol::{CoordinatorKey, EncodeError, coordinator_key_type};
 
 use super::classic::{decode_group_metadata, encode_group_metadata};
 use super::offsets::{decode_legacy_offset_commit, decode_offset_commit, encode_offset_commit};
+use super::share::{decode_share, encode_share};
 use super::streams::{decode_streams, encode_streams};
 use super::{DecodeRecordError, DecodedRecord, RecordFormat};
 
@@ -25,6 +26,7 @@ impl RecordFormat for GroupShard {
                 value,
             } => encode_offset_commit(group, topic, *partition, value.as_ref()),
             GroupRecord::Streams { group, record } => encode_streams(group, record),
+            GroupRecord::Share(record) => encode_share(record),
         }
     }
 
@@ -38,9 +40,12 @@ impl RecordFormat for GroupShard {
             GroupMetadataKey::TYPE => decode_group_metadata(key, value)?,
             OffsetCommitKey::TYPE => decode_offset_commit(key, value)?,
             LegacyOffsetCommitKey::TYPE => decode_legacy_offset_commit(key, value)?,
-            unknown => match decode_streams(unknown, key, value)? {
+            other => match decode_share(other, key.clone(), value.clone())? {
                 Some(record) => record,
-                None => return Ok(DecodedRecord::UnknownType(unknown)),
+                None => match decode_streams(other, key, value)? {
+                    Some(record) => record,
+                    None => return Ok(DecodedRecord::UnknownType(other)),
+                },
             },
         };
         Ok(DecodedRecord::Known(record))

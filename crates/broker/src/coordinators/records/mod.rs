@@ -7,10 +7,14 @@
 //! | `offsets` | OffsetCommit |
 //! | `transaction` | `__transaction_state` |
 //! | `streams` | everything of streams groups |
+//! | `share` | share groups |
+//! | `share_state` | ShareSnapshot and ShareUpdate of `__share_group_state` |
 
 mod classic;
 mod group;
 mod offsets;
+mod share;
+mod share_state;
 mod streams;
 mod transaction;
 

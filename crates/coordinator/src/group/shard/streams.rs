@@ -154,6 +154,7 @@ impl GroupShard {
             }
             Some(Group::Streams(group)) => group.apply(record),
             _ if record.is_tombstone() => {}
+            Some(Group::Share(_)) => return Err(ReplayError::OtherGroupType { group: id }),
             Some(Group::Classic(group)) if !group.is_simple() => {
                 return Err(ReplayError::OtherGroupType { group: id });
             }
