@@ -269,9 +269,11 @@ impl Recovery<'_> {
             if !follows && !gap {
                 return Ok(Added::Misplaced);
             }
-            if std::mem::take(&mut draft.after_corrupt) && gap {
-                // Nobody knows what producers did in the gap; the snapshot behind it may. Gaps of compaction hold
-                // nothing that counts, and what was aborted before a gap stays so in either case.
+            let is_unknown = std::mem::take(&mut draft.after_corrupt) || first;
+            if gap && is_unknown {
+                // Nobody knows what producers did in the gap, where retention or corruption took the records away; the
+                // snapshot behind it may. Gaps of compaction hold nothing that counts, and what was aborted before a
+                // gap stays so in either case.
                 draft.producers = Producers::default();
                 draft.transactions.forget_undecided();
             }

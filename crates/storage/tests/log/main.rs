@@ -7,6 +7,7 @@ mod commits;
 mod directories;
 mod faults;
 mod model;
+mod producer_model;
 mod producers;
 mod recovery;
 mod retention;

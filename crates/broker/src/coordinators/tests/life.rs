@@ -270,7 +270,7 @@ async fn records_of_unknown_types_are_skipped() {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_understood_is_not_served() {
-    let transactional = BatchOptions {
+    let nobodys_transaction = BatchOptions {
         is_transactional: true,
         ..BatchOptions::default()
     };
@@ -286,7 +286,7 @@ async fn a_log_that_cannot_be_understood_is_not_served() {
         batch(BatchOptions::default(), None, Some(b"x")),
         batch(BatchOptions::default(), Some(b"\0\x02\0\x09short"), None),
         batch(BatchOptions::default(), Some(tombstone), Some(&twice)),
-        batch(transactional, Some(tombstone), None),
+        batch(nobodys_transaction, Some(tombstone), None),
     ];
     for planted in cases {
         let fixture = Fixture::new(1);
