@@ -424,7 +424,7 @@ fn must_roll(
         .filter(|timestamp| *timestamp >= 0)
         .unwrap_or(now.ms());
     let age = newest.saturating_sub(facts.first_timestamp);
-    let segment_ms = i64::try_from(settings.segment_ms).unwrap_or(i64::MAX);
+    let segment_ms = i64::try_from(settings.segment_age_max_ms()).unwrap_or(i64::MAX);
     u64::from(facts.size) + u64::from(length) > u64::from(segment_bytes(settings))
         || age > segment_ms
         || !tail.can_hold(stamped.last_offset())
@@ -452,7 +452,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 /// Whether the system lacked something that others will give back: open files or memory. The disk is not at fault.
-fn passes(error: &io::Error) -> bool {
+pub(crate) fn passes(error: &io::Error) -> bool {
     const ENOMEM: i32 = 12;
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;

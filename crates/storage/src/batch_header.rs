@@ -17,10 +17,13 @@ pub(crate) const ASSIGNED_BYTES: usize = 16;
 const MAGIC: u8 = 2;
 const CRC_FIELD: usize = 17;
 const ATTRIBUTES_FIELD: usize = 21;
+const BASE_TIMESTAMP_FIELD: usize = 27;
 const MAX_TIMESTAMP_FIELD: usize = 35;
+const COUNT_FIELD: usize = 57;
 const TIMESTAMP_TYPE_BIT: i16 = 0x08;
 const TRANSACTIONAL_BIT: i16 = 0x10;
 const CONTROL_BIT: i16 = 0x20;
+const DELETE_HORIZON_BIT: i16 = 0x40;
 const COMPRESSION_MASK: i16 = 0x07;
 const ZSTD: i16 = 4;
 
@@ -140,6 +143,21 @@ impl BatchHeader {
         self.attributes & COMPRESSION_MASK != 0
     }
 
+    /// From when on tombstones in it, or the marker, may go (KIP-534); `None` if no cleaning saw them yet.
+    pub(crate) fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
+    }
+
+    /// The attributes of the batch once its base timestamp is a delete horizon.
+    pub(crate) fn attributes_with_horizon(&self) -> i16 {
+        self.attributes | DELETE_HORIZON_BIT
+    }
+
+    /// The attributes of the batch once it has no records.
+    pub(crate) fn attributes_of_emptied(&self) -> i16 {
+        self.attributes & !(COMPRESSION_MASK | DELETE_HORIZON_BIT)
+    }
+
     /// Gives the records the broker's time, here and not in the bytes.
     pub(crate) fn stamp(&mut self, now_ms: i64) {
         self.attributes |= TIMESTAMP_TYPE_BIT;
@@ -195,6 +213,34 @@ pub(crate) fn set_payload_fields(batch: &mut [u8], codec: u8) {
     if let Some(field) = batch.get_mut(ATTRIBUTES_FIELD + 1) {
         *field = (*field & !0x07) | codec;
     }
+}
+
+/// What cleaning changes in a batch besides its records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rewrite {
+    pub(crate) attributes: i16,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) count: i32,
+}
+
+/// After the records of `batch` were replaced: stores what changed, and the length. Call [`set_crc`] afterwards.
+pub(crate) fn rewrite(batch: &mut [u8], fields: &Rewrite) {
+    // The caller refuses batches of 2 GiB.
+    let length = i32::try_from(batch.len().saturating_sub(LOG_OVERHEAD)).unwrap_or(i32::MAX);
+    put(batch, 8, &length.to_be_bytes());
+    put(batch, ATTRIBUTES_FIELD, &fields.attributes.to_be_bytes());
+    put(
+        batch,
+        BASE_TIMESTAMP_FIELD,
+        &fields.base_timestamp.to_be_bytes(),
+    );
+    put(
+        batch,
+        MAX_TIMESTAMP_FIELD,
+        &fields.max_timestamp.to_be_bytes(),
+    );
+    put(batch, COUNT_FIELD, &fields.count.to_be_bytes());
 }
 
 /// Stores a checksum.

@@ -10,11 +10,11 @@
 //! | Bytes | Field |
 //! |---|---|
 //! | 8 | `WTCHKPNT` |
-//! | 4 | version, 1 |
+//! | 4 | version, 2 |
 //! | 4 | the boot that wrote it |
 //! | 1 | 1 if it was written at a clean stop |
 //! | 4 | number of logs |
-//! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position 1, segments, epochs, producers, transactions |
+//! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position 1, how often cleaning replaced segments 4, segments, epochs, producers, transactions |
 //! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd), largest timestamp 8, last offset of its batch 8, last append 8 |
 //! | epochs | count 4, each: epoch 4, start offset 8 |
 //! | producers, transactions | see `state_codec` |
@@ -39,7 +39,9 @@ use crate::transactions::Transactions;
 
 const FILE: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"WTCHKPNT";
-const VERSION: u32 = 1;
+/// Version 1 lacks the number of replacements by cleaning, of which there were none then.
+const VERSION: u32 = 2;
+const VERSION_WITHOUT_CLEANING: u32 = 1;
 const HASH_BYTES: usize = 8;
 /// A file that is larger is none of ours: ten million logs without producers.
 const FILE_BYTES_MAX: u64 = 1 << 31;
@@ -74,6 +76,8 @@ pub(crate) struct LogState<'a> {
     pub(crate) log_end: Mark,
     /// See [`Recovered::untrimmed`].
     pub(crate) untrimmed: bool,
+    /// See [`Recovered::generation`].
+    pub(crate) generation: u32,
     pub(crate) segments: &'a [std::sync::Arc<Segment>],
     pub(crate) epochs: &'a LeaderEpochs,
     pub(crate) producers: &'a Producers,
@@ -133,6 +137,7 @@ pub(crate) fn encode_log(state: &LogState<'_>) -> Vec<u8> {
     bytes.put_i64(state.log_end.segment.value());
     bytes.put_u32(state.log_end.position);
     bytes.put_u8(u8::from(state.untrimmed));
+    bytes.put_u32(state.generation);
     bytes.put_u32(count(state.segments.len()));
     for segment in state.segments {
         put_segment(&mut bytes, segment.base(), &segment.facts());
@@ -191,19 +196,23 @@ fn decode(bytes: &[u8], now_ms: i64) -> Option<Checkpoint> {
         return None;
     }
     let mut reader = Reader::new(content);
-    if reader.bytes(MAGIC.len())? != MAGIC || reader.u32()? != VERSION {
+    if reader.bytes(MAGIC.len())? != MAGIC {
+        return None;
+    }
+    let version = reader.u32()?;
+    if !(VERSION_WITHOUT_CLEANING..=VERSION).contains(&version) {
         return None;
     }
     let boot = LeaderEpoch::new(reader.i32()?)?;
     let clean = reader.u8()? == 1;
     let logs = reader.count(LOG_BYTES_MIN)?;
-    let logs = reader.items(logs, |reader| decode_log(reader, now_ms))?;
+    let logs = reader.items(logs, |reader| decode_log(reader, version, now_ms))?;
     reader
         .is_empty()
         .then_some(Checkpoint { boot, clean, logs })
 }
 
-fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
+fn decode_log(reader: &mut Reader<'_>, version: u32, now_ms: i64) -> Option<LogEntry> {
     let length = usize::from(reader.u16()?);
     let topic = TopicName::new(std::str::from_utf8(reader.bytes(length)?).ok()?);
     let partition = PartitionIndex::new(reader.i32()?)?;
@@ -217,6 +226,10 @@ fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
         total: 0,
     };
     let untrimmed = reader.u8()? == 1;
+    let generation = match version {
+        VERSION_WITHOUT_CLEANING => 0,
+        _ => reader.u32()?,
+    };
     let segments = reader.count(SEGMENT_BYTES)?;
     let segments = reader.items(segments, get_segment)?;
     // At the border of two segments the end lies in the later one, which holds nothing yet.
@@ -236,6 +249,7 @@ fn decode_log(reader: &mut Reader<'_>, now_ms: i64) -> Option<LogEntry> {
         log_start,
         log_end,
         untrimmed,
+        generation,
         epochs,
         producers: get_producers(reader, now_ms)?,
         transactions: get_transactions(reader)?,
@@ -298,6 +312,7 @@ mod tests {
                     total: 1_000_000,
                 },
                 untrimmed: number % 2 == 1,
+                generation: 9,
                 segments: &[Segment::known(at(5), facts)],
                 epochs: &epochs,
                 producers: &Producers::default(),
@@ -324,6 +339,7 @@ mod tests {
                 assert_eq!(recovered.log_end.offset, at(20));
                 assert_eq!(recovered.log_end.position, 700);
                 assert_eq!(recovered.untrimmed, number % 2 == 1);
+                assert_eq!(recovered.generation, 9);
                 let facts = recovered.segments.first().unwrap().facts();
                 assert_eq!(facts.max_timestamp.is_some(), number % 2 == 0);
                 assert_eq!(facts.has_zstd, number % 3 == 0);

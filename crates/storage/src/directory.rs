@@ -22,6 +22,7 @@ use env::{Env, Thread};
 use parking_lot::Mutex;
 use types::{LeaderEpoch, Timestamp, TopicId, TopicPartition};
 
+use crate::CleanerSettings;
 use crate::background::{Job, Next};
 use crate::commit::{AbortOnPanic, GroupCommit};
 use crate::format::{self, FormatError};
@@ -33,6 +34,8 @@ use crate::settings::LogSettings;
 use crate::shared::{LOGS_FOLDER, Shared, TRASH_FOLDER};
 
 const LOCK_FILE: &str = "lock";
+/// More threads than this do not clean, whatever is set.
+const CLEANER_THREADS_MAX: usize = 64;
 
 /// How a data directory is used.
 #[derive(Clone, Debug)]
@@ -49,6 +52,8 @@ pub struct DirectoryOptions {
     pub verify_transactions: bool,
     /// A checkpoint is written after so many appended bytes; what is read after a crash is about as much.
     pub checkpoint_bytes: u64,
+    /// How compacted logs are cleaned.
+    pub cleaner: CleanerSettings,
     /// Whether commits and later work run on threads of their own. Without, the caller drives
     /// [`LogDirectory::run_once`], as a simulation does.
     pub own_threads: bool,
@@ -63,6 +68,7 @@ impl Default for DirectoryOptions {
             producer_expiration_ms: 24 * 3600 * 1000,
             verify_transactions: true,
             checkpoint_bytes: 64 << 20,
+            cleaner: CleanerSettings::default(),
             own_threads: true,
         }
     }
@@ -125,6 +131,7 @@ pub struct LogDirectory {
 struct Threads {
     commit: Option<Thread>,
     background: Option<Thread>,
+    cleaners: Vec<Thread>,
 }
 
 impl LogDirectory {
@@ -209,7 +216,46 @@ impl LogDirectory {
                 }
             }),
         )?);
+        drop(threads);
+        self.start_cleaners()
+    }
+
+    /// Starts threads that clean until there are as many as the settings want. Surplus ones rest.
+    fn start_cleaners(&self) -> io::Result<()> {
+        let shared = self.shared();
+        let settings = self.registry.cleaner.settings();
+        let wanted = if settings.enabled {
+            settings.threads
+        } else {
+            0
+        };
+        let mut threads = self.threads.lock();
+        for number in threads.cleaners.len()..wanted.min(CLEANER_THREADS_MAX) {
+            let registry = Arc::clone(&self.registry);
+            let name = format!("log-cleaner-{number}");
+            let run = Box::new(move || registry.run_cleaner(number));
+            let thread = shared.env.spawner.spawn_thread(&name, run)?;
+            threads.cleaners.push(thread);
+        }
         Ok(())
+    }
+
+    /// Changes how logs are cleaned, from now on.
+    ///
+    /// # Errors
+    /// The system refuses another thread; those that run go by the new settings.
+    pub fn configure_cleaner(&self, settings: CleanerSettings) -> io::Result<()> {
+        self.registry.cleaner.configure(settings);
+        if self.shared().options.own_threads {
+            self.start_cleaners()?;
+        }
+        Ok(())
+    }
+
+    /// Cleans the log that is worth most, on the thread of the caller; what the threads of the directory do by themselves.
+    /// False if no log is due. Blocks on the disk.
+    pub fn clean_once(&self) -> bool {
+        self.registry.clean_once()
     }
 
     /// Without threads of its own: does one commit and the later work that is due. False if there was nothing to do.
@@ -338,6 +384,7 @@ impl LogDirectory {
             return Ok(());
         };
         let shared = self.shared();
+        self.stop_cleaners();
         for log in self.partitions() {
             log.close();
         }
@@ -348,7 +395,16 @@ impl LogDirectory {
         outcome
     }
 
+    fn stop_cleaners(&self) {
+        self.registry.cleaner.stop();
+        let cleaners = std::mem::take(&mut self.threads.lock().cleaners);
+        for thread in cleaners {
+            thread.join();
+        }
+    }
+
     fn stop_threads(&self) {
+        self.stop_cleaners();
         self.shared().commit.stop();
         self.shared().background.stop();
         let threads = std::mem::take(&mut *self.threads.lock());

@@ -61,6 +61,14 @@ pub(crate) enum SegmentPart {
     },
     /// A segment that recovery took out of the log.
     SetAside,
+    /// What cleaning has written and not put in place.
+    CleanedLog,
+    CleanedOffsetIndex,
+    CleanedTimeIndex,
+    /// A cleaned log that counts instead of all segments from its base to `end`.
+    Swap {
+        end: Offset,
+    },
 }
 
 /// The path of a segment's file in the partition's folder.
@@ -73,6 +81,10 @@ pub(crate) fn part_path(folder: &Path, base: Offset, part: SegmentPart) -> PathB
         SegmentPart::ProducerSnapshot => format!("{base:020}.snapshot"),
         SegmentPart::Cut { from } => format!("{base:020}.{from}.cut"),
         SegmentPart::SetAside => format!("{base:020}.log.cut"),
+        SegmentPart::CleanedLog => format!("{base:020}.log.cleaned"),
+        SegmentPart::CleanedOffsetIndex => format!("{base:020}.index.cleaned"),
+        SegmentPart::CleanedTimeIndex => format!("{base:020}.timeindex.cleaned"),
+        SegmentPart::Swap { end } => format!("{base:020}.{end:020}.swap", end = end.value()),
     })
 }
 
@@ -112,8 +124,11 @@ impl FileCache {
             return Ok(file);
         }
         let path = part_path(&folder(), segment.base(), SegmentPart::Log);
-        let file = disk.open(&path, OpenMode::ReadWrite)?;
-        Ok(self.admit(segment, SegmentFile::new(file)))
+        match disk.open(&path, OpenMode::ReadWrite) {
+            Ok(file) => Ok(self.admit(segment, SegmentFile::new(file))),
+            // Cleaning took the name away meanwhile; before that it opened the file.
+            Err(error) => segment.open_file().ok_or(error),
+        }
     }
 
     /// Makes `file` the open file of `segment`, unless another thread was faster.

@@ -35,18 +35,20 @@ impl LocalLog {
         }
         let disk = &*self.shared.env.disk;
         let folder = self.folder();
-        let (index, saved) =
-            match load_index(disk, &folder, segment.base(), segment.size(), RELATIVE_MAX)? {
-                Some(index) => {
-                    let saved = (index.offsets.entries().len(), index.times.entries().len());
-                    (index, saved)
-                }
-                None => {
-                    let interval = self.settings().index_interval_bytes;
-                    let index = rebuild(&*self.file(segment)?, segment, interval)?;
-                    (index, (0, 0))
-                }
-            };
+        let loaded = load_index(disk, &folder, segment.base(), segment.size(), RELATIVE_MAX)?;
+        // Of a segment that was replaced, perhaps while they were read, the files are another's.
+        let loaded = loaded.filter(|_| !segment.is_replaced());
+        let (index, saved) = match loaded {
+            Some(index) => {
+                let saved = (index.offsets.entries().len(), index.times.entries().len());
+                (index, saved)
+            }
+            None => {
+                let interval = self.settings().index_interval_bytes;
+                let index = rebuild(&*self.file(segment)?, segment, interval)?;
+                (index, (0, 0))
+            }
+        };
         let index = Arc::new(index);
         segment.keep_index(Arc::clone(&index), saved);
         let is_tail = self
@@ -68,6 +70,10 @@ impl LocalLog {
             return;
         };
         let disk = &*self.shared.env.disk;
+        let _index_files = self.cleaning.index_files.lock();
+        if segment.is_replaced() {
+            return;
+        }
         match save(disk, &self.folder(), segment, &index, saved) {
             Ok(()) => {
                 segment.note_saved((index.offsets.entries().len(), index.times.entries().len()));

@@ -7,6 +7,7 @@ mod append;
 mod background;
 mod batch_header;
 mod checkpoint;
+mod clean;
 mod codec;
 mod commit;
 mod cut;
@@ -41,13 +42,14 @@ mod validate;
 mod verification;
 mod waiters;
 
+pub use clean::CleanerSettings;
 pub use commit::GroupCommit;
 pub use directory::{DirectoryOptions, LogDirectory, MoveAwayError, OpenError, Opened};
 pub use durability::{CommitFailed, Durability, SyncTarget};
 pub use files::SegmentFile;
 pub use format::{FORMAT_VERSION, FormatError};
 pub use local_log::LocalLog;
-pub use metrics::{Counter, StorageMetrics};
+pub use metrics::{Counter, Gauge, StorageMetrics};
 pub use partition_log::{
     ActiveProducer, AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket,
     BoxedCommit, CoordinatorIntent, DeleteRecordsError, EpochEnd, FirstBatch, Isolation,

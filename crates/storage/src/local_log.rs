@@ -19,6 +19,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
+use crate::clean::state::Cleaning;
 use crate::files::SegmentFile;
 use crate::leader_epochs::LeaderEpochs;
 use crate::producers::Producers;
@@ -83,6 +84,8 @@ pub(crate) struct View {
     pub(crate) syncing_files: Vec<Arc<SegmentFile>>,
     pub(crate) syncing_names: bool,
     pub(crate) transactions: Transactions,
+    /// How often cleaning replaced segments.
+    pub(crate) generation: u32,
 }
 
 impl View {
@@ -163,6 +166,7 @@ pub struct LocalLog {
     pub(crate) flush_scheduled: AtomicBool,
     /// Why the files could not be read at opening.
     pub(crate) unreadable: Option<Arc<io::Error>>,
+    pub(crate) cleaning: Cleaning,
     this: Weak<LocalLog>,
 }
 
@@ -179,6 +183,10 @@ pub(crate) struct Recovered {
     pub(crate) reserved: u64,
     /// Something may lie behind the end of the last segment.
     pub(crate) untrimmed: bool,
+    /// How often cleaning replaced segments.
+    pub(crate) generation: u32,
+    /// While reading: cleaning may have left gaps between segments.
+    pub(crate) has_gaps: bool,
     /// While reading: the segment before was corrupt to its end, so the next one need not follow.
     pub(crate) after_corrupt: bool,
 }
@@ -217,6 +225,7 @@ impl LocalLog {
             syncing_files: Vec::new(),
             syncing_names: false,
             transactions: recovered.transactions,
+            generation: recovered.generation,
         };
         let writer = Writer {
             producers: recovered.producers,
@@ -239,6 +248,7 @@ impl LocalLog {
             queued: AtomicBool::new(false),
             flush_scheduled: AtomicBool::new(false),
             unreadable,
+            cleaning: Cleaning::new(),
             this: this.clone(),
         })
     }

@@ -17,6 +17,21 @@ impl Counter {
     }
 }
 
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
 /// Counters of one data directory since it was opened.
 #[derive(Debug, Default)]
 pub struct StorageMetrics {
@@ -62,4 +77,22 @@ pub struct StorageMetrics {
     pub checkpoints: Counter,
     /// Partitions that went offline.
     pub offline_logs: Counter,
+    /// Logs cleaned.
+    pub cleanings: Counter,
+    /// Cleanings that failed.
+    pub failed_cleanings: Counter,
+    /// Bytes that cleaning read.
+    pub cleaner_read_bytes: Counter,
+    /// Bytes that cleaning wrote.
+    pub cleaner_written_bytes: Counter,
+    /// Records that cleaning removed.
+    pub cleaned_records: Counter,
+    /// Partitions that are not cleaned any more, because something in them is corrupt.
+    pub uncleanable_logs: Gauge,
+    /// The uncleaned share of the compacted log where it is largest, in percent.
+    pub dirtiest_percent: Gauge,
+    /// By how many milliseconds `max.compaction.lag.ms` has passed where it has passed longest.
+    pub compaction_delay_ms: Gauge,
+    /// How full the map of keys was in the last cleaning, in percent.
+    pub cleaner_map_percent: Gauge,
 }

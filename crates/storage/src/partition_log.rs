@@ -499,6 +499,9 @@ pub enum DeleteRecordsError {
         /// The end of what may be deleted.
         high_watermark: Offset,
     },
+    /// `cleanup.policy` is `compact` only: records go by their keys.
+    #[error("the records of a topic that is only compacted cannot be deleted")]
+    Compacted,
     /// The partition is offline after an error of the disk.
     #[error("the partition is offline")]
     Offline,

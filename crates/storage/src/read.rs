@@ -30,6 +30,8 @@ const INFLATED_BYTES_MAX: usize = 256 << 20;
 struct Span {
     segments: Vec<Arc<Segment>>,
     bound: Mark,
+    /// How often segments had been replaced by then.
+    generation: u32,
 }
 
 impl Span {
@@ -52,7 +54,14 @@ impl LocalLog {
         at_least_one: bool,
     ) -> Result<ReadPlan, ReadError> {
         self.shared.metrics.reads.add(1);
-        let plan = self.fill_plan(from, max_bytes, isolation, at_least_one);
+        let plan = loop {
+            match self.fill_plan(from, max_bytes, isolation, at_least_one) {
+                Ok(Some(plan)) => break Ok(plan),
+                // Segments were cleaned or given up meanwhile, and their aborted transactions with them.
+                Ok(None) => {}
+                Err(error) => break Err(error),
+            }
+        };
         match plan {
             // Retention may have taken a segment away between the look at the log and the look at its file.
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
@@ -63,13 +72,14 @@ impl LocalLog {
         }
     }
 
+    /// `None` if the log has changed so that the aborted transactions of what was planned are no longer known.
     fn fill_plan(
         &self,
         from: Offset,
         max_bytes: usize,
         isolation: Isolation,
         at_least_one: bool,
-    ) -> Result<ReadPlan, ReadError> {
+    ) -> Result<Option<ReadPlan>, ReadError> {
         let (mut plan, span) = self.begin_read(from, max_bytes, isolation)?;
         let is_last = |segment| {
             span.segments
@@ -121,10 +131,13 @@ impl LocalLog {
         }
         if isolation == Isolation::ReadCommitted && plan.length > 0 {
             let view = self.view.lock();
+            if view.generation != span.generation || view.log_start > first_offset {
+                return Ok(None);
+            }
             plan.aborted = view.transactions.aborted_in(first_offset, end_offset);
         }
         self.shared.metrics.read_bytes.add(plan.length as u64);
-        Ok(plan)
+        Ok(Some(plan))
     }
 
     /// An offset that no batch before `position` reaches, as near as the index knows
@@ -238,7 +251,13 @@ impl LocalLog {
                 segments.push(Arc::clone(segment));
             }
         }
-        Ok((plan, Span { segments, bound }))
+        let generation = view.generation;
+        let span = Span {
+            segments,
+            bound,
+            generation,
+        };
+        Ok((plan, span))
     }
 
     /// Where the batch begins that contains `offset`, or else the first one behind it; `None` if that is not below
@@ -410,6 +429,7 @@ impl LocalLog {
             Span {
                 segments: view.segments.clone(),
                 bound,
+                generation: view.generation,
             }
         };
         let log_start = self.view.lock().log_start;

@@ -15,6 +15,8 @@ use env::disk::{Disk, OpenMode};
 use types::{LeaderEpoch, Offset};
 
 use crate::batch_header::{BatchHeader, HEADER_BYTES, HeaderError};
+use crate::clean::state::CleanState;
+use crate::clean::swap::recover_swaps;
 use crate::cut::Cutter;
 use crate::files::{SegmentFile, SegmentPart, parse_part, part_path};
 use crate::index_files::load_index;
@@ -76,9 +78,14 @@ impl Recovery<'_> {
         folder: &Path,
         checkpointed: Option<Recovered>,
     ) -> io::Result<Recovered> {
-        if let Some(checkpointed) = checkpointed {
+        recover_swaps(self.disk, folder)?;
+        let state = CleanState::read(self.disk, folder)?;
+        if let Some(mut checkpointed) = checkpointed {
             let bases = self.segment_bases(folder)?;
             if self.still_true(folder, &checkpointed, &bases)? {
+                if state.is_none_or(|state| state.generation != checkpointed.generation) {
+                    self.look_again(folder, &mut checkpointed, &bases, state)?;
+                }
                 return self.resume(folder, checkpointed, &bases);
             }
             tracing::warn!(
@@ -86,13 +93,49 @@ impl Recovery<'_> {
                 "the files do not reach as far as the checkpoint says; reading the whole log"
             );
         }
-        self.read_all(folder)
+        self.read_all(folder, state)
+    }
+
+    /// Learns anew what lies below the last segment that a checkpoint knew: cleaning has replaced some of it since. What is
+    /// known of producers stays, for it was true at the checkpoint's end, and no cleaning went further.
+    fn look_again(
+        &self,
+        folder: &Path,
+        checkpointed: &mut Recovered,
+        bases: &[Offset],
+        state: Option<CleanState>,
+    ) -> io::Result<()> {
+        let tail = checkpointed.log_end.segment;
+        let closed = bases.partition_point(|base| *base < tail);
+        let mut seen = Recovered {
+            has_gaps: true,
+            ..Recovered::default()
+        };
+        let modes = |_| Mode::Lenient;
+        let closed = bases.get(..closed).unwrap_or_default();
+        self.add_segments(folder, &mut seen, closed, modes)?;
+        checkpointed
+            .segments
+            .retain(|segment| segment.base() >= tail);
+        checkpointed.segments.splice(0..0, seen.segments);
+        checkpointed
+            .transactions
+            .replace_aborted_below(tail, &seen.transactions);
+        // A damaged record of it counts as a change.
+        checkpointed.generation = state.map_or(checkpointed.generation.wrapping_add(1), |state| {
+            state.generation
+        });
+        Ok(())
     }
 
     /// The log as a checkpoint knew it, if nothing was appended or given up since: from a look at the names and the end,
     /// without changing anything. The folder may turn out to be another topic's; that is for who uses the log to check.
     pub(crate) fn probe(&self, folder: &Path, checkpointed: &mut Recovered) -> io::Result<bool> {
         let end = checkpointed.log_end;
+        let state = CleanState::read(self.disk, folder)?;
+        if state.is_none_or(|state| state.generation != checkpointed.generation) {
+            return Ok(false);
+        }
         let (Some(first), Some(last)) =
             (checkpointed.segments.first(), checkpointed.segments.last())
         else {
@@ -205,11 +248,16 @@ impl Recovery<'_> {
     }
 
     /// Reads everything; for a log that no checkpoint knows.
-    fn read_all(&self, folder: &Path) -> io::Result<Recovered> {
+    fn read_all(&self, folder: &Path, state: Option<CleanState>) -> io::Result<Recovered> {
         self.metrics.recovered_logs.add(1);
         let bases = self.segment_bases(folder)?;
         let last = bases.last().copied();
-        let mut draft = Recovered::default();
+        let generation = state.map_or(1, |state| state.generation);
+        let mut draft = Recovered {
+            generation,
+            has_gaps: generation > 0,
+            ..Recovered::default()
+        };
         self.add_segments(folder, &mut draft, &bases, |base| {
             if Some(base) == last {
                 Mode::Strict
@@ -264,7 +312,7 @@ impl Recovery<'_> {
             let first = draft.segments.is_empty();
             let follows = base == draft.log_end.offset;
             // Behind a corrupt place the offsets between are not known, and what follows is still the log.
-            let may_skip = first || mode == Mode::Lenient || draft.after_corrupt;
+            let may_skip = first || mode == Mode::Lenient || draft.after_corrupt || draft.has_gaps;
             let gap = base > draft.log_end.offset && may_skip;
             if !follows && !gap {
                 return Ok(Added::Misplaced);
@@ -434,7 +482,11 @@ impl Recovery<'_> {
         match producer_snapshot::decode(&bytes, self.now_ms) {
             Some((producers, transactions)) => {
                 draft.producers = producers;
-                if first {
+                if draft.has_gaps {
+                    // Cleaning may have removed all that was left of the aborted transactions in it.
+                    let before = std::mem::replace(&mut draft.transactions, transactions);
+                    draft.transactions.replace_aborted_below(base, &before);
+                } else if first {
                     draft.transactions = transactions;
                 } else {
                     draft.transactions.resume(transactions);

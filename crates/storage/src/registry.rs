@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use types::{Offset, TopicId, TopicPartition};
 
 use crate::checkpoint::{CheckpointWriter, LogState, encode_log};
+use crate::clean::worker::Cleaner;
 use crate::directory::MoveAwayError;
 use crate::local_log::{LocalLog, Recovered, Status};
 use crate::opening::Found;
@@ -26,11 +28,13 @@ pub(crate) struct Registry {
     found: Mutex<HashMap<TopicPartition, Found>>,
     /// One checkpoint at a time.
     checkpointing: Mutex<()>,
+    pub(crate) cleaner: Cleaner,
 }
 
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, found: HashMap<TopicPartition, Found>) -> Self {
         Self {
+            cleaner: Cleaner::new(shared.options.cleaner),
             shared,
             logs: Mutex::default(),
             found: Mutex::new(found),
@@ -163,7 +167,8 @@ impl Registry {
         partition: &TopicPartition,
     ) -> Result<(), MoveAwayError> {
         if let Some(log) = logs.remove(partition) {
-            // An append that runs now ends before the folder moves.
+            // What cleaning does in the folder now, and an append that runs now, end before the folder moves.
+            let _segments = log.cleaning.segments.lock();
             let _writer = log.writer.lock();
             log.mark_deleted();
             return self.discard_folder(partition, log.settings().file_delete_delay());
@@ -222,20 +227,26 @@ impl Registry {
         let mut writer = CheckpointWriter::new(self.shared.leader_epoch, clean);
         let mut taken = Vec::new();
         for log in self.logs() {
-            if let Some((bytes, end)) = log.take_state() {
-                taken.push((log, bytes, end));
+            if let Some((bytes, end, segment)) = log.take_state() {
+                taken.push((log, bytes, end, segment));
             }
         }
-        for (log, _, end) in &taken {
+        for (log, _, end, _) in &taken {
             log.request_sync(*end);
         }
-        for (log, bytes, end) in &taken {
+        let mut written = Vec::with_capacity(taken.len());
+        for (log, bytes, end, segment) in &taken {
             if self.shared.wait_until_durable(log, *end) {
                 writer.add(bytes);
+                written.push((log, segment));
             }
         }
         self.add_found(&mut writer);
         let length = writer.write(&*self.shared.env.disk, self.shared.root())?;
+        for (log, segment) in written {
+            let checkpointed = &log.cleaning.checkpointed;
+            checkpointed.store(segment.value(), Ordering::Release);
+        }
         self.shared.note_checkpoint(length);
         Ok(())
     }
@@ -250,6 +261,7 @@ impl Registry {
                     log_start: recovered.log_start,
                     log_end: recovered.log_end,
                     untrimmed: recovered.untrimmed,
+                    generation: recovered.generation,
                     segments: &recovered.segments,
                     epochs: &recovered.epochs,
                     producers: &recovered.producers,
@@ -261,9 +273,9 @@ impl Registry {
 }
 
 impl LocalLog {
-    /// The log's state for a checkpoint, and the offset it is true at. `None` if there is nothing to know, or nothing to
-    /// rely on.
-    fn take_state(&self) -> Option<(Vec<u8>, Offset)> {
+    /// The log's state for a checkpoint, the offset it is true at, and the base of the segment that ends there. `None` if
+    /// there is nothing to know, or nothing to rely on.
+    fn take_state(&self) -> Option<(Vec<u8>, Offset, Offset)> {
         let writer = self.writer.lock();
         let tail = {
             let view = self.view.lock();
@@ -281,12 +293,13 @@ impl LocalLog {
             log_start: view.log_start,
             log_end: view.log_end,
             untrimmed: writer.untrimmed,
+            generation: view.generation,
             segments: &view.segments,
             epochs: &view.epochs,
             producers: &writer.producers,
             transactions: &view.transactions,
         });
-        Some((bytes, view.log_end.offset))
+        Some((bytes, view.log_end.offset, view.log_end.segment))
     }
 
     /// Has everything below `end` synced, if it is not yet.

@@ -24,7 +24,12 @@ impl LocalLog {
         &self,
         before: Option<Offset>,
     ) -> Result<Offset, DeleteRecordsError> {
-        // Holding the writer keeps the segments as they are.
+        let cleanup = self.settings().cleanup;
+        if cleanup.compact && !cleanup.delete {
+            return Err(DeleteRecordsError::Compacted);
+        }
+        // Both keep the segments as they are.
+        let _segments = self.cleaning.segments.lock();
         let writer = self.writer.lock();
         let target = {
             let view = self.view.lock();
@@ -93,6 +98,7 @@ impl LocalLog {
         if count_expired(&self.view.lock(), &settings, now) == 0 {
             return Ok(0);
         }
+        let _segments = self.cleaning.segments.lock();
         let mut writer = self.writer.lock();
         let (count, all) = {
             let view = self.view.lock();

@@ -52,7 +52,9 @@ impl SegmentFacts {
 
     /// Takes a batch at the end into account.
     pub(crate) fn add(&mut self, header: &BatchHeader) {
-        let timestamp = (header.max_timestamp >= 0).then_some(header.max_timestamp);
+        // Cleaning leaves batches without records: no record has their timestamp.
+        let timestamp =
+            (header.max_timestamp >= 0 && header.count > 0).then_some(header.max_timestamp);
         if self.size == 0 {
             self.first_timestamp = timestamp.unwrap_or(self.appended_ms);
         }
@@ -146,6 +148,8 @@ struct State {
     /// Whether the tail keeps bytes.
     is_keeping: bool,
     file: Option<Arc<SegmentFile>>,
+    /// Cleaning gave its name to another: the open file is all there is.
+    is_replaced: bool,
 }
 
 impl Segment {
@@ -177,6 +181,7 @@ impl Segment {
                 tail: Tail::default(),
                 is_keeping: false,
                 file: None,
+                is_replaced: false,
             }),
         })
     }
@@ -335,9 +340,30 @@ impl Segment {
         }
     }
 
+    /// Cleaning is about to take the segment's name away: from now on its files are known by `file` only, which stays
+    /// open as long as somebody holds the segment.
+    pub(crate) fn mark_replaced(&self, file: Arc<SegmentFile>) {
+        let mut state = self.state.lock();
+        state.file.get_or_insert(file);
+        state.is_replaced = true;
+    }
+
+    /// The name was not taken away.
+    pub(crate) fn forget_replaced(&self) {
+        self.state.lock().is_replaced = false;
+    }
+
+    /// Whether files of the segment's name may be another's.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.state.lock().is_replaced
+    }
+
     /// Gives the open file up if it was not used since the last call. Returns whether it is still kept.
     pub(crate) fn close_unless_used(&self) -> bool {
         let mut state = self.state.lock();
+        if state.is_replaced {
+            return false;
+        }
         match &state.file {
             Some(file) if file.take_used() => true,
             _ => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::records::Compression;
 
 /// What a log obeys. Changing it with [`crate::LocalLog::configure`] takes effect from the next operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogSettings {
     /// `segment.bytes`: a segment grows to at most this.
     pub segment_bytes: u32,
@@ -42,6 +42,14 @@ pub struct LogSettings {
     pub file_delete_delay_ms: u64,
     /// `preallocate`: reserve whole segments at once.
     pub preallocate: bool,
+    /// `delete.retention.ms`: how long tombstones and transaction markers stay after the first cleaning that saw them.
+    pub delete_retention_ms: u64,
+    /// `min.cleanable.dirty.ratio`: the log is cleaned once the share of it that never was is above this.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: a record younger than this is not compacted away.
+    pub min_compaction_lag_ms: u64,
+    /// `max.compaction.lag.ms`: a record older than this makes the log due for cleaning.
+    pub max_compaction_lag_ms: u64,
 }
 
 impl Default for LogSettings {
@@ -67,11 +75,25 @@ impl Default for LogSettings {
             write_caching: false,
             file_delete_delay_ms: 60_000,
             preallocate: false,
+            delete_retention_ms: 24 * 3600 * 1000,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX.unsigned_abs(),
         }
     }
 }
 
 impl LogSettings {
+    /// How old the first batch of the last segment may be before another one begins: with compaction not older than a
+    /// record may wait for it (Kafka's `LogConfig.maxSegmentMs`).
+    pub(crate) fn segment_age_max_ms(&self) -> u64 {
+        if self.cleanup.compact && self.max_compaction_lag_ms > 0 {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+
     /// How long removed files stay.
     pub(crate) fn file_delete_delay(&self) -> Duration {
         Duration::from_millis(self.file_delete_delay_ms)

@@ -5,6 +5,7 @@
 //! `TransactionIndex`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use types::{Offset, ProducerId};
 
@@ -117,6 +118,21 @@ impl Transactions {
     /// Forgets what ended below the log start.
     pub(crate) fn truncate_start(&mut self, log_start: Offset) {
         self.aborted.retain(|aborted| aborted.last >= log_start);
+    }
+
+    /// Cleaning went through the markers in `range`: of the aborted transactions that ended there only those in `kept` have
+    /// records left.
+    pub(crate) fn keep_aborted(&mut self, range: Range<Offset>, kept: &[AbortedTransaction]) {
+        self.aborted
+            .retain(|aborted| !range.contains(&aborted.last) || kept.contains(aborted));
+    }
+
+    /// Below `end` the aborted transactions are those of `other`.
+    pub(crate) fn replace_aborted_below(&mut self, end: Offset, other: &Self) {
+        let above = self.aborted.iter().filter(|aborted| aborted.last >= end);
+        let below = other.aborted.iter().filter(|aborted| aborted.last < end);
+        let aborted = below.chain(above).copied().collect();
+        *self = Self::from_parts(std::mem::take(&mut self.undecided), aborted);
     }
 
     /// Where the oldest undecided transaction begins.

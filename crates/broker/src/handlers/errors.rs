@@ -55,6 +55,7 @@ pub(crate) fn read(error: &ReadError) -> ErrorCode {
 pub(crate) fn delete_records(error: &DeleteRecordsError) -> ErrorCode {
     match error {
         DeleteRecordsError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        DeleteRecordsError::Compacted => ErrorCode::PolicyViolation,
         DeleteRecordsError::Deleted => ErrorCode::NotLeaderOrFollower,
         DeleteRecordsError::Offline | DeleteRecordsError::Io(_) => ErrorCode::KafkaStorageError,
     }

@@ -1,0 +1,359 @@
+//! Putting a cleaned segment in the place of those it was made of, so that a crash at any point leaves all of one or all
+//! of the other.
+//!
+//! ```text
+//! <base>.log.cleaned, .index.cleaned, .timeindex.cleaned    written and synced; a crash leaves files that are removed
+//! cleaner-offset                                            the generation rises: checkpoints before it are not trusted
+//! <base>.<end>.swap                                         the cleaned log under this name, folder synced: from here on
+//!                                                           it counts, and opening finishes what follows
+//! (names of the old segments in base..end go)               but for <base>.log; folder synced
+//! <base>.index, <base>.timeindex, <base>.log                the cleaned files get their names; folder synced
+//! ```
+//!
+//! Invariants: between the swap's first and last step the files of the old segments are open and stay so for everybody who
+//! holds them; the list of segments changes once, under the log's view, after the last step; producing needs none of the
+//! locks that are held meanwhile. A checkpoint whose end lies behind the cleaned part is durable before, so that recovery
+//! never walks through a cleaned segment to rebuild what a checkpoint knows better.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use env::disk::Disk;
+use types::Offset;
+
+use super::errors::CleanError;
+use super::rewrite::CleanedSegment;
+use super::state::CleanState;
+use crate::CommitFailed;
+use crate::files::{SegmentFile, SegmentPart, parse_part, part_path};
+use crate::local_log::{LocalLog, Mark, Status};
+use crate::segment::Segment;
+
+/// What the old segments of a group have besides the first one's log.
+const PARTS: [SegmentPart; 3] = [
+    SegmentPart::OffsetIndex,
+    SegmentPart::TimeIndex,
+    SegmentPart::ProducerSnapshot,
+];
+
+impl LocalLog {
+    /// Does something in the log's folder, if the folder is still the log's.
+    pub(crate) fn in_folder<T>(
+        &self,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> Result<T, CleanError> {
+        let _segments = self.cleaning.segments.lock();
+        if self.view.lock().status != Status::Online {
+            return Err(CleanError::Stopped);
+        }
+        Ok(work()?)
+    }
+
+    /// Removes what cleanings that did not come to their end left beside the log. Called by who cleans it.
+    pub(crate) fn remove_unfinished(&self) -> Result<(), CleanError> {
+        self.in_folder(|| self.remove_leftovers())
+    }
+
+    fn remove_leftovers(&self) -> io::Result<()> {
+        let disk = &*self.shared.env.disk;
+        let folder = self.folder();
+        let mut removed = false;
+        for entry in disk.list(&folder)? {
+            if is_cleaned(&entry.name) || parse_swap(&entry.name).is_some() {
+                disk.remove_file(&entry.path)?;
+                removed = true;
+            }
+        }
+        if removed {
+            disk.sync_directory(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// Puts `new` in the place of `group`.
+    pub(crate) fn swap_in(
+        &self,
+        group: &[Arc<Segment>],
+        new: CleanedSegment,
+        state: &mut CleanState,
+    ) -> Result<(), CleanError> {
+        // From here on segments neither leave nor change.
+        let _segments = self.cleaning.segments.lock();
+        if !self.has_group(group) {
+            return Err(CleanError::Stopped);
+        }
+        self.hold_open(group)?;
+        let begun = self.begin_swap(&new, state);
+        if let Err(error) = begun {
+            for old in group {
+                old.forget_replaced();
+            }
+            return Err(error);
+        }
+        match self.finish_files(group, &new) {
+            Ok(()) => {}
+            Err(error) => {
+                // The folder holds a mixture that only opening puts right.
+                self.take_offline(&error);
+                return Err(CleanError::Unfinished(error));
+            }
+        }
+        self.publish_swap(group, new, state.generation);
+        Ok(())
+    }
+
+    /// Whether these segments are still a run of the log's closed ones.
+    fn has_group(&self, group: &[Arc<Segment>]) -> bool {
+        let view = self.view.lock();
+        let Some(first) = group.first() else {
+            return false;
+        };
+        let Some(at) = position(&view.segments, first) else {
+            return false;
+        };
+        let run = view.segments.get(at..at + group.len()).unwrap_or_default();
+        view.status == Status::Online
+            && run.len() == group.len()
+            && run
+                .iter()
+                .zip(group)
+                .all(|(one, other)| Arc::ptr_eq(one, other))
+            && at + group.len() < view.segments.len()
+    }
+
+    /// Opens the files of segments that are about to lose their names, for as long as somebody holds the segments.
+    fn hold_open(&self, group: &[Arc<Segment>]) -> io::Result<()> {
+        let mut files = Vec::with_capacity(group.len());
+        for old in group {
+            files.push(self.file(old)?);
+        }
+        // No index file of theirs is written once the lock was had.
+        let _index_files = self.cleaning.index_files.lock();
+        for (old, file) in group.iter().zip(files) {
+            old.mark_replaced(file);
+        }
+        Ok(())
+    }
+
+    /// Up to the point where the cleaned segment counts. After an error it does not.
+    fn begin_swap(&self, new: &CleanedSegment, state: &mut CleanState) -> Result<(), CleanError> {
+        let disk = &*self.shared.env.disk;
+        let folder = self.folder();
+        let next = CleanState {
+            generation: state.generation.wrapping_add(1),
+            ..*state
+        };
+        next.write(disk, &folder)?;
+        state.generation = next.generation;
+        let base = new.segment.base();
+        let swap = part_path(&folder, base, SegmentPart::Swap { end: new.end });
+        disk.rename(&part_path(&folder, base, SegmentPart::CleanedLog), &swap)?;
+        if let Err(error) = disk.sync_directory(&folder) {
+            // Whether the name is durable is not known; without it nothing happened.
+            return match disk.remove_file(&swap) {
+                Ok(()) => Err(CleanError::Io(error)),
+                Err(undo) => {
+                    self.take_offline(&undo);
+                    Err(CleanError::Unfinished(undo))
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn finish_files(&self, group: &[Arc<Segment>], new: &CleanedSegment) -> io::Result<()> {
+        let disk = &*self.shared.env.disk;
+        let folder = self.folder();
+        let base = new.segment.base();
+        let delay = self.settings().file_delete_delay();
+        for old in group {
+            let is_first = old.base() == base;
+            let keeps = |part: &SegmentPart| is_first && *part == SegmentPart::ProducerSnapshot;
+            for part in PARTS.iter().filter(|part| !keeps(part)) {
+                self.shared
+                    .try_discard_file(&part_path(&folder, old.base(), *part), delay)?;
+            }
+            if !is_first {
+                let log = part_path(&folder, old.base(), SegmentPart::Log);
+                self.shared.try_discard_file(&log, delay)?;
+            }
+        }
+        disk.sync_directory(&folder)?;
+        for (from, to) in [
+            (SegmentPart::CleanedOffsetIndex, SegmentPart::OffsetIndex),
+            (SegmentPart::CleanedTimeIndex, SegmentPart::TimeIndex),
+            (SegmentPart::Swap { end: new.end }, SegmentPart::Log),
+        ] {
+            disk.rename(
+                &part_path(&folder, base, from),
+                &part_path(&folder, base, to),
+            )?;
+        }
+        disk.sync_directory(&folder)
+    }
+
+    fn publish_swap(&self, group: &[Arc<Segment>], new: CleanedSegment, generation: u32) {
+        let segment = new.segment;
+        self.shared
+            .files
+            .admit(&segment, SegmentFile::new(new.file));
+        self.shared.indexes.admit(&segment);
+        let mut view = self.view.lock();
+        let view = &mut *view;
+        let Some(at) = group
+            .first()
+            .and_then(|first| position(&view.segments, first))
+        else {
+            return;
+        };
+        view.segments
+            .splice(at..at + group.len(), [Arc::clone(&segment)]);
+        view.generation = generation;
+        let replaced = |mark: &Mark| mark.segment >= segment.base() && mark.segment < new.end;
+        for mark in [
+            Some(&mut view.log_end),
+            Some(&mut view.high_watermark),
+            Some(&mut view.durable),
+            view.syncing.as_mut(),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|mark| replaced(mark))
+        {
+            // Only at the border can a mark lie in a segment that is cleaned.
+            mark.segment = segment.base();
+            mark.position = segment.size();
+        }
+        view.transactions
+            .keep_aborted(segment.base()..new.end, &new.aborted);
+    }
+
+    /// A group was walked over and nothing in it changed: only what is known of its aborted transactions may have.
+    pub(crate) fn keep_aborted(&self, unchanged: &CleanedSegment) -> Result<(), CleanError> {
+        let base = unchanged.segment.base();
+        self.view
+            .lock()
+            .transactions
+            .keep_aborted(base..unchanged.end, &unchanged.aborted);
+        let folder = self.folder();
+        self.in_folder(|| {
+            for part in [
+                SegmentPart::CleanedLog,
+                SegmentPart::CleanedOffsetIndex,
+                SegmentPart::CleanedTimeIndex,
+            ] {
+                self.shared
+                    .env
+                    .disk
+                    .remove_file(&part_path(&folder, base, part))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn take_offline(&self, error: &io::Error) {
+        tracing::error!(
+            partition = %self.partition,
+            cause = %error,
+            "a cleaned segment could not be put in place; the partition is offline until the broker is restarted"
+        );
+        let cause = Arc::new(io::Error::new(error.kind(), error.to_string()));
+        self.go_offline(CommitFailed { cause });
+    }
+
+    /// Whether a checkpoint is on disk whose end lies in a segment at or behind `end`.
+    pub(crate) fn is_checkpointed_behind(&self, end: Offset) -> bool {
+        self.cleaning.checkpointed.load(Ordering::Acquire) >= end.value()
+    }
+}
+
+fn position(segments: &[Arc<Segment>], wanted: &Arc<Segment>) -> Option<usize> {
+    segments
+        .iter()
+        .position(|segment| Arc::ptr_eq(segment, wanted))
+}
+
+/// Puts a partition's folder in order after a crash: swaps that were begun are finished, cleanings that were not done are
+/// forgotten.
+pub(crate) fn recover_swaps(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    let entries = disk.list(folder)?;
+    let mut logs = Vec::new();
+    let mut swaps = Vec::new();
+    let mut changed = false;
+    for entry in &entries {
+        if is_cleaned(&entry.name) {
+            disk.remove_file(&entry.path)?;
+            changed = true;
+        } else if let Some(swap) = parse_swap(&entry.name) {
+            swaps.push((swap, &entry.path));
+        } else if let Some((base, "log")) = parse_part(&entry.name) {
+            logs.push(base);
+        }
+    }
+    for ((base, end), path) in swaps {
+        if !logs.contains(&base) {
+            // Retention gave up its segments since: its removal was lost.
+            disk.remove_file(path)?;
+            changed = true;
+            continue;
+        }
+        tracing::info!(folder = %folder.display(), %base, %end, "finishing the swap of a cleaned segment");
+        for old in logs.iter().filter(|old| (base..end).contains(old)) {
+            for part in PARTS {
+                if *old != base || part != SegmentPart::ProducerSnapshot {
+                    remove_if_there(disk, &part_path(folder, *old, part))?;
+                }
+            }
+            if *old != base {
+                remove_if_there(disk, &part_path(folder, *old, SegmentPart::Log))?;
+            }
+        }
+        disk.sync_directory(folder)?;
+        disk.rename(path, &part_path(folder, base, SegmentPart::Log))?;
+        changed = true;
+    }
+    if changed {
+        disk.sync_directory(folder)?;
+    }
+    Ok(())
+}
+
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_cleaned(name: &str) -> bool {
+    parse_part(name).is_some_and(|(_, suffix)| suffix.ends_with(".cleaned"))
+}
+
+/// The base and the end of a swap.
+fn parse_swap(name: &str) -> Option<(Offset, Offset)> {
+    let (base, suffix) = parse_part(name)?;
+    let (end, suffix) = suffix.split_once('.')?;
+    let end = Offset::new(end.parse().ok()?)?;
+    (suffix == "swap").then_some((base, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_swaps_say_what_they_replace() {
+        let at = |value| Offset::new(value).unwrap();
+        let path = part_path(Path::new(""), at(47), SegmentPart::Swap { end: at(110) });
+        let name = path.to_str().unwrap();
+        assert_eq!(name, "00000000000000000047.00000000000000000110.swap");
+        assert_eq!(parse_swap(name), Some((at(47), at(110))));
+        for other in ["00000000000000000047.log", "00000000000000000047.7.cut"] {
+            assert_eq!(parse_swap(other), None);
+        }
+        assert!(is_cleaned("00000000000000000047.index.cleaned"));
+        assert!(!is_cleaned("00000000000000000047.index"));
+    }
+}

@@ -1,0 +1,345 @@
+//! [`Cleaner`]: which log is cleaned next, and the threads that do it.
+//!
+//! Invariants: a log is cleaned by one thread at a time; a cleaning ends soon after its log is deleted, closed or no longer
+//! compacted, or the cleaner shall stop; what goes wrong with one log holds no other up. Source: Kafka's `LogCleaner` and
+//! `LogCleanerManager`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use types::Instant;
+
+use super::errors::CleanError;
+use super::plan::Cleanable;
+use super::rewrite::{Cleaned, Pace, Rewrite};
+use super::settings::CleanerSettings;
+use super::state::CleanState;
+use super::throttle::Throttle;
+use crate::append::{is_full, passes};
+use crate::local_log::{LocalLog, Status};
+use crate::registry::Registry;
+
+/// The longest wait without a look at the clock: clocks of a simulation jump.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What the threads that clean share.
+#[derive(Debug)]
+pub(crate) struct Cleaner {
+    settings: RwLock<CleanerSettings>,
+    throttle: Throttle,
+    /// One thread chooses at a time.
+    choosing: Mutex<()>,
+    stopping: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Cleaner {
+    pub(crate) fn new(settings: CleanerSettings) -> Self {
+        Self {
+            settings: RwLock::new(settings),
+            throttle: Throttle::default(),
+            choosing: Mutex::default(),
+            stopping: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> CleanerSettings {
+        *self.settings.read()
+    }
+
+    pub(crate) fn configure(&self, settings: CleanerSettings) {
+        *self.settings.write() = settings;
+        self.changed.notify_all();
+    }
+
+    /// Has all cleanings end.
+    pub(crate) fn stop(&self) {
+        *self.stopping.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.lock()
+    }
+}
+
+/// The log that is worth most.
+#[derive(Debug)]
+struct Choice {
+    log: Arc<LocalLog>,
+    cleanable: Cleanable,
+    state: CleanState,
+}
+
+impl Registry {
+    /// The life of the `number`th thread that cleans.
+    pub(crate) fn run_cleaner(&self, number: usize) {
+        let clock = &self.shared.env.clock;
+        while !self.cleaner.is_stopping() {
+            let settings = self.cleaner.settings();
+            let is_wanted = settings.enabled && number < settings.threads;
+            if is_wanted && self.clean_once() {
+                continue;
+            }
+            let until = clock.now().plus(Duration::from_millis(settings.backoff_ms));
+            let mut stopping = self.cleaner.stopping.lock();
+            while !*stopping && clock.now() < until && self.cleaner.settings() == settings {
+                let wait = until.since(clock.now()).min(LOOK_EVERY);
+                self.cleaner.changed.wait_for(&mut stopping, wait);
+            }
+        }
+    }
+
+    /// Cleans the log that is worth most, and gives up old segments of compacted logs. False if there was none to clean.
+    pub(crate) fn clean_once(&self) -> bool {
+        let now = self.shared.env.clock.wall();
+        let is_cleaned = self.clean_dirtiest();
+        for log in self.logs() {
+            if !log.settings().cleanup.compact {
+                continue;
+            }
+            if let Err(error) = log.retain(now) {
+                tracing::warn!(partition = %log.partition(), %error, "could not apply retention");
+            }
+        }
+        is_cleaned
+    }
+
+    fn clean_dirtiest(&self) -> bool {
+        let choosing = self.cleaner.choosing.lock();
+        let Some(choice) = self.choose() else {
+            return false;
+        };
+        if !self.is_checkpointed(&choice) {
+            return false;
+        }
+        let log = Arc::clone(&choice.log);
+        let mut progress = log.cleaning.progress.lock();
+        drop(choosing);
+        let mut state = progress.unwrap_or(choice.state);
+        let outcome = self.clean_log(&choice, &mut state);
+        *progress = Some(state);
+        drop(progress);
+        self.tell(&log, &outcome);
+        if outcome.is_ok_and(|cleaned| cleaned.swaps > 0) {
+            // So that a crash need not look at the new segments.
+            self.shared.background.want_checkpoint();
+            return true;
+        }
+        state != choice.state
+    }
+
+    /// The cleanable log with the largest uncleaned share.
+    fn choose(&self) -> Option<Choice> {
+        let now = self.shared.env.clock.wall();
+        let mut best: Option<Choice> = None;
+        let mut dirtiest = 0.0_f64;
+        let mut overdue_ms = 0;
+        let mut uncleanable = 0;
+        for log in self.logs() {
+            let settings = log.settings();
+            if log.cleaning.is_uncleanable.load(Ordering::Relaxed) {
+                uncleanable += 1;
+                continue;
+            }
+            if !settings.cleanup.compact {
+                continue;
+            }
+            // Another thread cleans it.
+            let Some(mut progress) = log.cleaning.progress.try_lock() else {
+                continue;
+            };
+            let Some(state) = log.load_progress(&mut progress) else {
+                continue;
+            };
+            drop(progress);
+            let Some(cleanable) = log.cleanable(state.first_dirty, now) else {
+                continue;
+            };
+            dirtiest = dirtiest.max(cleanable.ratio());
+            overdue_ms = overdue_ms.max(cleanable.overdue_ms);
+            let is_better = best
+                .as_ref()
+                .is_none_or(|best| cleanable.ratio() > best.cleanable.ratio());
+            if cleanable.is_due(&settings) && is_better {
+                best = Some(Choice {
+                    log,
+                    cleanable,
+                    state,
+                });
+            }
+        }
+        let metrics = &self.shared.metrics;
+        metrics.uncleanable_logs.set(uncleanable);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of 1 in percent"
+        )]
+        metrics.dirtiest_percent.set((dirtiest * 100.0) as u64);
+        metrics.compaction_delay_ms.set(overdue_ms);
+        best
+    }
+
+    /// Has a checkpoint on disk whose end lies behind what is to be cleaned.
+    fn is_checkpointed(&self, choice: &Choice) -> bool {
+        let upper_bound = choice.cleanable.upper_bound;
+        if choice.log.is_checkpointed_behind(upper_bound) {
+            return true;
+        }
+        if let Err(error) = self.checkpoint(false) {
+            tracing::warn!(%error, "could not write a checkpoint; nothing is cleaned before there is one");
+        }
+        choice.log.is_checkpointed_behind(upper_bound)
+    }
+
+    fn clean_log(&self, choice: &Choice, state: &mut CleanState) -> Result<Cleaned, CleanError> {
+        let log = &*choice.log;
+        let mut seed = [0; 8];
+        self.shared.env.random.fill(&mut seed);
+        let pace = Watched {
+            registry: self,
+            log,
+        };
+        let rewrite = Rewrite {
+            log,
+            cleanable: &choice.cleanable,
+            cleaner: &self.cleaner.settings(),
+            settings: &log.settings(),
+            pace: &pace,
+            now: self.shared.env.clock.wall(),
+            seed: u64::from_ne_bytes(seed),
+        };
+        let outcome = rewrite.run(state);
+        if outcome.is_err() && log.is_online() {
+            // What it wrote is of no use; the next cleaning would remove it too.
+            log.remove_unfinished().ok();
+        }
+        outcome
+    }
+
+    fn tell(&self, log: &LocalLog, outcome: &Result<Cleaned, CleanError>) {
+        let metrics = &self.shared.metrics;
+        let partition = log.partition();
+        match outcome {
+            Ok(cleaned) => {
+                metrics.cleanings.add(1);
+                metrics.cleaner_read_bytes.add(cleaned.bytes_read);
+                metrics.cleaner_written_bytes.add(cleaned.bytes_written);
+                let gone = cleaned.records_read.saturating_sub(cleaned.records_kept);
+                metrics.cleaned_records.add(gone);
+                metrics.cleaner_map_percent.set(cleaned.map_percent);
+                tracing::info!(
+                    %partition,
+                    bytes_read = cleaned.bytes_read,
+                    bytes_written = cleaned.bytes_written,
+                    records_read = cleaned.records_read,
+                    records_kept = cleaned.records_kept,
+                    "cleaned a log"
+                );
+            }
+            Err(CleanError::Stopped) => {}
+            Err(CleanError::Io(error)) if is_full(error) || passes(error) => {
+                metrics.failed_cleanings.add(1);
+                tracing::warn!(%partition, %error, "could not clean a log; it is tried again");
+            }
+            Err(error) => {
+                metrics.failed_cleanings.add(1);
+                log.cleaning.is_uncleanable.store(true, Ordering::Relaxed);
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::error!(
+                    %partition,
+                    %error,
+                    cause,
+                    "could not clean a log; it is left as it is until the broker is restarted"
+                );
+            }
+        }
+    }
+}
+
+impl LocalLog {
+    /// How far the log was cleaned, from its file the first time.
+    fn load_progress(&self, progress: &mut Option<CleanState>) -> Option<CleanState> {
+        if let Some(state) = progress {
+            return Some(*state);
+        }
+        let state = match CleanState::read(&*self.shared.env.disk, &self.folder()) {
+            Ok(Some(state)) => state,
+            Ok(None) => {
+                tracing::warn!(
+                    partition = %self.partition,
+                    "the record of how far the log was cleaned is damaged; cleaning it from its start"
+                );
+                CleanState::default()
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.partition, %error, "could not read how far the log was cleaned");
+                return None;
+            }
+        };
+        let generation = self.view.lock().generation;
+        let state = CleanState {
+            generation: state.generation.max(generation),
+            ..state
+        };
+        *progress = Some(state);
+        Some(state)
+    }
+
+    fn is_online(&self) -> bool {
+        self.view.lock().status == Status::Online
+    }
+}
+
+/// Ends a cleaning when it should end, and holds it back when it is too fast.
+struct Watched<'a> {
+    registry: &'a Registry,
+    log: &'a LocalLog,
+}
+
+impl Watched<'_> {
+    fn check(&self) -> Result<(), CleanError> {
+        let goes_on = !self.registry.cleaner.is_stopping()
+            && self.log.is_online()
+            && self.log.settings().cleanup.compact;
+        if goes_on {
+            Ok(())
+        } else {
+            Err(CleanError::Stopped)
+        }
+    }
+
+    fn wait(&self, until: Instant) -> Result<(), CleanError> {
+        let clock = &self.registry.shared.env.clock;
+        let cleaner = &self.registry.cleaner;
+        loop {
+            self.check()?;
+            let now = clock.now();
+            // A limit that was lifted meanwhile holds nobody back.
+            if now >= until || cleaner.settings().io_bytes_per_second.is_none() {
+                return Ok(());
+            }
+            let mut stopping = cleaner.stopping.lock();
+            if !*stopping {
+                let wait = until.since(now).min(LOOK_EVERY);
+                cleaner.changed.wait_for(&mut stopping, wait);
+            }
+        }
+    }
+}
+
+impl Pace for Watched<'_> {
+    fn transferred(&self, bytes: usize) -> Result<(), CleanError> {
+        self.check()?;
+        let rate = self.registry.cleaner.settings().io_bytes_per_second;
+        let now = self.registry.shared.env.clock.now();
+        match self.registry.cleaner.throttle.book(bytes as u64, rate, now) {
+            Some(until) => self.wait(until),
+            None => Ok(()),
+        }
+    }
+}
