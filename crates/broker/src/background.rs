@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::log_settings::cleaner_settings;
 use crate::topics::Topics;
 
 /// Deletes what retention no longer keeps, every `log.retention.check.interval.ms`.
@@ -40,5 +41,9 @@ pub(crate) async fn settings(topics: Arc<Topics>, stopping: CancellationToken) {
             changed = changes.changed() => if changed.is_err() { return },
         }
         topics.configure_logs();
+        let cleaner = cleaner_settings(&topics.image().broker);
+        if let Err(error) = topics.directory.configure_cleaner(cleaner) {
+            tracing::warn!(%error, "could not start another thread that cleans logs");
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Topic settings as the log wants them.
 
 use metadata::Topic;
-use metadata::settings::{TimestampType, TopicCompression, TopicSettings};
+use metadata::settings::{BrokerValues, TimestampType, TopicCompression, TopicSettings};
 use protocol::records::Compression;
-use storage::{CleanupPolicy, LogCompression, LogSettings, LogTimestampType};
+use storage::{CleanerSettings, CleanupPolicy, LogCompression, LogSettings, LogTimestampType};
 
 /// An index entry at least every so many bytes, unless the topic says otherwise: Kafka's default of 4096 makes indexes
 /// sixteen times as large for no shorter reads.
@@ -40,7 +40,35 @@ pub(crate) fn log_settings(topic: &Topic) -> LogSettings {
         write_caching: settings.write_caching,
         file_delete_delay_ms: count(settings.file_delete_delay_ms),
         preallocate: settings.preallocate,
+        delete_retention_ms: count(settings.delete_retention_ms),
+        min_cleanable_dirty_ratio: settings.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: count(settings.min_compaction_lag_ms),
+        max_compaction_lag_ms: count(settings.max_compaction_lag_ms),
     }
+}
+
+/// How the logs of a broker are cleaned.
+pub(crate) fn cleaner_settings(broker: &BrokerValues) -> CleanerSettings {
+    CleanerSettings {
+        enabled: broker.log_cleaner_enable,
+        threads: usize::try_from(broker.log_cleaner_threads).unwrap_or(0),
+        dedupe_buffer_bytes: count(broker.log_cleaner_dedupe_buffer_size),
+        load_factor: broker.log_cleaner_io_buffer_load_factor,
+        io_buffer_bytes: size(broker.log_cleaner_io_buffer_size),
+        io_bytes_per_second: rate(broker.log_cleaner_io_max_bytes_per_second),
+        backoff_ms: count(broker.log_cleaner_backoff_ms),
+    }
+}
+
+/// The largest value means that there is no limit.
+fn rate(bytes_per_second: f64) -> Option<u64> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates: a rate that is larger or negative is none that could be kept"
+    )]
+    let rate = bytes_per_second.ceil() as u64;
+    (rate < u64::MAX).then_some(rate.max(1))
 }
 
 fn compression(settings: &TopicSettings) -> LogCompression {

@@ -19,6 +19,7 @@ use crate::connection_quotas::ConnectionQuotas;
 use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::dispatch::Dispatch;
 use crate::fetches::Fetches;
+use crate::log_settings::cleaner_settings;
 use crate::metrics::{BrokerMetrics, RequestMetrics};
 use crate::ownership::SingleNode;
 use crate::services::Services;
@@ -280,6 +281,7 @@ async fn open_logs(env: &Env, config: &BrokerConfig) -> Result<Opened, StartErro
     let opening = env.clone();
     let options = DirectoryOptions {
         producer_expiration_ms: i64::from(config.settings.producer_id_expiration_ms),
+        cleaner: cleaner_settings(&config.settings),
         ..DirectoryOptions::default()
     };
     let open = move || drop(sender.send(LogDirectory::open(opening, &path, options)));

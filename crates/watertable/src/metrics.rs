@@ -284,6 +284,59 @@ impl BrokerCollector {
         ] {
             writer.counter(&format!("watertable_{name}"), help, counter.get())?;
         }
+        Self::cleaner(storage, writer)
+    }
+
+    fn cleaner(storage: &storage::StorageMetrics, writer: &mut Writer<'_>) -> fmt::Result {
+        for (name, help, counter) in [
+            ("cleanings", "Logs cleaned", &storage.cleanings),
+            (
+                "failed_cleanings",
+                "Cleanings of logs that failed",
+                &storage.failed_cleanings,
+            ),
+            (
+                "cleaner_read_bytes",
+                "Bytes that cleaning read",
+                &storage.cleaner_read_bytes,
+            ),
+            (
+                "cleaner_written_bytes",
+                "Bytes that cleaning wrote",
+                &storage.cleaner_written_bytes,
+            ),
+            (
+                "cleaned_records",
+                "Records that cleaning removed",
+                &storage.cleaned_records,
+            ),
+        ] {
+            writer.counter(&format!("watertable_{name}"), help, counter.get())?;
+        }
+        for (name, help, gauge) in [
+            (
+                "uncleanable_logs",
+                "Partitions that are not cleaned any more, because something in them is corrupt",
+                &storage.uncleanable_logs,
+            ),
+            (
+                "cleaner_dirtiest_percent",
+                "The uncleaned share of the compacted log where it is largest",
+                &storage.dirtiest_percent,
+            ),
+            (
+                "cleaner_delay_milliseconds",
+                "By how much max.compaction.lag.ms has passed where it has passed longest",
+                &storage.compaction_delay_ms,
+            ),
+            (
+                "cleaner_map_percent",
+                "How full the map of keys was in the last cleaning",
+                &storage.cleaner_map_percent,
+            ),
+        ] {
+            writer.count(&format!("watertable_{name}"), help, gauge.get())?;
+        }
         Ok(())
     }
 }

@@ -46,7 +46,7 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .default("86400000")
         .at_least(0)
         .from(&["log.cleaner.delete.retention.ms"])
-        .later()
+        .honoured()
         .doc("How long a compacted topic keeps the markers of deleted keys, in milliseconds."),
     long("file.delete.delay.ms")
         .default("60000")
@@ -94,7 +94,7 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .default("9223372036854775807")
         .at_least(1)
         .from(&["log.cleaner.max.compaction.lag.ms"])
-        .later()
+        .honoured()
         .doc("Milliseconds after which a record of a compacted topic may no longer wait for compaction."),
     int("max.message.bytes")
         .default("1048588")
@@ -124,13 +124,13 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .default("0.5")
         .fraction(0.0, 1.0)
         .from(&["log.cleaner.min.cleanable.ratio"])
-        .later()
+        .honoured()
         .doc("The share of a compacted log that must be uncleaned before it is compacted again."),
     long("min.compaction.lag.ms")
         .default("0")
         .at_least(0)
         .from(&["log.cleaner.min.compaction.lag.ms"])
-        .later()
+        .honoured()
         .doc("Milliseconds for which a record of a compacted topic is certain to stay."),
     int("min.insync.replicas")
         .default("1")

@@ -224,7 +224,7 @@ mod tests {
         let segments = [(0, 40), (10, 60), (20, 1), (30, 99), (40, 0)];
         assert_eq!(grouped(&segments, 100, 50), [vec![0, 10], vec![20, 30, 40]]);
         assert_eq!(grouped(&segments, 1000, 50).len(), 1);
-        assert_eq!(grouped(&segments, 1, 50).len(), 4);
+        assert_eq!(grouped(&segments, 1, 50).len(), 5);
         assert!(grouped(&[], 1, 50).is_empty());
     }
 

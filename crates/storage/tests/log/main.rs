@@ -4,6 +4,10 @@
 
 mod basics;
 mod commits;
+mod compaction;
+mod compaction_crashes;
+mod compaction_model;
+mod crash_disk;
 mod directories;
 mod faults;
 mod model;

@@ -302,6 +302,13 @@ impl World {
         }
     }
 
+    /// A data directory on another disk.
+    pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
+        let mut world = Self::new();
+        world.env.disk = disk;
+        world
+    }
+
     pub(crate) fn try_open(&self) -> Result<storage::Opened, storage::OpenError> {
         LogDirectory::open(self.env.clone(), &self.root, self.options.clone())
     }

@@ -235,11 +235,11 @@ fn kafkas_own_sample_file_works_once_it_is_toml() {
 fn settings_without_an_effect_yet_are_said() {
     let flags = [
         ("log.cleaner.threads", "2"),
-        ("log.cleaner.backoff.ms", "1"),
+        ("quota.window.num", "2"),
     ];
     let settings = with(&flags, &[], None).unwrap();
     assert_eq!(
         settings.warnings,
-        ["log.cleaner.backoff.ms (from --set) has no effect yet"]
+        ["quota.window.num (from --set) has no effect yet"]
     );
 }

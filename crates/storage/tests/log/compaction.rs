@@ -1,0 +1,1 @@
+//! Compaction as users of a log see it.
