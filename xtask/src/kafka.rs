@@ -187,18 +187,34 @@ pub(crate) fn version() -> Result<String> {
     Ok(version.to_owned())
 }
 
-/// The class path of broker, tools and client; resolved once per content of the pom.
+/// The class path of broker, tools and client.
 pub(crate) fn class_path() -> Result<String> {
-    let folder = workspace::installed("kafka");
+    resolved("java")
+}
+
+/// The class path of what `clients/FOLDER/pom.xml` names, of the pinned release; resolved once per content of the pom.
+pub(crate) fn resolved(folder: &str) -> Result<String> {
+    let source = workspace::root()
+        .join("clients")
+        .join(folder)
+        .join("pom.xml");
+    let folder = workspace::installed(match folder {
+        "java" => "kafka",
+        other => other,
+    });
     let (copy, list) = (folder.join("pom.xml"), folder.join("classpath.txt"));
-    let pom = fs::read_to_string(pom())?;
+    let pom = fs::read_to_string(&source)?;
     if fs::read_to_string(&copy).is_ok_and(|old| old == pom)
         && let Ok(class_path) = fs::read_to_string(&list)
         && class_path.split(':').all(|jar| Path::new(jar).is_file())
     {
         return Ok(class_path);
     }
-    eprintln!("resolving Apache Kafka {} with Maven", version()?);
+    let version = version()?;
+    eprintln!(
+        "resolving {} of Apache Kafka {version} with Maven",
+        source.display()
+    );
     fs::create_dir_all(&folder)?;
     fs::write(&copy, &pom)?;
     process::run(
@@ -206,6 +222,7 @@ pub(crate) fn class_path() -> Result<String> {
             .args(["--quiet", "--batch-mode", "--file"])
             .arg(&copy)
             .arg("dependency:build-classpath")
+            .arg(format!("-Dkafka.version={version}"))
             .arg(format!("-Dmdep.outputFile={}", list.display()))
             .stdout(std::io::stderr()),
     )?;

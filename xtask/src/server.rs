@@ -103,6 +103,10 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Fails if the broker has ended by itself.
     pub(crate) fn still_runs(&mut self) -> Result<()> {
         let ended = match &mut self.broker {

@@ -9,7 +9,7 @@ use crate::clients::Counts;
 use crate::process::Running;
 use crate::server::{Against, Server, Setting};
 use crate::suites::kafka_home;
-use crate::suites::results::{Outcome, Results, Verdict};
+use crate::suites::results::{Outcome, Results, Verdict, shortened};
 use crate::workspace;
 use anyhow::{Result, bail};
 use catalogue::{DEFAULT_SCENARIO, Job};
@@ -22,14 +22,11 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The longest tests take two minutes on an idle machine.
-const JOB_LIMIT: Duration = Duration::from_secs(600);
+/// The longest tests take some minutes on an idle machine.
+const JOB_LIMIT: Duration = Duration::from_secs(1500);
 
 /// Waiting times inside the tests, times this: they were set for faster machines than a loaded one with two cores.
 const TIMEOUT_MULTIPLIER: f64 = 2.0;
-
-/// A debug log without end would otherwise be kept.
-const NOTE_LENGTH: usize = 300;
 
 /// The group protocol of the tests' consumers.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,13 +245,9 @@ impl Run<'_> {
         };
         let mut outcomes = Vec::new();
         for name in &job.tests {
-            let mut outcome = found.remove(name).unwrap_or_else(|| Outcome {
-                verdict: Verdict::Failed,
-                parts_passed: 0,
-                parts_skipped: 0,
-                note: end
-                    .clone()
-                    .unwrap_or_else(|| "the test did not run".to_owned()),
+            let mut outcome = found.remove(name).unwrap_or_else(|| {
+                let reason = end.as_deref().unwrap_or("the test did not run");
+                Outcome::of(Verdict::Failed, reason)
             });
             outcome.note = shortened(&outcome.note);
             let row = match &job.part {
@@ -284,10 +277,4 @@ fn configuration_text(bootstrap: &str) -> Result<String> {
     writeln!(text, "bootstrap.servers={bootstrap}")?;
     writeln!(text, "test.timeout.multiplier={TIMEOUT_MULTIPLIER}")?;
     Ok(text)
-}
-
-/// One line, not too long.
-fn shortened(note: &str) -> String {
-    let line = note.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(NOTE_LENGTH).collect()
 }

@@ -11,6 +11,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
+/// Longer notes are cut.
+const NOTE_LENGTH: usize = 300;
+
 /// How a test of a suite ended.
 #[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
@@ -46,6 +49,52 @@ pub(crate) struct Outcome {
     pub(crate) note: String,
 }
 
+impl Outcome {
+    /// Of a test without parts; the note becomes one line of bearable length.
+    pub(crate) fn of(verdict: Verdict, note: &str) -> Self {
+        Self {
+            verdict,
+            parts_passed: 0,
+            parts_skipped: 0,
+            note: shortened(note),
+        }
+    }
+}
+
+/// One line, not too long: a test may have failed with a whole log.
+pub(crate) fn shortened(note: &str) -> String {
+    let line = note.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(NOTE_LENGTH).collect()
+}
+
+/// A difference to Kafka with a reason (`clients/suites/explained.toml`).
+#[derive(Deserialize, Debug, Clone)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Explained {
+    pub(crate) suite: String,
+    pub(crate) test: String,
+    pub(crate) reason: String,
+    /// Of a tool's output: texts of which each differing line contains one.
+    #[serde(default)]
+    pub(crate) lines: Vec<String>,
+}
+
+#[derive(Deserialize, Debug)]
+struct ExplainedFile {
+    #[serde(default)]
+    difference: Vec<Explained>,
+}
+
+/// The explanations of a suite.
+pub(crate) fn explained(suite: &str) -> Result<Vec<Explained>> {
+    let path = workspace::root().join("clients/suites/explained.toml");
+    let file: ExplainedFile =
+        toml::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+    let mut all = file.difference;
+    all.retain(|entry| entry.suite == suite);
+    Ok(all)
+}
+
 #[allow(
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature is serde's"
@@ -59,8 +108,8 @@ fn is_zero(number: &u32) -> bool {
 pub(crate) struct Row {
     pub(crate) kafka: Option<Outcome>,
     pub(crate) watertable: Option<Outcome>,
-    /// Why a difference to Kafka is not a failure; written by hand.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why a difference to Kafka is not a failure, from `explained.toml`.
+    #[serde(skip)]
     pub(crate) explained: Option<String>,
 }
 
@@ -83,6 +132,9 @@ impl Results {
             Self::default()
         };
         name.clone_into(&mut results.name);
+        for entry in explained(name)? {
+            results.rows.entry(entry.test).or_default().explained = Some(entry.reason);
+        }
         Ok(results)
     }
 

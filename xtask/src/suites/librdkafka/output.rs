@@ -19,11 +19,11 @@ pub(super) fn outcomes(text: &str) -> BTreeMap<String, Outcome> {
             // The first failure is the cause of those that follow.
             outcomes
                 .entry(test)
-                .or_insert_with(|| without_parts(Verdict::Failed, &format!("{place}: {message}")));
+                .or_insert_with(|| Outcome::of(Verdict::Failed, &format!("{place}: {message}")));
         } else if let Some((test, verdict)) = closing_line(&line) {
             outcomes
                 .entry(test)
-                .or_insert_with(|| without_parts(verdict, ""));
+                .or_insert_with(|| Outcome::of(verdict, ""));
         }
     }
     for (test, parts) in parts {
@@ -32,15 +32,6 @@ pub(super) fn outcomes(text: &str) -> BTreeMap<String, Outcome> {
         }
     }
     outcomes
-}
-
-fn without_parts(verdict: Verdict, note: &str) -> Outcome {
-    Outcome {
-        verdict,
-        parts_passed: 0,
-        parts_skipped: 0,
-        note: note.to_owned(),
-    }
 }
 
 /// What sub-tests of one test did.
@@ -102,7 +93,7 @@ fn summary_line(line: &str) -> Option<(String, Outcome)> {
         return None;
     }
     let note = columns.next().unwrap_or_default();
-    Some((test.to_owned(), without_parts(verdict, note)))
+    Some((test.to_owned(), Outcome::of(verdict, note)))
 }
 
 /// `### Test "0081_admin (do_test:12)" failed at 0081-admin.c:1622:do_test() at Sun ...: ###`
