@@ -12,7 +12,7 @@ use protocol::messages::*;
 use protocol::{ApiKey, Message, Reader, Request};
 
 use crate::context::Context;
-use crate::dispatch::{Metered, Order, Outcome, Refusal, Throttle, respond};
+use crate::dispatch::{Order, Outcome, Refusal, respond};
 use crate::handlers;
 use crate::reply::Reply;
 use crate::services::Services;
@@ -53,7 +53,6 @@ macro_rules! apis {
             key: ApiKey,
             correlation_id: i32,
             body: &mut Reader,
-            metered: Option<Metered>,
         ) -> Result<BoxFuture<'static, Outcome>, Refusal> {
             let version = context.version;
             match key {
@@ -66,15 +65,9 @@ macro_rules! apis {
                         .map_err(|source| Refusal::Malformed { key, version, source })?;
                     $( let $service = services.$service.clone(); )*
                     Ok(Box::pin(async move {
-                        let handling = handlers::$($handler)::+::handle(context, request, $($service),*);
-                        let (reply, throttle): (Reply<<$request as Request>::Response>, Throttle) = match metered {
-                            None => (handling.await.into(), Throttle::default()),
-                            Some(metered) => {
-                                let (reply, throttle) = metered.run(handling).await;
-                                (reply.into(), throttle)
-                            }
-                        };
-                        respond(key, version, correlation_id, reply, throttle)
+                        let reply: Reply<<$request as Request>::Response> =
+                            handlers::$($handler)::+::handle(context, request, $($service),*).await.into();
+                        respond(key, version, correlation_id, reply)
                     }))
                 } )*
                 _ => Err(Refusal::UnsupportedVersion { key, version }),
@@ -94,7 +87,7 @@ macro_rules! order {
 
 apis! {
     Produce(ProduceRequest) 0..=13 pipelined => data::produce(topics);
-    Fetch(FetchRequest) 4..=18 pipelined => data::fetch(fetches, quotas);
+    Fetch(FetchRequest) 4..=18 pipelined => data::fetch(fetches);
     ListOffsets(ListOffsetsRequest) 1..=11 pipelined => data::list_offsets(topics);
     Metadata(MetadataRequest) 0..=13 alone => topics::metadata(topics);
     OffsetCommit(OffsetCommitRequest) 2..=10 pipelined => groups::offset_commit(groups, topics);
@@ -108,8 +101,8 @@ apis! {
     ListGroups(ListGroupsRequest) 0..=5 pipelined => groups::list_groups(groups);
     SaslHandshake(SaslHandshakeRequest) 0..=1 pipelined => security::sasl_handshake();
     ApiVersions(ApiVersionsRequest) 0..=4 pipelined => cluster::api_versions(topics);
-    CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics, quotas);
-    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups, quotas);
+    CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics);
+    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups);
     DeleteRecords(DeleteRecordsRequest) 0..=2 alone => data::delete_records(topics);
     InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics, transactions);
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) 2..=4 pipelined => data::offset_for_leader_epoch(topics);
@@ -125,7 +118,7 @@ apis! {
     AlterReplicaLogDirs(AlterReplicaLogDirsRequest) 1..=2 pipelined => cluster::alter_replica_log_dirs(topics);
     DescribeLogDirs(DescribeLogDirsRequest) 1..=4 pipelined => cluster::describe_log_dirs(topics);
     SaslAuthenticate(SaslAuthenticateRequest) 0..=2 pipelined => security::sasl_authenticate();
-    CreatePartitions(CreatePartitionsRequest) 0..=3 alone => topics::create_partitions(topics, quotas);
+    CreatePartitions(CreatePartitionsRequest) 0..=3 alone => topics::create_partitions(topics);
     CreateDelegationToken(CreateDelegationTokenRequest) 1..=3 pipelined => security::create_delegation_token();
     RenewDelegationToken(RenewDelegationTokenRequest) 1..=2 pipelined => security::renew_delegation_token();
     ExpireDelegationToken(ExpireDelegationTokenRequest) 1..=2 pipelined => security::expire_delegation_token();
@@ -146,6 +139,8 @@ apis! {
     UnregisterBroker(UnregisterBrokerRequest) 0..=0 pipelined => cluster::unregister_broker(topics);
     DescribeTransactions(DescribeTransactionsRequest) 0..=0 pipelined => transactions::describe_transactions(transactions);
     ListTransactions(ListTransactionsRequest) 0..=2 pipelined => transactions::list_transactions(transactions);
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest) 0..=1 pipelined => groups::consumer_group_heartbeat(groups, topics);
+    ConsumerGroupDescribe(ConsumerGroupDescribeRequest) 0..=1 pipelined => groups::consumer_group_describe(groups);
     ListConfigResources(ListConfigResourcesRequest) 0..=1 pipelined => configs::list_config_resources(topics);
     DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
     AddRaftVoter(AddRaftVoterRequest) 0..=1 pipelined => cluster::add_raft_voter(topics);

@@ -22,7 +22,6 @@ use crate::fetches::Fetches;
 use crate::log_settings::cleaner_settings;
 use crate::metrics::{BrokerMetrics, RequestMetrics};
 use crate::ownership::SingleNode;
-use crate::quotas::Quotas;
 use crate::services::Services;
 use crate::topics::Topics;
 
@@ -136,14 +135,12 @@ impl Broker {
             Arc::clone(&topics),
             Arc::clone(&groups),
         ));
-        let quotas = Arc::new(Quotas::new(env.clone(), Arc::clone(&topics.cluster)));
         let services = Services {
             topics: Arc::clone(&topics),
             fetches: Arc::new(Fetches::new(Arc::clone(&topics))),
             groups: Arc::clone(&groups),
             transactions: Arc::clone(&transactions),
             internal_topics: Arc::default(),
-            quotas: Arc::clone(&quotas),
             metrics: Arc::new(RequestMetrics::default()),
         };
         let connection_metrics = Arc::new(ConnectionMetrics::default());
@@ -172,8 +169,7 @@ impl Broker {
                     .map_or(Duration::MAX, Duration::from_millis),
             },
             metrics: connection_metrics,
-            places: Arc::new(ConnectionQuotas::default()),
-            quotas,
+            quotas: Arc::new(ConnectionQuotas::default()),
             cluster: Arc::clone(&broker.topics.cluster),
             stopping: broker.stopping.clone(),
             connections: broker.connections.clone(),
@@ -193,7 +189,7 @@ impl Broker {
         broker.run_in_background(Arc::clone(transactions).run_markers(broker.stopping.clone()));
         broker.run_in_background(
             Arc::clone(&broker.groups)
-                .follow_topics(Arc::clone(&broker.topics.cluster), broker.stopping.clone()),
+                .follow_cluster(Arc::clone(&broker.topics.cluster), broker.stopping.clone()),
         );
         Ok(broker)
     }

@@ -19,9 +19,23 @@ pub use group::classic::leave::{
 };
 pub use group::classic::member::{Client, MemberProtocol};
 pub use group::classic::sync::{MemberAssignment, SyncError, SyncRequest, SyncedMember};
+pub use group::consumer::describe::{
+    DescribedConsumerGroup, DescribedConsumerMember, DescribedPartitions,
+};
+pub use group::consumer::heartbeat::{
+    ConsumerHeartbeatError, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
+};
+pub use group::consumer::record::{
+    ClassicMemberMetadata, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment, GroupEpoch,
+    MemberState, ResolvedRegex,
+};
+pub use group::consumer::regex::InvalidRegex;
+pub use group::consumer::settings::{ConsumerGroupSettings, ConsumerGroupTimes, MigrationPolicy};
+pub use group::consumer::state::ConsumerGroupState;
 pub use group::delete::{DeleteGroupError, DeleteGroupsRequest, DeletedGroup};
 pub use group::describe::{DescribeRequest, DescribedGroup, DescribedMember};
 pub use group::list::{GroupType, ListRequest, ListedGroup};
+pub use group::modern::assignor::Assignor;
 pub use group::modern::epoch::Epoch;
 pub use group::modern::partitions::TopicPartitions;
 pub use group::modern::topics::{TopicImage, TopicsImage};
@@ -33,8 +47,8 @@ pub use group::offsets::delete::{
     DeleteOffsetError, DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset,
 };
 pub use group::offsets::fetch::{
-    FetchOffsetError, FetchOffsetsRequest, FetchTopic, FetchedPartition, FetchedTopic,
-    TopicSelection,
+    FetchOffsetError, FetchOffsetsError, FetchOffsetsRequest, FetchTopic, FetchedPartition,
+    FetchedTopic, TopicSelection,
 };
 pub use group::record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
 pub use group::request::{GroupEffect, GroupReply, GroupRequest};

@@ -63,6 +63,13 @@ pub trait Machine: Debug + Send + Sized + 'static {
     /// Does what is due at `now`.
     fn tick(&mut self, now: Now) -> MachineOutput<Self>;
 
+    /// Takes up settings that have changed. Told before [`Self::start`], and whenever something changes after it.
+    fn configure(&mut self, now: Now, settings: Self::Settings) -> MachineOutput<Self> {
+        // Most settings never change.
+        drop((now, settings));
+        Output::default()
+    }
+
     /// Told where the records of the last output went: the first to `base_offset`, each other to the offset after the one
     /// before. They are not durable yet.
     fn appended(&mut self, base_offset: Offset) {

@@ -156,6 +156,13 @@ impl<M: RecordFormat> Coordinator<M> {
         }
     }
 
+    /// Tells all machines what the cluster is set to now.
+    pub(super) fn configure(&self) {
+        for shard in self.shards() {
+            shard.configure();
+        }
+    }
+
     fn tick_all(&self) -> Option<Instant> {
         let now = self.surroundings.now();
         let ticks = self.shards().iter().map(|shard| shard.tick(now));

@@ -4,38 +4,35 @@
 //! order; the futures only wait for durability or for other members.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use coordinator::{
-    CommitError, CommitRequest, CommittedTopic, DeleteGroupsRequest, DeleteOffsetsError,
-    DeleteOffsetsRequest, DeletedGroup, DeletedOffset, DescribeRequest, DescribeStreamsError,
-    DescribeStreamsRequest, DescribedGroup, DescribedStreamsGroup, EndMarker, FetchOffsetsRequest,
-    FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings, GroupShard, HeartbeatError,
-    HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest, LeftMember, ListRequest,
-    ListedGroup, StreamsGroupSettings, StreamsHeartbeatError, StreamsHeartbeatReply,
-    StreamsHeartbeatRequest, SyncError, SyncRequest, SyncedMember, TopicImage, TopicsImage,
+    CommitError, CommitRequest, CommittedTopic, ConsumerHeartbeatError, ConsumerHeartbeatReply,
+    ConsumerHeartbeatRequest, DeleteGroupsRequest, DeleteOffsetsError, DeleteOffsetsRequest,
+    DeletedGroup, DeletedOffset, DescribeRequest, DescribeStreamsError, DescribeStreamsRequest,
+    DescribedConsumerGroup, DescribedGroup, DescribedStreamsGroup, EndMarker, FetchOffsetsError,
+    FetchOffsetsRequest, FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings,
+    GroupShard, HeartbeatError, HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest,
+    LeftMember, ListRequest, ListedGroup, StreamsHeartbeatError, StreamsHeartbeatReply,
+    StreamsHeartbeatRequest, SyncError, SyncRequest, SyncedMember,
 };
-use env::{Clock, Env};
-use metadata::{Cluster, ClusterImage, InternalTopic};
+use env::Env;
+use metadata::Cluster;
 use tokio_util::sync::CancellationToken;
-use types::{GroupId, LeaderEpoch, PartitionIndex, TopicName};
+use types::{GroupId, PartitionIndex, TopicName};
 
 use super::coordinator::{Coordinator, receive};
 use super::errors::CoordinatorError;
+use super::group_topic::GroupTopic;
 use super::in_flight::EffectHandler;
 use super::shard::TransactionPart;
-use super::state_topic::{BrokerTopic, StateTopic};
+use super::state_topic::StateTopic;
 use crate::topics::Topics;
 
 /// All groups this broker coordinates.
 #[derive(Debug)]
 pub(crate) struct GroupCoordinator {
     coordinator: Coordinator<GroupShard>,
-    clock: Arc<dyn Clock>,
 }
-
-/// How long a shard that loads is left alone before it is told of topics again.
-const TELL_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The reply of a request that the coordinator took up, as the type its method promises.
 macro_rules! request {
@@ -61,14 +58,12 @@ impl GroupCoordinator {
     /// Coordinates the groups of `topics`; loads nothing before [`Self::run_timers`] runs or somebody asks.
     pub(crate) fn new(topics: Arc<Topics>) -> Self {
         let env = topics.env.clone();
-        let topic = BrokerTopic::new(topics, InternalTopic::ConsumerOffsets, group_settings);
-        Self::with_topic(env, Arc::new(topic))
+        Self::with_topic(env, Arc::new(GroupTopic::new(topics)))
     }
 
     pub(super) fn with_topic(env: Env, topic: Arc<dyn StateTopic<GroupSettings>>) -> Self {
         let effects = EffectHandler::new(|effect: GroupEffect| match effect {});
         Self {
-            clock: Arc::clone(&env.clock),
             coordinator: Coordinator::new(env, topic, effects),
         }
     }
@@ -95,11 +90,43 @@ impl GroupCoordinator {
     }
     request! {
         /// OffsetFetch of one group.
-        fetch_offsets(FetchOffsetsRequest) as FetchOffsets -> Vec<FetchedTopic>
+        fetch_offsets(FetchOffsetsRequest) as FetchOffsets -> Result<Vec<FetchedTopic>, FetchOffsetsError>
     }
     request! {
         /// OffsetDelete.
         delete_offsets(DeleteOffsetsRequest) as DeleteOffsets -> Result<Vec<DeletedOffset>, DeleteOffsetsError>
+    }
+
+    request! {
+        /// ConsumerGroupHeartbeat.
+        consumer_heartbeat(ConsumerHeartbeatRequest) as ConsumerHeartbeat -> Result<ConsumerHeartbeatReply, ConsumerHeartbeatError>
+    }
+
+    /// ConsumerGroupDescribe: a result for each group, in the order asked for; `None` for a group that is unknown or
+    /// speaks another protocol.
+    pub(crate) fn describe_consumer_groups(
+        &self,
+        groups: Vec<GroupId>,
+    ) -> impl Future<
+        Output = Vec<(
+            GroupId,
+            Result<Option<DescribedConsumerGroup>, CoordinatorError>,
+        )>,
+    > + Send
+    + use<> {
+        let describe = |groups| GroupRequest::DescribeConsumerGroups(DescribeRequest { groups });
+        let replies = self
+            .coordinator
+            .call_by_shard(groups, GroupId::as_str, describe);
+        async move {
+            let split = |reply| match reply {
+                GroupReply::DescribeConsumerGroups(described) => {
+                    described.into_iter().map(|(_, group)| group).collect()
+                }
+                other => unreachable!("the machine answered {other:?}"),
+            };
+            replies.gather(split).await
+        }
     }
 
     request! {
@@ -220,43 +247,21 @@ impl GroupCoordinator {
         }
     }
 
-    /// Tells all shards whenever topics come, go or grow, until `stopping`. A shard that loads is told again: it may
-    /// have begun with what was before.
-    pub(crate) async fn follow_topics(
+    /// Tells all shards whenever topics or settings change, until `stopping`. A shard that loads meanwhile looks for
+    /// itself when it is done.
+    pub(crate) async fn follow_cluster(
         self: Arc<Self>,
         cluster: Arc<Cluster>,
         stopping: CancellationToken,
     ) {
         let mut changes = cluster.changes();
-        let mut told = Arc::new(topics_image(&changes.borrow_and_update()));
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 changed = changes.changed() => if changed.is_err() { return },
             }
-            let image = topics_image(&changes.borrow_and_update());
-            if image.same_topics(&told) {
-                continue;
-            }
-            told = Arc::new(image);
-            while !self.tell_topics(&told).await && !stopping.is_cancelled() {
-                let clock = &self.clock;
-                clock.sleep_until(clock.now().plus(TELL_AGAIN_AFTER)).await;
-            }
+            self.coordinator.configure();
         }
-    }
-
-    /// Says whether every shard took it, or will begin with it.
-    async fn tell_topics(&self, image: &Arc<TopicsImage>) -> bool {
-        let tell = || GroupRequest::TopicsChanged(Arc::clone(image));
-        let mut all = true;
-        for reply in self.coordinator.call_all(tell) {
-            all &= match receive::<GroupShard>(reply).await {
-                Ok(_) | Err(CoordinatorError::NotCoordinator) => true,
-                Err(_) => false,
-            };
-        }
-        all
     }
 
     /// The partition of `__consumer_offsets` that a group belongs to, once the topic exists.
@@ -285,58 +290,5 @@ impl GroupCoordinator {
     }
 }
 
-/// The topics as the state machine wants them.
-fn topics_image(image: &ClusterImage) -> TopicsImage {
-    let topics = image.topics().map(|topic| TopicImage {
-        id: topic.id,
-        name: topic.name.clone(),
-        partitions: topic.partitions,
-    });
-    TopicsImage::new(image.revision.value(), topics)
-}
-
 /// A streams group, or why there is none.
 pub(crate) type StreamsDescription = Result<DescribedStreamsGroup, DescribeStreamsError>;
-
-/// What a streams group obeys: its own settings over the broker's.
-pub(crate) fn streams_group_settings(image: &ClusterImage, group: &str) -> StreamsGroupSettings {
-    let settings = image.group_settings(group);
-    let milliseconds = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let size = |size: i32| usize::try_from(size).unwrap_or(0);
-    StreamsGroupSettings {
-        session_timeout: milliseconds(settings.streams_session_timeout_ms),
-        heartbeat_interval_ms: settings.streams_heartbeat_interval_ms,
-        standby_replicas: size(settings.streams_num_standby_replicas),
-        initial_rebalance_delay: milliseconds(settings.streams_initial_rebalance_delay_ms),
-        group_size_max: size(image.broker.values.group_streams_max_size),
-    }
-}
-
-/// The broker's settings as the state machine wants them. The table of settings keeps them from being negative.
-fn group_settings(
-    image: &ClusterImage,
-    _epoch: LeaderEpoch,
-    record_bytes_max: usize,
-) -> GroupSettings {
-    let broker = &image.broker.values;
-    let milliseconds = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let size = |size: i32| usize::try_from(size).unwrap_or(0);
-    let retention_minutes = u64::try_from(broker.offsets_retention_minutes).unwrap_or(0);
-    GroupSettings {
-        session_timeout_min: milliseconds(broker.group_min_session_timeout_ms.into()),
-        session_timeout_max: milliseconds(broker.group_max_session_timeout_ms.into()),
-        initial_rebalance_delay: milliseconds(broker.group_initial_rebalance_delay_ms.into()),
-        group_size_max: size(broker.group_max_size),
-        offset_metadata_length_max: size(broker.offset_metadata_max_bytes),
-        offsets_retention: Duration::from_secs(retention_minutes * 60),
-        offsets_retention_check_interval: milliseconds(broker.offsets_retention_check_interval_ms),
-        record_bytes_max,
-        topics: Arc::new(topics_image(image)),
-        streams: image
-            .groups_with_settings()
-            .map(|group| (GroupId::new(group), streams_group_settings(image, group)))
-            .collect(),
-        streams_default: streams_group_settings(image, ""),
-        ..GroupSettings::default()
-    }
-}

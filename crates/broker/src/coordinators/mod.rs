@@ -16,6 +16,7 @@
 //! | `shard` | the life of one shard: load, serve, unload |
 //! | `in_flight` | replies and effects that wait for an append to become durable |
 //! | `loader` | replay of a partition |
+//! | `group_topic` | `__consumer_offsets`, with what groups need to know of the cluster |
 //! | `records` | records as bytes |
 //! | `timers` | sleeping until the next deadline of any shard |
 //! | `state_topic` | what the runtime needs of an internal topic |
@@ -23,6 +24,7 @@
 mod coordinator;
 mod errors;
 mod group_coordinator;
+mod group_topic;
 mod in_flight;
 mod loader;
 mod markers;
@@ -36,6 +38,7 @@ mod transaction_coordinator;
 mod tests;
 
 pub(crate) use errors::CoordinatorError;
-pub(crate) use group_coordinator::{GroupCoordinator, streams_group_settings};
+pub(crate) use group_coordinator::GroupCoordinator;
+pub(crate) use group_topic::streams_group_settings;
 pub(crate) use markers::{MarkerError, MarkerWriter};
 pub(crate) use transaction_coordinator::TransactionCoordinator;

@@ -170,6 +170,17 @@ impl<M: RecordFormat> Shard<M> {
         }
     }
 
+    /// Tells the machine what the cluster is set to now. One that is not loaded learns it when it is.
+    pub(super) fn configure(self: &Arc<Self>) {
+        let now = self.surroundings.now();
+        let mut inner = self.inner.lock();
+        if let State::Serving(serving) = &mut inner.state {
+            let settings = self.surroundings.topic.settings(&serving.led);
+            let output = serving.machine.configure(now, settings);
+            self.publish(&mut inner, now, output);
+        }
+    }
+
     /// Ends the shard. What is in flight is still answered when it is durable; whoever waits for other members is not.
     pub(super) fn stop(&self) {
         let mut inner = self.inner.lock();
@@ -306,14 +317,18 @@ impl<M: RecordFormat> Shard<M> {
         mut machine: M,
         led: LedShard<M::Settings>,
     ) {
-        let output = machine.start(now);
+        // What has changed while it was loaded.
+        let settings = self.surroundings.topic.settings(&led);
+        let configured = machine.configure(now, settings);
+        let started = machine.start(now);
         inner.state = State::Serving(Box::new(Serving {
             machine,
             led,
             owed: HashMap::new(),
             tokens: 0,
         }));
-        self.publish(inner, now, output);
+        self.publish(inner, now, configured);
+        self.publish(inner, now, started);
     }
 
     fn publish(self: &Arc<Self>, inner: &mut Inner<M>, now: Now, output: MachineOutput<M>) {

@@ -39,6 +39,9 @@ pub(super) trait StateTopic<S>: Debug + Send + Sync {
     /// Whether this broker still leads a partition in `epoch`.
     fn leads(&self, partition: PartitionIndex, epoch: LeaderEpoch) -> bool;
 
+    /// Settings in force now, for a partition that is led.
+    fn settings(&self, led: &LedShard<S>) -> S;
+
     /// Creates the topic unless it exists.
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>>;
 }
@@ -110,6 +113,10 @@ impl<S: Debug> StateTopic<S> for BrokerTopic<S> {
             partition,
         });
         owner.leader == Some(self.topics.broker_id()) && owner.epoch == epoch
+    }
+
+    fn settings(&self, led: &LedShard<S>) -> S {
+        (self.read_settings)(&self.topics.image(), led.epoch, led.batch_bytes_max)
     }
 
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>> {

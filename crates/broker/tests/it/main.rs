@@ -11,5 +11,4 @@ mod connections;
 mod groups;
 mod ordering;
 mod produce_fetch;
-mod quotas;
 mod transactions;

@@ -9,11 +9,14 @@ use types::{MemberId, Timestamp, TopicName};
 
 use super::classic::generation::GroupState;
 use super::classic::state::ClassicGroup;
+use super::consumer::state::ConsumerGroup;
+use super::consumer::validate;
 use super::delete::DeleteGroupError;
 use super::list::GroupType;
 use super::offsets::commit::{self, CommitError, CommitRequest};
 use super::offsets::delete::DeleteOffsetsError;
 use super::offsets::expire::AgeBase;
+use super::offsets::fetch::{FetchOffsetsError, FetchOffsetsRequest};
 use super::record::GroupRecord;
 use super::share::state::{self as share, ShareGroup};
 use super::streams::state::StreamsGroup;
@@ -21,6 +24,8 @@ use super::timers::{TimerKey, Timers};
 
 /// The protocol type that ListGroups shows for streams groups.
 const STREAMS_PROTOCOL_TYPE: &str = "streams";
+/// The protocol type of consumers.
+const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 
 /// A group.
 #[derive(Debug)]
@@ -31,41 +36,57 @@ pub(crate) enum Group {
     Streams(StreamsGroup),
     /// Members share partitions (KIP-932).
     Share(ShareGroup),
+    /// Members are told by heartbeats what they shall have.
+    Consumer(ConsumerGroup),
 }
 
 impl Group {
     pub(crate) fn classic(&self) -> Option<&ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
-            Self::Streams(_) | Self::Share(_) => None,
-        }
-    }
-
-    pub(crate) fn share(&self) -> Option<&ShareGroup> {
-        match self {
-            Self::Share(group) => Some(group),
-            Self::Classic(_) | Self::Streams(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn classic_mut(&mut self) -> Option<&mut ClassicGroup> {
         match self {
             Self::Classic(group) => Some(group),
-            Self::Streams(_) | Self::Share(_) => None,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn consumer(&self) -> Option<&ConsumerGroup> {
+        match self {
+            Self::Consumer(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn consumer_mut(&mut self) -> Option<&mut ConsumerGroup> {
+        match self {
+            Self::Consumer(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn share(&self) -> Option<&ShareGroup> {
+        match self {
+            Self::Share(group) => Some(group),
+            _ => None,
         }
     }
 
     pub(crate) fn streams(&self) -> Option<&StreamsGroup> {
         match self {
             Self::Streams(group) => Some(group),
-            Self::Classic(_) | Self::Share(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn streams_mut(&mut self) -> Option<&mut StreamsGroup> {
         match self {
             Self::Streams(group) => Some(group),
-            Self::Classic(_) | Self::Share(_) => None,
+            _ => None,
         }
     }
 
@@ -74,6 +95,7 @@ impl Group {
             Self::Classic(_) => GroupType::Classic,
             Self::Streams(_) => GroupType::Streams,
             Self::Share(_) => GroupType::Share,
+            Self::Consumer(_) => GroupType::Consumer,
         }
     }
 
@@ -83,6 +105,7 @@ impl Group {
             Self::Classic(group) => group.protocol_type().cloned(),
             Self::Streams(_) => Some(Arc::from(STREAMS_PROTOCOL_TYPE)),
             Self::Share(_) => Some(Arc::from(share::PROTOCOL_TYPE)),
+            Self::Consumer(_) => Some(Arc::from(CONSUMER_PROTOCOL_TYPE)),
         }
     }
 
@@ -92,13 +115,14 @@ impl Group {
             Self::Classic(group) => group.state().name(),
             Self::Streams(group) => group.state().name(),
             Self::Share(group) => group.state_name(),
+            Self::Consumer(group) => group.state().name(),
         }
     }
 
     /// The state as filters of ListGroups name it, whatever the case.
     pub(crate) fn state_filter_name(&self) -> &'static str {
         match self {
-            Self::Classic(_) | Self::Share(_) => self.state_name(),
+            Self::Classic(_) | Self::Share(_) | Self::Consumer(_) => self.state_name(),
             Self::Streams(group) => group.state().filter_name(),
         }
     }
@@ -109,6 +133,7 @@ impl Group {
             Self::Classic(group) => group.state() == GroupState::Empty,
             Self::Streams(group) => group.is_empty(),
             Self::Share(group) => group.is_empty(),
+            Self::Consumer(group) => group.members().len() == 0,
         }
     }
 
@@ -118,6 +143,7 @@ impl Group {
             Self::Classic(group) => group.is_subscribed(topic),
             Self::Streams(group) => group.is_subscribed(topic),
             Self::Share(group) => group.is_subscribed(topic),
+            Self::Consumer(group) => group.is_subscribed(topic.as_str()),
         }
     }
 
@@ -131,6 +157,7 @@ impl Group {
             Self::Streams(group) => group.validate_commit(request),
             // Not a group of consumers.
             Self::Share(_) => Err(CommitError::UnknownGroup),
+            Self::Consumer(group) => validate::commit(group, request).map(|()| None),
         }
     }
 
@@ -143,6 +170,7 @@ impl Group {
             Self::Classic(group) => commit::validate_transactional_classic(group, request),
             Self::Streams(group) => group.validate_transactional_commit(request),
             Self::Share(_) => Err(CommitError::UnknownGroup),
+            Self::Consumer(group) => validate::transactional_commit(group, request),
         }
     }
 
@@ -157,6 +185,19 @@ impl Group {
             }
             Self::Streams(_) => Ok(()),
             Self::Share(_) => Err(DeleteOffsetsError::UnknownGroup),
+            // Its subscriptions are known, so each topic is asked for by itself.
+            Self::Consumer(_) => Ok(()),
+        }
+    }
+
+    /// Decides whether a member may fetch committed offsets.
+    pub(crate) fn validate_fetch_offsets(
+        &self,
+        request: &FetchOffsetsRequest,
+    ) -> Result<(), FetchOffsetsError> {
+        match self {
+            Self::Classic(_) | Self::Streams(_) | Self::Share(_) => Ok(()),
+            Self::Consumer(group) => validate::fetch_offsets(group, request),
         }
     }
 
@@ -186,6 +227,14 @@ impl Group {
             Self::Share(group) => {
                 records.extend(group.tombstones().into_iter().map(GroupRecord::Share));
             }
+            Self::Consumer(group) => {
+                records.extend(group.tombstones().into_iter().map(|record| {
+                    GroupRecord::Consumer {
+                        group: group.id().clone(),
+                        record,
+                    }
+                }));
+            }
         }
     }
 
@@ -195,13 +244,14 @@ impl Group {
             Self::Classic(group) => classic_age_base(group),
             Self::Streams(_) => Some(AgeBase::Commit),
             Self::Share(_) => None,
+            Self::Consumer(_) => Some(AgeBase::Commit),
         }
     }
 
     /// Whether the group goes once it is empty and nothing is committed (`Group.shouldExpire`).
     pub(crate) fn goes_without_offsets(&self) -> bool {
         match self {
-            Self::Classic(_) | Self::Streams(_) => true,
+            Self::Classic(_) | Self::Streams(_) | Self::Consumer(_) => true,
             Self::Share(_) => false,
         }
     }
@@ -222,6 +272,14 @@ impl Group {
                 for member in group.members.keys() {
                     timers.cancel(&TimerKey::Session(group.id.clone(), member.clone()));
                 }
+            }
+            Self::Consumer(group) => {
+                for member in group.members() {
+                    for key in TimerKey::of_consumer(group.id(), &member.id) {
+                        timers.cancel(&key);
+                    }
+                }
+                timers.cancel(&TimerKey::Regexes(group.id().clone()));
             }
         }
     }

@@ -28,6 +28,8 @@ pub enum GroupType {
     Streams,
     /// Members share partitions (KIP-932).
     Share,
+    /// ConsumerGroupHeartbeat.
+    Consumer,
 }
 
 impl GroupType {
@@ -37,6 +39,7 @@ impl GroupType {
             Self::Classic => "classic",
             Self::Streams => "streams",
             Self::Share => "share",
+            Self::Consumer => "consumer",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! and timers; none of them waits or reads a clock.
 
 pub(crate) mod classic;
+pub(crate) mod consumer;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod kind;

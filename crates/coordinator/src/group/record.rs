@@ -13,6 +13,7 @@ use types::{
 
 use super::classic::generation::Generation;
 use super::classic::member::Client;
+use super::consumer::record::ConsumerRecord;
 use super::share::record::ShareGroupRecord;
 use super::streams::record::StreamsRecord;
 
@@ -25,6 +26,13 @@ pub enum GroupRecord {
         group: GroupId,
         /// `None` is a tombstone: the group is gone.
         value: Option<GroupMetadata>,
+    },
+    /// A record of a consumer group.
+    Consumer {
+        /// The group.
+        group: GroupId,
+        /// What it says.
+        record: ConsumerRecord,
     },
     /// OffsetCommitKey and OffsetCommitValue: how far a group has read one partition.
     OffsetCommit {

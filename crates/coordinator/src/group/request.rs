@@ -6,13 +6,17 @@ use super::classic::heartbeat::{HeartbeatError, HeartbeatRequest};
 use super::classic::join::{JoinReply, JoinRequest};
 use super::classic::leave::{LeaveError, LeaveRequest, LeftMember};
 use super::classic::sync::{SyncError, SyncRequest, SyncedMember};
+use super::consumer::describe::DescribedConsumerGroup;
+use super::consumer::heartbeat::{
+    ConsumerHeartbeatError, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
+};
 use super::delete::{DeleteGroupsRequest, DeletedGroup};
 use super::describe::{DescribeRequest, DescribedGroup};
 use super::list::{ListRequest, ListedGroup};
 use super::modern::topics::TopicsImage;
 use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic, TxnCommitRequest};
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
-use super::offsets::fetch::{FetchOffsetsRequest, FetchedTopic};
+use super::offsets::fetch::{FetchOffsetsError, FetchOffsetsRequest, FetchedTopic};
 use super::record::GroupRecord;
 use super::share::shard::{ShareGroupReply, ShareGroupRequest};
 use super::streams::describe::{
@@ -21,7 +25,7 @@ use super::streams::describe::{
 use super::streams::heartbeat::{StreamsHeartbeatError, StreamsHeartbeatReply};
 use super::streams::request::StreamsHeartbeatRequest;
 use crate::machine::EndMarker;
-use types::TopicName;
+use types::{GroupId, TopicName};
 
 pub(crate) use crate::machine::ReplyToken;
 
@@ -67,6 +71,10 @@ pub enum GroupRequest {
     TopicsDeleted(Vec<TopicName>),
     /// Topics came, went or grew: what the runtime tells a shard after it is loaded, and whenever it changes.
     TopicsChanged(Arc<TopicsImage>),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerHeartbeatRequest),
+    /// ConsumerGroupDescribe, for the groups of this shard.
+    DescribeConsumerGroups(DescribeRequest),
 }
 
 /// The answer to a [`GroupRequest`], of the same kind.
@@ -87,7 +95,7 @@ pub enum GroupReply {
     /// To [`GroupRequest::EndTransaction`].
     EndTransaction,
     /// To [`GroupRequest::FetchOffsets`].
-    FetchOffsets(Vec<FetchedTopic>),
+    FetchOffsets(Result<Vec<FetchedTopic>, FetchOffsetsError>),
     /// To [`GroupRequest::DeleteOffsets`]: one result per partition asked for, in order.
     DeleteOffsets(Result<Vec<DeletedOffset>, DeleteOffsetsError>),
     /// To [`GroupRequest::StreamsHeartbeat`].
@@ -106,6 +114,11 @@ pub enum GroupReply {
     TopicsDeleted,
     /// To [`GroupRequest::TopicsChanged`].
     TopicsChanged,
+    /// To [`GroupRequest::ConsumerHeartbeat`].
+    ConsumerHeartbeat(Result<ConsumerHeartbeatReply, ConsumerHeartbeatError>),
+    /// To [`GroupRequest::DescribeConsumerGroups`]: one entry per group asked for, in order; `None` for a group that is
+    /// unknown or speaks another protocol.
+    DescribeConsumerGroups(Vec<(GroupId, Option<DescribedConsumerGroup>)>),
 }
 
 /// What a group wants done outside once its records are durable: nothing yet.

@@ -1,4 +1,4 @@
-//! Broker settings that the group coordinator obeys.
+//! Broker settings that the group coordinator obeys, and what else it is told of the cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use types::GroupId;
 
+use super::consumer::settings::ConsumerGroupSettings;
 use super::modern::topics::TopicsImage;
 use super::streams::settings::StreamsGroupSettings;
 
@@ -36,12 +37,13 @@ pub struct GroupSettings {
     /// The largest GroupMetadata record the log takes (`max.message.bytes` of `__consumer_offsets`), in bytes. A
     /// group that grows beyond it cannot be stored and does not become Stable.
     pub record_bytes_max: usize,
-    /// The topics of the cluster as of the load of the shard; [`super::request::GroupRequest::TopicsChanged`] tells later
-    /// ones.
+    /// The topics of the cluster, which groups look up by name and id.
     pub topics: Arc<TopicsImage>,
-    /// Settings of streams groups for which an administrator set some, as of the load of the shard.
+    /// Consumer groups.
+    pub consumer: ConsumerGroupSettings,
+    /// Settings of streams groups for which an administrator set some.
     pub streams: BTreeMap<GroupId, StreamsGroupSettings>,
-    /// Settings of all other streams groups, as of the load of the shard.
+    /// Settings of all other streams groups.
     pub streams_default: StreamsGroupSettings,
 }
 
@@ -62,6 +64,7 @@ impl Default for GroupSettings {
             topics: Arc::default(),
             streams: BTreeMap::new(),
             streams_default: StreamsGroupSettings::default(),
+            consumer: ConsumerGroupSettings::default(),
         }
     }
 }

@@ -24,15 +24,19 @@ use super::classic::rebalance::{
 };
 use super::classic::state::ClassicGroup;
 use super::classic::sync::{SyncError, SyncRequest, sync};
+use super::consumer::classic_members;
+use super::consumer::leave::{Remaining, expire_revocation};
+use super::consumer::regex;
 use super::delete::{self, DeleteGroupsRequest, DeletedGroup};
 use super::describe::describe;
 use super::kind::Group;
 use super::list::list;
-use super::modern::topics::TopicsImage;
+use super::modern::topics::{KnownTopics, TopicsImage};
 use super::offsets;
 use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic, TxnCommitRequest};
 use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOffset};
 use super::offsets::expire::expire;
+use super::offsets::fetch::{FetchOffsetsError, FetchOffsetsRequest, FetchedTopic};
 use super::offsets::store::OffsetStore;
 use super::record::GroupRecord;
 use super::request::{GroupEffect, GroupReply, GroupRequest, Output, ReplyToken};
@@ -42,6 +46,8 @@ use super::time::Now;
 use super::timers::{TimerAction, Timers};
 use super::transition::Transition;
 
+mod consumer;
+
 /// All groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub struct GroupShard {
@@ -49,7 +55,7 @@ pub struct GroupShard {
     pub(super) groups: BTreeMap<GroupId, Group>,
     offsets: OffsetStore,
     pub(super) timers: Timers,
-    pub(super) topics: Arc<TopicsImage>,
+    pub(super) topics: KnownTopics,
 }
 
 /// Why a record cannot be applied; the shard is as before.
@@ -110,17 +116,22 @@ impl Machine for GroupShard {
     fn tick(&mut self, now: Now) -> MachineOutput<Self> {
         self.tick(now)
     }
+
+    fn configure(&mut self, now: Now, settings: GroupSettings) -> MachineOutput<Self> {
+        self.configure(now, settings)
+    }
 }
 
 impl GroupShard {
     /// A shard without groups.
     pub fn new(settings: GroupSettings) -> Self {
+        let topics = KnownTopics::new(Arc::clone(&settings.topics));
         Self {
-            topics: Arc::clone(&settings.topics),
             settings,
             groups: BTreeMap::new(),
             offsets: OffsetStore::default(),
             timers: Timers::default(),
+            topics,
         }
     }
 
@@ -140,7 +151,13 @@ impl GroupShard {
         record: GroupRecord,
     ) -> Result<(), ReplayError> {
         match record {
-            GroupRecord::GroupMetadata { group, value: None } => self.remove_group(&group),
+            GroupRecord::GroupMetadata { group, value: None } => {
+                // Of a classic group whose place another has taken meanwhile nothing is left to remove.
+                if self.groups.get(&group).and_then(Group::classic).is_some() {
+                    self.remove_group(&group);
+                }
+            }
+            GroupRecord::Consumer { group, record } => self.replay_consumer(group, record)?,
             GroupRecord::GroupMetadata {
                 group: id,
                 value: Some(value),
@@ -193,15 +210,16 @@ impl GroupShard {
         let mut transition = Transition {
             now,
             settings: &self.settings,
+            topics: &self.topics,
             timers: &mut self.timers,
             output: &mut output,
         };
-        for group in self.groups.values_mut().filter_map(Group::classic_mut) {
-            for id in group.member_ids() {
-                renew_session(group, &mut transition, &id);
-            }
-            if group.members().len() > self.settings.group_size_max {
-                prepare_rebalance(group, &mut transition);
+        for group in self.groups.values_mut() {
+            match group {
+                Group::Classic(group) => start_classic(group, &mut transition),
+                Group::Consumer(group) => Self::start_consumer(group, &mut transition),
+                // See below.
+                Group::Streams(_) | Group::Share(_) => {}
             }
         }
         for group in self.groups.values().filter_map(Group::streams) {
@@ -255,9 +273,9 @@ impl GroupShard {
                 output.markers.push(marker);
                 Some(GroupReply::EndTransaction)
             }
-            GroupRequest::FetchOffsets(request) => Some(GroupReply::FetchOffsets(
-                offsets::fetch::fetch(&self.offsets, request),
-            )),
+            GroupRequest::FetchOffsets(request) => {
+                Some(GroupReply::FetchOffsets(self.fetch_offsets(request)))
+            }
             GroupRequest::DeleteOffsets(request) => Some(GroupReply::DeleteOffsets(
                 self.delete_offsets(now, request, &mut output),
             )),
@@ -289,21 +307,22 @@ impl GroupShard {
                 Some(GroupReply::TopicsDeleted)
             }
             GroupRequest::Share { request, topics } => {
-                if topics.revision() > self.topics.revision() {
-                    self.topics = topics;
-                    self.share_topics_changed(now, &mut output);
+                if topics.revision() > self.topics.image().revision() {
+                    self.set_topics(now, topics, &mut output);
                 }
                 let reply = self.handle_share(now, request, &mut output);
                 Some(GroupReply::Share(reply))
             }
             GroupRequest::TopicsChanged(topics) => {
-                self.topics = topics;
-                for group in self.groups.values_mut().filter_map(Group::streams_mut) {
-                    group.needs_refresh = true;
-                }
-                self.share_topics_changed(now, &mut output);
+                self.set_topics(now, topics, &mut output);
                 Some(GroupReply::TopicsChanged)
             }
+            GroupRequest::ConsumerHeartbeat(request) => Some(GroupReply::ConsumerHeartbeat(
+                self.consumer_heartbeat(now, &request, &mut output),
+            )),
+            GroupRequest::DescribeConsumerGroups(request) => Some(
+                GroupReply::DescribeConsumerGroups(self.describe_consumer_groups(request)),
+            ),
         };
         if let Some(reply) = reply {
             output.replies.push((token, reply));
@@ -329,6 +348,26 @@ impl GroupShard {
                 }
                 self.in_group(now, &group, output, |group, transition| {
                     expire_session(group, transition, &member);
+                });
+                self.expire_consumer_member(now, &group, &member, output);
+            }
+            TimerAction::ExpireMemberJoin { group, member }
+            | TimerAction::ExpireMemberSync { group, member } => {
+                self.expire_consumer_member(now, &group, &member, output);
+            }
+            TimerAction::ExpireRevocation {
+                group,
+                member,
+                epoch,
+            } => {
+                self.in_consumer(now, &group, output, |scope| {
+                    ((), expire_revocation(scope, &member, epoch))
+                });
+            }
+            TimerAction::ResolveRegexes { group } => {
+                self.in_consumer(now, &group, output, |scope| {
+                    regex::resolve(scope);
+                    ((), Remaining::Same)
                 });
             }
             TimerAction::ExpireShareSession { group, member } => {
@@ -375,46 +414,82 @@ impl GroupShard {
         let mut transition = Transition {
             now,
             settings: &self.settings,
+            topics: &self.topics,
             timers: &mut self.timers,
             output,
         };
         Some(run(group, &mut transition))
     }
 
+    /// Takes up settings and topics that have changed. Timers that run keep their deadlines.
+    pub fn configure(&mut self, now: Now, settings: GroupSettings) -> Output {
+        let mut output = Output::default();
+        let topics = Arc::clone(&settings.topics);
+        self.settings = settings;
+        if topics.revision() > self.topics.image().revision() {
+            self.set_topics(now, topics, &mut output);
+        }
+        output
+    }
+
+    /// Takes up an image of the topics. Groups whose topics have changed look at them anew with their next heartbeat.
+    fn set_topics(&mut self, now: Now, topics: Arc<TopicsImage>, output: &mut Output) {
+        let before = self.topics.replace(topics);
+        let image = self.topics.image();
+        for group in self.groups.values_mut().filter_map(Group::streams_mut) {
+            group.needs_refresh = true;
+        }
+        for group in self.groups.values_mut().filter_map(Group::consumer_mut) {
+            let changed = group
+                .subscribed_topics()
+                .into_iter()
+                .any(|topic| before.by_name(topic.as_str()) != image.by_name(topic.as_str()));
+            if changed {
+                group.request_metadata_refresh();
+            }
+        }
+        self.share_topics_changed(now, output);
+    }
+
+    fn fetch_offsets(
+        &self,
+        request: FetchOffsetsRequest,
+    ) -> Result<Vec<FetchedTopic>, FetchOffsetsError> {
+        if let Some(group) = self.groups.get(&request.group) {
+            group.validate_fetch_offsets(&request)?;
+        }
+        Ok(offsets::fetch::fetch(&self.offsets, request))
+    }
+
     fn join(&mut self, now: Now, token: ReplyToken, request: JoinRequest, output: &mut Output) {
-        let refuse = |output: &mut Output, error| {
-            let reply = JoinReply::refused(request.member.clone(), error);
-            output.replies.push((token, GroupReply::Join(reply)));
-        };
-        let refuse_nameless = |output: &mut Output, error| {
-            let reply = JoinReply::refused(None, error);
-            output.replies.push((token, GroupReply::Join(reply)));
-        };
         if let Err(error) = join::validate(&request, &self.settings) {
-            return refuse(output, error);
+            let reply = JoinReply::refused(request.member, error);
+            return output.replies.push((token, GroupReply::Join(reply)));
         }
         let id = request.group.clone();
-        // A streams group without members gives way to a classic one.
-        if let Some(group @ Group::Streams(_)) = self.groups.get(&id) {
-            if !group.is_empty() {
-                return refuse_nameless(output, JoinError::InconsistentProtocol);
+        let request = match self.join_consumer(now, request, output) {
+            Ok(reply) => return output.replies.push((token, GroupReply::Join(reply))),
+            Err(request) => request,
+        };
+        // A consumer or streams group without members gives way to a classic one.
+        let is_new = match self.groups.get(&id) {
+            Some(Group::Classic(_)) => false,
+            Some(group) if !group.is_empty() => {
+                let reply = JoinReply::refused(None, JoinError::InconsistentProtocol);
+                return output.replies.push((token, GroupReply::Join(reply)));
             }
-            let mut tombstones = Vec::new();
-            group.tombstones(&mut tombstones);
-            self.apply(now, tombstones, output);
-        }
-        let is_new = !self.groups.contains_key(&id);
-        if self
-            .groups
-            .get(&id)
-            .is_some_and(|group| group.classic().is_none())
-        {
-            return refuse(output, JoinError::InconsistentProtocol);
-        }
+            _ => true,
+        };
         if is_new {
             if request.member.is_some() {
-                return refuse(output, JoinError::UnknownMember);
+                let reply = JoinReply::refused(request.member, JoinError::UnknownMember);
+                return output.replies.push((token, GroupReply::Join(reply)));
             }
+            let mut records = Vec::new();
+            if let Some(group) = self.groups.get(&id) {
+                group.tombstones(&mut records);
+            }
+            self.apply(now, records, output);
             self.groups
                 .insert(id.clone(), Group::simple(id.clone(), now.wall));
         }
@@ -438,6 +513,9 @@ impl GroupShard {
 
     fn sync(&mut self, now: Now, token: ReplyToken, request: SyncRequest, output: &mut Output) {
         let id = request.group.clone();
+        if let Some(reply) = self.sync_consumer(now, &request, output) {
+            return output.replies.push((token, GroupReply::Sync(reply)));
+        }
         let error = if id.as_str().is_empty() {
             SyncError::InvalidGroupId
         } else if self.groups.get(&id).and_then(Group::classic).is_some() {
@@ -460,6 +538,9 @@ impl GroupShard {
         if request.group.as_str().is_empty() {
             return Err(HeartbeatError::InvalidGroupId);
         }
+        if let Some(reply) = self.heartbeat_consumer(now, request, output) {
+            return reply;
+        }
         self.in_group(now, &request.group, output, |group, transition| {
             heartbeat(group, transition, request)
         })
@@ -475,6 +556,12 @@ impl GroupShard {
         let LeaveRequest { group: id, members } = request;
         if id.as_str().is_empty() {
             return Err(LeaveError::InvalidGroupId);
+        }
+        if self.groups.get(&id).and_then(Group::consumer).is_some() {
+            let left = self.in_consumer(now, &id, output, |scope| {
+                classic_members::leave(scope, members)
+            });
+            return Ok(left.unwrap_or_default());
         }
         if self.groups.get(&id).and_then(Group::classic).is_none() {
             return Ok(leave_unknown_group(members));
@@ -583,6 +670,14 @@ impl GroupShard {
 }
 
 mod streams;
+fn start_classic(group: &mut ClassicGroup, transition: &mut Transition<'_>) {
+    for id in group.member_ids() {
+        renew_session(group, transition, &id);
+    }
+    if group.members().len() > transition.settings.group_size_max {
+        prepare_rebalance(group, transition);
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,14 @@ pub(crate) enum TimerKey {
     StreamsRebalance(GroupId, MemberId),
     /// More members of a new streams group.
     StreamsInitialRebalance(GroupId),
+    /// A member of a consumer group gives partitions back.
+    Revocation(GroupId, MemberId),
+    /// A member of the classic protocol joins its consumer group again.
+    MemberJoin(GroupId, MemberId),
+    /// SyncGroup of a member of the classic protocol in a consumer group.
+    MemberSync(GroupId, MemberId),
+    /// The topics of a consumer group's patterns are looked for.
+    Regexes(GroupId),
     /// The next look for expired offsets.
     OffsetExpiry,
 }
@@ -53,8 +61,20 @@ pub(crate) enum TimerAction {
         member: MemberId,
         epoch: i32,
     },
+    /// Remove a member that did not give partitions back, if it is still at this epoch.
+    ExpireRevocation {
+        group: GroupId,
+        member: MemberId,
+        epoch: i32,
+    },
     /// Assign the tasks of a streams group for the first time.
     AssignStreamsGroup { group: GroupId },
+    /// Remove a member that did not join again.
+    ExpireMemberJoin { group: GroupId, member: MemberId },
+    /// Remove a member that did not send SyncGroup.
+    ExpireMemberSync { group: GroupId, member: MemberId },
+    /// Look for the topics of a group's patterns.
+    ResolveRegexes { group: GroupId },
     /// Write tombstones for expired offsets and for groups without anything left.
     ExpireOffsets,
 }
@@ -73,8 +93,35 @@ impl TimerAction {
                 TimerKey::StreamsRebalance(group.clone(), member.clone())
             }
             Self::AssignStreamsGroup { group } => TimerKey::StreamsInitialRebalance(group.clone()),
+            Self::ExpireRevocation { group, member, .. } => {
+                TimerKey::Revocation(group.clone(), member.clone())
+            }
+            Self::ExpireMemberJoin { group, member } => {
+                TimerKey::MemberJoin(group.clone(), member.clone())
+            }
+            Self::ExpireMemberSync { group, member } => {
+                TimerKey::MemberSync(group.clone(), member.clone())
+            }
+            Self::ResolveRegexes { group } => TimerKey::Regexes(group.clone()),
             Self::ExpireOffsets => TimerKey::OffsetExpiry,
         }
+    }
+}
+
+impl TimerKey {
+    /// Everything that a member of a consumer group is waited for with.
+    pub(crate) fn of_consumer(group: &GroupId, member: &MemberId) -> [Self; 4] {
+        let key = || (group.clone(), member.clone());
+        let with = |make: fn(GroupId, MemberId) -> Self| {
+            let (group, member) = key();
+            make(group, member)
+        };
+        [
+            with(Self::Session),
+            with(Self::Revocation),
+            with(Self::MemberJoin),
+            with(Self::MemberSync),
+        ]
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use super::modern::topics::KnownTopics;
 use super::record::GroupRecord;
 use super::request::{GroupReply, Output, ReplyToken};
 use super::settings::GroupSettings;
 use super::time::Now;
 use super::timers::{TimerAction, TimerKey, Timers};
 
-/// The time and the settings to decide by, and where records, replies and deadlines go.
+/// The time, the settings and the topics to decide by, and where records, replies and deadlines go.
 #[derive(Debug)]
 pub(crate) struct Transition<'a> {
     pub(crate) now: Now,
     pub(crate) settings: &'a GroupSettings,
+    pub(crate) topics: &'a KnownTopics,
     pub(crate) timers: &'a mut Timers,
     pub(crate) output: &'a mut Output,
 }

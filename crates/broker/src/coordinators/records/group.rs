@@ -6,6 +6,7 @@ use protocol::messages::{GroupMetadataKey, LegacyOffsetCommitKey, OffsetCommitKe
 use protocol::{CoordinatorKey, EncodeError, coordinator_key_type};
 
 use super::classic::{decode_group_metadata, encode_group_metadata};
+use super::consumer::{decode_consumer, encode_consumer};
 use super::offsets::{decode_legacy_offset_commit, decode_offset_commit, encode_offset_commit};
 use super::share::{decode_share, encode_share};
 use super::streams::{decode_streams, encode_streams};
@@ -25,6 +26,7 @@ impl RecordFormat for GroupShard {
                 partition,
                 value,
             } => encode_offset_commit(group, topic, *partition, value.as_ref()),
+            GroupRecord::Consumer { group, record } => encode_consumer(group, record),
             GroupRecord::Streams { group, record } => encode_streams(group, record),
             GroupRecord::Share(record) => encode_share(record),
         }
@@ -40,13 +42,17 @@ impl RecordFormat for GroupShard {
             GroupMetadataKey::TYPE => decode_group_metadata(key, value)?,
             OffsetCommitKey::TYPE => decode_offset_commit(key, value)?,
             LegacyOffsetCommitKey::TYPE => decode_legacy_offset_commit(key, value)?,
-            other => match decode_share(other, key.clone(), value.clone())? {
-                Some(record) => record,
-                None => match decode_streams(other, key, value)? {
+            other => {
+                // Each kind of group knows its own types.
+                let decoders = [decode_consumer, decode_share, decode_streams];
+                let decoded = decoders
+                    .into_iter()
+                    .find_map(|decode| decode(other, key.clone(), value.clone()).transpose());
+                match decoded.transpose()? {
                     Some(record) => record,
                     None => return Ok(DecodedRecord::UnknownType(other)),
-                },
-            },
+                }
+            }
         };
         Ok(DecodedRecord::Known(record))
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `group` | which file knows a record of `__consumer_offsets` |
 //! | `classic` | GroupMetadata |
+//! | `consumer` | everything of consumer groups |
 //! | `offsets` | OffsetCommit |
 //! | `transaction` | `__transaction_state` |
 //! | `streams` | everything of streams groups |
@@ -11,6 +12,7 @@
 //! | `share_state` | ShareSnapshot and ShareUpdate of `__share_group_state` |
 
 mod classic;
+mod consumer;
 mod group;
 mod offsets;
 mod share;

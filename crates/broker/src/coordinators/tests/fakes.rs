@@ -328,6 +328,10 @@ impl StateTopic<GroupSettings> for FakeTopic {
         self.epoch.load(Ordering::Relaxed) == epoch.value()
     }
 
+    fn settings(&self, _led: &LedShard<GroupSettings>) -> GroupSettings {
+        self.settings.clone()
+    }
+
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>> {
         Box::pin(async {
             if !self.creatable.load(Ordering::Relaxed) {
@@ -393,6 +397,7 @@ impl Fixture {
 
     pub(super) async fn committed(&self, group: &str) -> Result<Option<i64>, CoordinatorError> {
         let topics = self.groups.fetch_offsets(fetch_request(group)).await?;
+        let topics = topics.expect("nobody is named");
         let offset = topics[0].partitions[0].result.clone().expect("stable");
         Ok(offset.map(|offset| offset.offset))
     }
@@ -433,6 +438,8 @@ pub(super) fn commit_request(group: &str, offset: i64) -> CommitRequest {
 pub(super) fn fetch_request(group: &str) -> FetchOffsetsRequest {
     FetchOffsetsRequest {
         group: GroupId::new(group),
+        member: None,
+        member_epoch: -1,
         topics: TopicSelection::Topics(vec![FetchTopic {
             topic: TopicName::new("flights"),
             topic_id: None,

@@ -52,7 +52,7 @@ async fn replies_wait_until_what_they_promise_is_durable_and_keep_their_order() 
     assert!(poll!(&mut fetch).is_pending());
     fixture.log().commit(true);
     assert!(second.await.is_ok());
-    let topics = fetch.await.unwrap();
+    let topics = fetch.await.unwrap().unwrap();
     assert_eq!(
         topics[0].partitions[0]
             .result

@@ -22,10 +22,11 @@ async fn commit(
 async fn committed(groups: &GroupCoordinator, group: &str) -> Option<i64> {
     loop {
         match groups.fetch_offsets(fetch_request(group)).await {
-            Ok(topics) => {
+            Ok(Ok(topics)) => {
                 let offset = topics[0].partitions[0].result.clone().expect("stable");
                 return offset.map(|offset| offset.offset);
             }
+            Ok(Err(error)) => panic!("{error}"),
             Err(CoordinatorError::LoadInProgress) => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),
         }

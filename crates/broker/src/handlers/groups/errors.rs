@@ -1,10 +1,10 @@
 //! Causes to wire codes for group APIs, one exhaustive `match` per operation.
 
 use coordinator::{
-    CommitError, CommitPartitionError, ConfigureError, DeleteGroupError, DeleteOffsetError,
-    DeleteOffsetsError, DescribeStreamsError, FetchOffsetError, HeartbeatError,
-    InvalidStreamsHeartbeat, JoinError, LeaveError, LeaveMemberError, StreamsHeartbeatError,
-    SyncError,
+    CommitError, CommitPartitionError, ConfigureError, ConsumerHeartbeatError, DeleteGroupError,
+    DeleteOffsetError, DeleteOffsetsError, DescribeStreamsError, FetchOffsetError,
+    FetchOffsetsError, HeartbeatError, InvalidStreamsHeartbeat, JoinError, LeaveError,
+    LeaveMemberError, StreamsHeartbeatError, SyncError,
 };
 use protocol::ErrorCode;
 
@@ -35,8 +35,10 @@ pub(super) fn join(error: &JoinError) -> ErrorCode {
         JoinError::MemberIdRequired => ErrorCode::MemberIdRequired,
         JoinError::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
         JoinError::GroupMaxSizeReached { .. } => ErrorCode::GroupMaxSizeReached,
-        JoinError::PendingMemberIsStatic => ErrorCode::UnknownServerError,
-        JoinError::Superseded => ErrorCode::RebalanceInProgress,
+        JoinError::PendingMemberIsStatic | JoinError::MalformedSubscription => {
+            ErrorCode::UnknownServerError
+        }
+        JoinError::Superseded | JoinError::Upgraded => ErrorCode::RebalanceInProgress,
     }
 }
 
@@ -135,6 +137,28 @@ pub(super) fn describe_streams(error: &DescribeStreamsError) -> ErrorCode {
 pub(super) fn commit_partition(error: &CommitPartitionError) -> ErrorCode {
     match error {
         CommitPartitionError::MetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+    }
+}
+
+pub(super) fn fetch_offsets(error: &FetchOffsetsError) -> ErrorCode {
+    match error {
+        FetchOffsetsError::UnknownMember => ErrorCode::UnknownMemberId,
+        FetchOffsetsError::StaleMemberEpoch { .. } => ErrorCode::StaleMemberEpoch,
+        FetchOffsetsError::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
+    }
+}
+
+pub(super) fn consumer_heartbeat(error: &ConsumerHeartbeatError) -> ErrorCode {
+    match error {
+        ConsumerHeartbeatError::InvalidRequest { .. } => ErrorCode::InvalidRequest,
+        ConsumerHeartbeatError::UnsupportedAssignor { .. } => ErrorCode::UnsupportedAssignor,
+        ConsumerHeartbeatError::InvalidRegularExpression(_) => ErrorCode::InvalidRegularExpression,
+        ConsumerHeartbeatError::UnknownGroup { .. } => ErrorCode::GroupIdNotFound,
+        ConsumerHeartbeatError::UnknownMember => ErrorCode::UnknownMemberId,
+        ConsumerHeartbeatError::GroupMaxSizeReached { .. } => ErrorCode::GroupMaxSizeReached,
+        ConsumerHeartbeatError::FencedMemberEpoch { .. } => ErrorCode::FencedMemberEpoch,
+        ConsumerHeartbeatError::FencedInstance => ErrorCode::FencedInstanceId,
+        ConsumerHeartbeatError::UnreleasedInstance => ErrorCode::UnreleasedInstanceId,
     }
 }
 

@@ -20,7 +20,7 @@ use protocol::messages::offset_fetch_response::{
 };
 use protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use protocol::{ErrorCode, Uuid};
-use types::{GroupId, PartitionIndex, TopicName};
+use types::{GroupId, MemberId, PartitionIndex, TopicName};
 
 use super::errors;
 use crate::context::Context;
@@ -120,11 +120,14 @@ async fn fetch_group(
     };
     let fetch = FetchOffsetsRequest {
         group: GroupId::new(&request.group_id),
+        member: request.member_id.as_deref().map(MemberId::new),
+        member_epoch: request.member_epoch,
         topics: selection,
         require_stable,
     };
     let fetched = match groups.fetch_offsets(fetch).await {
-        Ok(fetched) => fetched,
+        Ok(Ok(fetched)) => fetched,
+        Ok(Err(error)) => return refused(request, errors::fetch_offsets(&error), version),
         Err(error) => return refused(request, errors::coordinator(error), version),
     };
     let topics = match &resolved {

@@ -126,6 +126,12 @@ pub enum JoinError {
     /// UNKNOWN_SERVER_ERROR, as in Kafka: an id given out to a dynamic member comes back with an instance id.
     #[error("a pending dynamic member joined as a static member")]
     PendingMemberIsStatic,
+    /// UNKNOWN_SERVER_ERROR, as in Kafka: a consumer group must know what its member reads.
+    #[error("the subscription of the member cannot be read")]
+    MalformedSubscription,
+    /// REBALANCE_IN_PROGRESS: the group has become a consumer group.
+    #[error("the group has changed its protocol")]
+    Upgraded,
     /// REBALANCE_IN_PROGRESS: the same member has joined again meanwhile. Kafka never answers such a request.
     #[error("a later join of the same member has taken this one's place")]
     Superseded,

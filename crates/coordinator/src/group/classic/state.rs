@@ -131,6 +131,38 @@ impl ClassicGroup {
         Some(group)
     }
 
+    /// A Stable group of consumers with these members, as a consumer group becomes when only members of the classic
+    /// protocol are left. `None` if they have no protocol in common.
+    pub(crate) fn stable(
+        id: GroupId,
+        generation: Generation,
+        members: Vec<Member>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let mut group = Self {
+            state: GroupState::Stable,
+            protocol_type: Some(Arc::from(CONSUMER_PROTOCOL_TYPE)),
+            generation,
+            ..Self::new(id, now)
+        };
+        for member in members {
+            group.insert(member);
+        }
+        group.protocol = Some(group.select_protocol()?);
+        group.subscribed_topics = group.compute_subscribed_topics();
+        Some(group)
+    }
+
+    /// Refuses whatever waits for an answer: the group is about to become one of another protocol.
+    pub(crate) fn refuse_everybody(&mut self, transition: &mut Transition<'_>) {
+        for id in self.member_ids() {
+            let refused = JoinReply::refused(Some(id.clone()), JoinError::Upgraded);
+            self.answer_join(transition, &id, refused);
+            let refused = GroupReply::Sync(Err(SyncError::RebalanceInProgress));
+            self.answer_sync(transition, &id, refused);
+        }
+    }
+
     /// What must survive a restart. Meaningful in Empty and Stable; `None` while members have no chosen protocol.
     pub(crate) fn to_record(&self) -> Option<GroupMetadata> {
         let mut members = Vec::with_capacity(self.members.len());

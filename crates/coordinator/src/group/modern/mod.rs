@@ -15,6 +15,7 @@
     expect(dead_code, reason = "the kinds that use it are built next")
 )]
 
+pub(crate) mod assignor;
 pub(crate) mod epoch;
 pub(crate) mod hash;
 pub(crate) mod partitions;

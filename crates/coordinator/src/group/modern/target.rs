@@ -27,6 +27,11 @@ impl TargetAssignment {
         self.by_member.get(member).unwrap_or(&NOTHING)
     }
 
+    /// What a member shall have, if it was ever given a target.
+    pub(crate) fn get(&self, member: &MemberId) -> Option<&TopicPartitions> {
+        self.by_member.get(member)
+    }
+
     /// Members that have a target, which may be empty.
     pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = (&MemberId, &TopicPartitions)> {
         self.by_member.iter()

@@ -4,6 +4,7 @@
 //! shard whenever topics come, go or grow, so a machine never looks anything up outside itself.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use types::{TopicId, TopicName};
 
@@ -67,5 +68,50 @@ impl TopicsImage {
     /// Whether both hold the same topics, at whatever revisions.
     pub fn same_topics(&self, other: &Self) -> bool {
         self.by_name == other.by_name
+    }
+}
+
+/// The topics as a shard knows them, and since when there are new ones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownTopics {
+    image: Arc<TopicsImage>,
+    /// The revision of the last image with a topic that the one before lacked; `None` before the first image.
+    newest: Option<u64>,
+}
+
+impl std::ops::Deref for KnownTopics {
+    type Target = TopicsImage;
+
+    fn deref(&self) -> &TopicsImage {
+        &self.image
+    }
+}
+
+impl KnownTopics {
+    pub(crate) fn new(image: Arc<TopicsImage>) -> Self {
+        let newest = Some(image.revision());
+        Self { image, newest }
+    }
+
+    /// The topics as of now.
+    pub(crate) fn image(&self) -> &Arc<TopicsImage> {
+        &self.image
+    }
+
+    /// Takes up an image, and returns the one before.
+    pub(crate) fn replace(&mut self, image: Arc<TopicsImage>) -> Arc<TopicsImage> {
+        let has_new = self.newest.is_none()
+            || image
+                .topics()
+                .any(|topic| self.image.by_id(topic.id).is_none());
+        if has_new {
+            self.newest = Some(image.revision());
+        }
+        std::mem::replace(&mut self.image, image)
+    }
+
+    /// Whether there may be topics that did not exist at `revision`.
+    pub(crate) fn has_new_topics_since(&self, revision: u64) -> bool {
+        self.newest.is_none_or(|newest| revision < newest)
     }
 }

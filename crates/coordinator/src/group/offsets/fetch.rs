@@ -3,7 +3,7 @@
 //! After `OffsetMetadataManager.fetchOffsets` and `fetchAllOffsets`. Whatever was never committed, in a group or a
 //! topic nobody knows, is "no offset", not an error.
 
-use types::{GroupId, PartitionIndex, TopicId, TopicName};
+use types::{GroupId, MemberId, PartitionIndex, TopicId, TopicName};
 
 use super::store::OffsetStore;
 use crate::group::record::CommittedOffset;
@@ -13,6 +13,10 @@ use crate::group::record::CommittedOffset;
 pub struct FetchOffsetsRequest {
     /// The group; may be empty.
     pub group: GroupId,
+    /// The member that asks (version 9); `None` if nobody is named.
+    pub member: Option<MemberId>,
+    /// The member's epoch (version 9); −1 if none is named.
+    pub member_epoch: i32,
     /// What to look up.
     pub topics: TopicSelection,
     /// Whether an offset that an open transaction may replace is to be refused (version 7).
@@ -58,6 +62,26 @@ pub struct FetchedPartition {
     pub partition: PartitionIndex,
     /// The offset; `None` if nothing is committed.
     pub result: Result<Option<CommittedOffset>, FetchOffsetError>,
+}
+
+/// Why a whole OffsetFetch of one group is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchOffsetsError {
+    /// UNKNOWN_MEMBER_ID.
+    #[error("the group has no such member")]
+    UnknownMember,
+    /// STALE_MEMBER_EPOCH.
+    #[error("the member's epoch is {current}")]
+    StaleMemberEpoch {
+        /// The epoch the coordinator knows.
+        current: i32,
+    },
+    /// ILLEGAL_GENERATION: the member speaks the classic protocol.
+    #[error("the member's generation is {current}")]
+    IllegalGeneration {
+        /// The epoch the coordinator knows.
+        current: i32,
+    },
 }
 
 /// Why an offset cannot be told.

@@ -62,7 +62,7 @@ impl GroupShard {
         let mut surroundings = Surroundings {
             now,
             settings: &settings,
-            topics: &self.topics,
+            topics: self.topics.image(),
             timers: &mut self.timers,
         };
         let mut tombstones = Vec::new();
@@ -158,6 +158,7 @@ impl GroupShard {
             Some(Group::Classic(group)) if !group.is_simple() => {
                 return Err(ReplayError::OtherGroupType { group: id });
             }
+            Some(Group::Consumer(_)) => return Err(ReplayError::OtherGroupType { group: id }),
             None | Some(Group::Classic(_)) => {
                 let mut group = StreamsGroup::new(id.clone());
                 group.apply(record);

@@ -1,6 +1,7 @@
 //! Scenarios: histories of requests and ticks against one shard, with what each must answer.
 
 mod commits;
+mod consumers;
 mod deletion;
 mod expiry;
 mod generations;

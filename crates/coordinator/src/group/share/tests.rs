@@ -100,7 +100,7 @@ impl World {
     }
 
     fn share(&mut self, request: ShareGroupRequest) -> ShareGroupReply {
-        let topics = Arc::clone(&self.shard.topics);
+        let topics = Arc::clone(self.shard.topics.image());
         match self.ask(GroupRequest::Share { request, topics }) {
             GroupReply::Share(reply) => reply,
             other => panic!("{other:?}"),

@@ -24,11 +24,13 @@ fn generation(value: i32) -> Option<Generation> {
 fn fetch(harness: &mut Harness, topics: TopicSelection) -> Vec<FetchedTopic> {
     let request = FetchOffsetsRequest {
         group: group_id(),
+        member: None,
+        member_epoch: -1,
         topics,
         require_stable: true,
     };
     match harness.call(GroupRequest::FetchOffsets(request)) {
-        GroupReply::FetchOffsets(topics) => topics,
+        GroupReply::FetchOffsets(topics) => topics.expect("nobody is named"),
         other => panic!("not a fetch: {other:?}"),
     }
 }

@@ -137,6 +137,9 @@ impl Harness {
             assert!(self.owed.remove(&token), "{token:?} is answered once");
             self.replies.insert(token, reply);
         }
+        for group in self.shard.groups.values().filter_map(Group::consumer) {
+            group.assert_consistent();
+        }
         for group in self.shard.groups.values().filter_map(Group::classic) {
             group.assert_consistent();
         }
@@ -393,6 +396,8 @@ impl Harness {
     pub(super) fn committed(&mut self, name: &str) -> Option<i64> {
         let reply = self.call(GroupRequest::FetchOffsets(FetchOffsetsRequest {
             group: group_id(),
+            member: None,
+            member_epoch: -1,
             topics: TopicSelection::Topics(vec![FetchTopic {
                 topic: topic(name),
                 topic_id: None,
@@ -400,7 +405,7 @@ impl Harness {
             }]),
             require_stable: false,
         }));
-        let GroupReply::FetchOffsets(topics) = reply else {
+        let GroupReply::FetchOffsets(Ok(topics)) = reply else {
             panic!("not a fetch: {reply:?}");
         };
         let offset = topics[0].partitions[0].result.clone().expect("stable");

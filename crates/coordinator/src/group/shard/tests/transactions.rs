@@ -63,6 +63,8 @@ fn end(harness: &mut Harness, id: i64, committed: bool) {
 fn stable(harness: &mut Harness, name: &str) -> Result<Option<i64>, FetchOffsetError> {
     let reply = harness.call(GroupRequest::FetchOffsets(FetchOffsetsRequest {
         group: group_id(),
+        member: None,
+        member_epoch: -1,
         topics: TopicSelection::Topics(vec![FetchTopic {
             topic: topic(name),
             topic_id: None,
@@ -70,7 +72,7 @@ fn stable(harness: &mut Harness, name: &str) -> Result<Option<i64>, FetchOffsetE
         }]),
         require_stable: true,
     }));
-    let GroupReply::FetchOffsets(topics) = reply else {
+    let GroupReply::FetchOffsets(Ok(topics)) = reply else {
         panic!("not a fetch: {reply:?}");
     };
     let offset = topics[0].partitions[0].result.clone()?;
@@ -129,10 +131,12 @@ fn all_offsets_of_a_group_are_told_with_those_that_may_change() {
     txn_commit(&mut harness, 1, request("trains", 8)).expect("taken");
     let reply = harness.call(GroupRequest::FetchOffsets(FetchOffsetsRequest {
         group: group_id(),
+        member: None,
+        member_epoch: -1,
         topics: TopicSelection::All,
         require_stable: true,
     }));
-    let GroupReply::FetchOffsets(topics) = reply else {
+    let GroupReply::FetchOffsets(Ok(topics)) = reply else {
         panic!("not a fetch: {reply:?}");
     };
     let told: Vec<_> = topics

@@ -1,0 +1,1 @@
+//! Assignments computed by hand after Kafka's algorithms.
