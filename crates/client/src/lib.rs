@@ -34,9 +34,10 @@ pub use consumer::{
     RecordRef, resolve_offsets,
 };
 pub use group::{
-    CommitError, CommitOffset, CommittedOffset, CoordinatorError, FetchOffsetsError, GroupConfig,
-    GroupCoordinator, GroupError, GroupEvent, GroupMember, SubscriptionError, commit_offsets,
-    decode_assignment, decode_subscription, fetch_committed_offsets,
+    CommitError, CommitOffset, CommittedOffset, Coordinator, CoordinatorError, CoordinatorKind,
+    FetchOffsetsError, GroupConfig, GroupCoordinator, GroupError, GroupEvent, GroupMember,
+    SubscriptionError, commit_offsets, decode_assignment, decode_subscription,
+    fetch_committed_offsets,
 };
 pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::{FoundOffset, Isolation, OffsetSpec, OffsetsError, list_offsets};

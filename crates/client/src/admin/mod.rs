@@ -6,6 +6,7 @@ mod configs;
 mod groups;
 mod records;
 mod topics;
+mod transactions;
 
 pub use cluster::{
     BrokerStatus, ClusterDescription, LogDir, LogDirPartition, api_versions, describe_cluster,
@@ -22,6 +23,11 @@ pub use groups::{
 };
 pub use records::delete_records;
 pub use topics::{ByName, CreatedTopic, NewTopic, create_partitions, create_topics, delete_topics};
+pub use transactions::{
+    ProducerState, TransactionDescription, TransactionFilter, TransactionListing,
+    TransactionMarker, abort_transaction, describe_producers, describe_transaction,
+    list_transactions,
+};
 
 use crate::cluster::MetadataError;
 use crate::connection::CallError;

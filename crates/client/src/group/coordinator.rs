@@ -1,5 +1,6 @@
-//! Finding a group's coordinator and talking to it until it is the right one.
+//! Finding the coordinator of a group or of a transactional id, and talking to it until it is the right one.
 
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -24,11 +25,13 @@ pub enum CoordinatorError {
     /// The brokers could not be listed.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    /// Nobody coordinates the group, and it stayed so until the deadline.
-    #[error("cannot find the coordinator of group '{group}'")]
+    /// Nobody coordinates the group or the transactional id, and it stayed so until the deadline.
+    #[error("cannot find the coordinator of {kind} '{key}'")]
     NotFound {
-        /// Which group.
-        group: Arc<str>,
+        /// What was to be coordinated.
+        kind: CoordinatorKind,
+        /// Which one.
+        key: Arc<str>,
         /// The last answer.
         #[source]
         source: Refusal,
@@ -36,7 +39,7 @@ pub enum CoordinatorError {
 }
 
 impl CoordinatorError {
-    pub(super) fn is_retriable(&self) -> bool {
+    pub(crate) fn is_retriable(&self) -> bool {
         match self {
             Self::Call(error) => error.is_retriable(),
             Self::Metadata(error) => error.is_retriable(),
@@ -45,30 +48,72 @@ impl CoordinatorError {
     }
 }
 
-/// A group with its coordinator, found when first needed; clones share it.
+/// What a coordinator is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoordinatorKind {
+    /// Of a group.
+    Group,
+    /// Of a transactional id.
+    TransactionalId,
+}
+
+impl CoordinatorKind {
+    /// `FindCoordinatorRequest.CoordinatorType`.
+    const fn number(self) -> i8 {
+        match self {
+            Self::Group => 0,
+            Self::TransactionalId => 1,
+        }
+    }
+}
+
+impl fmt::Display for CoordinatorKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Group => "group",
+            Self::TransactionalId => "transactional id",
+        })
+    }
+}
+
+/// A group or transactional id with its coordinator, found when first needed; clones share it.
 #[derive(Clone, Debug)]
-pub struct GroupCoordinator {
+pub struct Coordinator {
     cluster: Cluster,
-    group_id: Arc<str>,
+    kind: CoordinatorKind,
+    key: Arc<str>,
     broker: Arc<Mutex<Option<i32>>>,
 }
 
-impl GroupCoordinator {
+/// A [`Coordinator`] of a group.
+pub type GroupCoordinator = Coordinator;
+
+impl Coordinator {
     /// The coordinator of a group.
     pub fn new(cluster: Cluster, group_id: impl Into<Arc<str>>) -> Self {
+        Self::of(cluster, CoordinatorKind::Group, group_id.into())
+    }
+
+    /// The coordinator of a transactional id.
+    pub fn of_transactional_id(cluster: Cluster, id: impl Into<Arc<str>>) -> Self {
+        Self::of(cluster, CoordinatorKind::TransactionalId, id.into())
+    }
+
+    fn of(cluster: Cluster, kind: CoordinatorKind, key: Arc<str>) -> Self {
         Self {
             cluster,
-            group_id: group_id.into(),
+            kind,
+            key,
             broker: Arc::new(Mutex::new(None)),
         }
     }
 
     /// The group.
     pub fn group_id(&self) -> &Arc<str> {
-        &self.group_id
+        &self.key
     }
 
-    pub(super) fn cluster(&self) -> &Cluster {
+    pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
@@ -91,12 +136,12 @@ impl GroupCoordinator {
     }
 
     /// Makes the next request look for the coordinator again.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         *self.broker.lock() = None;
     }
 
     /// Whether an error code means that the coordinator should be asked again, or another one.
-    pub(super) fn is_moving(refusal: &Refusal) -> bool {
+    pub(crate) fn is_moving(refusal: &Refusal) -> bool {
         use ErrorCode as E;
         [
             E::NotCoordinator,
@@ -108,7 +153,7 @@ impl GroupCoordinator {
     }
 
     /// A connection to the coordinator.
-    pub(super) async fn connection(&self, lane: Lane) -> Result<Arc<Connection>, CoordinatorError> {
+    pub(crate) async fn connection(&self, lane: Lane) -> Result<Arc<Connection>, CoordinatorError> {
         let broker = self.broker().await?;
         let connection = self.cluster.connection(Target::Broker(broker), lane).await;
         connection.map_err(|error| {
@@ -124,17 +169,21 @@ impl GroupCoordinator {
         request: &R,
         error_code: impl Fn(&R::Response) -> i16,
     ) -> Result<R::Response, CoordinatorError> {
+        self.call_up_to(request, i16::MAX, error_code).await
+    }
+
+    /// As [`Self::call`], in a version of at most `limit`.
+    pub(crate) async fn call_up_to<R: Request>(
+        &self,
+        request: &R,
+        limit: i16,
+        error_code: impl Fn(&R::Response) -> i16,
+    ) -> Result<R::Response, CoordinatorError> {
         let mut retry = Retry::new(self.cluster.deadline());
         loop {
-            let error = match self.call_once(request).await {
+            let error = match self.call_once(request, limit).await {
                 Ok(response) => match refusal::check(error_code(&response), None) {
-                    Err(refusal) if Self::is_moving(&refusal) => {
-                        let group = Arc::clone(&self.group_id);
-                        CoordinatorError::NotFound {
-                            group,
-                            source: refusal,
-                        }
-                    }
+                    Err(refusal) if Self::is_moving(&refusal) => self.not_found(refusal),
                     _ => return Ok(response),
                 },
                 Err(error) => error,
@@ -146,9 +195,23 @@ impl GroupCoordinator {
         }
     }
 
-    async fn call_once<R: Request>(&self, request: &R) -> Result<R::Response, CoordinatorError> {
+    async fn call_once<R: Request>(
+        &self,
+        request: &R,
+        limit: i16,
+    ) -> Result<R::Response, CoordinatorError> {
         let connection = self.connection(Lane::Group).await?;
-        Ok(connection.call(request).await?)
+        let version = connection.version_of::<R>(limit)?;
+        let time = self.cluster.config().request_timeout;
+        Ok(connection.call_version(request, version, time).await?)
+    }
+
+    fn not_found(&self, source: Refusal) -> CoordinatorError {
+        CoordinatorError::NotFound {
+            kind: self.kind,
+            key: Arc::clone(&self.key),
+            source,
+        }
     }
 
     async fn find(&self) -> Result<i32, CoordinatorError> {
@@ -156,24 +219,24 @@ impl GroupCoordinator {
         let connection = cluster.connection(Target::Any, Lane::Control).await;
         let connection = connection.map_err(CallError::from)?;
         let version = connection.version_of::<FindCoordinatorRequest>(i16::MAX)?;
-        let key = self.group_id.as_ref().to_owned();
+        let key = self.key.as_ref().to_owned();
+        let key_type = self.kind.number();
         let request = if version >= FIRST_VERSION_WITH_KEYS {
             FindCoordinatorRequest {
+                key_type,
                 coordinator_keys: vec![key],
                 ..FindCoordinatorRequest::default()
             }
         } else {
             FindCoordinatorRequest {
                 key,
+                key_type,
                 ..FindCoordinatorRequest::default()
             }
         };
         let limit = cluster.config().request_timeout;
         let response = connection.call_version(&request, version, limit).await?;
-        let found = read(response).map_err(|source| CoordinatorError::NotFound {
-            group: Arc::clone(&self.group_id),
-            source,
-        })?;
+        let found = read(response).map_err(|source| self.not_found(source))?;
         let id = found.id;
         cluster.note_broker(found);
         Ok(id)

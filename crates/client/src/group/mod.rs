@@ -14,7 +14,7 @@ use std::time::Duration;
 use protocol::ErrorCode;
 use tokio::time::Instant;
 
-pub use coordinator::{CoordinatorError, GroupCoordinator};
+pub use coordinator::{Coordinator, CoordinatorError, CoordinatorKind, GroupCoordinator};
 pub use offsets::{
     CommitError, CommitOffset, CommittedOffset, FetchOffsetsError, commit_offsets,
     fetch_committed_offsets,

@@ -8,6 +8,7 @@ mod group;
 mod produce;
 mod start;
 mod topic;
+mod txn;
 
 use clap::{Parser, Subcommand};
 
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Consume(consume::Arguments),
     /// List, describe, reset and delete consumer groups
     Group(group::Arguments),
+    /// Look at transactions, and end those that hang
+    Txn(txn::Arguments),
     /// Look at the cluster: brokers, settings, health
     Cluster(cluster::Arguments),
     /// Measure throughput and latency of any Kafka-compatible broker
@@ -60,6 +63,7 @@ impl Command {
             Self::Produce(arguments) => arguments.session.json,
             Self::Consume(arguments) => arguments.session.json,
             Self::Group(arguments) => arguments.session.json,
+            Self::Txn(arguments) => arguments.session.json,
             Self::Cluster(arguments) => arguments.session.json,
             Self::Bench(arguments) => arguments.session.json,
         }
@@ -72,6 +76,7 @@ impl Command {
             Self::Produce(arguments) => produce::run(arguments),
             Self::Consume(arguments) => consume::run(arguments),
             Self::Group(arguments) => group::run(arguments),
+            Self::Txn(arguments) => txn::run(arguments),
             Self::Cluster(arguments) => cluster::run(arguments),
             Self::Bench(arguments) => bench::run(arguments),
             Self::Completion(arguments) => completion::run(&arguments),
