@@ -9,7 +9,7 @@ use crate::connection::CallError;
 use crate::consumer::ConsumeError;
 use crate::group::{CommitError, CoordinatorError, FetchOffsetsError, GroupError};
 use crate::offsets::OffsetsError;
-use crate::producer::ProduceError;
+use crate::producer::{ProduceError, TransactionError};
 
 /// The failed request inside `error`, if it is an error of this crate and has one.
 pub fn call_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CallError> {
@@ -36,6 +36,14 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
         return match error {
             ProduceError::Metadata(inner) => Some(inner),
             ProduceError::Call(inner) => Some(inner),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<TransactionError>() {
+        return match error {
+            TransactionError::Coordinator(inner) => Some(inner),
+            TransactionError::Call(inner) => Some(inner),
+            TransactionError::Produce(inner) => Some(inner),
             _ => None,
         };
     }

@@ -43,8 +43,9 @@ pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::{FoundOffset, Isolation, OffsetSpec, OffsetsError, list_offsets};
 pub use partitioner::{murmur2, partition_for_key};
 pub use producer::{
-    Acks, BatchListener, BatchReport, Delivered, Delivery, ProduceError, Producer, ProducerConfig,
-    ProducerRecord,
+    Acks, BatchListener, BatchReport, ConsumerGroupMetadata, Delivered, Delivery, ProduceError,
+    Producer, ProducerConfig, ProducerRecord, TransactionError, TransactionProtocol,
+    TransactionalProducer,
 };
 pub use protocol::records::Compression;
 pub use refusal::Refusal;

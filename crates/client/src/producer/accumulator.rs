@@ -117,12 +117,13 @@ pub(super) struct Accumulator {
 }
 
 impl Accumulator {
-    pub(super) fn new(config: &ProducerConfig) -> Self {
+    pub(super) fn new(config: &ProducerConfig, is_transactional: bool) -> Self {
         Self {
             topics: HashMap::new(),
             options: BatchOptions {
                 compression: config.compression,
                 compression_level: config.compression_level,
+                is_transactional,
                 ..BatchOptions::default()
             },
             batch_bytes: config.batch_bytes,
@@ -348,6 +349,13 @@ impl Accumulator {
             })
         });
         with_work.map(|(topic, _)| Arc::clone(topic)).collect()
+    }
+
+    /// Fails everything that is not on its way, of every topic.
+    pub(super) fn fail_all(&mut self, error: &ProduceError) {
+        for topic in self.topics_with_work() {
+            self.fail_topic(&topic, error);
+        }
     }
 
     /// Fails everything of a topic that was never sent: the topic is gone, or never was.

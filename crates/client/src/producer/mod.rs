@@ -9,6 +9,7 @@ mod accumulator;
 mod delivery;
 mod sender;
 mod session;
+mod transactional;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 pub use delivery::{BatchReport, Delivered, Delivery};
+pub use transactional::{
+    ConsumerGroupMetadata, TransactionError, TransactionProtocol, TransactionalProducer,
+};
 
 use crate::cluster::{Cluster, MetadataError};
 use crate::connection::CallError;
@@ -26,6 +30,7 @@ use crate::partitioner::partition_for_key;
 use crate::refusal::Refusal;
 use crate::runtime::{OwnedTask, now_ms};
 use accumulator::{Accumulator, Append};
+use transactional::TransactionSession;
 
 /// When a record counts as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +195,9 @@ pub enum ProduceError {
         /// How long was waited.
         limit: Duration,
     },
+    /// The transaction was aborted first.
+    #[error("the transaction was aborted before the record was sent")]
+    Aborted,
     /// The producer was dropped first.
     #[error("the producer was closed before the record was acknowledged")]
     Closed,
@@ -204,6 +212,8 @@ struct Shared {
     /// A batch ended.
     batch_ended: Notify,
     buffer: Arc<Semaphore>,
+    /// The transactional session, which is somebody else's to begin; without one the sender begins its own.
+    transaction: Option<TransactionSession>,
 }
 
 /// Sends records to topics of one cluster.
@@ -217,16 +227,25 @@ pub struct Producer {
 
 impl Producer {
     /// A producer; it connects when the first record is sent.
-    pub fn new(cluster: Cluster, mut config: ProducerConfig) -> Self {
+    pub fn new(cluster: Cluster, config: ProducerConfig) -> Self {
+        Self::with_transaction(cluster, config, None)
+    }
+
+    fn with_transaction(
+        cluster: Cluster,
+        mut config: ProducerConfig,
+        transaction: Option<TransactionSession>,
+    ) -> Self {
         config.idempotent &= config.acks == Acks::All;
         config.in_flight_max = config.in_flight_max.clamp(1, 5);
         config.batch_bytes = config.batch_bytes.max(1);
         config.buffer_bytes = config.buffer_bytes.max(config.batch_bytes);
         let shared = Arc::new(Shared {
-            accumulator: Mutex::new(Accumulator::new(&config)),
+            accumulator: Mutex::new(Accumulator::new(&config, transaction.is_some())),
             wake_sender: Notify::new(),
             batch_ended: Notify::new(),
             buffer: Arc::new(Semaphore::new(config.buffer_bytes)),
+            transaction,
         });
         let cluster = cluster.with_own_connections();
         let sender = sender::Sender::new(cluster.clone(), config.clone(), Arc::clone(&shared));
@@ -245,6 +264,16 @@ impl Producer {
         topic: &Arc<str>,
         record: ProducerRecord<'_>,
     ) -> Result<Delivery, ProduceError> {
+        let partition = self.choose_partition(topic, &record).await?;
+        self.send_to(topic, partition, record).await
+    }
+
+    /// The partition that a record goes to.
+    async fn choose_partition(
+        &self,
+        topic: &Arc<str>,
+        record: &ProducerRecord<'_>,
+    ) -> Result<i32, ProduceError> {
         let described = match self.cluster.cached_topic(topic) {
             Some(described) => described,
             None => {
@@ -254,7 +283,7 @@ impl Producer {
         };
         let count = described.partition_count();
         let size = record.size_estimate();
-        let partition = match (record.partition, record.key) {
+        Ok(match (record.partition, record.key) {
             (Some(partition), _) if described.partition(partition).is_some() => partition,
             (Some(partition), _) => {
                 return Err(ProduceError::Metadata(MetadataError::NoPartition {
@@ -265,7 +294,16 @@ impl Producer {
             }
             (None, Some(key)) => partition_for_key(key, count),
             (None, None) => self.shared.accumulator.lock().sticky(topic, count, size),
-        };
+        })
+    }
+
+    async fn send_to(
+        &self,
+        topic: &Arc<str>,
+        partition: i32,
+        record: ProducerRecord<'_>,
+    ) -> Result<Delivery, ProduceError> {
+        let size = record.size_estimate();
         let timestamp_ms = record.timestamp_ms.unwrap_or_else(now_ms);
         let mut permit = None;
         loop {
@@ -311,6 +349,16 @@ impl Producer {
                 limit,
             }),
         }
+    }
+
+    /// Gives up everything that was not sent, and waits until nothing is on its way.
+    async fn give_up(&self) {
+        self.shared
+            .accumulator
+            .lock()
+            .fail_all(&ProduceError::Aborted);
+        // What was on its way when it was given up is of no interest any more, whether it arrives or not.
+        self.flush().await.ok();
     }
 
     /// The first failure since the last flush, if any. Cheap.

@@ -119,6 +119,9 @@ impl Sender {
 
     /// Sends what may be sent; returns when to look again even if nothing happens.
     async fn send_what_is_ready(&mut self) -> Option<Instant> {
+        if let Some(transaction) = &self.shared.transaction {
+            self.session = transaction.session();
+        }
         self.ask_for_what_is_missing();
         let mut plan = Plan::new(&self.cluster, &self.leaders, &self.config);
         let Drained {
@@ -132,7 +135,7 @@ impl Sender {
         );
         let unreachable = plan.wanted;
         if lost_sequence {
-            self.session = None;
+            self.lose_session();
         }
         let mut by_leader: HashMap<i32, Vec<Built>> = HashMap::new();
         for (broker, batch) in batches {
@@ -181,7 +184,8 @@ impl Sender {
                 }));
             }
         }
-        if self.config.idempotent && self.session.is_none() && !self.asking_session {
+        let begins_sessions = self.config.idempotent && self.shared.transaction.is_none();
+        if begins_sessions && self.session.is_none() && !self.asking_session {
             self.asking_session = true;
             let asking = new_session(self.cluster.clone(), deadline(&self.config));
             self.events
@@ -227,6 +231,10 @@ impl Sender {
             i16::MAX
         } else {
             LAST_VERSION_BY_NAME
+        };
+        let limit = match &self.shared.transaction {
+            Some(transaction) => limit.min(transaction.produce_version_max()),
+            None => limit,
         };
         let version = match connection.version_of::<ProduceRequest>(limit) {
             Ok(version) => version,
@@ -287,7 +295,11 @@ impl Sender {
         }
         let timeout_ms = self.cluster.config().request_timeout.as_millis();
         ProduceRequest {
-            transactional_id: None,
+            transactional_id: self
+                .shared
+                .transaction
+                .as_ref()
+                .map(|transaction| transaction.id().to_owned()),
             acks: self.config.acks.value(),
             timeout_ms: i32::try_from(timeout_ms).unwrap_or(i32::MAX),
             topic_data: topics,
@@ -464,7 +476,8 @@ impl Sender {
             self.cluster.forget_topic(&batch.topic);
         }
         let mut retriable = refusal.is_retriable();
-        if out_of_sequence && batch.session.is_some() {
+        // Within a transaction nothing may be sent under another session: it can only be aborted.
+        if out_of_sequence && batch.session.is_some() && self.shared.transaction.is_none() {
             retriable = true;
             let behind = self.shared.accumulator.lock().is_behind_a_retry(&batch);
             if !behind {
@@ -485,7 +498,15 @@ impl Sender {
     /// The batch's session is of no more use, unless it was replaced already.
     fn end_session(&mut self, batch: &Built) {
         if batch.session.is_some() && self.session == batch.session {
-            self.session = None;
+            self.lose_session();
+        }
+    }
+
+    /// The sequences of the session have a gap from now on.
+    fn lose_session(&mut self) {
+        self.session = None;
+        if let Some(transaction) = &self.shared.transaction {
+            transaction.lose();
         }
     }
 
