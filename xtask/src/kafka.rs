@@ -229,13 +229,18 @@ pub(crate) fn resolved(folder: &str) -> Result<String> {
     Ok(fs::read_to_string(&list)?)
 }
 
-/// A command that runs one of Kafka's tools, by the name of its script or by its class.
-pub(crate) fn tool(name: &str) -> Result<Command> {
-    let class = TOOLS
+/// The class of a tool, by the name of its script, its short name, or as it is.
+pub(crate) fn class_of(name: &str) -> Option<&str> {
+    TOOLS
         .iter()
         .find(|(script, class)| *script == name || class.ends_with(&format!(".{name}")))
         .map(|(_, class)| *class)
-        .or_else(|| name.contains('.').then_some(name));
+        .or_else(|| name.contains('.').then_some(name))
+}
+
+/// A command that runs one of Kafka's tools, by the name of its script or by its class.
+pub(crate) fn tool(name: &str) -> Result<Command> {
+    let class = class_of(name);
     let Some(class) = class else {
         let names: Vec<_> = TOOLS.iter().map(|(script, _)| *script).collect();
         bail!(

@@ -52,6 +52,8 @@ enum Command {
     Flights(flights::FlightsArguments),
     /// librdkafka's own tests against a broker; results in clients/suites and docs/compatibility.md
     Librdkafka(suites::librdkafka::LibrdkafkaArguments),
+    /// A transactional job while broker and job are killed; its output must be exact
+    ExactlyOnce(suites::exactly_once::ExactlyOnceArguments),
     /// Programs and command line tools of the Java release, compared with Kafka; results in clients/suites
     JavaTools(suites::java::JavaArguments),
     /// Kafka's own reader over the segment files of a data folder
@@ -69,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         Command::Clients(arguments) => clients::run(&arguments),
         Command::Flights(arguments) => flights::run(&arguments),
         Command::Librdkafka(arguments) => suites::librdkafka::run(&arguments),
+        Command::ExactlyOnce(arguments) => suites::exactly_once::run(&arguments),
         Command::JavaTools(arguments) => suites::java::run(&arguments),
         Command::DumpLog(arguments) => dump_log::run(&arguments),
     }

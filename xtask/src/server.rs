@@ -17,8 +17,9 @@ use std::time::Duration;
 /// Watertable starts in milliseconds; a loaded machine gets some slack.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// A binary to run instead of the release build of this checkout, for example one built without optimisation.
-const BINARY_VARIABLE: &str = "WATERTABLE_BINARY";
+/// A binary to run instead of the release build of this checkout, for example one built without optimisation. Not with
+/// our prefix, which is for settings of the broker.
+const BINARY_VARIABLE: &str = "BROKER_BINARY";
 
 /// Settings with which one node passes the suites, the same for either broker: topics of several partitions, internal
 /// topics with one replica, groups that form without delay, short heartbeats and locks. No authorizer.
@@ -148,7 +149,7 @@ impl Server {
 }
 
 /// The release binary, built if it is not current; once per run, so that a restart does not wait for cargo. Or the one
-/// that `WATERTABLE_BINARY` names.
+/// that `BROKER_BINARY` names.
 pub(crate) fn watertable_binary() -> Result<PathBuf> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(binary) = std::env::var_os(BINARY_VARIABLE) {

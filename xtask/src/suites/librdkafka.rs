@@ -28,6 +28,11 @@ const JOB_LIMIT: Duration = Duration::from_secs(1500);
 /// Waiting times inside the tests, times this: they were set for faster machines than a loaded one with two cores.
 const TIMEOUT_MULTIPLIER: f64 = 2.0;
 
+/// Numbers of the tests of share consumers, which know neither group protocols nor idempotent producers: other modes would
+/// only repeat them, and they are the longest.
+const SHARE_CONSUMERS: std::ops::Range<&str> = "0170".."0186";
+const DEFAULT_MODE: (Protocol, bool) = (Protocol::Classic, false);
+
 /// The group protocol of the tests' consumers.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
@@ -100,6 +105,9 @@ fn run_suite(arguments: &LibrdkafkaArguments) -> Result<Counts> {
     jobs = catalogue::split(jobs, |file| Ok(fs::read_to_string(tests.join(file))?))?;
     if !arguments.tests.is_empty() {
         jobs.retain(|job| arguments.tests.contains(&job.number));
+    }
+    if arguments.tests.is_empty() && (arguments.protocol, arguments.idempotent) != DEFAULT_MODE {
+        jobs.retain(|job| !SHARE_CONSUMERS.contains(&&*job.number));
     }
     if jobs.is_empty() {
         bail!("no test with a broker has such a number");

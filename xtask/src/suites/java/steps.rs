@@ -8,7 +8,7 @@ use crate::process::{self, Running};
 use crate::server::{Against, Server};
 use crate::suites::results::{Explained, Outcome, Verdict, explained};
 use crate::{dump_log, kafka, workspace};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -80,6 +80,7 @@ pub(super) fn run(
         files,
         known,
         background: BTreeMap::new(),
+        tools: Tools::start(&place.folder)?,
     };
     let mut transcripts = Vec::new();
     for step in &file.step {
@@ -230,6 +231,7 @@ struct Runner<'a> {
     files: PathBuf,
     known: Known,
     background: BTreeMap<String, Running>,
+    tools: Tools,
 }
 
 impl Runner<'_> {
@@ -266,22 +268,26 @@ impl Runner<'_> {
         Ok(lines)
     }
 
-    fn command(&self, run: &str) -> Result<Command> {
+    /// A tool's name and its arguments.
+    fn words(&self, run: &str) -> Result<(String, Vec<String>)> {
         let mut words = run.split(' ').filter(|word| !word.is_empty());
-        let mut command = kafka::tool(words.next().context("a step names a tool")?)?;
+        let tool = words.next().context("a step names a tool")?.to_owned();
+        let mut arguments = Vec::new();
         for word in words {
             match word {
-                "{b}" => {
-                    command.args(["--bootstrap-server", &self.place.bootstrap]);
-                }
-                "{a}" => {
-                    command.arg(&self.place.bootstrap);
-                }
-                _ => {
-                    command.arg(self.argument(word)?);
-                }
+                "{b}" => arguments
+                    .extend(["--bootstrap-server", &self.place.bootstrap].map(str::to_owned)),
+                "{a}" => arguments.push(self.place.bootstrap.clone()),
+                _ => arguments.push(self.argument(word)?),
             }
         }
+        Ok((tool, arguments))
+    }
+
+    fn command(&self, run: &str) -> Result<Command> {
+        let (tool, arguments) = self.words(run)?;
+        let mut command = kafka::tool(&tool)?;
+        command.args(arguments);
         Ok(command)
     }
 
@@ -315,21 +321,32 @@ impl Runner<'_> {
         })
     }
 
-    fn once(&self, step: &Step, run: &str) -> Result<Vec<String>> {
-        let (output, errors) = (self.place.folder.join("out"), self.place.folder.join("err"));
-        let input = self.place.folder.join("in");
+    fn once(&mut self, step: &Step, run: &str) -> Result<Vec<String>> {
+        let file = |name: &str| self.place.folder.join(name);
+        let (input, output, errors) = (file("in"), file("out"), file("err"));
         fs::write(&input, step.stdin.as_deref().unwrap_or_default())?;
-        let mut process = Running::start(
-            self.command(run)?
-                .stdin(fs::File::open(&input)?)
-                .stdout(fs::File::create(&output)?)
-                .stderr(fs::File::create(&errors)?),
-        )?;
-        let status = match process.wait(STEP_LIMIT) {
-            Ok(status) => status
-                .code()
-                .map_or_else(|| status.to_string(), |code| format!("exit {code}")),
-            Err(error) => bail!("{error}"),
+        let (tool, arguments) = self.words(run)?;
+        let status = match kafka::class_of(&tool) {
+            // A name that is a class is a program that needs a process of its own.
+            Some(class) if class != tool => {
+                let files = [&input, &output, &errors].map(|path| path.display().to_string());
+                let mut fields = files.to_vec();
+                fields.push(class.to_owned());
+                fields.extend(arguments);
+                self.tools.run(&fields)?
+            }
+            _ => {
+                let mut process = Running::start(
+                    self.command(run)?
+                        .stdin(fs::File::open(&input)?)
+                        .stdout(fs::File::create(&output)?)
+                        .stderr(fs::File::create(&errors)?),
+                )?;
+                let status = process.wait(STEP_LIMIT)?;
+                status
+                    .code()
+                    .map_or_else(|| status.to_string(), |code| format!("exit {code}"))
+            }
         };
         let mut lines = self.lines(&output, step)?;
         lines.extend(self.lines(&errors, step)?);
@@ -358,4 +375,68 @@ fn is_log_line(line: &str) -> bool {
             .iter()
             .any(|level| line.contains(level));
     is_logged || line.starts_with("at ") || line.starts_with("... ")
+}
+
+/// The JVM in which the tools run one after the other (`clients/java-suites/Tools.java`).
+struct Tools {
+    process: Running,
+    requests: PathBuf,
+    answers: PathBuf,
+    answered: usize,
+    folder: PathBuf,
+}
+
+impl Tools {
+    fn start(folder: &Path) -> Result<Self> {
+        let (requests, answers) = (folder.join("requests"), folder.join("answers"));
+        if requests.exists() {
+            fs::remove_file(&requests)?;
+        }
+        process::run(Command::new("mkfifo").arg(&requests))?;
+        let process = Self::spawn(&requests, &answers, folder)?;
+        Ok(Self {
+            process,
+            requests,
+            answers,
+            answered: 0,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    fn spawn(requests: &Path, answers: &Path, folder: &Path) -> Result<Running> {
+        let source = workspace::root().join("clients/java-suites/Tools.java");
+        // Opened for both, so that neither side waits for the other and the pipe stays open between requests.
+        let pipe = fs::File::options().read(true).write(true).open(requests)?;
+        Running::start(
+            Command::new("java")
+                .args(["-Xmx512M", "-XX:+UseSerialGC", kafka::LOG_LEVEL_FLAG])
+                .args(["-cp", &kafka::class_path()?])
+                .arg(source)
+                .stdin(pipe)
+                .stdout(fs::File::create(answers)?)
+                .stderr(fs::File::create(folder.join("tools.err"))?),
+        )
+    }
+
+    /// Runs one tool and returns how it ended. One that does not end costs the JVM, and the next gets a new one.
+    fn run(&mut self, fields: &[String]) -> Result<String> {
+        fs::write(&self.requests, fields.join("\t") + "\n")?;
+        let (answers, answered) = (&self.answers, self.answered);
+        let mut answer = None;
+        let waited = process::wait_until("end of the tool", STEP_LIMIT, || {
+            answer = fs::read_to_string(answers)?
+                .lines()
+                .nth(answered)
+                .map(str::to_owned);
+            Ok(answer.is_some())
+        });
+        if let Err(error) = waited {
+            self.process.kill()?;
+            self.process = Self::spawn(&self.requests, &self.answers, &self.folder)?;
+            self.answered = 0;
+            return Err(error);
+        }
+        self.answered += 1;
+        answer.context("the tool ended")
+    }
 }
