@@ -19,6 +19,7 @@ use crate::connection::{Connection, ConnectionLimits};
 use crate::connection_quotas::{ConnectionQuotas, Place};
 use crate::context::ConnectionInfo;
 use crate::dispatch::Dispatch;
+use crate::quotas::Quotas;
 
 /// How long accepting rests after an error such as "too many open files": trying at once would only spin.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -41,7 +42,10 @@ pub(crate) struct Acceptor {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) limits: ConnectionLimits,
     pub(crate) metrics: Arc<ConnectionMetrics>,
-    pub(crate) quotas: Arc<ConnectionQuotas>,
+    /// How many connections there may be.
+    pub(crate) places: Arc<ConnectionQuotas>,
+    /// How fast an address may open them.
+    pub(crate) quotas: Arc<Quotas>,
     /// Has the limits, which may be altered at any time.
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) stopping: CancellationToken,
@@ -68,21 +72,48 @@ impl Acceptor {
 
     /// The next connection, once there is room for one.
     async fn accept(&self) -> io::Result<(Arc<dyn Stream>, SocketAddr)> {
-        self.quotas.wait_for_place(&self.cluster).await;
+        self.places.wait_for_place(&self.cluster).await;
         let settings = Arc::clone(&self.cluster.image().broker);
-        self.quotas.wait_for_rate(&self.env, &settings).await;
+        self.places.wait_for_rate(&self.env, &settings).await;
         self.listener.accept().await
     }
 
     fn admit(&self, stream: Arc<dyn Stream>, peer: SocketAddr) {
         let image = self.cluster.image();
-        match self.quotas.claim(peer.ip(), &image.broker) {
-            Some(place) => self.serve(stream, peer, place),
+        match self.places.claim(peer.ip(), &image.broker) {
+            Some(place) => {
+                let throttle = self.quotas.connected(peer.ip());
+                if throttle.is_zero() {
+                    self.serve(stream, peer, place);
+                } else {
+                    self.hold(stream, peer, place, throttle);
+                }
+            }
             None => {
                 self.metrics.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(%peer, "refused a connection: the address has all that max.connections.per.ip allows");
             }
         }
+    }
+
+    /// Keeps a connection that came too early and closes it when the next one may come: a client that was cut off at once
+    /// would only try again (`SocketServer.throttledSockets`).
+    fn hold(&self, stream: Arc<dyn Stream>, peer: SocketAddr, place: Place, throttle: Duration) {
+        self.metrics.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(%peer, ?throttle, "refused a connection: the address has all that its connection_creation_rate allows");
+        let clock = Arc::clone(&self.env.clock);
+        let stopping = self.stopping.clone();
+        let task = async move {
+            let _place = place;
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = clock.sleep_until(clock.now().plus(throttle)) => {}
+            }
+            stream.shut_down();
+        };
+        self.env
+            .spawner
+            .spawn(Box::pin(self.connections.track_future(task)));
     }
 
     fn serve(&self, stream: Arc<dyn Stream>, peer: SocketAddr, place: Place) {

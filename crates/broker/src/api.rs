@@ -12,7 +12,7 @@ use protocol::messages::*;
 use protocol::{ApiKey, Message, Reader, Request};
 
 use crate::context::Context;
-use crate::dispatch::{Order, Outcome, Refusal, respond};
+use crate::dispatch::{Metered, Order, Outcome, Refusal, Throttle, respond};
 use crate::handlers;
 use crate::reply::Reply;
 use crate::services::Services;
@@ -53,6 +53,7 @@ macro_rules! apis {
             key: ApiKey,
             correlation_id: i32,
             body: &mut Reader,
+            metered: Option<Metered>,
         ) -> Result<BoxFuture<'static, Outcome>, Refusal> {
             let version = context.version;
             match key {
@@ -65,9 +66,15 @@ macro_rules! apis {
                         .map_err(|source| Refusal::Malformed { key, version, source })?;
                     $( let $service = services.$service.clone(); )*
                     Ok(Box::pin(async move {
-                        let reply: Reply<<$request as Request>::Response> =
-                            handlers::$($handler)::+::handle(context, request, $($service),*).await.into();
-                        respond(key, version, correlation_id, reply)
+                        let handling = handlers::$($handler)::+::handle(context, request, $($service),*);
+                        let (reply, throttle): (Reply<<$request as Request>::Response>, Throttle) = match metered {
+                            None => (handling.await.into(), Throttle::default()),
+                            Some(metered) => {
+                                let (reply, throttle) = metered.run(handling).await;
+                                (reply.into(), throttle)
+                            }
+                        };
+                        respond(key, version, correlation_id, reply, throttle)
                     }))
                 } )*
                 _ => Err(Refusal::UnsupportedVersion { key, version }),
@@ -87,7 +94,7 @@ macro_rules! order {
 
 apis! {
     Produce(ProduceRequest) 0..=13 pipelined => data::produce(topics);
-    Fetch(FetchRequest) 4..=18 pipelined => data::fetch(fetches);
+    Fetch(FetchRequest) 4..=18 pipelined => data::fetch(fetches, quotas);
     ListOffsets(ListOffsetsRequest) 1..=11 pipelined => data::list_offsets(topics);
     Metadata(MetadataRequest) 0..=13 alone => topics::metadata(topics);
     OffsetCommit(OffsetCommitRequest) 2..=10 pipelined => groups::offset_commit(groups, topics);
@@ -101,8 +108,8 @@ apis! {
     ListGroups(ListGroupsRequest) 0..=5 pipelined => groups::list_groups(groups);
     SaslHandshake(SaslHandshakeRequest) 0..=1 pipelined => security::sasl_handshake();
     ApiVersions(ApiVersionsRequest) 0..=4 pipelined => cluster::api_versions(topics);
-    CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics);
-    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups);
+    CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics, quotas);
+    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups, quotas);
     DeleteRecords(DeleteRecordsRequest) 0..=2 alone => data::delete_records(topics);
     InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics, transactions);
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) 2..=4 pipelined => data::offset_for_leader_epoch(topics);
@@ -118,7 +125,7 @@ apis! {
     AlterReplicaLogDirs(AlterReplicaLogDirsRequest) 1..=2 pipelined => cluster::alter_replica_log_dirs(topics);
     DescribeLogDirs(DescribeLogDirsRequest) 1..=4 pipelined => cluster::describe_log_dirs(topics);
     SaslAuthenticate(SaslAuthenticateRequest) 0..=2 pipelined => security::sasl_authenticate();
-    CreatePartitions(CreatePartitionsRequest) 0..=3 alone => topics::create_partitions(topics);
+    CreatePartitions(CreatePartitionsRequest) 0..=3 alone => topics::create_partitions(topics, quotas);
     CreateDelegationToken(CreateDelegationTokenRequest) 1..=3 pipelined => security::create_delegation_token();
     RenewDelegationToken(RenewDelegationTokenRequest) 1..=2 pipelined => security::renew_delegation_token();
     ExpireDelegationToken(ExpireDelegationTokenRequest) 1..=2 pipelined => security::expire_delegation_token();

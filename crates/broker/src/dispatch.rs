@@ -1,16 +1,18 @@
 //! From a frame to a running request and from its reply to bytes: everything around a handler that is the same for all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use env::{BoxFuture, Env};
+use env::{BoxFuture, Clock, Env};
 use protocol::messages::{ApiVersionsResponse, RequestHeader};
-use protocol::{ApiKey, DecodeError, Message, Reader, Slice};
+use protocol::{ApiKey, DecodeError, Message, Reader, ResponseMessage, Slice};
 use types::Instant;
 
 use crate::api;
 use crate::context::{ConnectionInfo, Context};
 use crate::handlers::cluster::api_versions;
+use crate::quotas::{self, Quotas};
 use crate::reply::Reply;
 use crate::services::Services;
 
@@ -67,6 +69,50 @@ pub(crate) enum Outcome {
     Silence,
     /// Nothing, and the connection ends.
     Close(&'static str),
+    /// The same, and for this time no request of the connection is started (KIP-219).
+    Throttled(Box<Self>, Duration),
+}
+
+/// For how long a client is throttled after a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Throttle {
+    /// Because of what it produced.
+    produced: Duration,
+    /// Because of the time its requests take.
+    busy: Duration,
+}
+
+/// A request whose client may have a quota.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    quotas: Arc<Quotas>,
+    clock: Arc<dyn Clock>,
+    context: Context,
+    key: ApiKey,
+    bytes: usize,
+}
+
+impl Metered {
+    /// Runs the request and counts what it took.
+    pub(crate) async fn run<T>(self, handling: impl Future<Output = T>) -> (T, Throttle) {
+        let mut handling = Box::pin(handling);
+        let mut busy = Duration::ZERO;
+        let output = std::future::poll_fn(|context| {
+            let begun = self.clock.now();
+            let polled = handling.as_mut().poll(context);
+            busy += self.clock.now().since(begun);
+            polled
+        })
+        .await;
+        let throttle = Throttle {
+            produced: match self.key {
+                ApiKey::Produce => self.quotas.produced(&self.context, self.bytes),
+                _ => Duration::ZERO,
+            },
+            busy: self.quotas.handled(self.context.client_id(), busy),
+        };
+        (output, throttle)
+    }
 }
 
 /// A request that was decoded and not yet polled.
@@ -124,6 +170,7 @@ impl Dispatch {
             version,
             source,
         };
+        let bytes = frame.len();
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader, key.request_header_version(version))
             .map_err(malformed)?;
@@ -133,7 +180,15 @@ impl Dispatch {
             client_id: header.client_id.map(Arc::from),
             received,
         };
-        let future = api::begin(&self.services, context, key, correlation_id, &mut reader)?;
+        let metered = self.services.quotas.are_set().then(|| Metered {
+            quotas: Arc::clone(&self.services.quotas),
+            clock: Arc::clone(&self.env.clock),
+            context: context.clone(),
+            key,
+            bytes,
+        });
+        let services = &self.services;
+        let future = api::begin(services, context, key, correlation_id, &mut reader, metered)?;
         Ok(Begun { future })
     }
 
@@ -148,27 +203,44 @@ impl Dispatch {
 /// KIP-511: a version of ApiVersions that the broker does not know is answered in version 0, whatever the body says.
 fn api_versions_fallback(correlation_id: i32) -> Outcome {
     let response: Reply<ApiVersionsResponse> = api_versions::unsupported_version().into();
-    respond(ApiKey::ApiVersions, 0, correlation_id, response)
+    let throttle = Throttle::default();
+    respond(ApiKey::ApiVersions, 0, correlation_id, response, throttle)
 }
 
 /// Encodes a reply as a response frame.
-pub(crate) fn respond<R: Message>(
+pub(crate) fn respond<R: ResponseMessage>(
     key: ApiKey,
     version: i16,
     correlation_id: i32,
     reply: Reply<R>,
+    throttle: Throttle,
 ) -> Outcome {
-    let response = match reply {
+    let mut response = match reply {
         Reply::Send(response) => response,
-        Reply::Silence => return Outcome::Silence,
+        // Who is told nothing is not throttled for the time it took (`KafkaApis.handleProduceRequest`).
+        Reply::Silence => return throttled(Outcome::Silence, throttle.produced),
         Reply::Close(reason) => return Outcome::Close(reason),
     };
+    // Handlers say for how long what they counted throttles the client.
+    let handler = Duration::from_millis(u64::try_from(response.throttle_time_ms()).unwrap_or(0));
+    let throttle = throttle.produced.max(throttle.busy).max(handler);
+    if !throttle.is_zero() {
+        response.set_throttle_time_ms(quotas::milliseconds(throttle));
+    }
     match protocol::frame::encode_response(key, version, correlation_id, &response) {
-        Ok(segments) => Outcome::Respond(segments.into_slices()),
+        Ok(segments) => throttled(Outcome::Respond(segments.into_slices()), throttle),
         Err(error) => {
             // A handler made something that its version cannot say; that is ours to mend, and the client must not hang.
             tracing::error!(%error, api = key.name(), version, "could not encode a response");
             Outcome::Close("the response could not be encoded")
         }
+    }
+}
+
+fn throttled(outcome: Outcome, throttle: Duration) -> Outcome {
+    if throttle.is_zero() {
+        outcome
+    } else {
+        Outcome::Throttled(Box::new(outcome), throttle)
     }
 }

@@ -19,6 +19,7 @@ mod internal_topics;
 mod log_settings;
 mod metrics;
 mod ownership;
+mod quotas;
 mod reply;
 mod services;
 mod start;

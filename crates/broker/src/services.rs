@@ -7,6 +7,7 @@ use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::fetches::Fetches;
 use crate::internal_topics::InternalTopics;
 use crate::metrics::RequestMetrics;
+use crate::quotas::Quotas;
 use crate::topics::Topics;
 
 /// One of each; cheap to clone.
@@ -22,6 +23,8 @@ pub(crate) struct Services {
     pub(crate) transactions: Arc<TransactionCoordinator>,
     /// Topics made for streams groups.
     pub(crate) internal_topics: Arc<InternalTopics>,
+    /// What clients with quotas did.
+    pub(crate) quotas: Arc<Quotas>,
     /// Requests counted by API.
     pub(crate) metrics: Arc<RequestMetrics>,
 }

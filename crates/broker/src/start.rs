@@ -22,6 +22,7 @@ use crate::fetches::Fetches;
 use crate::log_settings::cleaner_settings;
 use crate::metrics::{BrokerMetrics, RequestMetrics};
 use crate::ownership::SingleNode;
+use crate::quotas::Quotas;
 use crate::services::Services;
 use crate::topics::Topics;
 
@@ -135,12 +136,14 @@ impl Broker {
             Arc::clone(&topics),
             Arc::clone(&groups),
         ));
+        let quotas = Arc::new(Quotas::new(env.clone(), Arc::clone(&topics.cluster)));
         let services = Services {
             topics: Arc::clone(&topics),
             fetches: Arc::new(Fetches::new(Arc::clone(&topics))),
             groups: Arc::clone(&groups),
             transactions: Arc::clone(&transactions),
             internal_topics: Arc::default(),
+            quotas: Arc::clone(&quotas),
             metrics: Arc::new(RequestMetrics::default()),
         };
         let connection_metrics = Arc::new(ConnectionMetrics::default());
@@ -169,7 +172,8 @@ impl Broker {
                     .map_or(Duration::MAX, Duration::from_millis),
             },
             metrics: connection_metrics,
-            quotas: Arc::new(ConnectionQuotas::default()),
+            places: Arc::new(ConnectionQuotas::default()),
+            quotas,
             cluster: Arc::clone(&broker.topics.cluster),
             stopping: broker.stopping.clone(),
             connections: broker.connections.clone(),

@@ -33,8 +33,8 @@ mod tests;
 
 pub use error_code::{ErrorCode, UnknownErrorCode};
 pub use message::{
-    CoordinatorKey, Message, Request, coordinator_key_type, decode_coordinator_key,
-    decode_versioned, encode_coordinator_key, encode_versioned,
+    CoordinatorKey, Message, Request, ResponseMessage, coordinator_key_type,
+    decode_coordinator_key, decode_versioned, encode_coordinator_key, encode_versioned,
 };
 pub use messages::{ApiKey, UnknownApiKey};
 pub use reader::{DecodeCause, DecodeError, Reader, Tags};

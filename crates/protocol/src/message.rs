@@ -28,7 +28,18 @@ pub trait Message: Sized + Default {
 /// A request, and which response answers it.
 pub trait Request: Message {
     const KEY: ApiKey;
-    type Response: Message;
+    type Response: ResponseMessage;
+}
+
+/// A response. Most tell how long the client is throttled for (KIP-219).
+pub trait ResponseMessage: Message {
+    /// The throttle time it tells, in milliseconds; 0 if it has no place for one.
+    fn throttle_time_ms(&self) -> i32 {
+        0
+    }
+
+    /// Tells a throttle time, where there is a place for it.
+    fn set_throttle_time_ms(&mut self, _ms: i32) {}
 }
 
 /// The key of a record of `__consumer_offsets` or `__transaction_state`. Its bytes are the type, two bytes, and the

@@ -101,6 +101,8 @@ pub(crate) struct Connection {
     last_request: Instant,
     idle_limit: Duration,
     idle_check: BoxFuture<'static, ()>,
+    /// Until then no request is started: the client is above a quota.
+    muted: Option<BoxFuture<'static, ()>>,
     /// Resolves when no more requests may be started.
     stopping: BoxFuture<'static, ()>,
     is_stopping: bool,
@@ -138,6 +140,7 @@ impl Connection {
             last_request: now,
             idle_limit: limits.idle,
             idle_check,
+            muted: None,
             stopping,
             is_stopping: false,
             ending: None,
@@ -168,6 +171,11 @@ impl Connection {
             self.is_stopping = true;
         }
         self.poll_idle(context)?;
+        if let Some(muted) = &mut self.muted
+            && muted.as_mut().poll(context).is_ready()
+        {
+            self.muted = None;
+        }
         self.outbox.begin_turn();
         for _request in 0..TURN_REQUESTS {
             self.poll_in_flight(context)?;
@@ -212,9 +220,16 @@ impl Connection {
                 break;
             };
             self.in_flight_bytes -= bytes;
+            let outcome = match outcome {
+                Outcome::Throttled(outcome, throttle) => {
+                    self.mute(throttle, context);
+                    *outcome
+                }
+                outcome => outcome,
+            };
             match outcome {
                 Outcome::Respond(slices) => self.outbox.push(slices),
-                Outcome::Silence => {}
+                Outcome::Silence | Outcome::Throttled(..) => {}
                 Outcome::Close(reason) => {
                     // Answers before this one are sent, those behind it are not.
                     self.in_flight.clear();
@@ -229,8 +244,18 @@ impl Connection {
         Ok(())
     }
 
+    /// Starts nothing more for this time. What runs already goes on, and its answers are sent.
+    fn mute(&mut self, throttle: Duration, context: &mut Context<'_>) {
+        let clock = &self.dispatch.env().clock;
+        let mut muted = clock.sleep_until(clock.now().plus(throttle));
+        if muted.as_mut().poll(context).is_pending() {
+            self.muted = Some(muted);
+        }
+    }
+
     fn may_start(&self) -> bool {
         !self.is_stopping
+            && self.muted.is_none()
             && !self.alone
             && !self.is_refusing()
             && self.in_flight.len() < IN_FLIGHT_MAX

@@ -17,6 +17,7 @@ use crate::config::BrokerConfig;
 use crate::context::{ConnectionInfo, Context};
 use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::ownership::{BrokerId, Owner, Ownership, SingleNode};
+use crate::quotas::Quotas;
 use crate::topics::Topics;
 
 /// The only broker.
@@ -30,6 +31,7 @@ pub(crate) struct Fixture {
     topics: Arc<Topics>,
     /// Says who leads what; tests move partitions away.
     pub(crate) ownership: Arc<FakeOwnership>,
+    quotas: Arc<Quotas>,
     settings: SettingTexts,
     folder: tempfile::TempDir,
 }
@@ -92,7 +94,9 @@ impl Fixture {
     async fn open(folder: tempfile::TempDir, settings: SettingTexts) -> Self {
         let env = Env::system();
         let (topics, ownership) = open(&env, folder.path(), &settings).await;
+        let quotas = Arc::new(Quotas::new(env.clone(), Arc::clone(&topics.cluster)));
         Self {
+            quotas,
             topics,
             ownership,
             settings,
@@ -120,6 +124,11 @@ impl Fixture {
     /// Transactions over these topics.
     pub(crate) fn transactions(&self) -> Arc<TransactionCoordinator> {
         Arc::new(TransactionCoordinator::new(self.topics(), self.groups()))
+    }
+
+    /// What clients with quotas did, as counted by this fixture.
+    pub(crate) fn quotas(&self) -> Arc<Quotas> {
+        Arc::clone(&self.quotas)
     }
 
     /// The epoch in which the broker leads since its last start.

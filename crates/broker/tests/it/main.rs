@@ -11,4 +11,5 @@ mod connections;
 mod groups;
 mod ordering;
 mod produce_fetch;
+mod quotas;
 mod transactions;

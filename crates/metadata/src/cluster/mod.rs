@@ -153,6 +153,11 @@ impl Cluster {
         self.image.load_full()
     }
 
+    /// Whether any client has a quota; asked with every request.
+    pub fn has_quotas(&self) -> bool {
+        !self.image.load().quotas.is_empty()
+    }
+
     /// Tells of every new image; some may be skipped when they follow each other fast.
     pub fn changes(&self) -> watch::Receiver<Arc<ClusterImage>> {
         self.changes.subscribe()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::message::Message;
+use crate::message::{Message, ResponseMessage};
 use crate::reader::{DecodeCause, DecodeError, Reader};
 #[cfg(any(test, feature = "samples"))]
 use crate::samples::{Sample, Samples};
@@ -163,5 +163,13 @@ impl Sample for CreateDelegationTokenResponse {
             hmac: samples.bytes("CreateDelegationTokenResponse.hmac"),
             throttle_time_ms: samples.i32("CreateDelegationTokenResponse.throttle_time_ms"),
         }
+    }
+}
+impl ResponseMessage for CreateDelegationTokenResponse {
+    fn throttle_time_ms(&self) -> i32 {
+        self.throttle_time_ms
+    }
+    fn set_throttle_time_ms(&mut self, ms: i32) {
+        self.throttle_time_ms = ms;
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::message::Message;
+use crate::message::{Message, ResponseMessage};
 use crate::reader::{DecodeCause, DecodeError, Reader};
 #[cfg(any(test, feature = "samples"))]
 use crate::samples::{Sample, Samples};
@@ -298,5 +298,13 @@ impl DescribedGroupMember {
             member_metadata: samples.bytes("DescribedGroupMember.member_metadata"),
             member_assignment: samples.bytes("DescribedGroupMember.member_assignment"),
         }
+    }
+}
+impl ResponseMessage for DescribeGroupsResponse {
+    fn throttle_time_ms(&self) -> i32 {
+        self.throttle_time_ms
+    }
+    fn set_throttle_time_ms(&mut self, ms: i32) {
+        self.throttle_time_ms = ms;
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::message::Message;
+use crate::message::{Message, ResponseMessage};
 use crate::reader::{DecodeCause, DecodeError, Reader};
 #[cfg(any(test, feature = "samples"))]
 use crate::samples::{Sample, Samples};
@@ -250,5 +250,13 @@ impl JoinGroupResponseMember {
             },
             metadata: samples.bytes("JoinGroupResponseMember.metadata"),
         }
+    }
+}
+impl ResponseMessage for JoinGroupResponse {
+    fn throttle_time_ms(&self) -> i32 {
+        self.throttle_time_ms
+    }
+    fn set_throttle_time_ms(&mut self, ms: i32) {
+        self.throttle_time_ms = ms;
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::message::Message;
+use crate::message::{Message, ResponseMessage};
 use crate::reader::{DecodeCause, DecodeError, Reader};
 #[cfg(any(test, feature = "samples"))]
 use crate::samples::{Sample, Samples};
@@ -105,3 +105,4 @@ impl Sample for SaslAuthenticateResponse {
         }
     }
 }
+impl ResponseMessage for SaslAuthenticateResponse {}

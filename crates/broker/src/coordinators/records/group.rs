@@ -222,8 +222,8 @@ mod tests {
 
     #[test]
     fn what_is_no_group_record_is_told_apart() {
-        let unknown = GroupShard::decode(Some(&[0, 3, 0, 0]), None).unwrap();
-        assert_eq!(unknown, DecodedRecord::UnknownType(3));
+        let unknown = GroupShard::decode(Some(&[0, 99, 0, 0]), None).unwrap();
+        assert_eq!(unknown, DecodedRecord::UnknownType(99));
         for key in [
             None,
             Some(&b""[..]),

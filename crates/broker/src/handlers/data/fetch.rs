@@ -26,6 +26,7 @@ use crate::fetches::{
     Answer, FetchScope, Fetches, PartitionState, SessionError, SessionTopic, Waiter,
 };
 use crate::handlers::{blocking, errors};
+use crate::quotas::{self, FetchCharge, Quotas};
 use crate::topics::{PartitionError, Topics};
 
 /// The first version with sessions.
@@ -45,6 +46,7 @@ pub(crate) async fn handle(
     context: Context,
     request: FetchRequest,
     fetches: Arc<Fetches>,
+    quotas: Arc<Quotas>,
 ) -> FetchResponse {
     if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
         // Brokers do not replicate from each other here.
@@ -75,9 +77,25 @@ pub(crate) async fn handle(
         &request,
         Arc::clone(&fetches.topics),
         partitions,
+        quotas.fetch_bytes_max(&context),
     ));
     let outcomes = fetch.run(&context, &request).await;
+    if let FetchCharge::Throttled(throttle) = quotas.fetched(&context, total(&outcomes)) {
+        return throttled(&session, throttle);
+    }
     fetch.respond(&context, &fetches, session, by_id, outcomes)
+}
+
+/// Nothing is sent, so nothing is told: the session stays as it was (`FetchContext.getThrottledResponse`).
+fn throttled(session: &Session, throttle: Duration) -> FetchResponse {
+    FetchResponse {
+        session_id: match session {
+            Session::Incremental { id } => *id,
+            Session::Full { .. } => 0,
+        },
+        throttle_time_ms: quotas::milliseconds(throttle),
+        ..Default::default()
+    }
 }
 
 /// How the response is made.
@@ -142,6 +160,7 @@ impl Fetch {
         request: &FetchRequest,
         topics: Arc<Topics>,
         partitions: Vec<(Key, PartitionState)>,
+        quota: usize,
     ) -> Self {
         let limit = usize::try_from(topics.image().broker.fetch_max_bytes).unwrap_or(0);
         Self {
@@ -152,7 +171,10 @@ impl Fetch {
             } else {
                 Isolation::ReadUncommitted
             },
-            max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(limit),
+            max_bytes: usize::try_from(request.max_bytes)
+                .unwrap_or(0)
+                .min(limit)
+                .min(quota),
             allows_zstd: context.version >= ZSTD_SINCE,
         }
     }

@@ -1,6 +1,7 @@
 //! CreatePartitions, key 37, versions 0 to 3 (1 and 3 change throttling only, 2 is flexible): more partitions for topics.
 //!
-//! The rules lie with [`metadata::Cluster::create_partitions`]. Every topic of the request has one result.
+//! Clients above `controller_mutation_rate` get THROTTLING_QUOTA_EXCEEDED from version 3 on, older ones are only throttled
+//! (KIP-599). The rules lie with [`metadata::Cluster::create_partitions`]. Every topic of the request has one result.
 
 use std::sync::Arc;
 
@@ -13,28 +14,55 @@ use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use super::errors;
 use crate::context::Context;
 use crate::handlers::refusal;
+use crate::quotas::{Mutations, Quotas};
 use crate::topics::Topics;
 
+/// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
+const QUOTA_ERROR_SINCE: i16 = 3;
+
 pub(crate) async fn handle(
-    _context: Context,
+    context: Context,
     request: CreatePartitionsRequest,
     topics: Arc<Topics>,
+    quotas: Arc<Quotas>,
 ) -> CreatePartitionsResponse {
     let names: Vec<String> = request
         .topics
         .iter()
         .map(|topic| topic.name.clone())
         .collect();
-    let asked = request.topics.into_iter().map(new_partitions).collect();
-    let outcomes = topics
+    let asked: Vec<NewPartitions> = request.topics.into_iter().map(new_partitions).collect();
+    let mut mutations = quotas.mutations(&context, QUOTA_ERROR_SINCE);
+    let exceeding = if quotas.are_set() {
+        exceeding(&topics, &asked, &mut mutations).await
+    } else {
+        HashSet::new()
+    };
+    let granted = asked.into_iter().enumerate();
+    let granted = granted.filter(|(index, _)| !exceeding.contains(index));
+    let mut outcomes = topics
         .cluster
-        .create_partitions(asked, request.validate_only)
-        .await;
+        .create_partitions(
+            granted.map(|(_, topic)| topic).collect(),
+            request.validate_only,
+        )
+        .await
+        .into_iter();
     let mut answered = HashSet::new();
-    let mut response = CreatePartitionsResponse::default();
-    for (name, outcome) in names.iter().zip(outcomes) {
+    let mut response = CreatePartitionsResponse {
+        throttle_time_ms: mutations.throttle_ms(),
+        ..Default::default()
+    };
+    for (index, name) in names.iter().enumerate() {
+        let outcome = if exceeding.contains(&index) {
+            Err(errors::quota_exceeded())
+        } else {
+            let outcome = outcomes
+                .next()
+                .expect("every topic that was granted has an outcome");
+            outcome.map_err(|error| errors::create_partitions(&error))
+        };
         if answered.insert(name.as_str()) {
-            let outcome = outcome.map_err(|error| errors::create_partitions(&error));
             let (error_code, error_message) = refusal::fields(&outcome);
             response.results.push(CreatePartitionsTopicResult {
                 name: name.clone(),
@@ -44,6 +72,27 @@ pub(crate) async fn handle(
         }
     }
     response
+}
+
+/// The positions of topics that could grow, were it not for the client's quota.
+async fn exceeding(
+    topics: &Topics,
+    asked: &[NewPartitions],
+    mutations: &mut Mutations<'_>,
+) -> HashSet<usize> {
+    let image = topics.image();
+    let outcomes = topics.cluster.create_partitions(asked.to_vec(), true).await;
+    let outcomes = outcomes.iter().enumerate();
+    outcomes
+        .filter_map(|(index, outcome)| {
+            let after = outcome.as_ref().ok()?;
+            let before = image
+                .topic(after.name.as_str())
+                .map_or(0, |topic| topic.partitions);
+            let added = after.partitions.saturating_sub(before);
+            (!mutations.take(added)).then_some(index)
+        })
+        .collect()
 }
 
 fn new_partitions(topic: CreatePartitionsTopic) -> NewPartitions {
@@ -92,7 +141,13 @@ mod tests {
             validate_only,
             ..Default::default()
         };
-        let response = handle(fixture.context(3), request, fixture.topics()).await;
+        let response = handle(
+            fixture.context(3),
+            request,
+            fixture.topics(),
+            fixture.quotas(),
+        )
+        .await;
         response
             .results
             .into_iter()

@@ -1,6 +1,7 @@
 //! CreateTopics, key 19, versions 2 to 7.
 //!
 //! * v4: -1 partitions or replicas stand for the broker's defaults (every version accepts them, as in Kafka).
+//! * v6: THROTTLING_QUOTA_EXCEEDED for clients above `controller_mutation_rate`; older ones are only throttled (KIP-599).
 //! * v5: partitions, replicas and every config of the new topic come back.
 //! * v7: and its id.
 //!
@@ -19,19 +20,24 @@ use protocol::messages::create_topics_response::{CreatableTopicConfigs, Creatabl
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use protocol::{ErrorCode, Uuid};
 
-use super::{PARTITIONS_PER_REQUEST_MAX, errors};
+use super::PARTITIONS_PER_REQUEST_MAX;
+use super::errors::{self, quota_exceeded};
 use crate::context::Context;
 use crate::handlers::configs::wire;
 use crate::handlers::refusal::Refusal;
+use crate::quotas::{Mutations, Quotas};
 use crate::topics::Topics;
 
+/// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
+const QUOTA_ERROR_SINCE: i16 = 6;
 /// The broker's default number of partitions or replicas.
 const DEFAULT: i32 = -1;
 
 pub(crate) async fn handle(
-    _context: Context,
+    context: Context,
     request: CreateTopicsRequest,
     topics: Arc<Topics>,
+    quotas: Arc<Quotas>,
 ) -> CreateTopicsResponse {
     let names: Vec<String> = request
         .topics
@@ -42,23 +48,59 @@ pub(crate) async fn handle(
     if partitions_total(&request.topics, default) > PARTITIONS_PER_REQUEST_MAX {
         return refuse_all(&names);
     }
-    let asked = request.topics.into_iter().map(new_topic).collect();
-    let outcomes = topics
+    let asked: Vec<NewTopic> = request.topics.into_iter().map(new_topic).collect();
+    let mut mutations = quotas.mutations(&context, QUOTA_ERROR_SINCE);
+    let exceeding = if quotas.are_set() {
+        exceeding(&topics, &asked, &mut mutations).await
+    } else {
+        HashSet::new()
+    };
+    let granted = asked.into_iter().enumerate();
+    let granted = granted.filter(|(index, _)| !exceeding.contains(index));
+    let mut granted_outcomes = topics
         .cluster
-        .create_topics(asked, request.validate_only)
-        .await;
+        .create_topics(
+            granted.map(|(_, topic)| topic).collect(),
+            request.validate_only,
+        )
+        .await
+        .into_iter();
+    let outcomes = (0..names.len()).map(|index| match exceeding.contains(&index) {
+        true => None,
+        false => granted_outcomes.next(),
+    });
     let image = topics.image();
     let mut answered = HashSet::new();
     let results = names
         .iter()
         .zip(outcomes)
         .filter(|(name, _)| answered.insert(name.as_str()))
-        .map(|(name, outcome)| result(&image, name, &outcome))
+        .map(|(name, outcome)| match outcome {
+            Some(outcome) => result(&image, name, &outcome),
+            None => refused(name, &quota_exceeded()),
+        })
         .collect();
     CreateTopicsResponse {
         topics: results,
+        throttle_time_ms: mutations.throttle_ms(),
         ..Default::default()
     }
+}
+
+/// The positions of topics that could be created, were it not for the client's quota.
+async fn exceeding(
+    topics: &Topics,
+    asked: &[NewTopic],
+    mutations: &mut Mutations<'_>,
+) -> HashSet<usize> {
+    let outcomes = topics.cluster.create_topics(asked.to_vec(), true).await;
+    let outcomes = outcomes.iter().enumerate();
+    outcomes
+        .filter_map(|(index, outcome)| {
+            let partitions = outcome.as_ref().ok()?.partitions;
+            (!mutations.take(partitions)).then_some(index)
+        })
+        .collect()
 }
 
 /// `ReplicationControlManager.validateTotalNumberOfPartitions`.
@@ -189,9 +231,14 @@ mod tests {
             validate_only,
             ..Default::default()
         };
-        handle(fixture.context(7), request, fixture.topics())
-            .await
-            .topics
+        handle(
+            fixture.context(7),
+            request,
+            fixture.topics(),
+            fixture.quotas(),
+        )
+        .await
+        .topics
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! DeleteTopics, key 20, versions 1 to 6.
 //!
 //! * v3: TOPIC_DELETION_DISABLED instead of INVALID_REQUEST while `delete.topic.enable` is off.
-//! * v5: messages.
+//! * v5: messages; THROTTLING_QUOTA_EXCEEDED for clients above `controller_mutation_rate`, older ones are only throttled
+//!   (KIP-599).
 //! * v6: topics by name or by id.
 //!
 //! The rules are those of `ControllerApis.deleteTopics`: a topic named twice, by whatever names, is deleted by neither.
@@ -20,10 +21,13 @@ use crate::context::Context;
 use crate::coordinators::GroupCoordinator;
 use crate::handlers::blocking;
 use crate::handlers::refusal::Refusal;
+use crate::quotas::Quotas;
 use crate::topics::Topics;
 
 /// The first version whose clients know TOPIC_DELETION_DISABLED.
 const DISABLED_SINCE: i16 = 3;
+/// The first version whose clients know THROTTLING_QUOTA_EXCEEDED.
+const QUOTA_ERROR_SINCE: i16 = 5;
 /// The first version with names and ids in one list.
 const STATES_SINCE: i16 = 6;
 
@@ -39,6 +43,7 @@ pub(crate) async fn handle(
     request: DeleteTopicsRequest,
     topics: Arc<Topics>,
     groups: Arc<GroupCoordinator>,
+    quotas: Arc<Quotas>,
 ) -> DeleteTopicsResponse {
     let asked = if context.version >= STATES_SINCE {
         request.topics
@@ -53,7 +58,18 @@ pub(crate) async fn handle(
     if !image.broker.delete_topic_enable {
         return refuse_all(&context, asked);
     }
-    let plan = plan(&image, &asked);
+    let mut plan = plan(&image, &asked);
+    let mut mutations = quotas.mutations(&context, QUOTA_ERROR_SINCE);
+    plan.delete.retain(|topic| {
+        let is_granted = mutations.take(topic.partitions);
+        if !is_granted {
+            let id = Uuid(topic.id.bytes());
+            let refusal = errors::quota_exceeded();
+            plan.refused
+                .push(result(Some(topic.name.as_str()), id, Some(&refusal)));
+        }
+        is_granted
+    });
     let mut responses = plan.refused;
     let ids = plan
         .delete
@@ -76,6 +92,7 @@ pub(crate) async fn handle(
     groups.topics_deleted(names).await;
     delete_logs(&topics, deleted).await;
     DeleteTopicsResponse {
+        throttle_time_ms: mutations.throttle_ms(),
         responses,
         ..Default::default()
     }
@@ -254,6 +271,7 @@ mod tests {
             request,
             fixture.topics(),
             fixture.groups(),
+            fixture.quotas(),
         )
         .await
         .responses
