@@ -10,6 +10,7 @@
 
 mod bench;
 mod clients;
+mod compatibility;
 mod dump_log;
 mod flights;
 mod install;
@@ -48,6 +49,8 @@ enum Command {
     Fuzz(protocol::fuzz::FuzzArguments),
     /// The compatibility matrix: every pinned client against a broker; writes docs/compatibility.md
     Clients(clients::ClientsArguments),
+    /// Which APIs and rules the broker keeps, each with its tests; writes docs/compatibility.md
+    Compatibility(compatibility::CompatibilityArguments),
     /// The main job: real input through one client, read back by all others, also after a kill
     Flights(flights::FlightsArguments),
     /// librdkafka's own tests against a broker; results in clients/suites and docs/compatibility.md
@@ -69,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Command::Oracle => protocol::oracle::run(),
         Command::Fuzz(arguments) => protocol::fuzz::run(arguments),
         Command::Clients(arguments) => clients::run(&arguments),
+        Command::Compatibility(arguments) => compatibility::run(&arguments),
         Command::Flights(arguments) => flights::run(&arguments),
         Command::Librdkafka(arguments) => suites::librdkafka::run(&arguments),
         Command::ExactlyOnce(arguments) => suites::exactly_once::run(&arguments),

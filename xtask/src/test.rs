@@ -5,6 +5,7 @@ mod direction;
 mod licences;
 
 use crate::clients::{self, Counts};
+use crate::compatibility::{self, CompatibilityArguments};
 use crate::flights;
 use crate::protocol::{self, ProtocolArguments};
 use crate::server::{self, Against, Server};
@@ -39,7 +40,7 @@ struct Step {
     run: fn() -> Result<Counts>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -75,6 +76,11 @@ const STEPS: [Step; 11] = [
         part: Part::Rust,
         name: "generated protocol",
         run: || protocol::run(ProtocolArguments { check: true }).map(|()| Counts::ONE),
+    },
+    Step {
+        part: Part::Rust,
+        name: "compatibility page",
+        run: || compatibility::run(&CompatibilityArguments::CHECK).map(|()| Counts::ONE),
     },
     Step {
         part: Part::Rust,

@@ -3,6 +3,9 @@
 //! A row yields the advertised version range, the match arm that decodes, calls the handler and encodes, and the refusal
 //! of everything else. Adding an API is one file in `handlers` and one line here. What has no row is not advertised.
 //!
+//! GetTelemetrySubscriptions and PushTelemetry (keys 71, 72) have none on purpose: a Kafka without an exporter of clients'
+//! metrics leaves them out too (`DefaultApiVersionManager`), and clients would push what nobody takes.
+//!
 //! `pipelined`: the handler makes its effects before it first waits, so the next request of the connection may start
 //! behind it. `alone`: it runs by itself.
 
