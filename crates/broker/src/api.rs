@@ -155,6 +155,8 @@ apis! {
     DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
     AddRaftVoter(AddRaftVoterRequest) 0..=1 pipelined => cluster::add_raft_voter(topics);
     RemoveRaftVoter(RemoveRaftVoterRequest) 0..=0 pipelined => cluster::remove_raft_voter(topics);
+    StreamsGroupHeartbeat(StreamsGroupHeartbeatRequest) 0..=0 pipelined => groups::streams_group_heartbeat(groups, topics, internal_topics);
+    StreamsGroupDescribe(StreamsGroupDescribeRequest) 0..=0 pipelined => groups::streams_group_describe(groups);
 }
 
 /// Peeks the fixed start of every request: API key, version, correlation id.
