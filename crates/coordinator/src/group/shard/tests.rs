@@ -9,5 +9,7 @@ mod harness;
 mod leaving;
 mod model;
 mod static_members;
+mod streams;
+mod streams_model;
 mod syncing;
 mod transactions;
