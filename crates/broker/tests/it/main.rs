@@ -12,4 +12,5 @@ mod groups;
 mod ordering;
 mod produce_fetch;
 mod quotas;
+mod streams_groups;
 mod transactions;

@@ -8,6 +8,7 @@
 mod classic_groups;
 mod offsets;
 mod producers;
+mod streams_groups;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -92,6 +93,7 @@ pub(super) async fn errors(pair: &mut Pair, run: &str) {
         classic_groups::errors(&mut side).await;
         offsets::errors(&mut side).await;
         producers::errors(&mut side).await;
+        streams_groups::errors(&mut side).await;
         transcripts.push(side.lines);
     }
     let ours = transcripts.pop().unwrap_or_default();

@@ -514,7 +514,9 @@ fn a_heartbeat_that_no_group_could_take_is_refused() {
 #[test]
 fn a_heartbeat_that_contradicts_itself_is_refused() {
     let mut harness = Harness::with_topics(&READY);
-    let twice = |subtopologies: &mut Vec<(Arc<str>, Subtopology)>| subtopologies.push(subtopologies[0].clone());
+    let twice = |subtopologies: &mut Vec<(Arc<str>, Subtopology)>| {
+        subtopologies.push(subtopologies[0].clone())
+    };
     let mut subtopology_twice = join("one");
     twice(
         &mut subtopology_twice

@@ -4,6 +4,9 @@ pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod sticky;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -7,6 +7,9 @@ pub(crate) mod copartition;
 pub(crate) mod problem;
 pub(crate) mod repartition;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
