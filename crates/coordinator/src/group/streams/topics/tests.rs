@@ -105,7 +105,7 @@ fn owned(topics: &[(&str, i32)]) -> Vec<(String, i32)> {
 
 #[test]
 fn repartition_topics_and_changelogs_get_the_partitions_of_the_largest_input() {
-    let cases: [(&[Shape<'_>], &[(&str, i32)]); 5] = [
+    let cases: [(&[Shape<'_>], &[(&str, i32)]); 6] = [
         // One subtopology writes for another.
         (
             &[
@@ -122,11 +122,20 @@ fn repartition_topics_and_changelogs_get_the_partitions_of_the_largest_input() {
             ],
             &[("c", 7), ("r", 7)],
         ),
-        // The writer reads a repartition topic itself; the order of subtopologies does not matter.
+        // What is known when a writer is looked at counts: `r` is not, when `s` gets its number.
         (
             &[
                 (&[], &[("s", 0)], &[], &["c"]),
                 (&["a"], &[("r", 0)], &["s"], &[]),
+                (&["b"], &[], &["r"], &[]),
+            ],
+            &[("c", 3), ("r", 4), ("s", 3)],
+        ),
+        // A writer of which nothing is known yet waits.
+        (
+            &[
+                (&[], &[("s", 0)], &[], &["c"]),
+                (&[], &[("r", 0)], &["s"], &[]),
                 (&["b"], &[], &["r"], &[]),
             ],
             &[("c", 4), ("r", 4), ("s", 4)],
