@@ -118,7 +118,7 @@ impl Acceptor {
 
     fn serve(&self, stream: Arc<dyn Stream>, peer: SocketAddr, place: Place) {
         let id = self.metrics.accepted.fetch_add(1, Ordering::Relaxed);
-        let info = Arc::new(ConnectionInfo { id, peer });
+        let info = Arc::new(ConnectionInfo::new(id, peer));
         let stopping = self.stopping.clone();
         let connection = Connection::new(
             stream,

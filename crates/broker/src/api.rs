@@ -96,7 +96,7 @@ macro_rules! order {
 }
 
 apis! {
-    Produce(ProduceRequest) 0..=13 pipelined => data::produce(topics);
+    Produce(ProduceRequest) 0..=13 pipelined => data::produce(topics, transactions);
     Fetch(FetchRequest) 4..=18 pipelined => data::fetch(fetches, quotas);
     ListOffsets(ListOffsetsRequest) 1..=11 pipelined => data::list_offsets(topics);
     Metadata(MetadataRequest) 0..=13 alone => topics::metadata(topics);
@@ -120,6 +120,7 @@ apis! {
     AddOffsetsToTxn(AddOffsetsToTxnRequest) 0..=4 alone => transactions::add_offsets_to_txn(transactions, groups);
     EndTxn(EndTxnRequest) 0..=5 pipelined => transactions::end_txn(transactions);
     WriteTxnMarkers(WriteTxnMarkersRequest) 1..=2 pipelined => transactions::write_txn_markers(groups, topics);
+    TxnOffsetCommit(TxnOffsetCommitRequest) 0..=5 pipelined => groups::txn_offset_commit(groups, topics, transactions);
     DescribeAcls(DescribeAclsRequest) 1..=3 pipelined => security::describe_acls();
     CreateAcls(CreateAclsRequest) 1..=3 pipelined => security::create_acls();
     DeleteAcls(DeleteAclsRequest) 1..=3 pipelined => security::delete_acls();
@@ -146,6 +147,7 @@ apis! {
     DescribeQuorum(DescribeQuorumRequest) 0..=2 pipelined => cluster::describe_quorum(topics);
     UpdateFeatures(UpdateFeaturesRequest) 0..=2 alone => cluster::update_features(topics);
     DescribeCluster(DescribeClusterRequest) 0..=2 pipelined => cluster::describe_cluster(topics);
+    DescribeProducers(DescribeProducersRequest) 0..=0 pipelined => data::describe_producers(topics);
     UnregisterBroker(UnregisterBrokerRequest) 0..=0 pipelined => cluster::unregister_broker(topics);
     DescribeTransactions(DescribeTransactionsRequest) 0..=0 pipelined => transactions::describe_transactions(transactions);
     ListTransactions(ListTransactionsRequest) 0..=2 pipelined => transactions::list_transactions(transactions);

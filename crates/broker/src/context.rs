@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use types::Instant;
 
@@ -25,12 +26,46 @@ pub(crate) struct ConnectionInfo {
     pub(crate) id: u64,
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// Requests in flight whose effects are not made yet, so that no other may begin.
+    holding: AtomicUsize,
+}
+
+impl ConnectionInfo {
+    pub(crate) fn new(id: u64, peer: SocketAddr) -> Self {
+        Self {
+            id,
+            peer,
+            holding: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether a request in flight has to make its effects before another may begin.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holding.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Holds the later requests of a connection back until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(Arc<ConnectionInfo>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.holding.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Context {
     /// The client's name, empty if it has none.
     pub(crate) fn client_id(&self) -> &str {
         self.client_id.as_deref().unwrap_or_default()
+    }
+
+    /// Lets no later request of the connection begin until the returned value is dropped: for a pipelined request that
+    /// has to wait before its effects are made. To be called before it first waits.
+    pub(crate) fn hold_others(&self) -> Held {
+        self.connection.holding.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(&self.connection))
     }
 
     /// The client's host as group members show it: `/127.0.0.1`, as Java prints an address.

@@ -286,6 +286,7 @@ async fn open_logs(env: &Env, config: &BrokerConfig) -> Result<Opened, StartErro
     let options = DirectoryOptions {
         producer_expiration_ms: i64::from(config.settings.producer_id_expiration_ms),
         cleaner: cleaner_settings(&config.settings),
+        verify_transactions: config.settings.transaction_partition_verification_enable,
         ..DirectoryOptions::default()
     };
     let open = move || drop(sender.send(LogDirectory::open(opening, &path, options)));

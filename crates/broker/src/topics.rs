@@ -170,6 +170,11 @@ impl Topics {
     /// Tells open logs what their topic's settings are now, and forgets logs of topics that are gone.
     pub(crate) fn configure_logs(&self) {
         let image = self.image();
+        let values = &image.broker.values;
+        self.directory.configure_producers(
+            i64::from(values.producer_id_expiration_ms),
+            values.transaction_partition_verification_enable,
+        );
         self.logs
             .write()
             .retain(|(id, _), log| match image.topic_by_id(*id) {

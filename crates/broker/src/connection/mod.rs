@@ -3,7 +3,8 @@
 //! A request runs until it first has to wait (an append happens, its commit is awaited) as soon as it arrives; the next
 //! one starts behind it without waiting for its answer. So effects happen in request order, waits overlap, and answers
 //! leave in request order. Kafka instead handles one request of a connection at a time (`SocketServer`, mute/unmute).
-//! Requests whose effects cannot be made before their first wait (administration) run alone.
+//! Requests whose effects cannot be made before their first wait hold those behind them back: until they are answered
+//! (administration), or until they say so (transactions, of which the coordinator has to be asked first).
 //!
 //! Bounded: requests in flight by count and by bytes, responses by what the client has not read.
 
@@ -257,6 +258,7 @@ impl Connection {
         !self.is_stopping
             && self.muted.is_none()
             && !self.alone
+            && !self.info.is_held()
             && !self.is_refusing()
             && self.in_flight.len() < IN_FLIGHT_MAX
             && (self.in_flight_bytes < IN_FLIGHT_BYTES_MAX || self.in_flight.is_empty())

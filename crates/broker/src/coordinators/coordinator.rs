@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use coordinator::Machine;
 use env::Env;
+use storage::{FirstBatch, VerificationGuard};
 use tokio_util::sync::CancellationToken;
 use types::{Instant, PartitionIndex};
 
@@ -68,6 +69,20 @@ impl<M: RecordFormat> Coordinator<M> {
             .partition_of(key)
             .ok_or(CoordinatorError::NotCoordinator)?;
         self.call_partition(partition, request, None)
+    }
+
+    /// See [`storage::PartitionLog::begin_verification`].
+    ///
+    /// # Errors
+    /// The producer is fenced, or the partition cannot be served now.
+    pub(super) fn begin_verification(
+        &self,
+        partition: PartitionIndex,
+        batch: FirstBatch,
+    ) -> Result<Option<VerificationGuard>, CoordinatorError> {
+        let led = self.surroundings.topic.lead(partition)?;
+        let begun = led.log.begin_verification(batch);
+        begun.map_err(|error| CoordinatorError::from(&error))
     }
 
     /// Asks the shard of a partition; `transaction` as in [`Shard::call_for`].

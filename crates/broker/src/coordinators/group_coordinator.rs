@@ -12,13 +12,14 @@ use coordinator::{
     DescribedConsumerGroup, DescribedGroup, DescribedStreamsGroup, EndMarker, FetchOffsetsError,
     FetchOffsetsRequest, FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings,
     GroupShard, HeartbeatError, HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest,
-    LeftMember, ListRequest, ListedGroup, StreamsHeartbeatError, StreamsHeartbeatReply,
-    StreamsHeartbeatRequest, SyncError, SyncRequest, SyncedMember,
+    LeftMember, ListRequest, ListedGroup, Producer, StreamsHeartbeatError, StreamsHeartbeatReply,
+    StreamsHeartbeatRequest, SyncError, SyncRequest, SyncedMember, TxnCommitRequest,
 };
 use env::Env;
-use metadata::Cluster;
+use metadata::{Cluster, InternalTopic};
+use storage::{FirstBatch, VerificationGuard};
 use tokio_util::sync::CancellationToken;
-use types::{GroupId, PartitionIndex, TopicName};
+use types::{GroupId, PartitionIndex, TopicName, TopicPartition};
 
 use super::coordinator::{Coordinator, receive};
 use super::errors::CoordinatorError;
@@ -27,6 +28,9 @@ use super::in_flight::EffectHandler;
 use super::shard::TransactionPart;
 use super::state_topic::StateTopic;
 use crate::topics::Topics;
+
+/// Committed offsets have no sequences (`RecordBatch.NO_SEQUENCE`).
+const NO_SEQUENCE: i32 = -1;
 
 /// All groups this broker coordinates.
 #[derive(Debug)]
@@ -150,6 +154,68 @@ impl GroupCoordinator {
                 other => unreachable!("the machine answered {other:?}"),
             };
             replies.gather(split).await
+        }
+    }
+
+    /// The partition that has to belong to a transaction which commits offsets of `group`.
+    ///
+    /// # Errors
+    /// There is no `__consumer_offsets` yet.
+    pub(crate) fn offsets_partition(
+        &self,
+        group: &GroupId,
+    ) -> Result<TopicPartition, CoordinatorError> {
+        let partition = self
+            .coordinator
+            .partition_of(group.as_str())
+            .ok_or(CoordinatorError::NotCoordinator)?;
+        let topic = TopicName::new(InternalTopic::ConsumerOffsets.name());
+        Ok(TopicPartition { topic, partition })
+    }
+
+    /// Says that a producer is about to commit offsets within its transaction to a partition of `__consumer_offsets`;
+    /// gives a guard if the transaction coordinator has to be asked first.
+    ///
+    /// # Errors
+    /// The producer is fenced, or the partition cannot be served now.
+    pub(crate) fn begin_txn_commit(
+        &self,
+        partition: PartitionIndex,
+        producer: Producer,
+        has_own_epochs: bool,
+    ) -> Result<Option<VerificationGuard>, CoordinatorError> {
+        let batch = FirstBatch {
+            producer: producer.id,
+            epoch: producer.epoch.value(),
+            sequence: NO_SEQUENCE,
+            has_own_epochs,
+        };
+        self.coordinator.begin_verification(partition, batch)
+    }
+
+    /// TxnOffsetCommit, after [`Self::begin_txn_commit`] and the consent of the transaction coordinator.
+    pub(crate) fn txn_commit(
+        &self,
+        request: TxnCommitRequest,
+        guard: Option<VerificationGuard>,
+    ) -> impl Future<Output = Result<Result<Vec<CommittedTopic>, CommitError>, CoordinatorError>>
+    + Send
+    + use<> {
+        let part = TransactionPart::Records {
+            producer: request.producer,
+            guard,
+        };
+        let partition = self.offsets_partition(&request.commit.group);
+        let reply = partition.and_then(|partition| {
+            let commit = GroupRequest::TxnCommit(request);
+            self.coordinator
+                .call_partition(partition.partition, commit, Some(part))
+        });
+        async move {
+            match receive::<GroupShard>(reply).await? {
+                GroupReply::TxnCommit(reply) => Ok(reply),
+                other => unreachable!("the machine answered {other:?}"),
+            }
         }
     }
 

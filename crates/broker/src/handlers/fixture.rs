@@ -140,7 +140,7 @@ impl Fixture {
     pub(crate) fn context(&self, version: i16) -> Context {
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 50_000));
         Context {
-            connection: Arc::new(ConnectionInfo { id: 1, peer }),
+            connection: Arc::new(ConnectionInfo::new(1, peer)),
             version,
             client_id: Some(Arc::from("test")),
             received: self.topics.env.clock.now(),

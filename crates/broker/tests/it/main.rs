@@ -13,4 +13,5 @@ mod ordering;
 mod produce_fetch;
 mod quotas;
 mod streams_groups;
+mod transactional_data;
 mod transactions;

@@ -306,6 +306,8 @@ typed_settings! {
         transaction_abort_timed_out_cleanup_interval_ms: i32 = "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         transaction_remove_expired_cleanup_interval_ms: i32 = "transaction.remove.expired.transaction.cleanup.interval.ms",
         transaction_partition_verification_enable: bool = "transaction.partition.verification.enable",
+        add_partitions_to_txn_retry_backoff_max_ms: i32 = "add.partitions.to.txn.retry.backoff.max.ms",
+        add_partitions_to_txn_retry_backoff_ms: i32 = "add.partitions.to.txn.retry.backoff.ms",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
         share_coordinator_state_topic_num_partitions: i32 = "share.coordinator.state.topic.num.partitions",

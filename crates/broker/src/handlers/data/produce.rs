@@ -3,10 +3,14 @@
 //! * v7: zstd is allowed.
 //! * v8: errors per record and a message.
 //! * v10: leader and endpoints come with NOT_LEADER_OR_FOLLOWER.
+//! * v11: TRANSACTION_ABORTABLE for a partition that is not part of the transaction.
+//! * v12: partitions are added to the transaction by the way (transactions v2).
 //! * v13: topics by id.
 //!
 //! All appends of the request happen before the first wait; `acks=all` then waits for the commits. With `acks=0` there is
 //! no response, and an error closes the connection (`KafkaApis.handleProduceRequest`).
+
+mod transaction;
 
 use std::sync::Arc;
 
@@ -20,9 +24,11 @@ use protocol::messages::produce_response::{
 use protocol::messages::{ProduceRequest, ProduceResponse};
 use protocol::records::{BatchError, BatchIterator, BatchView, Compression};
 use protocol::{ErrorCode, Records, Uuid};
-use storage::{AppendContext, AppendError, AppendTicket};
+use storage::{AppendContext, AppendError, AppendTicket, VerificationGuard};
 
+use self::transaction::{Admissions, has_transactional_records};
 use crate::context::Context;
+use crate::coordinators::TransactionCoordinator;
 use crate::handlers::errors;
 use crate::ownership::Owner;
 use crate::reply::Reply;
@@ -65,21 +71,40 @@ pub(crate) async fn handle(
     context: Context,
     request: ProduceRequest,
     topics: Arc<Topics>,
+    transactions: Arc<TransactionCoordinator>,
 ) -> Reply<ProduceResponse> {
+    let is_transactional = has_transactional_records(&request);
+    if is_transactional && request.transactional_id.is_none() {
+        return refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
+    }
     if !matches!(request.acks, -1..=1) {
         return refuse_all(&request, ErrorCode::InvalidRequiredAcks);
     }
-    if request.transactional_id.is_some() {
-        // A transaction needs its coordinator, which this broker does not advertise; nothing may be half done.
-        return refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
+    let mut admissions = Admissions::default();
+    // Until the batches are appended, nothing of the connection may overtake them.
+    let held = is_transactional.then(|| context.hold_others());
+    if is_transactional && let Some(id) = &request.transactional_id {
+        let asked = transaction::admit(&context, &request, id, &topics, &transactions);
+        match asked.await {
+            Ok(answers) => admissions = answers,
+            Err(code) => return refuse_all(&request, code),
+        }
     }
     let image = topics.image();
     let acks = request.acks;
-    let appended: Vec<_> = request
-        .topic_data
-        .into_iter()
-        .map(|data| append_topic(&context, &topics, &image, acks, data))
-        .collect();
+    let append = |(position, data)| {
+        append_topic(
+            &context,
+            &topics,
+            &image,
+            acks,
+            (position, data),
+            &admissions,
+        )
+    };
+    let topic_data = request.topic_data.into_iter().enumerate();
+    let appended: Vec<_> = topic_data.map(append).collect();
+    drop(held);
     if acks == 0 {
         return silence(&appended);
     }
@@ -110,25 +135,35 @@ fn append_topic(
     topics: &Topics,
     image: &ClusterImage,
     acks: i16,
-    data: TopicProduceData,
+    (position, data): (usize, TopicProduceData),
+    admissions: &Admissions,
 ) -> TopicOutcome {
-    let topic = if context.version >= TOPIC_ID_SINCE {
+    let topic = find_topic(context, image, &data);
+    let append = |(index, partition): (usize, PartitionProduceData)| {
+        let number = partition.index;
+        let outcome = match &topic {
+            Ok(topic) => admissions.of((position, index)).and_then(|guard| {
+                append_partition(context, topics, topic, partition, guard)
+                    .map(|ticket| Appended::Ticket(ticket, ack_at(acks, topic)))
+            }),
+            Err(error) => Err(Refused::Partition(*error)),
+        };
+        (number, outcome.unwrap_or_else(Appended::Refused))
+    };
+    let partitions = data.partition_data.into_iter().enumerate();
+    (data.name, data.topic_id, partitions.map(append).collect())
+}
+
+fn find_topic<'a>(
+    context: &Context,
+    image: &'a ClusterImage,
+    data: &TopicProduceData,
+) -> Result<&'a Arc<Topic>, PartitionError> {
+    if context.version >= TOPIC_ID_SINCE {
         Topics::by_id(image, data.topic_id)
     } else {
         Topics::by_name(image, &data.name)
-    };
-    let append = |partition: PartitionProduceData| {
-        let outcome = match &topic {
-            Ok(topic) => {
-                append_partition(context, topics, topic, partition.index, partition.records)
-                    .map(|ticket| Appended::Ticket(ticket, ack_at(acks, topic)))
-            }
-            Err(error) => Err(Refused::Partition(*error)),
-        };
-        (partition.index, outcome.unwrap_or_else(Appended::Refused))
-    };
-    let partitions = data.partition_data.into_iter().map(append).collect();
-    (data.name, data.topic_id, partitions)
+    }
 }
 
 /// With `flush.messages=1` Kafka syncs within the append, so that `acks=1` waits for it too.
@@ -144,8 +179,8 @@ fn append_partition(
     context: &Context,
     topics: &Topics,
     topic: &Topic,
-    partition: i32,
-    records: Option<Records>,
+    data: PartitionProduceData,
+    guard: Option<VerificationGuard>,
 ) -> Result<AppendTicket, Refused> {
     if topic.internal && context.client_id() != ADMIN_CLIENT {
         return Err(Refused::Code(
@@ -154,10 +189,10 @@ fn append_partition(
         ));
     }
     let led = topics
-        .leading(topic, partition, -1)
+        .leading(topic, data.index, -1)
         .map_err(Refused::Partition)?;
-    let batch = single_batch(records, context.version)?;
-    let append = AppendContext::client(led.epoch);
+    let batch = single_batch(data.records, context.version)?;
+    let append = AppendContext::client(led.epoch).with_guard(guard);
     led.log.append(batch, append).map_err(Refused::Append)
 }
 

@@ -18,3 +18,4 @@ pub(crate) mod offset_fetch;
 pub(crate) mod streams_group_describe;
 pub(crate) mod streams_group_heartbeat;
 pub(crate) mod sync_group;
+pub(crate) mod txn_offset_commit;

@@ -8,4 +8,5 @@ pub(crate) mod describe_transactions;
 pub(crate) mod end_txn;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_transactions;
+pub(crate) mod participation;
 pub(crate) mod write_txn_markers;

@@ -3,8 +3,8 @@
 use super::super::definition::{Allowed, Setting, boolean, int, list, long, short, string};
 
 pub(super) static SETTINGS: &[Setting] = &[
-    int("add.partitions.to.txn.retry.backoff.max.ms").default("100").at_least(0).doc("The longest pause between two attempts of the broker to add a partition to a transaction, in milliseconds."),
-    int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1).doc("The first pause between two attempts of the broker to add a partition to a transaction, in milliseconds."),
+    int("add.partitions.to.txn.retry.backoff.max.ms").default("100").at_least(0).honoured().doc("The longest pause between two attempts of the broker to add a partition to a transaction, in milliseconds."),
+    int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1).honoured().doc("The first pause between two attempts of the broker to add a partition to a transaction, in milliseconds."),
     list("group.consumer.assignors").default("uniform,range").later().doc("How partitions are shared among the members of consumer groups; the first is the default."),
     int("group.consumer.heartbeat.interval.ms").default("5000").at_least(1).later().doc("Milliseconds between two heartbeats of a member of a consumer group."),
     int("group.consumer.max.heartbeat.interval.ms").default("15000").at_least(1).later().doc("The longest heartbeat interval a consumer group may set, in milliseconds."),
@@ -73,7 +73,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     int("share.fetch.purgatory.purge.interval.requests").default("1000").doc("Waiting share fetches after which answered ones are swept out."),
     int("transaction.abort.timed.out.transaction.cleanup.interval.ms").default("10000").at_least(1).later().doc("Milliseconds between two searches for transactions that ran out of time."),
     int("transaction.max.timeout.ms").default("900000").at_least(1).honoured().doc("The longest timeout a transactional producer may ask for, in milliseconds."),
-    boolean("transaction.partition.verification.enable").default("true").later().cluster_wide().doc("Whether a partition checks that a transaction knows of it before it takes the transaction's records."),
+    boolean("transaction.partition.verification.enable").default("true").honoured().cluster_wide().doc("Whether a partition checks that a transaction knows of it before it takes the transaction's records."),
     int("transaction.remove.expired.transaction.cleanup.interval.ms").default("3600000").at_least(1).later().doc("Milliseconds between two removals of expired transactional ids."),
     int("transaction.state.log.load.buffer.size").default("5242880").at_least(1).doc("Bytes read at a time when the state of transactions is loaded."),
     int("transaction.state.log.min.isr").default("2").at_least(1).later().doc("In-sync replicas the state of transactions needs; at most as many as there are brokers."),
