@@ -34,6 +34,8 @@ pub trait Disk: Debug + Send + Sync {
     fn remove_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Opens a folder, so that its names can be made durable later without another descriptor.
+    fn open_directory(&self, directory: &Path) -> io::Result<Arc<dyn DiskDirectory>>;
     /// Makes everything written to the file system that holds `directory` durable, with one call.
     fn sync_file_system(&self, directory: &Path) -> io::Result<()>;
     /// Bytes that an unprivileged process may still write.
@@ -91,6 +93,15 @@ pub trait DiskFile: Debug + Send + Sync {
     fn forget_cached(&self, offset: u64, length: u64);
     /// The descriptor, where there is one, for sendfile; a simulated file has none and is read instead.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// An open folder.
+pub trait DiskDirectory: Debug + Send + Sync {
+    /// Makes the names in the folder durable, also after it was renamed.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// Holds a lock file until it is dropped or the process ends.
@@ -155,6 +166,10 @@ impl Disk for SystemDisk {
         File::open(directory)?.sync_all()
     }
 
+    fn open_directory(&self, directory: &Path) -> io::Result<Arc<dyn DiskDirectory>> {
+        Ok(Arc::new(SystemDirectory(File::open(directory)?)))
+    }
+
     fn sync_file_system(&self, directory: &Path) -> io::Result<()> {
         Ok(rustix::fs::syncfs(kept_open(directory)?)?)
     }
@@ -196,6 +211,16 @@ fn kept_open(directory: &Path) -> io::Result<Arc<File>> {
     let folder = Arc::new(File::open(directory)?);
     open.insert(directory.to_owned(), Arc::clone(&folder));
     Ok(folder)
+}
+
+/// A folder of the machine.
+#[derive(Debug)]
+struct SystemDirectory(File);
+
+impl DiskDirectory for SystemDirectory {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
 }
 
 /// A file of the machine.

@@ -193,8 +193,16 @@ impl LocalLog {
                 .roll(writer, now)
                 .map_err(|error| self.write_failed(error))?,
         };
-        let outcome = self.write_to(writer, &segment, stamped, settings);
-        outcome.map_err(|error| self.undo_write(writer, &segment, error))
+        // What is cut off here is kept beside first. If that fails, nothing was written that had to be undone, and what lies
+        // behind the end stays for the next attempt.
+        let file = self
+            .trimmed_file(writer, &segment)
+            .map_err(|error| self.write_failed(error))?;
+        let outcome = self.write_to(writer, &segment, &file, stamped, settings);
+        match outcome {
+            Ok(()) => Ok(file),
+            Err(error) => Err(self.undo_write(writer, &segment, error)),
+        }
     }
 
     /// Whether a segment's file ends before the segment does: somebody cut it while no broker ran. What was cut off is
@@ -212,24 +220,34 @@ impl LocalLog {
         is_short
     }
 
-    fn write_to(
+    /// The file of the last segment, with nothing behind its end that an earlier process left there.
+    fn trimmed_file(
         &self,
         writer: &mut Writer,
         segment: &Arc<Segment>,
-        stamped: &Stamped,
-        settings: &LogSettings,
     ) -> io::Result<Arc<SegmentFile>> {
         let file = self.file(segment)?;
-        let position = u64::from(segment.size());
         if writer.untrimmed {
             self.trim(segment, &file)?;
             writer.untrimmed = false;
         }
-        self.reserve(writer, &file, settings);
+        Ok(file)
+    }
+
+    fn write_to(
+        &self,
+        writer: &mut Writer,
+        segment: &Arc<Segment>,
+        file: &SegmentFile,
+        stamped: &Stamped,
+        settings: &LogSettings,
+    ) -> io::Result<()> {
+        let position = u64::from(segment.size());
+        self.reserve(writer, file, settings);
         self.shared.metrics.segment_writes.add(1);
         file.disk_file().write_at(&stamped.parts(), position)?;
         self.shared.note_full(false);
-        Ok(file)
+        Ok(())
     }
 
     /// Cuts off what a failed write may have left, and says what the failure means.

@@ -15,7 +15,7 @@
 //! | 1 | 1 if it was written at a clean stop |
 //! | 4 | number of logs |
 //! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position 1, how often cleaning replaced segments 4, segments, epochs, producers, transactions |
-//! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd), largest timestamp 8, last offset of its batch 8, last append 8 |
+//! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd, 4: may have gaps), largest timestamp 8, last offset of its batch 8, last append 8 |
 //! | epochs | count 4, each: epoch 4, start offset 8 |
 //! | producers, transactions | see `state_codec` |
 //! | 8 | XXH3-64 of everything before |
@@ -50,6 +50,7 @@ const SEGMENT_BYTES: usize = 45;
 const EPOCH_BYTES: usize = 12;
 const HAS_TIMESTAMPS: u8 = 1;
 const HAS_ZSTD: u8 = 2;
+const HAS_GAPS: u8 = 4;
 
 /// What a checkpoint says.
 #[derive(Debug)]
@@ -159,6 +160,9 @@ fn put_segment(bytes: &mut Vec<u8>, base: Offset, facts: &SegmentFacts) {
     }
     if facts.has_zstd {
         flags |= HAS_ZSTD;
+    }
+    if facts.has_gaps {
+        flags |= HAS_GAPS;
     }
     bytes.put_i64(base.value());
     bytes.put_u32(facts.size);
@@ -275,6 +279,7 @@ fn get_segment(reader: &mut Reader<'_>) -> Option<std::sync::Arc<Segment>> {
         max_timestamp_last: reader.offset()?,
         appended_ms: reader.i64()?,
         has_zstd: flags & HAS_ZSTD != 0,
+        has_gaps: flags & HAS_GAPS != 0,
     };
     Some(Segment::known(base, facts))
 }
@@ -296,6 +301,7 @@ mod tests {
             facts.size = 700;
             facts.max_timestamp = (number % 2 == 0).then_some(123);
             facts.has_zstd = number % 3 == 0;
+            facts.has_gaps = number % 2 == 1;
             let mut epochs = LeaderEpochs::default();
             epochs.begin(LeaderEpoch::new(2).unwrap(), at(5));
             writer.add(&encode_log(&LogState {
@@ -343,6 +349,7 @@ mod tests {
                 let facts = recovered.segments.first().unwrap().facts();
                 assert_eq!(facts.max_timestamp.is_some(), number % 2 == 0);
                 assert_eq!(facts.has_zstd, number % 3 == 0);
+                assert_eq!(facts.has_gaps, number % 2 == 1);
                 assert_eq!(facts.appended_ms, 99);
                 assert_eq!(recovered.epochs.at(at(9)), LeaderEpoch::new(2));
             }

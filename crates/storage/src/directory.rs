@@ -157,10 +157,19 @@ impl LogDirectory {
         disk.create_directories(&logs).map_err(io_error)?;
         disk.create_directories(&root.join(TRASH_FOLDER))
             .map_err(io_error)?;
-        let leader_epoch = format::count_boot(&*disk, root)?;
+        let has_logs = !disk.list(&logs).map_err(io_error)?.is_empty();
+        let leader_epoch = format::count_boot(&*disk, root, has_logs)?;
+        let logs_names = disk.open_directory(&logs).map_err(io_error)?;
         let metrics = Arc::new(StorageMetrics::default());
         let findings = find_logs(&env, root, &logs, leader_epoch, &metrics).map_err(io_error)?;
-        let shared = Arc::new(Shared::new(env, root, options, leader_epoch, metrics));
+        let shared = Arc::new(Shared::new(
+            env,
+            root,
+            options,
+            leader_epoch,
+            metrics,
+            logs_names,
+        ));
         let registry = Arc::new(Registry::new(shared, findings.found));
         let directory = Self {
             registry,
@@ -405,11 +414,15 @@ impl LogDirectory {
 
     fn stop_threads(&self) {
         self.stop_cleaners();
-        self.shared().commit.stop();
-        self.shared().background.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads.commit.into_iter().chain(threads.background) {
-            thread.join();
+        // A checkpoint that is being written waits for a commit: the commits end last.
+        self.shared().background.stop();
+        if let Some(background) = threads.background {
+            background.join();
+        }
+        self.shared().commit.stop();
+        if let Some(commit) = threads.commit {
+            commit.join();
         }
     }
 }

@@ -38,6 +38,15 @@ pub enum FormatError {
         /// The file.
         path: PathBuf,
     },
+    /// The number of starts is gone, and logs are there.
+    #[error(
+        "{} is missing, but the directory holds logs: their leader epochs would begin again at 1. Restore it, or write two lines into it: 0, and a number that is not below the number of starts so far",
+        path.display()
+    )]
+    BootCountLost {
+        /// The file.
+        path: PathBuf,
+    },
     /// The boots are used up.
     #[error("{} has counted as many starts as there are leader epochs", path.display())]
     EpochsUsedUp {
@@ -88,10 +97,16 @@ fn sync_name(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
         })
 }
 
-/// Counts this opening, durably, and returns it as the epoch to lead in.
-pub(crate) fn count_boot(disk: &dyn Disk, root: &Path) -> Result<LeaderEpoch, FormatError> {
+/// Counts this opening, durably, and returns it as the epoch to lead in. Epochs never go back: if there are logs, there is
+/// a count.
+pub(crate) fn count_boot(
+    disk: &dyn Disk,
+    root: &Path,
+    has_logs: bool,
+) -> Result<LeaderEpoch, FormatError> {
     let path = root.join(BOOT_FILE);
     let last = match read_text(disk, &path)? {
+        None if has_logs => return Err(FormatError::BootCountLost { path }),
         None => LeaderEpoch::ZERO,
         Some(text) => match decode_boot(&text) {
             Some(last) => last,

@@ -12,6 +12,7 @@ use env::disk::{Disk, OpenMode};
 use parking_lot::Mutex;
 use types::Offset;
 
+use crate::chain::Chain;
 use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::LocalLog;
 use crate::offset_index::{self, OffsetIndex};
@@ -140,8 +141,19 @@ pub(crate) fn load_index(
 fn rebuild(file: &SegmentFile, segment: &Segment, interval_bytes: u32) -> io::Result<SegmentIndex> {
     let mut facts = SegmentFacts::empty(segment.base(), 0);
     let mut index = SegmentIndex::default();
+    let has_gaps = segment.facts().has_gaps;
+    let mut chain = Chain::new(Some(segment.base()), Offset::MAX, has_gaps);
     let mut walk = Scanner::new(file.disk_file(), 0, segment.size(), WALK_BYTES);
-    while let Step::Batch { position, header } = walk.step(Check::Headers)? {
+    while let Step::Batch {
+        position,
+        mut header,
+    } = walk.step(Check::Headers)?
+    {
+        if let Some(expected) = chain.expected()
+            && !chain.follow(&header)
+        {
+            header.base_offset = expected.value();
+        }
         facts.add(&header);
         index.add(segment.base(), position, &header, &facts, interval_bytes);
     }

@@ -6,6 +6,7 @@
 mod append;
 mod background;
 mod batch_header;
+mod chain;
 mod checkpoint;
 mod clean;
 mod codec;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use env::disk::DiskDirectory;
 use parking_lot::{Mutex, RwLock};
 use types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
@@ -78,11 +79,11 @@ pub(crate) struct View {
     pub(crate) epochs: LeaderEpochs,
     /// Segments with bytes that no window covers yet.
     pub(crate) unsynced_files: Vec<Arc<SegmentFile>>,
-    /// Files or folders were made whose names no window covers yet.
-    pub(crate) unsynced_names: bool,
+    /// The log's folder, open, if files were made whose names no window covers yet.
+    pub(crate) unsynced_names: Option<Arc<dyn DiskDirectory>>,
     /// What the running window covers.
     pub(crate) syncing_files: Vec<Arc<SegmentFile>>,
-    pub(crate) syncing_names: bool,
+    pub(crate) syncing_names: Option<Arc<dyn DiskDirectory>>,
     pub(crate) transactions: Transactions,
     /// How often cleaning replaced segments.
     pub(crate) generation: u32,
@@ -221,9 +222,9 @@ impl LocalLog {
             sync_wanted: Offset::ZERO,
             epochs: recovered.epochs,
             unsynced_files: Vec::new(),
-            unsynced_names: false,
+            unsynced_names: None,
             syncing_files: Vec::new(),
-            syncing_names: false,
+            syncing_names: None,
             transactions: recovered.transactions,
             generation: recovered.generation,
         };
@@ -467,7 +468,7 @@ impl SyncTarget for LocalLog {
     fn sync(&self) -> Result<(), CommitFailed> {
         let (files, names) = {
             let view = self.view.lock();
-            (view.syncing_files.clone(), view.syncing_names)
+            (view.syncing_files.clone(), view.syncing_names.clone())
         };
         match self.sync_files(&files, names) {
             Ok(()) => Ok(()),
@@ -488,7 +489,7 @@ impl SyncTarget for LocalLog {
             assert_eq!(window.offset, end, "the window that was begun is committed");
             assert!(end >= view.durable.offset, "commits go forward");
             view.syncing_files.clear();
-            view.syncing_names = false;
+            view.syncing_names = None;
             view.durable = window;
             (
                 view.advance_high_watermark(write_caching),
@@ -514,17 +515,20 @@ impl SyncTarget for LocalLog {
 }
 
 impl LocalLog {
-    fn sync_files(&self, files: &[Arc<SegmentFile>], names: bool) -> io::Result<()> {
-        let disk = &self.shared.env.disk;
+    fn sync_files(
+        &self,
+        files: &[Arc<SegmentFile>],
+        names: Option<Arc<dyn DiskDirectory>>,
+    ) -> io::Result<()> {
         for file in files {
             self.shared.metrics.file_syncs.add(1);
             file.disk_file().sync_data()?;
         }
-        if names {
+        if let Some(names) = names {
             // The folder's own name is in the folder of all logs.
             self.shared.metrics.directory_syncs.add(2);
-            disk.sync_directory(&self.folder())?;
-            disk.sync_directory(&self.shared.logs_folder())?;
+            names.sync()?;
+            self.shared.logs_names.sync()?;
         }
         Ok(())
     }

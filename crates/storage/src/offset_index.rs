@@ -43,14 +43,17 @@ impl OffsetIndex {
     /// A position at or before the batch that contains `offset`: of the last entry whose batch ends at or before it
     /// is the nearest that is known to lie before.
     pub(crate) fn floor(&self, base: Offset, offset: Offset) -> u32 {
+        self.floor_entry(base, offset)
+            .map_or(0, |entry| entry.position)
+    }
+
+    /// As [`OffsetIndex::floor`], the whole entry.
+    pub(crate) fn floor_entry(&self, base: Offset, offset: Offset) -> Option<OffsetEntry> {
         let relative = offset.since(base);
         let count = self
             .entries
             .partition_point(|entry| u64::from(entry.last) <= relative);
-        count
-            .checked_sub(1)
-            .and_then(|index| self.entries.get(index))
-            .map_or(0, |entry| entry.position)
+        self.entries.get(count.checked_sub(1)?).copied()
     }
 
     /// The first entry whose batch ends at or after `offset`: the batch that contains it, or one behind.
@@ -71,12 +74,12 @@ impl OffsetIndex {
         (entry.position > after).then_some(entry.position)
     }
 
-    /// The first known position of a batch behind `position`.
-    pub(crate) fn next_after(&self, position: u32) -> Option<u32> {
+    /// The first known batch that begins behind `position`.
+    pub(crate) fn entry_after(&self, position: u32) -> Option<OffsetEntry> {
         let index = self
             .entries
             .partition_point(|entry| entry.position <= position);
-        self.entries.get(index).map(|entry| entry.position)
+        self.entries.get(index).copied()
     }
 
     /// The last offset, relative to the segment's base, of the first known batch that begins at or behind `position`.
@@ -168,8 +171,9 @@ mod tests {
         assert_eq!(index().boundary(0, 100), Some(100));
         assert_eq!(index().boundary(0, 1000), Some(260));
         assert_eq!(index().boundary(260, 1000), None);
-        assert_eq!(index().next_after(100), Some(260));
-        assert_eq!(index().next_after(260), None);
+        let next = |position| index().entry_after(position).map(|entry| entry.position);
+        assert_eq!(next(100), Some(260));
+        assert_eq!(next(260), None);
     }
 
     #[test]

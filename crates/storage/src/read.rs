@@ -13,8 +13,10 @@ use protocol::{FileHandle, FileSlice, Slice};
 use types::{Offset, Timestamp};
 
 use crate::batch_header::{BatchHeader, HEADER_BYTES};
+use crate::chain::Chain;
 use crate::files::SegmentFile;
 use crate::local_log::{LocalLog, Mark, Status};
+use crate::offset_index::OffsetEntry;
 use crate::scan::{CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::Segment;
 use crate::tail::MEMORY_READ_BYTES_MAX;
@@ -281,39 +283,63 @@ impl LocalLog {
             && let Some(header) = self.header_at(file, entry.position)?
             && header.base() <= offset
             && header.last() >= offset
+            && header.last() == last_of(segment, entry)
         {
             return Ok(Some(entry.position));
         }
-        let mut position = index.offsets.floor(segment.base(), offset);
-        if position > 0 && self.header_at(file, position)?.is_none() {
-            // No batch begins where the index says, or it is damaged: the chain from the start knows better.
-            position = 0;
+        let mut position = 0;
+        // Where the batch at `position` begins.
+        let mut expected = Some(segment.base());
+        if let Some(entry) = index.offsets.floor_entry(segment.base(), offset)
+            && entry.position > 0
+            && let Some(header) = self.header_at(file, entry.position)?
+        {
+            position = entry.position;
+            expected = base_of(segment, entry, &header);
         }
+        // Otherwise no batch begins where the index says, or it is damaged: the chain from the start knows better.
+        let below = self.end_of_segment(segment);
+        let has_gaps = segment.facts().has_gaps;
+        let corrupt = |position| ReadError::Corrupt {
+            segment: segment.base(),
+            position: u64::from(position),
+        };
+        // The last batch on the way whose base offset is damaged.
+        let mut damaged = None;
         loop {
             self.shared.metrics.lookup_reads.add(1);
+            let mut chain = Chain::new(expected, below, has_gaps);
             let mut walk = Scanner::new(file.disk_file(), position, end, WALK_BYTES);
             let broken = loop {
                 match walk.step(Check::Headers).map_err(ReadError::Io)? {
+                    Step::Batch { position, header } if !chain.follow(&header) => {
+                        damaged = Some(position);
+                    }
                     Step::Batch { position, header } if header.last() >= offset => {
-                        return Ok(Some(position));
+                        return match damaged {
+                            // The offset may have been in it.
+                            Some(damaged) if header.base() > offset => Err(corrupt(damaged)),
+                            _ => Ok(Some(position)),
+                        };
                     }
                     Step::Batch { .. } => {}
-                    Step::End => return Ok(None),
+                    Step::End => return damaged.map_or(Ok(None), |damaged| Err(corrupt(damaged))),
                     Step::Broken { position, .. } => break position,
                 }
             };
             // The chain of lengths is broken here. The index knows where it goes on; if that is behind the offset, the
             // offset lies in the broken part.
-            let corrupt = ReadError::Corrupt {
-                segment: segment.base(),
-                position: u64::from(broken),
-            };
-            match index.offsets.next_after(broken) {
-                Some(next) if next < end => match self.header_at(file, next)? {
-                    Some(header) if header.base() <= offset => position = next,
-                    _ => return Err(corrupt),
+            match index.offsets.entry_after(broken) {
+                Some(next) if next.position < end => match self.header_at(file, next.position)? {
+                    Some(header)
+                        if base_of(segment, next, &header).is_none_or(|base| base <= offset) =>
+                    {
+                        position = next.position;
+                        expected = base_of(segment, next, &header);
+                    }
+                    _ => return Err(corrupt(broken)),
                 },
-                _ => return Err(corrupt),
+                _ => return Err(corrupt(broken)),
             }
         }
     }
@@ -385,12 +411,31 @@ impl LocalLog {
     ) -> Result<u32, ReadError> {
         // Goes forward whatever the segment remembers of what was verified: its memory is bounded.
         let mut at = start;
-        while let Some((from, to)) = segment.unverified(at, stop) {
+        let below = self.end_of_segment(segment);
+        let has_gaps = segment.facts().has_gaps;
+        while let Some((from, to, first)) = segment.unverified(at, stop) {
+            // Where nothing is known before it, the place was looked up, and with it the first batch's base offset.
+            let mut chain = Chain::new(first, below, has_gaps);
             let mut walk = Scanner::new(file.disk_file(), from, to, CHUNK_BYTES);
             let mut has_zstd = false;
+            let mut end = None;
             let intact = loop {
                 match walk.step(Check::Checksums).map_err(ReadError::Io)? {
-                    Step::Batch { header, .. } => has_zstd |= header.is_zstd(),
+                    Step::Batch { position, header } => {
+                        let found = header.base();
+                        if !chain.follow(&header) {
+                            tracing::error!(
+                                partition = %self.partition,
+                                segment = %segment.base(),
+                                position,
+                                %found,
+                                "the base offset of a record batch on disk is damaged; it is not served"
+                            );
+                            break position;
+                        }
+                        has_zstd |= header.is_zstd();
+                        end = Some(header.end());
+                    }
                     Step::End => break to,
                     Step::Broken { position, cause } => {
                         tracing::error!(
@@ -405,7 +450,9 @@ impl LocalLog {
                 }
             };
             self.shared.metrics.verified_bytes.add(walk.bytes_read());
-            segment.note_verified(from, intact, has_zstd);
+            if let Some(end) = end {
+                segment.note_verified(from, intact, has_zstd, end);
+            }
             if intact < to {
                 return Ok(intact);
             }
@@ -510,11 +557,16 @@ impl LocalLog {
     ) -> Result<Option<(Offset, i64)>, ReadError> {
         let file = self.file(segment).map_err(ReadError::Io)?;
         let size = segment.size();
+        let first = (position == 0).then(|| segment.base());
+        let below = self.end_of_segment(segment);
+        let mut chain = Chain::new(first, below, segment.facts().has_gaps);
         let mut walk = Scanner::new(file.disk_file(), position, size, WALK_BYTES);
         loop {
             match walk.step(Check::Headers).map_err(ReadError::Io)? {
                 Step::Batch { position, header } => {
-                    if !wanted(&header, header.last(), header.max_timestamp) {
+                    if !chain.follow(&header)
+                        || !wanted(&header, header.last(), header.max_timestamp)
+                    {
                         continue;
                     }
                     let found = self.find_in_batch(segment, &file, position, &header, &wanted)?;
@@ -564,6 +616,17 @@ impl LocalLog {
         }
         Ok(None)
     }
+}
+
+/// The last offset of the batch of an entry of the index.
+fn last_of(segment: &Segment, entry: OffsetEntry) -> Offset {
+    segment.base().plus(u64::from(entry.last))
+}
+
+/// Where the batch of an entry of the index begins, which its header does not say under a checksum.
+fn base_of(segment: &Segment, entry: OffsetEntry, header: &BatchHeader) -> Option<Offset> {
+    let last = last_of(segment, entry).value();
+    Offset::new(last - i64::from(header.last_offset_delta))
 }
 
 fn push_slice(

@@ -15,8 +15,9 @@ use env::disk::{Disk, OpenMode};
 use types::{LeaderEpoch, Offset};
 
 use crate::batch_header::{BatchHeader, HEADER_BYTES, HeaderError};
+use crate::chain::Chain;
 use crate::clean::state::CleanState;
-use crate::clean::swap::recover_swaps;
+use crate::clean::swap::{recover_swaps, remove_if_there};
 use crate::cut::Cutter;
 use crate::files::{SegmentFile, SegmentPart, parse_part, part_path};
 use crate::index_files::load_index;
@@ -60,6 +61,15 @@ enum Mode {
     Lenient,
 }
 
+/// A segment that is to be read.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    base: Offset,
+    /// Where the next one begins.
+    below: Offset,
+    mode: Mode,
+}
+
 /// What came of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Added {
@@ -67,6 +77,8 @@ enum Added {
     Whole,
     /// The log ends in it.
     Last,
+    /// It begins below the end of what is there.
+    Stale,
     /// It does not follow what is there.
     Misplaced,
 }
@@ -173,6 +185,9 @@ impl Recovery<'_> {
         // Reserved space; whatever else may lie in it must not be found by a later recovery.
         checkpointed.untrimmed = length > position;
         self.read_log_start(folder, checkpointed)?;
+        if end.offset < checkpointed.log_start {
+            return Ok(false);
+        }
         finish(checkpointed);
         Ok(true)
     }
@@ -235,6 +250,7 @@ impl Recovery<'_> {
             .segments
             .retain(|segment| bases.contains(&segment.base()));
         let newer = bases.partition_point(|base| *base < tail);
+        self.read_log_start(folder, &mut draft)?;
         let modes = |_| Mode::Strict;
         self.add_segments(
             folder,
@@ -242,8 +258,7 @@ impl Recovery<'_> {
             bases.get(newer..).unwrap_or_default(),
             modes,
         )?;
-        self.read_log_start(folder, &mut draft)?;
-        finish(&mut draft);
+        self.finish(folder, &mut draft)?;
         Ok(draft)
     }
 
@@ -258,6 +273,7 @@ impl Recovery<'_> {
             has_gaps: generation > 0,
             ..Recovered::default()
         };
+        self.read_log_start(folder, &mut draft)?;
         self.add_segments(folder, &mut draft, &bases, |base| {
             if Some(base) == last {
                 Mode::Strict
@@ -265,9 +281,41 @@ impl Recovery<'_> {
                 Mode::Lenient
             }
         })?;
-        self.read_log_start(folder, &mut draft)?;
-        finish(&mut draft);
+        self.finish(folder, &mut draft)?;
         Ok(draft)
+    }
+
+    /// Ends a recovery. If records were deleted up to an end that the disk has lost again (with write caching), all that is
+    /// left of the log was deleted too: its files go, so that the log begins anew at its start, without a gap within a
+    /// segment.
+    fn finish(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
+        if draft.log_end.offset < draft.log_start && !draft.segments.is_empty() {
+            tracing::warn!(
+                folder = %folder.display(),
+                log_start = %draft.log_start,
+                log_end = %draft.log_end.offset,
+                "the log ended below where its records were deleted up to; it goes on from there"
+            );
+            for segment in std::mem::take(&mut draft.segments) {
+                for part in [
+                    SegmentPart::OffsetIndex,
+                    SegmentPart::TimeIndex,
+                    SegmentPart::ProducerSnapshot,
+                    SegmentPart::Log,
+                ] {
+                    remove_if_there(self.disk, &part_path(folder, segment.base(), part))?;
+                }
+            }
+            draft.log_end = Mark {
+                offset: draft.log_start,
+                segment: draft.log_start,
+                ..Mark::default()
+            };
+            draft.reserved = 0;
+            draft.untrimmed = false;
+        }
+        finish(draft);
+        Ok(())
     }
 
     fn read_log_start(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
@@ -288,9 +336,20 @@ impl Recovery<'_> {
     ) -> io::Result<()> {
         let cutter = Cutter::new(self.disk, self.metrics, folder);
         for (number, base) in bases.iter().enumerate() {
-            let behind = match self.add_segment(folder, draft, *base, mode(*base), &cutter)? {
+            let below = bases.get(number + 1).copied().unwrap_or(Offset::MAX);
+            let place = Place {
+                base: *base,
+                below,
+                mode: mode(*base),
+            };
+            let behind = match self.add_segment(folder, draft, place, &cutter)? {
                 Added::Whole => continue,
                 Added::Last => number + 1,
+                Added::Stale => {
+                    // It is no reason to give up those that do follow.
+                    cutter.set_aside(&[*base])?;
+                    continue;
+                }
                 Added::Misplaced => number,
             };
             return cutter.set_aside(bases.get(behind..).unwrap_or_default());
@@ -303,17 +362,26 @@ impl Recovery<'_> {
         &self,
         folder: &Path,
         draft: &mut Recovered,
-        base: Offset,
-        mode: Mode,
+        place: Place,
         cutter: &Cutter<'_>,
     ) -> io::Result<Added> {
+        let Place { base, mode, .. } = place;
         let known = draft.segments.pop_if(|segment| segment.base() == base);
         if known.is_none() {
             let first = draft.segments.is_empty();
             let follows = base == draft.log_end.offset;
             // Behind a corrupt place the offsets between are not known, and what follows is still the log.
-            let may_skip = first || mode == Mode::Lenient || draft.after_corrupt || draft.has_gaps;
+            // Of what was deleted by request nothing need be there.
+            let is_deleted = base <= draft.log_start;
+            let may_skip = first
+                || is_deleted
+                || mode == Mode::Lenient
+                || draft.after_corrupt
+                || draft.has_gaps;
             let gap = base > draft.log_end.offset && may_skip;
+            if base < draft.log_end.offset {
+                return Ok(Added::Stale);
+            }
             if !follows && !gap {
                 return Ok(Added::Misplaced);
             }
@@ -340,6 +408,9 @@ impl Recovery<'_> {
             |segment| segment.facts(),
         );
         let from = facts.size;
+        if known.is_none() {
+            facts.has_gaps = draft.has_gaps && mode == Mode::Lenient;
+        }
         let mut index = if from == 0 {
             Some(SegmentIndex::default())
         } else {
@@ -351,7 +422,7 @@ impl Recovery<'_> {
         };
         let length = file.disk_file().length()?;
         let end = u32::try_from(length).unwrap_or(u32::MAX);
-        let broken = self.walk(draft, &file, base, &mut facts, &mut index, end, mode)?;
+        let broken = self.walk(draft, &file, place, &mut facts, &mut index, end)?;
         let mut added = Added::Whole;
         if let Some((position, cause)) = broken {
             match mode {
@@ -385,7 +456,7 @@ impl Recovery<'_> {
         }
         let segment = Segment::with(base, facts, index);
         if mode == Mode::Strict {
-            segment.note_verified(from, facts.size, facts.has_zstd);
+            segment.note_verified(from, facts.size, facts.has_zstd, draft.log_end.offset);
         }
         draft.segments.push(segment);
         Ok(added)
@@ -400,12 +471,18 @@ impl Recovery<'_> {
         &self,
         draft: &mut Recovered,
         file: &SegmentFile,
-        base: Offset,
+        place: Place,
         facts: &mut SegmentFacts,
         index: &mut Option<SegmentIndex>,
         end: u32,
-        mode: Mode,
     ) -> io::Result<Option<(u32, Unfit)>> {
+        let Place { base, mode, .. } = place;
+        // Where offsets are dense it is of no use; and a stale segment must not speak against a good one.
+        let below = if facts.has_gaps {
+            place.below
+        } else {
+            Offset::MAX
+        };
         let (check, chunk) = match mode {
             Mode::Strict => (Check::Checksums, CHUNK_BYTES),
             Mode::Lenient => (Check::Headers, WALK_BYTES),
@@ -413,11 +490,26 @@ impl Recovery<'_> {
         let mut walk = Scanner::new(file.disk_file(), facts.size, end, chunk);
         let broken = loop {
             match walk.step(check)? {
-                Step::Batch { position, header } => {
+                Step::Batch {
+                    position,
+                    mut header,
+                } => {
                     let expected = draft.log_end.offset;
                     let found = header.base();
-                    if found < expected || (mode == Mode::Strict && found > expected) {
-                        break Some((position, Unfit::Misplaced { expected, found }));
+                    let mut chain = Chain::new(Some(expected), below, facts.has_gaps);
+                    if !chain.follow(&header) {
+                        if mode == Mode::Strict {
+                            break Some((position, Unfit::Misplaced { expected, found }));
+                        }
+                        // Its base offset is under no checksum. It ends where the next one begins, and readers are told.
+                        tracing::error!(
+                            segment = %base,
+                            position,
+                            %expected,
+                            %found,
+                            "a batch of a closed segment has an impossible base offset; it is not served"
+                        );
+                        header.base_offset = expected.value();
                     }
                     let start = Mark {
                         offset: header.base(),

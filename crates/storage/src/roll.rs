@@ -40,6 +40,8 @@ impl LocalLog {
                 self.save_producers(writer, base);
             }
         }
+        // Before anything is written that the next commit has to make durable.
+        let names = disk.open_directory(&folder)?;
         let path = part_path(&folder, base, SegmentPart::Log);
         let file = disk.open(&path, OpenMode::CreateIfMissing)?;
         // A file of that name can only be what a failed attempt left.
@@ -60,7 +62,7 @@ impl LocalLog {
             position: 0,
             ..view.log_end
         };
-        view.unsynced_names = true;
+        view.unsynced_names = Some(names);
         view.unsynced_files.extend(metadata);
         Ok(segment)
     }

@@ -31,6 +31,8 @@ pub(crate) struct SegmentFacts {
     pub(crate) appended_ms: i64,
     /// Whether some batch is compressed with zstd.
     pub(crate) has_zstd: bool,
+    /// Whether cleaning may have left offsets out.
+    pub(crate) has_gaps: bool,
 }
 
 impl SegmentFacts {
@@ -42,6 +44,7 @@ impl SegmentFacts {
             max_timestamp_last: base,
             appended_ms: now_ms,
             has_zstd: false,
+            has_gaps: false,
         }
     }
 
@@ -218,7 +221,7 @@ impl Segment {
             state.tail.push(base, position, kept);
         }
         // Its checksum was compared when it was accepted.
-        state.verified.add(position, state.facts.size);
+        state.verified.add(position, state.facts.size, header.end());
     }
 
     /// Whether `offset` can be expressed in this segment's indexes.
@@ -313,14 +316,23 @@ impl Segment {
         state.tail.forget_bytes();
     }
 
-    /// The first part of `from..to` that nobody checked in this process.
-    pub(crate) fn unverified(&self, from: u32, to: u32) -> Option<(u32, u32)> {
-        self.state.lock().verified.missing(from, to)
+    /// The first part of `from..to` that nobody checked in this process, and the offset at which it begins if that is
+    /// known from what lies before it.
+    pub(crate) fn unverified(&self, from: u32, to: u32) -> Option<(u32, u32, Option<Offset>)> {
+        let state = self.state.lock();
+        let (from, to) = state.verified.missing(from, to)?;
+        let first = if from == 0 && !state.facts.has_gaps {
+            Some(self.base)
+        } else {
+            state.verified.offset_at(from)
+        };
+        Some((from, to, first))
     }
 
-    pub(crate) fn note_verified(&self, from: u32, to: u32, has_zstd: bool) {
+    /// Notes that the bytes `from..to` were checked; `end` is the offset behind the last batch in them.
+    pub(crate) fn note_verified(&self, from: u32, to: u32, has_zstd: bool, end: Offset) {
         let mut state = self.state.lock();
-        state.verified.add(from, to);
+        state.verified.add(from, to, end);
         state.facts.has_zstd |= has_zstd;
     }
 
@@ -377,15 +389,15 @@ impl Segment {
 /// Byte ranges whose checksums were compared in this process; few, since readers go forward.
 #[derive(Debug, Default)]
 struct VerifiedRanges {
-    /// Ascending, disjoint, not touching.
-    ranges: Vec<(u32, u32)>,
+    /// Ascending, disjoint, not touching; with the offset behind the last batch of each.
+    ranges: Vec<(u32, u32, Offset)>,
 }
 
 impl VerifiedRanges {
     /// More ranges than this are not remembered: the smallest is forgotten and checked again when it is read.
     const LIMIT: usize = 16;
 
-    fn add(&mut self, from: u32, to: u32) {
+    fn add(&mut self, from: u32, to: u32, end_offset: Offset) {
         if from >= to {
             return;
         }
@@ -393,14 +405,19 @@ impl VerifiedRanges {
             && last.1 == from
         {
             last.1 = to;
+            last.2 = end_offset;
             return;
         }
         let first = self.ranges.partition_point(|range| range.1 < from);
         let end = self.ranges.partition_point(|range| range.0 <= to);
         let touching = self.ranges.get(first..end).unwrap_or_default();
         let from = touching.first().map_or(from, |range| range.0.min(from));
-        let to = touching.last().map_or(to, |range| range.1.max(to));
-        self.ranges.splice(first..end.max(first), [(from, to)]);
+        let (to, end_offset) = match touching.last() {
+            Some(range) if range.1 > to => (range.1, range.2),
+            _ => (to, end_offset),
+        };
+        self.ranges
+            .splice(first..end.max(first), [(from, to, end_offset)]);
         if self.ranges.len() > Self::LIMIT {
             let smallest = (0..self.ranges.len())
                 .min_by_key(|index| self.ranges.get(*index).map(|range| range.1 - range.0));
@@ -408,6 +425,13 @@ impl VerifiedRanges {
                 self.ranges.remove(index);
             }
         }
+    }
+
+    /// The offset of the batch at `position`, if a range ends there.
+    fn offset_at(&self, position: u32) -> Option<Offset> {
+        let index = self.ranges.partition_point(|range| range.1 < position);
+        let range = self.ranges.get(index)?;
+        (range.1 == position).then_some(range.2)
     }
 
     fn missing(&self, from: u32, to: u32) -> Option<(u32, u32)> {
@@ -434,23 +458,26 @@ mod tests {
     fn verified_ranges_merge_and_name_what_is_missing() {
         let mut ranges = VerifiedRanges::default();
         assert_eq!(ranges.missing(0, 10), Some((0, 10)));
-        ranges.add(10, 20);
-        ranges.add(30, 40);
+        let at = |value| Offset::new(value).unwrap();
+        ranges.add(10, 20, at(2));
+        ranges.add(30, 40, at(4));
+        assert_eq!(ranges.offset_at(20), Some(at(2)));
+        assert_eq!(ranges.offset_at(21), None);
         assert_eq!(ranges.missing(0, 40), Some((0, 10)));
         assert_eq!(ranges.missing(10, 40), Some((20, 30)));
         assert_eq!(ranges.missing(15, 20), None);
         assert_eq!(ranges.missing(35, 50), Some((40, 50)));
-        ranges.add(20, 30);
-        assert_eq!(ranges.ranges, [(10, 40)]);
-        ranges.add(0, 100);
-        assert_eq!(ranges.ranges, [(0, 100)]);
+        ranges.add(20, 30, at(3));
+        assert_eq!(ranges.ranges, [(10, 40, at(4))]);
+        ranges.add(0, 100, at(9));
+        assert_eq!(ranges.ranges, [(0, 100, at(9))]);
     }
 
     #[test]
     fn only_so_many_ranges_are_remembered() {
         let mut ranges = VerifiedRanges::default();
         for number in 0..100 {
-            ranges.add(number * 10, number * 10 + 1 + number % 7);
+            ranges.add(number * 10, number * 10 + 1 + number % 7, Offset::ZERO);
         }
         assert_eq!(ranges.ranges.len(), VerifiedRanges::LIMIT);
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::Env;
+use env::disk::DiskDirectory;
 use parking_lot::{Condvar, Mutex};
 use types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -72,6 +73,9 @@ pub(crate) struct Shared {
     pub(crate) tails: TailBudget,
     pub(crate) commit: Arc<GroupCommit>,
     pub(crate) background: Background,
+    /// The folder of all logs, open: a new log's name is made durable with its first commit, and no lack of descriptors
+    /// may keep it from that.
+    pub(crate) logs_names: Arc<dyn DiskDirectory>,
     trash_count: AtomicU64,
     /// The last write found no room.
     is_full: AtomicBool,
@@ -89,6 +93,7 @@ impl Shared {
         options: DirectoryOptions,
         leader_epoch: LeaderEpoch,
         metrics: Arc<StorageMetrics>,
+        logs_names: Arc<dyn DiskDirectory>,
     ) -> Self {
         Self {
             root: root.to_owned(),
@@ -104,6 +109,7 @@ impl Shared {
             )),
             background: Background::new(Arc::clone(&env.clock), Arc::clone(&env.disk)),
             metrics,
+            logs_names,
             trash_count: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             appended_since_checkpoint: AtomicU64::new(0),

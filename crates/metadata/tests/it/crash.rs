@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::Env;
-use env::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode};
+use env::disk::{Disk, DiskDirectory, DiskFile, DiskLock, Entry, OpenMode};
 use metadata::{LocalStore, MetadataStore, Revision, TransactError, Transaction};
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -159,6 +159,10 @@ impl Disk for OneFile {
 
     fn sync_directory(&self, _directory: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    fn open_directory(&self, _directory: &Path) -> io::Result<Arc<dyn DiskDirectory>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn sync_file_system(&self, _directory: &Path) -> io::Result<()> {

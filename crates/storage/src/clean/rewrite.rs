@@ -340,6 +340,8 @@ struct Output {
     index_interval_bytes: u32,
     /// What is not written yet.
     pending: Vec<u8>,
+    /// Behind the last batch.
+    end: Offset,
     written: u32,
     chunk: usize,
     /// By how much rewritten batches may be larger than they were.
@@ -362,6 +364,7 @@ impl Output {
             index: SegmentIndex::default(),
             index_interval_bytes,
             pending: Vec::with_capacity(chunk),
+            end: base,
             written: 0,
             chunk,
             spare,
@@ -399,6 +402,7 @@ impl Output {
             None => *header,
         };
         let position = self.facts.size;
+        self.end = header.end();
         self.facts.add(&header);
         let interval = self.index_interval_bytes;
         self.index
@@ -446,9 +450,10 @@ impl Output {
             self.index.offsets.entries().len(),
             self.index.times.entries().len(),
         );
+        self.facts.has_gaps = true;
         let segment = Segment::with(self.base, self.facts, Some(self.index));
         segment.note_saved(saved);
-        segment.note_verified(0, self.facts.size, self.facts.has_zstd);
+        segment.note_verified(0, self.facts.size, self.facts.has_zstd, self.end);
         Ok((segment, self.files.log, self.is_changed))
     }
 }

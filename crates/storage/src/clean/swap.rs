@@ -320,7 +320,7 @@ pub(crate) fn recover_swaps(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     match disk.remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -124,12 +124,11 @@ impl Registry {
         *progress = Some(state);
         drop(progress);
         self.tell(&log, &outcome);
-        if outcome.is_ok_and(|cleaned| cleaned.swaps > 0) {
+        if state.generation != choice.state.generation {
             // So that a crash need not look at the new segments.
             self.shared.background.want_checkpoint();
-            return true;
         }
-        state != choice.state
+        outcome.is_ok() && state != choice.state
     }
 
     /// The cleanable log with the largest uncleaned share.

@@ -12,7 +12,7 @@ use crate::support::*;
 
 /// Writes segments with overwritten keys, tombstones, and transactions that were committed, aborted and are open.
 fn fill(world: &World, log: &LocalLog, model: &mut Model) {
-    for round in 0..6_u8 {
+    for round in 0..3_u8 {
         for key in 0..8 {
             model.write(
                 log,
@@ -161,7 +161,7 @@ fn crash_after(prepared: &Prepared, changes: i64, share: usize, without_checkpoi
 }
 
 fn fill_more(world: &World, log: &LocalLog, model: &mut Model) {
-    for key in 0..12 {
+    for key in 0..6 {
         let producer = Some((1, true));
         let records = [(key, Some(30)), (key / 2, None)];
         model.write(log, &world.clock, producer, Compression::Lz4, &records);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use env::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, SystemDisk};
+use env::disk::{Disk, DiskDirectory, DiskFile, DiskLock, Entry, OpenMode, SystemDisk};
 
 /// A change of names that is not durable yet.
 #[derive(Debug)]
@@ -202,6 +202,13 @@ impl Disk for CrashDisk {
         Ok(())
     }
 
+    fn open_directory(&self, directory: &Path) -> io::Result<Arc<dyn DiskDirectory>> {
+        Ok(Arc::new(CrashDirectory {
+            path: directory.to_owned(),
+            disk: self.clone(),
+        }))
+    }
+
     fn sync_file_system(&self, _directory: &Path) -> io::Result<()> {
         self.change()?;
         self.0.changes.lock().unwrap().clear();
@@ -222,6 +229,18 @@ impl Disk for CrashDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
         SystemDisk.lock(path)
+    }
+}
+
+#[derive(Debug)]
+struct CrashDirectory {
+    path: PathBuf,
+    disk: CrashDisk,
+}
+
+impl DiskDirectory for CrashDirectory {
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync_directory(&self.path)
     }
 }
 

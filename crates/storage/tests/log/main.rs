@@ -8,6 +8,7 @@ mod compaction;
 mod compaction_crashes;
 mod compaction_model;
 mod crash_disk;
+mod damage;
 mod directories;
 mod faults;
 mod model;

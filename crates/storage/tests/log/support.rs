@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use env::disk::{Disk, DiskFile, DiskLock, Entry, OpenMode, SystemDisk};
+use env::disk::{Disk, DiskDirectory, DiskFile, DiskLock, Entry, OpenMode, SystemDisk};
 use env::{BoxFuture, Clock, Env};
 use protocol::Slice;
 use protocol::records::{BatchBuilder, BatchIterator, BatchOptions};
@@ -88,6 +88,7 @@ pub(crate) enum Call {
     Read,
     Write,
     Sync,
+    OpenDirectory,
     SyncDirectory,
     SyncFileSystem,
     SetLength,
@@ -101,6 +102,7 @@ pub(crate) enum Call {
 
 pub(crate) const EIO: i32 = 5;
 pub(crate) const ENOSPC: i32 = 28;
+pub(crate) const EMFILE: i32 = 24;
 
 impl Faults {
     /// The next `times` calls on paths with `path_part` in them fail with the system's error `error`.
@@ -191,6 +193,14 @@ impl Disk for FaultyDisk {
         self.0.pass(Call::SyncDirectory, directory)
     }
 
+    fn open_directory(&self, directory: &Path) -> io::Result<Arc<dyn DiskDirectory>> {
+        self.0.pass(Call::OpenDirectory, directory)?;
+        Ok(Arc::new(FaultyDirectory {
+            path: directory.to_owned(),
+            faults: Arc::clone(&self.0),
+        }))
+    }
+
     fn sync_file_system(&self, directory: &Path) -> io::Result<()> {
         self.0.pass(Call::SyncFileSystem, directory)
     }
@@ -205,6 +215,18 @@ impl Disk for FaultyDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
         SystemDisk.lock(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyDirectory {
+    path: PathBuf,
+    faults: Arc<Faults>,
+}
+
+impl DiskDirectory for FaultyDirectory {
+    fn sync(&self) -> io::Result<()> {
+        self.faults.pass(Call::SyncDirectory, &self.path)
     }
 }
 
@@ -307,6 +329,11 @@ impl World {
         let mut world = Self::new();
         world.env.disk = disk;
         world
+    }
+
+    /// What starts threads.
+    pub(crate) fn spawner(&self) -> Arc<dyn env::Spawner> {
+        Arc::clone(&self.env.spawner)
     }
 
     pub(crate) fn try_open(&self) -> Result<storage::Opened, storage::OpenError> {

@@ -1,0 +1,234 @@
+//! Damage that no checksum tells of, and lacks that pass: what is served, what is refused, what goes on.
+
+use std::fs;
+
+use storage::{DirectoryOptions, FormatError, LogSettings, OpenError, PartitionLog, ReadError};
+
+use crate::support::*;
+
+/// Twenty batches of one record, numbered, in one segment; closed. Returns where each begins.
+fn twenty(world: &World) -> Vec<usize> {
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    let mut positions = Vec::new();
+    for number in 0..20 {
+        positions.push(usize::try_from(log.size_bytes()).unwrap());
+        write(&log, batch(&[&number.to_string()]));
+    }
+    directory.close().unwrap();
+    positions
+}
+
+#[test]
+fn a_damaged_base_offset_is_not_served_and_hides_nothing() {
+    for (damaged, wrong) in [(7, 1 << 40), (7, 3), (7, 9), (0, 5), (19, 1 << 20)] {
+        let world = World::new();
+        let positions = twenty(&world);
+        let mut bytes = fs::read(world.segment(0)).unwrap();
+        let field = positions[damaged]..positions[damaged] + 8;
+        bytes[field].copy_from_slice(&i64::to_be_bytes(wrong));
+        fs::write(world.segment(0), &bytes).unwrap();
+        let directory = world.open();
+        let log = log(&directory, LogSettings::default());
+        for offset in 0..20_usize {
+            match read(&log, offset as i64, 1) {
+                Ok(records) => {
+                    assert_ne!(offset, damaged, "{wrong}");
+                    assert_eq!(records[0].offset, offset as i64, "{wrong}");
+                    assert_eq!(records[0].value, offset.to_string());
+                }
+                Err(ReadError::Corrupt { position, .. }) => {
+                    assert_eq!(offset, damaged, "{wrong}");
+                    assert_eq!(position, positions[damaged] as u64);
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        if damaged > 0 {
+            let whole = read(&log, 0, 1 << 20).unwrap();
+            assert_eq!(whole.len(), damaged, "a plan ends before it");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_base_offset_in_a_closed_segment_takes_no_later_one_with_it() {
+    for wrong in [1_i64 << 40, 0] {
+        let world = World::new();
+        let directory = world.open();
+        let settings = small_segments(300);
+        let first = log(&directory, settings.clone());
+        for number in 0..30 {
+            write(&first, batch(&[&number.to_string()]));
+        }
+        let position = usize::try_from(first.size_bytes()).unwrap() / 30;
+        drop((first, directory));
+        // The second batch of the first segment, and no checkpoint to go by.
+        let mut bytes = fs::read(world.segment(0)).unwrap();
+        bytes[position..position + 8].copy_from_slice(&wrong.to_be_bytes());
+        fs::write(world.segment(0), &bytes).unwrap();
+        fs::remove_file(world.root.join("checkpoint")).ok();
+        let directory = world.open();
+        let log = log(&directory, settings);
+        assert_eq!(log.offsets().log_end, at(30));
+        assert!(world.names().iter().all(|name| !name.ends_with(".cut")));
+        assert!(matches!(read(&log, 1, 1), Err(ReadError::Corrupt { .. })));
+        for offset in [0, 2, 3, 10, 29] {
+            assert_eq!(read(&log, offset, 1).unwrap()[0].value, offset.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_stale_segment_is_set_aside_alone() {
+    for checkpointed in [true, false] {
+        let world = World::new();
+        let directory = world.open();
+        let settings = small_segments(300);
+        let first = log(&directory, settings.clone());
+        write(&first, batch(&["0"]));
+        if checkpointed {
+            directory.checkpoint().unwrap();
+        } else {
+            fs::remove_file(world.root.join("checkpoint")).ok();
+        }
+        for number in 1..30 {
+            write(&first, batch(&[&number.to_string()]));
+        }
+        drop((first, directory));
+        // Among the others, with offsets that they hold too.
+        fs::copy(world.segment(0), world.segment(1)).unwrap();
+        if !checkpointed {
+            fs::remove_file(world.root.join("checkpoint")).ok();
+        }
+        let directory = world.open();
+        let log = log(&directory, settings);
+        assert_eq!(log.offsets().log_end, at(30), "{checkpointed}");
+        let all = read_all(&log, 0, 1 << 20);
+        assert_eq!(all.len(), 30);
+        assert!(world.file(&format!("{:020}.log.cut", 1)).exists());
+    }
+}
+
+#[test]
+fn a_lack_of_open_files_takes_no_partition_offline() {
+    let mut world = World::new();
+    world.options = DirectoryOptions {
+        own_threads: false,
+        ..DirectoryOptions::default()
+    };
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    // When a segment begins, the append is refused and nothing is left behind.
+    world.faults.fail(Call::OpenDirectory, "t-0", EMFILE, 1);
+    assert!(append(&log, batch(&["a"])).is_err());
+    let ticket = append(&log, batch(&["a"])).unwrap();
+    // When its name is made durable nothing has to be opened.
+    world.faults.fail(Call::OpenDirectory, "", EMFILE, 100);
+    world.faults.fail(Call::Open, "", EMFILE, 100);
+    directory.run_once();
+    committed(ticket).unwrap();
+    assert_eq!(directory.metrics().offline_logs.get(), 0);
+    assert_eq!(directory.metrics().directory_syncs.get(), 2);
+    world.faults.clear();
+}
+
+#[test]
+fn a_directory_whose_number_of_starts_is_lost_is_not_opened() {
+    let world = World::new();
+    for _ in 0..3 {
+        let directory = world.open();
+        write(&log(&directory, LogSettings::default()), batch(&["a"]));
+    }
+    fs::remove_file(world.root.join("boot-count")).unwrap();
+    let error = world.try_open().unwrap_err();
+    assert!(matches!(
+        error,
+        OpenError::Format(FormatError::BootCountLost { .. })
+    ));
+    // As the message says.
+    fs::write(world.root.join("boot-count"), "0\n3\n").unwrap();
+    assert_eq!(world.try_open().unwrap().leader_epoch.value(), 4);
+}
+
+#[test]
+fn a_log_whose_end_was_lost_below_its_start_goes_on_at_its_start() {
+    for checkpointed in [true, false] {
+        let world = World::new();
+        let caching = LogSettings {
+            write_caching: true,
+            ..LogSettings::default()
+        };
+        let directory = world.open();
+        let first = log(&directory, caching.clone());
+        for _ in 0..5 {
+            write(&first, batch(&["a"]));
+        }
+        directory.checkpoint().unwrap();
+        let kept = first.size_bytes();
+        for _ in 0..5 {
+            write(&first, batch(&["b"]));
+        }
+        first.delete_records(None).unwrap();
+        drop((first, directory));
+        // The power fails: what was not synced is gone, the log start is not.
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(world.segment(0))
+            .unwrap();
+        file.set_len(kept).unwrap();
+        for boot in 0..3_i64 {
+            if !checkpointed {
+                fs::remove_file(world.root.join("checkpoint")).ok();
+            }
+            let directory = world.open();
+            let log = log(&directory, caching.clone());
+            let offsets = log.offsets();
+            assert_eq!(offsets.log_start, at(10));
+            assert_eq!(offsets.log_end, at(10 + boot), "{checkpointed}");
+            assert_eq!(write(&log, batch(&["c"])), 10 + boot);
+            assert_eq!(read_all(&log, 10, 1 << 20).len() as i64, boot + 1);
+            assert_eq!(directory.metrics().truncated_bytes.get(), 0);
+        }
+        assert!(!world.segment(0).exists());
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_aside_is_not_cut_off() {
+    let world = World::new();
+    let settings = LogSettings {
+        preallocate: true,
+        segment_bytes: 4096,
+        ..LogSettings::default()
+    };
+    {
+        let directory = world.open();
+        let log = log(&directory, settings.clone());
+        write(&log, batch(&["a"]));
+        directory.checkpoint().unwrap();
+    }
+    // Behind reserved space something lies that was never part of the log.
+    let mut bytes = fs::read(world.segment(0)).unwrap();
+    assert_eq!(bytes.len(), 4096);
+    bytes[3000..3004].copy_from_slice(b"left");
+    fs::write(world.segment(0), &bytes).unwrap();
+    let directory = world.open();
+    let log = log(&directory, settings);
+    world.faults.fail(Call::Open, ".cut", ENOSPC, 1);
+    assert!(append(&log, batch(&["b"])).is_err());
+    assert_eq!(
+        fs::read(world.segment(0)).unwrap(),
+        bytes,
+        "nothing is lost"
+    );
+    assert_eq!(write(&log, batch(&["b"])), 1);
+    let kept: Vec<_> = world
+        .names()
+        .into_iter()
+        .filter(|name| name.ends_with(".cut"))
+        .collect();
+    assert_eq!(kept.len(), 1);
+    let kept = fs::read(world.file(&kept[0])).unwrap();
+    assert!(kept.windows(4).any(|bytes| bytes == b"left"));
+}
