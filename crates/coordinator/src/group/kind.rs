@@ -196,7 +196,8 @@ impl Group {
         request: &FetchOffsetsRequest,
     ) -> Result<(), FetchOffsetsError> {
         match self {
-            Self::Classic(_) | Self::Streams(_) | Self::Share(_) => Ok(()),
+            Self::Classic(_) | Self::Share(_) => Ok(()),
+            Self::Streams(group) => group.validate_fetch_offsets(request),
             Self::Consumer(group) => validate::fetch_offsets(group, request),
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a streams group takes offsets.
+//! Whether a streams group takes offsets, or tells them.
 //!
 //! After `StreamsGroup.validateOffsetCommit`, `createAssignmentEpochValidator` and `validateOffsetFetch`. A member may
 //! commit in its epoch; or in an earlier one, for tasks that were its own already then.
@@ -8,6 +8,7 @@ use types::{MemberId, PartitionIndex, TopicName};
 use super::member::Member;
 use super::state::StreamsGroup;
 use crate::group::offsets::commit::{CommitError, CommitRequest};
+use crate::group::offsets::fetch::{FetchOffsetsError, FetchOffsetsRequest};
 
 impl StreamsGroup {
     /// Decides whether the group takes a commit. Commits do not extend sessions here, so no member is named.
@@ -37,6 +38,25 @@ impl StreamsGroup {
             return Ok(());
         }
         self.validate_epoch(self.committer(request)?, request)
+    }
+
+    /// Decides whether a member may fetch committed offsets: nobody, as administrators ask, or a member in its epoch.
+    pub(crate) fn validate_fetch_offsets(
+        &self,
+        request: &FetchOffsetsRequest,
+    ) -> Result<(), FetchOffsetsError> {
+        if request.member.is_none() && request.member_epoch < 0 {
+            return Ok(());
+        }
+        let member = request.member.as_ref();
+        let member = member.and_then(|member| self.members().get(member));
+        let member = member.ok_or(FetchOffsetsError::UnknownMember)?;
+        let current = member.current.member_epoch;
+        if request.member_epoch == current {
+            Ok(())
+        } else {
+            Err(FetchOffsetsError::StaleMemberEpoch { current })
+        }
     }
 
     fn committer(&self, request: &CommitRequest) -> Result<&Member, CommitError> {

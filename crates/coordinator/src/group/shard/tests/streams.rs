@@ -16,6 +16,7 @@ use crate::group::kind::Group;
 use crate::group::list::{GroupType, ListRequest};
 use crate::group::modern::topics::{TopicImage, TopicsImage};
 use crate::group::offsets::commit::{CommitError, CommitPartition, CommitRequest, CommitTopic};
+use crate::group::offsets::fetch::{FetchOffsetsError, FetchOffsetsRequest, TopicSelection};
 use crate::group::request::{GroupReply, GroupRequest};
 use crate::group::settings::GroupSettings;
 use crate::group::streams::describe::{
@@ -154,7 +155,7 @@ pub(super) const READY: [(&str, i32); 3] = [("in", 2), ("repartition", 2), ("cha
 
 impl Harness {
     /// A shard in a cluster with these topics.
-    pub(super) fn with_topics(known: &[(&str, i32)]) -> Self {
+    pub(super) fn with_streams_topics(known: &[(&str, i32)]) -> Self {
         Self::with(GroupSettings {
             topics: topics(known),
             streams_default: settings(),
@@ -163,7 +164,7 @@ impl Harness {
         })
     }
 
-    pub(super) fn set_topics(&mut self, known: &[(&str, i32)]) {
+    pub(super) fn set_streams_topics(&mut self, known: &[(&str, i32)]) {
         let reply = self.call(GroupRequest::TopicsChanged(topics(known)));
         assert_eq!(reply, GroupReply::TopicsChanged);
     }
@@ -242,7 +243,7 @@ fn codes(reply: &StreamsHeartbeatReply) -> Vec<i8> {
 
 #[test]
 fn the_first_member_gets_all_tasks_in_epoch_two() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let reply = harness.streams(join("one"));
     assert_eq!(reply.member_epoch, 2);
     assert_eq!(reply.heartbeat_interval_ms, 5_000);
@@ -259,7 +260,7 @@ fn the_first_member_gets_all_tasks_in_epoch_two() {
 
 #[test]
 fn tasks_move_only_after_they_were_given_up() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let one = harness.streams(join("one"));
     let all = one.tasks.expect("told on joining");
     let two = harness.streams(join("two"));
@@ -296,7 +297,7 @@ fn tasks_move_only_after_they_were_given_up() {
 
 #[test]
 fn a_member_that_gives_nothing_up_is_removed_after_its_rebalance_timeout() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let all = harness.streams(join("one")).tasks.expect("told");
     harness.streams(join("two"));
     harness.streams(own("one", 2, &all));
@@ -313,7 +314,7 @@ fn a_member_that_gives_nothing_up_is_removed_after_its_rebalance_timeout() {
 
 #[test]
 fn a_silent_member_is_removed_after_its_session() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     harness.two_members();
     harness.advance(Duration::from_secs(44));
     let epoch = harness.streams_group().target_epoch();
@@ -341,7 +342,7 @@ fn a_silent_member_is_removed_after_its_session() {
 
 #[test]
 fn the_sessions_of_a_group_have_its_own_length() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let mut short = join("one");
     short.settings.session_timeout = Duration::from_secs(1);
     short.settings.heartbeat_interval_ms = 100;
@@ -352,7 +353,7 @@ fn the_sessions_of_a_group_have_its_own_length() {
 
 #[test]
 fn a_member_that_leaves_gets_its_epoch_back_and_frees_its_tasks() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let epoch = harness.two_members();
     let reply = harness.streams(leave("one"));
     assert_eq!(
@@ -372,7 +373,7 @@ fn a_member_that_leaves_gets_its_epoch_back_and_frees_its_tasks() {
 
 #[test]
 fn epochs_of_heartbeats_are_checked() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     harness.streams(join("one"));
     let mut again = join("one");
     again.rack = Some(Arc::from("rack"));
@@ -503,7 +504,7 @@ fn a_heartbeat_that_no_group_could_take_is_refused() {
             },
         ),
     ];
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     for (request, expected) in cases {
         let error = harness.streams_error(request);
         assert_eq!(error, StreamsHeartbeatError::Invalid(expected));
@@ -513,7 +514,7 @@ fn a_heartbeat_that_no_group_could_take_is_refused() {
 
 #[test]
 fn a_heartbeat_that_contradicts_itself_is_refused() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let twice = |subtopologies: &mut Vec<(Arc<str>, Subtopology)>| {
         subtopologies.push(subtopologies[0].clone())
     };
@@ -548,7 +549,7 @@ fn a_heartbeat_that_contradicts_itself_is_refused() {
 
 #[test]
 fn owned_tasks_must_exist() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     harness.streams(join("one"));
     for (subtopology, partition, expected) in [
         (
@@ -582,7 +583,7 @@ fn owned_tasks_must_exist() {
 
 #[test]
 fn a_group_that_is_not_there_or_of_another_type_is_not_found() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let id = GroupId::new(GROUP);
     assert_eq!(
         harness.streams_error(stay("one", 1)),
@@ -611,7 +612,7 @@ fn a_group_that_is_not_there_or_of_another_type_is_not_found() {
 
 #[test]
 fn a_full_group_takes_nobody() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let limited = |member: &str| {
         let mut request = join(member);
         request.settings.group_size_max = 1;
@@ -628,7 +629,7 @@ fn a_full_group_takes_nobody() {
 
 #[test]
 fn the_topology_of_the_first_member_stays() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let in_epoch = |member: &str, epoch: i32| {
         let mut request = join(member);
         request.topology.as_mut().expect("joins with one").epoch = epoch;
@@ -659,7 +660,7 @@ fn the_topology_of_the_first_member_stays() {
 
 #[test]
 fn missing_source_topics_are_told_until_they_are_there() {
-    let mut harness = Harness::with_topics(&[]);
+    let mut harness = Harness::with_streams_topics(&[]);
     let reply = harness.streams(join("one"));
     let missing = TopicProblem::MissingSourceTopics(BTreeSet::from([TopicName::new("in")]));
     assert_eq!(reply.status, [StreamsStatus::Topics(missing)]);
@@ -668,7 +669,7 @@ fn missing_source_topics_are_told_until_they_are_there() {
     assert_eq!(reply.missing_topics, []);
     assert_eq!(harness.streams_group().state(), StreamsGroupState::NotReady);
 
-    harness.set_topics(&[("in", 2)]);
+    harness.set_streams_topics(&[("in", 2)]);
     let reply = harness.streams(stay("one", reply.member_epoch));
     assert_eq!(codes(&reply), [3]);
     let names: Vec<(&str, i32)> = reply
@@ -679,21 +680,21 @@ fn missing_source_topics_are_told_until_they_are_there() {
     assert_eq!(names, [("changelog", 2), ("repartition", 2)]);
     assert_eq!(harness.streams_group().state(), StreamsGroupState::NotReady);
 
-    harness.set_topics(&READY);
+    harness.set_streams_topics(&READY);
     let reply = harness.streams(stay("one", reply.member_epoch));
     assert_eq!(reply.status, []);
     assert_eq!(reply.tasks, Some(active(&[("0", &[0, 1]), ("1", &[0, 1])])));
     assert_eq!(harness.streams_group().state(), StreamsGroupState::Stable);
 
     // A source that goes away takes all tasks with it; more partitions make more tasks.
-    harness.set_topics(&[("repartition", 2), ("changelog", 2)]);
+    harness.set_streams_topics(&[("repartition", 2), ("changelog", 2)]);
     let all = reply.tasks.expect("checked above");
     let reply = harness.streams(own("one", reply.member_epoch, &all));
     assert_eq!(
         (codes(&reply), reply.tasks),
         (vec![1], Some(TaskSet::default()))
     );
-    harness.set_topics(&[("in", 3), ("repartition", 3), ("changelog", 3)]);
+    harness.set_streams_topics(&[("in", 3), ("repartition", 3), ("changelog", 3)]);
     let reply = harness.streams(own("one", reply.member_epoch, &TaskSet::default()));
     let reply = harness.streams(stay("one", reply.member_epoch));
     let described = harness.described(GROUP).expect("it is there");
@@ -707,7 +708,8 @@ fn missing_source_topics_are_told_until_they_are_there() {
 
 #[test]
 fn internal_topics_with_other_partition_counts_are_told() {
-    let mut harness = Harness::with_topics(&[("in", 2), ("repartition", 2), ("changelog", 5)]);
+    let mut harness =
+        Harness::with_streams_topics(&[("in", 2), ("repartition", 2), ("changelog", 5)]);
     let reply = harness.streams(join("one"));
     assert_eq!(codes(&reply), [2]);
     assert_eq!(
@@ -719,7 +721,7 @@ fn internal_topics_with_other_partition_counts_are_told() {
 
 #[test]
 fn a_topology_that_no_topics_could_satisfy_is_refused() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let mut request = join("one");
     let topology = request.topology.as_mut().expect("joins with one");
     topology.subtopologies[0].1.repartition_sink_topics.clear();
@@ -731,7 +733,7 @@ fn a_topology_that_no_topics_could_satisfy_is_refused() {
 
 #[test]
 fn the_first_members_wait_for_others() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let delayed = |mut request: StreamsHeartbeatRequest| {
         request.settings.initial_rebalance_delay = Duration::from_secs(3);
         request
@@ -762,7 +764,7 @@ fn the_first_members_wait_for_others() {
 
 #[test]
 fn a_group_of_which_only_one_heartbeat_came_is_assigned_at_the_next() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let mut request = join("one");
     request.settings.initial_rebalance_delay = Duration::from_secs(3);
     harness.streams(request);
@@ -776,7 +778,7 @@ fn a_group_of_which_only_one_heartbeat_came_is_assigned_at_the_next() {
 
 #[test]
 fn standby_replicas_are_set_while_the_group_runs() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let epoch = harness.two_members();
     for member in ["one", "two"] {
         let mut request = stay(member, epoch);
@@ -796,7 +798,7 @@ fn standby_replicas_are_set_while_the_group_runs() {
 
 #[test]
 fn a_shutdown_reaches_everybody_and_is_forgotten_with_the_last_member() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let epoch = harness.two_members();
     let mut request = stay("one", epoch);
     request.shutdown_application = true;
@@ -824,7 +826,7 @@ fn a_shutdown_reaches_everybody_and_is_forgotten_with_the_last_member() {
 
 #[test]
 fn endpoints_are_told_when_they_have_changed() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let endpoint = |port| UserEndpoint {
         host: Arc::from("localhost"),
         port,
@@ -867,7 +869,7 @@ fn endpoints_are_told_when_they_have_changed() {
 
 #[test]
 fn commits_need_the_members_epoch_or_that_of_the_task() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let epoch = harness.two_members();
     let of = |member: Option<&str>, epoch: i32, topic: &str, partition: i32| CommitRequest {
         group: GroupId::new(GROUP),
@@ -934,8 +936,37 @@ fn commits_need_the_members_epoch_or_that_of_the_task() {
 }
 
 #[test]
+fn only_a_member_in_its_epoch_or_nobody_fetches_offsets() {
+    let mut harness = Harness::with_streams_topics(&READY);
+    let epoch = harness.two_members();
+    for (member, asked, expected) in [
+        (None, -1, Ok(())),
+        (Some("one"), epoch, Ok(())),
+        (
+            Some("one"),
+            epoch - 1,
+            Err(FetchOffsetsError::StaleMemberEpoch { current: epoch }),
+        ),
+        (Some("three"), epoch, Err(FetchOffsetsError::UnknownMember)),
+        (None, epoch, Err(FetchOffsetsError::UnknownMember)),
+    ] {
+        let request = FetchOffsetsRequest {
+            group: GroupId::new(GROUP),
+            member: member.map(MemberId::new),
+            member_epoch: asked,
+            topics: TopicSelection::All,
+            require_stable: false,
+        };
+        match harness.call(GroupRequest::FetchOffsets(request)) {
+            GroupReply::FetchOffsets(result) => assert_eq!(result.map(drop), expected),
+            other => panic!("not a fetch: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn offsets_of_read_topics_stay_while_there_are_members() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let outside = CommitRequest {
         group: GroupId::new(GROUP),
         member: None,
@@ -965,7 +996,7 @@ fn offsets_of_read_topics_stay_while_there_are_members() {
 
 #[test]
 fn only_an_empty_group_is_deleted() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     harness.streams(join("one"));
     let delete = || {
         GroupRequest::DeleteGroups(DeleteGroupsRequest {
@@ -988,7 +1019,7 @@ fn only_an_empty_group_is_deleted() {
 
 #[test]
 fn groups_are_listed_by_state_and_type() {
-    let mut harness = Harness::with_topics(&[]);
+    let mut harness = Harness::with_streams_topics(&[]);
     harness.streams(join("one"));
     let listed = |harness: &mut Harness, states: &[&str], types: &[&str]| {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -1021,7 +1052,7 @@ fn groups_are_listed_by_state_and_type() {
 
 #[test]
 fn classic_and_streams_groups_give_way_when_they_are_empty() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     harness.streams(join("one"));
     assert_eq!(
         harness.join_error(join_request()),
@@ -1039,7 +1070,7 @@ fn classic_and_streams_groups_give_way_when_they_are_empty() {
 
 #[test]
 fn a_description_shows_who_has_and_should_have_what() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let all = harness.streams(join("one")).tasks.expect("told");
     harness.streams(join("two"));
     let described = harness.described(GROUP).expect("it is there");
@@ -1063,7 +1094,7 @@ fn a_description_shows_who_has_and_should_have_what() {
 
 #[test]
 fn a_restarted_shard_goes_on_where_it_was() {
-    let mut harness = Harness::with_topics(&READY);
+    let mut harness = Harness::with_streams_topics(&READY);
     let epoch = harness.two_members();
     let mut restarted = harness.restarted();
     assert_eq!(restarted.log.len(), harness.log.len());

@@ -90,7 +90,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         Self {
-            harness: Harness::with_topics(&READY),
+            harness: Harness::with_streams_topics(&READY),
             clients: std::array::from_fn(|_| Client::default()),
             standby_replicas: 0,
         }
@@ -132,9 +132,10 @@ impl Model {
             }
             Step::Wait { seconds } => self.harness.advance(Duration::from_secs(seconds)),
             Step::Topics(cluster) => {
-                self.harness.set_topics(CLUSTERS[cluster]);
+                self.harness.set_streams_topics(CLUSTERS[cluster]);
                 // What a load begins with is what the cluster then has.
-                self.harness.shard.settings.topics = self.harness.shard.topics.clone();
+                let shard = &mut self.harness.shard;
+                shard.settings.topics = std::sync::Arc::clone(shard.topics.image());
             }
             Step::Standby(replicas) => self.standby_replicas = replicas,
             Step::Restart => self.restart(),
