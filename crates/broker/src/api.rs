@@ -102,7 +102,7 @@ apis! {
     Metadata(MetadataRequest) 0..=13 alone => topics::metadata(topics);
     OffsetCommit(OffsetCommitRequest) 2..=10 pipelined => groups::offset_commit(groups, topics);
     OffsetFetch(OffsetFetchRequest) 1..=10 pipelined => groups::offset_fetch(groups, topics);
-    FindCoordinator(FindCoordinatorRequest) 0..=6 alone => groups::find_coordinator(groups, transactions, topics);
+    FindCoordinator(FindCoordinatorRequest) 0..=6 alone => groups::find_coordinator(groups, transactions, shares, topics);
     JoinGroup(JoinGroupRequest) 0..=9 pipelined => groups::join_group(groups, topics);
     Heartbeat(HeartbeatRequest) 0..=4 pipelined => groups::heartbeat(groups);
     LeaveGroup(LeaveGroupRequest) 0..=5 pipelined => groups::leave_group(groups);
@@ -112,7 +112,7 @@ apis! {
     SaslHandshake(SaslHandshakeRequest) 0..=1 pipelined => security::sasl_handshake();
     ApiVersions(ApiVersionsRequest) 0..=4 pipelined => cluster::api_versions(topics);
     CreateTopics(CreateTopicsRequest) 2..=7 alone => topics::create_topics(topics, quotas);
-    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups, quotas);
+    DeleteTopics(DeleteTopicsRequest) 1..=6 alone => topics::delete_topics(topics, groups, shares, quotas);
     DeleteRecords(DeleteRecordsRequest) 0..=2 alone => data::delete_records(topics);
     InitProducerId(InitProducerIdRequest) 0..=5 alone => transactions::init_producer_id(topics, transactions);
     OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) 2..=4 pipelined => data::offset_for_leader_epoch(topics);
@@ -134,7 +134,7 @@ apis! {
     RenewDelegationToken(RenewDelegationTokenRequest) 1..=2 pipelined => security::renew_delegation_token();
     ExpireDelegationToken(ExpireDelegationTokenRequest) 1..=2 pipelined => security::expire_delegation_token();
     DescribeDelegationToken(DescribeDelegationTokenRequest) 1..=3 pipelined => security::describe_delegation_token();
-    DeleteGroups(DeleteGroupsRequest) 0..=2 pipelined => groups::delete_groups(groups);
+    DeleteGroups(DeleteGroupsRequest) 0..=2 pipelined => groups::delete_groups(shares);
     ElectLeaders(ElectLeadersRequest) 0..=2 pipelined => cluster::elect_leaders(topics);
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest) 0..=1 alone => configs::incremental_alter_configs(topics);
     AlterPartitionReassignments(AlterPartitionReassignmentsRequest) 0..=1 pipelined => cluster::alter_partition_reassignments(topics);
@@ -155,10 +155,22 @@ apis! {
     ConsumerGroupDescribe(ConsumerGroupDescribeRequest) 0..=1 pipelined => groups::consumer_group_describe(groups);
     ListConfigResources(ListConfigResourcesRequest) 0..=1 pipelined => configs::list_config_resources(topics);
     DescribeTopicPartitions(DescribeTopicPartitionsRequest) 0..=0 pipelined => topics::describe_topic_partitions(topics);
+    ShareGroupHeartbeat(ShareGroupHeartbeatRequest) 1..=1 pipelined => shares::share_group_heartbeat(shares);
+    ShareGroupDescribe(ShareGroupDescribeRequest) 1..=1 pipelined => shares::share_group_describe(shares);
+    ShareFetch(ShareFetchRequest) 1..=2 pipelined => shares::share_fetch(shares);
+    ShareAcknowledge(ShareAcknowledgeRequest) 1..=2 pipelined => shares::share_acknowledge(shares);
     AddRaftVoter(AddRaftVoterRequest) 0..=1 pipelined => cluster::add_raft_voter(topics);
     RemoveRaftVoter(RemoveRaftVoterRequest) 0..=0 pipelined => cluster::remove_raft_voter(topics);
+    InitializeShareGroupState(InitializeShareGroupStateRequest) 0..=0 alone => shares::initialize_share_group_state(shares);
+    ReadShareGroupState(ReadShareGroupStateRequest) 0..=0 alone => shares::read_share_group_state(shares);
+    WriteShareGroupState(WriteShareGroupStateRequest) 0..=1 alone => shares::write_share_group_state(shares);
+    DeleteShareGroupState(DeleteShareGroupStateRequest) 0..=0 alone => shares::delete_share_group_state(shares);
+    ReadShareGroupStateSummary(ReadShareGroupStateSummaryRequest) 0..=1 alone => shares::read_share_group_state_summary(shares);
     StreamsGroupHeartbeat(StreamsGroupHeartbeatRequest) 0..=0 pipelined => groups::streams_group_heartbeat(groups, topics, internal_topics);
     StreamsGroupDescribe(StreamsGroupDescribeRequest) 0..=0 pipelined => groups::streams_group_describe(groups);
+    DescribeShareGroupOffsets(DescribeShareGroupOffsetsRequest) 0..=1 alone => shares::describe_share_group_offsets(shares);
+    AlterShareGroupOffsets(AlterShareGroupOffsetsRequest) 0..=0 alone => shares::alter_share_group_offsets(shares);
+    DeleteShareGroupOffsets(DeleteShareGroupOffsetsRequest) 0..=0 alone => shares::delete_share_group_offsets(shares);
 }
 
 /// Peeks the fixed start of every request: API key, version, correlation id.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio_util::sync::CancellationToken;
 use types::Instant;
 
 /// The envelope of one request.
@@ -28,6 +29,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) peer: SocketAddr,
     /// Requests in flight whose effects are not made yet, so that no other may begin.
     holding: AtomicUsize,
+    /// Cancelled when the connection is gone, and with it every request that came on it.
+    pub(crate) closed: CancellationToken,
 }
 
 impl ConnectionInfo {
@@ -36,12 +39,19 @@ impl ConnectionInfo {
             id,
             peer,
             holding: AtomicUsize::new(0),
+            closed: CancellationToken::new(),
         }
     }
 
     /// Whether a request in flight has to make its effects before another may begin.
     pub(crate) fn is_held(&self) -> bool {
         self.holding.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for ConnectionInfo {
+    fn drop(&mut self) {
+        self.closed.cancel();
     }
 }
 

@@ -22,6 +22,7 @@ mod ownership;
 mod quotas;
 mod reply;
 mod services;
+mod shares;
 mod start;
 mod topics;
 

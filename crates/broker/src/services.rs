@@ -8,6 +8,7 @@ use crate::fetches::Fetches;
 use crate::internal_topics::InternalTopics;
 use crate::metrics::RequestMetrics;
 use crate::quotas::Quotas;
+use crate::shares::Shares;
 use crate::topics::Topics;
 
 /// One of each; cheap to clone.
@@ -21,6 +22,8 @@ pub(crate) struct Services {
     pub(crate) groups: Arc<GroupCoordinator>,
     /// Transactional producers and their transactions.
     pub(crate) transactions: Arc<TransactionCoordinator>,
+    /// Share groups beside their coordinator.
+    pub(crate) shares: Arc<Shares>,
     /// Topics made for streams groups.
     pub(crate) internal_topics: Arc<InternalTopics>,
     /// What clients with quotas did.

@@ -16,7 +16,7 @@ use crate::background;
 use crate::config::BrokerConfig;
 use crate::connection::ConnectionLimits;
 use crate::connection_quotas::ConnectionQuotas;
-use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
+use crate::coordinators::{GroupCoordinator, ShareCoordinator, TransactionCoordinator};
 use crate::dispatch::Dispatch;
 use crate::fetches::Fetches;
 use crate::log_settings::cleaner_settings;
@@ -24,6 +24,7 @@ use crate::metrics::{BrokerMetrics, RequestMetrics};
 use crate::ownership::SingleNode;
 use crate::quotas::Quotas;
 use crate::services::Services;
+use crate::shares::Shares;
 use crate::topics::Topics;
 
 /// The metadata's file in the data directory.
@@ -80,6 +81,7 @@ pub struct Broker {
     topics: Arc<Topics>,
     groups: Arc<GroupCoordinator>,
     transactions: Arc<TransactionCoordinator>,
+    shares: Arc<Shares>,
     metrics: BrokerMetrics,
     address: SocketAddr,
     /// No new connections and requests.
@@ -137,11 +139,18 @@ impl Broker {
             Arc::clone(&groups),
         ));
         let quotas = Arc::new(Quotas::new(env.clone(), Arc::clone(&topics.cluster)));
+        let share_coordinator = Arc::new(ShareCoordinator::new(Arc::clone(&topics)));
+        let shares = Arc::new(Shares::new(
+            Arc::clone(&topics),
+            Arc::clone(&groups),
+            share_coordinator,
+        ));
         let services = Services {
             topics: Arc::clone(&topics),
             fetches: Arc::new(Fetches::new(Arc::clone(&topics))),
             groups: Arc::clone(&groups),
             transactions: Arc::clone(&transactions),
+            shares: Arc::clone(&shares),
             internal_topics: Arc::default(),
             quotas: Arc::clone(&quotas),
             metrics: Arc::new(RequestMetrics::default()),
@@ -153,6 +162,7 @@ impl Broker {
             topics,
             groups,
             transactions,
+            shares,
             metrics,
             address,
             stopping: CancellationToken::new(),
@@ -191,6 +201,10 @@ impl Broker {
         let transactions = &broker.transactions;
         broker.run_in_background(Arc::clone(transactions).run_timers(broker.stopping.clone()));
         broker.run_in_background(Arc::clone(transactions).run_markers(broker.stopping.clone()));
+        let shares = &broker.shares;
+        broker.run_in_background(Arc::clone(shares).run_timers(broker.stopping.clone()));
+        let share_coordinator = Arc::clone(&shares.coordinator);
+        broker.run_in_background(share_coordinator.run_timers(broker.stopping.clone()));
         broker.run_in_background(
             Arc::clone(&broker.groups)
                 .follow_cluster(Arc::clone(&broker.topics.cluster), broker.stopping.clone()),
@@ -237,6 +251,7 @@ impl Broker {
             }
         }
         self.background.wait().await;
+        self.shares.coordinator.unload();
         self.transactions.unload();
         self.groups.unload();
         let topics = Arc::clone(&self.topics);

@@ -239,7 +239,7 @@ pub(super) async fn receive<M: Machine>(
 }
 
 /// Java's `String.hashCode`: over UTF-16 code units.
-fn java_string_hash(text: &str) -> i32 {
+pub(super) fn java_string_hash(text: &str) -> i32 {
     let add = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
     text.encode_utf16().fold(0, add)
 }

@@ -12,8 +12,9 @@ use coordinator::{
     DescribedConsumerGroup, DescribedGroup, DescribedStreamsGroup, EndMarker, FetchOffsetsError,
     FetchOffsetsRequest, FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings,
     GroupShard, HeartbeatError, HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest,
-    LeftMember, ListRequest, ListedGroup, Producer, StreamsHeartbeatError, StreamsHeartbeatReply,
-    StreamsHeartbeatRequest, SyncError, SyncRequest, SyncedMember, TxnCommitRequest,
+    LeftMember, ListRequest, ListedGroup, Producer, ShareGroupReply, ShareGroupRequest,
+    StreamsHeartbeatError, StreamsHeartbeatReply, StreamsHeartbeatRequest, SyncError, SyncRequest,
+    SyncedMember, TopicsImage, TxnCommitRequest,
 };
 use env::Env;
 use metadata::{Cluster, InternalTopic};
@@ -276,6 +277,23 @@ impl GroupCoordinator {
                 }
             }
             Ok(listed)
+        }
+    }
+
+    /// Anything about one share group.
+    pub(crate) fn share(
+        &self,
+        group: &GroupId,
+        request: ShareGroupRequest,
+        topics: Arc<TopicsImage>,
+    ) -> impl Future<Output = Result<ShareGroupReply, CoordinatorError>> + Send + use<> {
+        let request = GroupRequest::Share { request, topics };
+        let reply = self.coordinator.call(group.as_str(), request);
+        async move {
+            match receive::<GroupShard>(reply).await? {
+                GroupReply::Share(reply) => Ok(reply),
+                other => unreachable!("the machine answered {other:?}"),
+            }
         }
     }
 

@@ -111,6 +111,8 @@ fn group_settings(
         session_timeout_max: milliseconds(broker.group_max_session_timeout_ms.into()),
         initial_rebalance_delay: milliseconds(broker.group_initial_rebalance_delay_ms.into()),
         group_size_max: size(broker.group_max_size),
+        share_group_size_max: size(broker.group_share_max_size),
+        share_session_timeout: milliseconds(broker.group_share_session_timeout_ms.into()),
         offset_metadata_length_max: size(broker.offset_metadata_max_bytes),
         offsets_retention: Duration::from_secs(retention_minutes * 60),
         offsets_retention_check_interval: milliseconds(broker.offsets_retention_check_interval_ms),

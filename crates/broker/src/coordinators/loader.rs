@@ -241,7 +241,7 @@ fn producer_of(batch: &BatchView<'_>) -> Option<Producer> {
 }
 
 /// The bytes of a plan, copied only where they lie in a file or in several pieces.
-fn in_memory(plan: ReadPlan) -> io::Result<Bytes> {
+pub(crate) fn in_memory(plan: ReadPlan) -> io::Result<Bytes> {
     let mut slices = plan.slices;
     if let [Slice::Memory(bytes)] = &mut slices[..] {
         return Ok(std::mem::take(bytes));

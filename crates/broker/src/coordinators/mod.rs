@@ -10,6 +10,7 @@
 //! | File | What |
 //! |---|---|
 //! | `group_coordinator` | groups as handlers see them, one method per request |
+//! | `share_coordinator` | states of share groups, one method per request |
 //! | `transaction_coordinator` | transactions as handlers see them |
 //! | `markers` | transaction markers for the partitions of a transaction |
 //! | `coordinator` | finds the shard of a key; timers of all shards |
@@ -30,6 +31,7 @@ mod loader;
 mod markers;
 mod records;
 mod shard;
+mod share_coordinator;
 mod state_topic;
 mod timers;
 mod transaction_coordinator;
@@ -40,5 +42,8 @@ mod tests;
 pub(crate) use errors::CoordinatorError;
 pub(crate) use group_coordinator::GroupCoordinator;
 pub(crate) use group_topic::streams_group_settings;
+pub(crate) use loader::in_memory;
 pub(crate) use markers::{MarkerError, MarkerWriter};
+pub(crate) use share_coordinator::ShareCoordinator;
+pub(crate) use timers::Wakeup;
 pub(crate) use transaction_coordinator::TransactionCoordinator;

@@ -14,14 +14,14 @@ const NEVER_MS: u64 = u64::MAX;
 
 /// The earliest deadline, and a bell to ring when it moves forward.
 #[derive(Debug)]
-pub(super) struct Wakeup {
+pub(crate) struct Wakeup {
     /// Milliseconds from the clock's origin.
     earliest_ms: AtomicU64,
     moved: Notify,
 }
 
 impl Wakeup {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             earliest_ms: AtomicU64::new(NEVER_MS),
             moved: Notify::new(),
@@ -29,7 +29,7 @@ impl Wakeup {
     }
 
     /// Wakes the sleeper at `deadline` at the latest.
-    pub(super) fn wake_at(&self, deadline: Instant) {
+    pub(crate) fn wake_at(&self, deadline: Instant) {
         let deadline_ms = milliseconds(deadline);
         if self.earliest_ms.fetch_min(deadline_ms, Ordering::AcqRel) > deadline_ms {
             self.moved.notify_one();
@@ -37,12 +37,12 @@ impl Wakeup {
     }
 
     /// Forgets what was told so far: the sleeper is about to ask every shard.
-    pub(super) fn begin_round(&self) {
+    pub(crate) fn begin_round(&self) {
         self.earliest_ms.store(NEVER_MS, Ordering::Release);
     }
 
     /// Sleeps until `deadline`, or until an earlier one is told.
-    pub(super) async fn sleep(&self, clock: &dyn Clock, deadline: Option<Instant>) {
+    pub(crate) async fn sleep(&self, clock: &dyn Clock, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.earliest_ms
                 .fetch_min(milliseconds(deadline), Ordering::AcqRel);

@@ -15,9 +15,10 @@ use types::{LeaderEpoch, TopicPartition};
 
 use crate::config::BrokerConfig;
 use crate::context::{ConnectionInfo, Context};
-use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
+use crate::coordinators::{GroupCoordinator, ShareCoordinator, TransactionCoordinator};
 use crate::ownership::{BrokerId, Owner, Ownership, SingleNode};
 use crate::quotas::Quotas;
+use crate::shares::Shares;
 use crate::topics::Topics;
 
 /// The only broker.
@@ -129,6 +130,12 @@ impl Fixture {
     /// What clients with quotas did, as counted by this fixture.
     pub(crate) fn quotas(&self) -> Arc<Quotas> {
         Arc::clone(&self.quotas)
+    }
+
+    /// Share groups over these topics.
+    pub(crate) fn shares(&self) -> Arc<Shares> {
+        let coordinator = Arc::new(ShareCoordinator::new(self.topics()));
+        Arc::new(Shares::new(self.topics(), self.groups(), coordinator))
     }
 
     /// The epoch in which the broker leads since its last start.

@@ -2,7 +2,7 @@
 //! out. Error codes are chosen in `errors`, once per cause.
 
 mod authorized_operations;
-mod blocking;
+pub(crate) mod blocking;
 pub(crate) mod cluster;
 pub(crate) mod configs;
 pub(crate) mod data;
@@ -11,7 +11,8 @@ pub(crate) mod errors;
 pub(crate) mod fixture;
 pub(crate) mod groups;
 pub(crate) mod quotas;
-mod refusal;
+pub(crate) mod refusal;
 pub(crate) mod security;
+pub(crate) mod shares;
 pub(crate) mod topics;
 pub(crate) mod transactions;

@@ -12,6 +12,7 @@ mod groups;
 mod ordering;
 mod produce_fetch;
 mod quotas;
+mod shares;
 mod streams_groups;
 mod transactional_data;
 mod transactions;

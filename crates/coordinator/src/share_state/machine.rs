@@ -29,10 +29,15 @@ pub struct ShareStateSettings {
 }
 
 /// What it wants done once its records are durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShareStateEffect {
     /// Nothing below this offset is needed any more.
-    CutLog(Offset),
+    CutLog {
+        /// The first offset that is.
+        before: Offset,
+        /// Something that is kept in this partition of the topic, which tells which partition it is.
+        of: SharePartitionKey,
+    },
 }
 
 /// The share coordinator of one partition of `__share_group_state`.
@@ -140,11 +145,13 @@ impl Machine for ShareStateShard {
         // What is written now has no place yet; it is cut at next time.
         let needed = self.first_needed();
         self.snapshot_cold(now.wall, &mut output);
-        if let Some(needed) = needed
-            && needed > self.cut_at
+        if let Some(before) = needed
+            && before > self.cut_at
+            && let Some((of, _)) = self.states.first_key_value()
         {
-            self.cut_at = needed;
-            output.effects.push(ShareStateEffect::CutLog(needed));
+            let of = of.clone();
+            self.cut_at = before;
+            output.effects.push(ShareStateEffect::CutLog { before, of });
         }
         output
     }

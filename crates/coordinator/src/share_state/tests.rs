@@ -66,8 +66,8 @@ impl Partition {
         let base = Offset::new(i64::try_from(self.log.len()).unwrap()).unwrap();
         self.log.extend(output.records);
         self.machine.appended(base);
-        for ShareStateEffect::CutLog(offset) in output.effects {
-            self.cut.push(offset);
+        for ShareStateEffect::CutLog { before, .. } in output.effects {
+            self.cut.push(before);
         }
         output.replies.into_iter().next().map(|(_, reply)| reply)
     }

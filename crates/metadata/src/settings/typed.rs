@@ -314,6 +314,7 @@ typed_settings! {
         share_coordinator_state_topic_replication_factor: i16 = "share.coordinator.state.topic.replication.factor",
         share_coordinator_state_topic_min_isr: i16 = "share.coordinator.state.topic.min.isr",
         share_coordinator_state_topic_segment_bytes: i32 = "share.coordinator.state.topic.segment.bytes",
+        share_coordinator_snapshot_update_records_per_snapshot: i32 = "share.coordinator.snapshot.update.records.per.snapshot",
         group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms",
         group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms",
         group_max_session_timeout_ms: i32 = "group.max.session.timeout.ms",

@@ -9,26 +9,26 @@ use types::GroupId;
 
 use super::errors;
 use crate::context::Context;
-use crate::coordinators::GroupCoordinator;
+use crate::shares::Shares;
 
 pub(crate) async fn handle(
     _context: Context,
     request: DeleteGroupsRequest,
-    groups: Arc<GroupCoordinator>,
+    shares: Arc<Shares>,
 ) -> DeleteGroupsResponse {
     let ids = request
         .groups_names
         .iter()
         .map(|group| GroupId::new(group))
         .collect();
-    let deleted = groups.delete_groups(ids).await;
+    let deleted = shares.delete_groups(ids).await;
     let result = |(id, result): (GroupId, Result<coordinator::DeletedGroup, _>)| {
         let code = match result {
             Ok(deleted) => deleted
                 .result
                 .err()
                 .map_or(ErrorCode::None, |error| errors::delete_group(&error)),
-            Err(error) => errors::coordinator(error),
+            Err(code) => code,
         };
         DeletableGroupResult {
             group_id: id.as_str().to_owned(),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use metadata::{CONSUMER_OFFSETS, TRANSACTION_STATE};
+use metadata::{CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 use protocol::ErrorCode;
 use protocol::messages::find_coordinator_response::Coordinator;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -15,6 +15,7 @@ use super::errors;
 use crate::config::Endpoint;
 use crate::context::Context;
 use crate::coordinators::{CoordinatorError, GroupCoordinator, TransactionCoordinator};
+use crate::shares::Shares;
 use crate::topics::Topics;
 use types::PartitionIndex;
 
@@ -24,18 +25,25 @@ const KEYS_SINCE: i16 = 4;
 const GROUP: i8 = 0;
 /// `CoordinatorType.TRANSACTION`.
 const TRANSACTION: i8 = 1;
+/// `CoordinatorType.SHARE`.
+const SHARE: i8 = 2;
+/// The first version that may ask for a share coordinator.
+const SHARE_SINCE: i16 = 6;
 
 pub(crate) async fn handle(
     context: Context,
     request: FindCoordinatorRequest,
     groups: Arc<GroupCoordinator>,
     transactions: Arc<TransactionCoordinator>,
+    shares: Arc<Shares>,
     topics: Arc<Topics>,
 ) -> FindCoordinatorResponse {
     let coordinators = Coordinators {
         groups,
         transactions,
+        shares,
         topics,
+        version: context.version,
     };
     if context.version >= KEYS_SINCE {
         let mut found = Vec::with_capacity(request.coordinator_keys.len());
@@ -62,7 +70,9 @@ pub(crate) async fn handle(
 struct Coordinators {
     groups: Arc<GroupCoordinator>,
     transactions: Arc<TransactionCoordinator>,
+    shares: Arc<Shares>,
     topics: Arc<Topics>,
+    version: i16,
 }
 
 impl Coordinators {
@@ -70,6 +80,9 @@ impl Coordinators {
         let found = match key_type {
             GROUP => self.of_group(&key).await,
             TRANSACTION => self.of_transaction(&key).await,
+            SHARE if self.version >= SHARE_SINCE && is_share_key(&key) => {
+                self.of_share_state(&key).await
+            }
             _ => {
                 let message = format!("unknown coordinator type {key_type}");
                 return refuse(key, ErrorCode::InvalidRequest, message);
@@ -99,6 +112,12 @@ impl Coordinators {
         self.leader(TRANSACTION_STATE, self.transactions.partition_of(id))
     }
 
+    async fn of_share_state(&self, key: &str) -> Result<Endpoint<'_>, CoordinatorError> {
+        let coordinator = &self.shares.coordinator;
+        coordinator.ensure_topic().await?;
+        self.leader(SHARE_GROUP_STATE, coordinator.partition_of(key))
+    }
+
     /// The broker that leads the key's partition of the topic.
     fn leader(
         &self,
@@ -115,6 +134,16 @@ impl Coordinators {
             .find(|endpoint| Some(endpoint.broker) == owner.leader)
             .ok_or(CoordinatorError::NotAvailable)
     }
+}
+
+/// `group:topic id:partition` (`SharePartitionKey.validate`).
+fn is_share_key(key: &str) -> bool {
+    let mut parts = key.rsplitn(3, ':');
+    let (partition, topic, group) = (parts.next(), parts.next(), parts.next());
+    let is_number = partition.is_some_and(|partition| partition.parse::<i32>().is_ok());
+    is_number
+        && topic.is_some_and(|topic| !topic.is_empty())
+        && group.is_some_and(|group| !group.is_empty())
 }
 
 fn refuse(key: String, code: ErrorCode, message: String) -> Coordinator {

@@ -22,6 +22,7 @@ use crate::coordinators::GroupCoordinator;
 use crate::handlers::blocking;
 use crate::handlers::refusal::Refusal;
 use crate::quotas::Quotas;
+use crate::shares::Shares;
 use crate::topics::Topics;
 
 /// The first version whose clients know TOPIC_DELETION_DISABLED.
@@ -43,6 +44,7 @@ pub(crate) async fn handle(
     request: DeleteTopicsRequest,
     topics: Arc<Topics>,
     groups: Arc<GroupCoordinator>,
+    shares: Arc<Shares>,
     quotas: Arc<Quotas>,
 ) -> DeleteTopicsResponse {
     let asked = if context.version >= STATES_SINCE {
@@ -90,6 +92,8 @@ pub(crate) async fn handle(
     // What groups have read of a topic that is gone is forgotten (`GroupCoordinatorService.onPartitionsDeleted`).
     let names = deleted.iter().map(|topic| topic.name.clone()).collect();
     groups.topics_deleted(names).await;
+    let ids = deleted.iter().map(|topic| topic.id).collect();
+    shares.coordinator.topics_deleted(ids).await;
     delete_logs(&topics, deleted).await;
     DeleteTopicsResponse {
         throttle_time_ms: mutations.throttle_ms(),
@@ -271,6 +275,7 @@ mod tests {
             request,
             fixture.topics(),
             fixture.groups(),
+            fixture.shares(),
             fixture.quotas(),
         )
         .await
