@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use metadata::settings::BrokerSettings;
 
+use crate::log_levels::LogLevels;
 use crate::ownership::BrokerId;
 
 /// What the broker is told at its start.
@@ -20,6 +21,8 @@ pub struct BrokerConfig {
     pub data_directory: PathBuf,
     /// Settings from flags, environment and file, with defaults.
     pub settings: Arc<BrokerSettings>,
+    /// The broker's own log; `None` if its levels are not the broker's to change.
+    pub log_levels: Option<Arc<dyn LogLevels>>,
 }
 
 /// Where a broker can be reached.

@@ -16,6 +16,7 @@ mod dispatch;
 mod fetches;
 mod handlers;
 mod internal_topics;
+mod log_levels;
 mod log_settings;
 mod metrics;
 mod ownership;
@@ -27,6 +28,7 @@ mod start;
 mod topics;
 
 pub use config::BrokerConfig;
+pub use log_levels::{LogLevel, LogLevels, ROOT_LOGGER, SetLogLevelsError};
 pub use metrics::{BrokerMetrics, RequestMetrics};
 pub use ownership::{BrokerId, Owner, Ownership, SingleNode};
 pub use start::{Broker, StartError};

@@ -91,6 +91,7 @@ impl Server {
                 .map(|address| (address.ip().to_string(), address.port())),
             data_directory: folder.path().to_owned(),
             settings: Arc::new(settings),
+            log_levels: None,
         };
         let broker = Broker::start(env, config).await.expect("the broker starts");
         Self {

@@ -16,6 +16,7 @@ use types::{LeaderEpoch, TopicPartition};
 use crate::config::BrokerConfig;
 use crate::context::{ConnectionInfo, Context};
 use crate::coordinators::{GroupCoordinator, ShareCoordinator, TransactionCoordinator};
+use crate::log_levels::LogLevels;
 use crate::ownership::{BrokerId, Owner, Ownership, SingleNode};
 use crate::quotas::Quotas;
 use crate::shares::Shares;
@@ -89,12 +90,22 @@ impl Fixture {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         texts.insert("node.id".to_owned(), BROKER.0.to_string());
-        Self::open(tempfile::tempdir().unwrap(), texts).await
+        Self::open(tempfile::tempdir().unwrap(), texts, None).await
     }
 
-    async fn open(folder: tempfile::TempDir, settings: SettingTexts) -> Self {
+    /// With a log whose levels can be changed.
+    pub(crate) async fn with_log(log: Arc<dyn LogLevels>) -> Self {
+        let settings = SettingTexts::from([("node.id".to_owned(), BROKER.0.to_string())]);
+        Self::open(tempfile::tempdir().unwrap(), settings, Some(log)).await
+    }
+
+    async fn open(
+        folder: tempfile::TempDir,
+        settings: SettingTexts,
+        log_levels: Option<Arc<dyn LogLevels>>,
+    ) -> Self {
         let env = Env::system();
-        let (topics, ownership) = open(&env, folder.path(), &settings).await;
+        let (topics, ownership) = open(&env, folder.path(), &settings, log_levels).await;
         let quotas = Arc::new(Quotas::new(env.clone(), Arc::clone(&topics.cluster)));
         Self {
             quotas,
@@ -110,7 +121,7 @@ impl Fixture {
         self.topics.directory.close().expect("the directory closes");
         self.topics.cluster.close();
         drop(self.topics);
-        Self::open(self.folder, self.settings).await
+        Self::open(self.folder, self.settings, None).await
     }
 
     pub(crate) fn topics(&self) -> Arc<Topics> {
@@ -210,6 +221,7 @@ async fn open(
     env: &Env,
     folder: &Path,
     settings: &SettingTexts,
+    log_levels: Option<Arc<dyn LogLevels>>,
 ) -> (Arc<Topics>, Arc<FakeOwnership>) {
     let opened = LogDirectory::open(env.clone(), folder, DirectoryOptions::default()).unwrap();
     let layers = Layers::at_start(settings.clone()).unwrap();
@@ -236,6 +248,7 @@ async fn open(
         )),
         data_directory: folder.to_owned(),
         settings: Arc::clone(&cluster.image().broker),
+        log_levels,
     };
     let topics = Topics::new(
         env.clone(),

@@ -4,6 +4,7 @@
 mod cluster;
 mod configs;
 mod groups;
+mod quotas;
 mod records;
 mod topics;
 mod transactions;
@@ -21,6 +22,7 @@ pub use groups::{
     TaskRole, alter_share_group_offsets, delete_groups, delete_offsets, delete_share_group_offsets,
     describe_group, list_groups, share_group_offsets,
 };
+pub use quotas::{ClientQuota, QuotaEntity, alter_client_quotas, describe_client_quotas};
 pub use records::delete_records;
 pub use topics::{ByName, CreatedTopic, NewTopic, create_partitions, create_topics, delete_topics};
 pub use transactions::{

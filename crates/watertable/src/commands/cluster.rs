@@ -3,6 +3,7 @@
 mod config;
 mod health;
 mod info;
+mod quotas;
 
 use anyhow::Result;
 
@@ -17,6 +18,9 @@ Examples:
   watertable cluster info --apis --json
   watertable cluster config log.retention.ms
   watertable cluster config --set log.retention.ms=3600000
+  watertable cluster config --group readers --set consumer.session.timeout.ms=50000
+  watertable cluster config --client-id app --set producer_byte_rate=1000000
+  watertable cluster config --quotas
   watertable cluster health && echo fine"
 )]
 pub(crate) struct Arguments {
@@ -30,7 +34,7 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Show the cluster's id, brokers, features, sizes and request versions
     Info(info::Arguments),
-    /// Show or change settings of brokers
+    /// Show or change settings of brokers and groups, and quotas of clients
     Config(config::Arguments),
     /// Check that every partition has a leader and all its replicas; exit code 1 if not
     Health(health::Arguments),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{Broker, BrokerConfig, BrokerId};
+use broker::{Broker, BrokerConfig, BrokerId, LogLevels};
 use env::Env;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ))
     });
     let settings = settings::resolve(arguments.flags(), environment, arguments.config.as_deref())?;
-    logging::set_up(settings.log_format, &settings.log_filter)?;
+    let log_levels = logging::set_up(settings.log_format, &settings.log_filter)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -104,10 +104,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .thread_name("broker")
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, log_levels))
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+async fn serve(settings: Settings, log_levels: Arc<dyn LogLevels>) -> anyhow::Result<()> {
     let env = Env::system();
     // Signals first: one that comes during the start must not end the process half-way.
     let mut signals = Signals::listen()?;
@@ -123,7 +123,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         None => None,
     };
     let broker = tokio::select! {
-        broker = Broker::start(env.clone(), broker_config(&settings)) => broker?,
+        broker = Broker::start(env.clone(), broker_config(&settings, log_levels)) => broker?,
         name = signals.next() => {
             tracing::info!(signal = name, "stopped before the start was done");
             return Ok(());
@@ -153,7 +153,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn broker_config(settings: &Settings) -> BrokerConfig {
+fn broker_config(settings: &Settings, log_levels: Arc<dyn LogLevels>) -> BrokerConfig {
     BrokerConfig {
         broker_id: BrokerId(settings.broker.node_id),
         listen: settings.listen,
@@ -163,6 +163,7 @@ fn broker_config(settings: &Settings) -> BrokerConfig {
             .map(|address| (address.host.clone(), address.port)),
         data_directory: settings.data_directory.clone(),
         settings: Arc::clone(&settings.broker),
+        log_levels: Some(log_levels),
     }
 }
 

@@ -233,10 +233,7 @@ fn kafkas_own_sample_file_works_once_it_is_toml() {
 
 #[test]
 fn settings_without_an_effect_yet_are_said() {
-    let flags = [
-        ("log.cleaner.threads", "2"),
-        ("quota.window.num", "2"),
-    ];
+    let flags = [("log.cleaner.threads", "2"), ("quota.window.num", "2")];
     let settings = with(&flags, &[], None).unwrap();
     assert_eq!(
         settings.warnings,

@@ -22,6 +22,7 @@ use super::loggers;
 use super::wire::{self, ResourceType};
 use crate::context::Context;
 use crate::handlers::refusal::Refusal;
+use crate::log_levels::LogLevel;
 use crate::topics::Topics;
 
 /// Resources of one request besides topics. Of those, unlike of topics, any number can be named, and each is answered
@@ -107,9 +108,10 @@ fn entries(
         }
         Some(ResourceType::BrokerLogger) => {
             check_broker(topics, name)?;
-            return Ok([logger()]
+            return Ok(loggers::levels(topics)
                 .into_iter()
-                .filter(|entry| is_wanted(resource, &entry.name))
+                .filter(|(name, _)| is_wanted(resource, name))
+                .map(|(name, level)| logger(name, level))
                 .collect());
         }
         Some(ResourceType::ClientMetrics) if name.is_empty() => {
@@ -178,11 +180,11 @@ fn shown(entry: ConfigEntry, detail: Detail) -> DescribeConfigsResourceResult {
     }
 }
 
-fn logger() -> DescribeConfigsResourceResult {
+fn logger(name: String, level: LogLevel) -> DescribeConfigsResourceResult {
     DescribeConfigsResourceResult {
-        name: loggers::ROOT.to_owned(),
-        value: Some(loggers::level().to_owned()),
-        read_only: true,
+        name,
+        value: Some(level.to_string()),
+        read_only: false,
         config_source: wire::LOGGER_SOURCE,
         ..Default::default()
     }
@@ -434,12 +436,12 @@ mod tests {
             &fixture,
             BROKER_LOGGER,
             &BROKER.0.to_string(),
-            loggers::ROOT,
+            crate::log_levels::ROOT_LOGGER,
         )
         .await;
         assert_eq!(
             (level.config_source, level.read_only),
-            (wire::LOGGER_SOURCE, true)
+            (wire::LOGGER_SOURCE, false)
         );
         assert!(level.value.is_some());
     }

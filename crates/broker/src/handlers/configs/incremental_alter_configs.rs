@@ -4,8 +4,7 @@
 //! or none does. What a request may look like is checked here as in `ConfigAdminManager.preprocess`; the rules about
 //! settings lie with [`metadata::Cluster`].
 //!
-//! Log levels are chosen at start, so changing a broker's logger is refused, and so are subscriptions of client metrics,
-//! which are not offered.
+//! Levels of the broker's loggers take effect at once and are not kept over a restart, as in Kafka.
 
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use protocol::messages::incremental_alter_configs_response::AlterConfigsResource
 use protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
 use super::errors;
+use super::loggers;
 use super::resources::{AT_ONCE_MAX, broker_target, check_topic_name};
 use super::wire::ResourceType;
 use crate::context::Context;
@@ -101,7 +101,9 @@ async fn alter(
                 .await
         }
         Some(ResourceType::BrokerLogger) => {
-            return invalid("log levels are chosen at start and cannot be altered");
+            check_this_broker(topics, name)?;
+            check_once(&changes)?;
+            return loggers::alter(topics, &changes, validate_only);
         }
         Some(ResourceType::ClientMetrics) => {
             cluster
@@ -111,6 +113,27 @@ async fn alter(
         None => return invalid("unknown resource type"),
     };
     outcome.map_err(|error| errors::alter_settings(&error))
+}
+
+/// Loggers are those of the broker that is asked (`RuntimeLoggerManager.validateResourceNameIsNodeId`).
+fn check_this_broker(topics: &Topics, name: &str) -> Result<(), Refusal> {
+    let this = topics.broker_id().0;
+    if name.parse() == Ok(this) {
+        return Ok(());
+    }
+    let message = format!("unexpected broker id {name:?}, this is broker {this}");
+    Err(Refusal::new(ErrorCode::InvalidRequest, message))
+}
+
+fn check_once(changes: &[SettingChange]) -> Result<(), Refusal> {
+    let mut names = hashbrown::HashSet::new();
+    match changes.iter().find(|change| !names.insert(&change.name)) {
+        None => Ok(()),
+        Some(twice) => {
+            let message = format!("setting {} is changed more than once", twice.name);
+            Err(Refusal::new(ErrorCode::InvalidRequest, message))
+        }
+    }
 }
 
 fn change(config: &AlterableConfig) -> Result<SettingChange, Refusal> {

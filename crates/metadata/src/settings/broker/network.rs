@@ -80,12 +80,12 @@ pub(super) static SETTINGS: &[Setting] = &[
     int("quota.window.num")
         .default("11")
         .at_least(1)
-        .later()
+        .honoured()
         .doc("Windows kept for clients' quotas."),
     int("quota.window.size.seconds")
         .default("1")
         .at_least(1)
-        .later()
+        .honoured()
         .doc("Seconds of each window for clients' quotas."),
     int("request.timeout.ms")
         .default("30000")

@@ -1,10 +1,12 @@
-//! `watertable cluster config`: settings of brokers, shown with their source, or changed while they run.
+//! `watertable cluster config`: settings of brokers and groups, shown with their source, or changed while they run, and
+//! quotas of clients.
 
 use anyhow::Result;
 use client::admin::{ConfigEntry, ConfigResource, alter_configs, describe_configs};
 use client::{Cluster, TopicSelection};
 use serde::Serialize;
 
+use super::quotas;
 use crate::commands::topic::alter::Changes;
 use crate::output::{self, Columns, counted};
 use crate::report::Failure;
@@ -18,6 +20,11 @@ pub(super) struct Arguments {
     /// Of this broker [default: the first one to show, all brokers to change]
     #[arg(long, value_name = "ID")]
     broker: Option<i32>,
+    /// Of this group
+    #[arg(long, value_name = "GROUP", conflicts_with = "broker")]
+    group: Option<String>,
+    #[command(flatten)]
+    clients: quotas::Clients,
     /// All settings, also those at their defaults
     #[arg(long)]
     all: bool,
@@ -46,6 +53,8 @@ pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
     let Arguments {
         names,
         broker,
+        group,
+        clients,
         all,
         explain,
         changes,
@@ -53,8 +62,14 @@ pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
     } = arguments;
     let cluster = session.cluster();
     let changes = changes.into_list();
+    if clients.are_meant() {
+        return quotas::run(session, &clients, &changes, dry_run).await;
+    }
     if !changes.is_empty() {
-        let resource = broker.map_or(ConfigResource::AllBrokers, ConfigResource::Broker);
+        let resource = match group {
+            Some(group) => ConfigResource::Group(group),
+            None => broker.map_or(ConfigResource::AllBrokers, ConfigResource::Broker),
+        };
         alter_configs(&cluster, &resource, &changes, dry_run).await?;
         let changed: Vec<&String> = changes.iter().map(|change| &change.name).collect();
         if session.json {
@@ -72,11 +87,11 @@ pub(super) async fn run(session: &Session, arguments: Arguments) -> Result<()> {
         let count = counted(changed.len(), "setting");
         return output::line(&format!("{resource}: {count} changed{could}"));
     }
-    let broker = match broker {
-        Some(broker) => broker,
-        None => first_broker(&cluster).await?,
+    let resource = match (group, broker) {
+        (Some(group), _) => ConfigResource::Group(group),
+        (None, Some(broker)) => ConfigResource::Broker(broker),
+        (None, None) => ConfigResource::Broker(first_broker(&cluster).await?),
     };
-    let resource = ConfigResource::Broker(broker);
     let wanted = (!names.is_empty()).then_some(names.as_slice());
     let entries = describe_configs(&cluster, &resource, wanted, explain).await?;
     check_names(&names, &entries)?;
