@@ -241,7 +241,8 @@ impl Rewrite<'_> {
             self.filter_segment(old, old_end, filter, buffer, &mut out, stats)?;
             out.facts.appended_ms = old.facts().appended_ms;
         }
-        let (segment, file, is_changed) = out.finish(self.pace, stats)?;
+        let is_changed = out.is_changed;
+        let (segment, file) = out.finish(self.pace, stats)?;
         Ok(CleanedSegment {
             segment,
             file,
@@ -431,7 +432,7 @@ impl Output {
         mut self,
         pace: &dyn Pace,
         stats: &mut Cleaned,
-    ) -> Result<(Arc<Segment>, Arc<dyn DiskFile>, bool), CleanError> {
+    ) -> Result<(Arc<Segment>, Arc<dyn DiskFile>), CleanError> {
         if !self.pending.is_empty() {
             self.flush(pace, stats)?;
         }
@@ -454,6 +455,6 @@ impl Output {
         let segment = Segment::with(self.base, self.facts, Some(self.index));
         segment.note_saved(saved);
         segment.note_verified(0, self.facts.size, self.facts.has_zstd, self.end);
-        Ok((segment, self.files.log, self.is_changed))
+        Ok((segment, self.files.log))
     }
 }

@@ -176,6 +176,7 @@ fn fill_more(world: &World, log: &LocalLog, model: &mut Model) {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "the count of what was tried")]
 fn at_every_step(share: usize, without_checkpoint: bool) {
     let prepared = prepare();
     let mut changes = 0;
@@ -184,6 +185,23 @@ fn at_every_step(share: usize, without_checkpoint: bool) {
     }
     assert!(changes > 20, "a cleaning has more steps than {changes}");
     println!("compaction: {changes} places to crash at, {share} % of the unsynced names kept");
+}
+
+/// Cleaned logs for Kafka's own reader: `CLEANED_LOGS=/tmp/cleaned cargo test -p storage --test log -- --ignored cleaned_logs`,
+/// then `cargo xtask dump-log /tmp/cleaned`.
+#[test]
+#[ignore = "writes files that another program reads"]
+fn cleaned_logs_are_left_for_kafkas_own_reader() {
+    let prepared = prepare();
+    let world = quiet(World::new());
+    world.clock.advance(prepared.elapsed_ms);
+    copy(&prepared.root, &world.root);
+    let mut model = prepared.model;
+    let (directory, current) = reopened(&world, &model);
+    clean(&world, &directory, &current, &mut model);
+    directory.close().unwrap();
+    let to = std::env::var_os("CLEANED_LOGS").expect("CLEANED_LOGS names a folder");
+    copy(&world.root, Path::new(&to));
 }
 
 #[test]
