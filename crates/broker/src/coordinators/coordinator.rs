@@ -171,6 +171,31 @@ impl<M: RecordFormat> Coordinator<M> {
         }
     }
 
+    /// A reply that comes when it comes, because it may wait for other clients.
+    pub(super) fn whenever(
+        &self,
+        reply: Result<PendingReply<M>, CoordinatorError>,
+    ) -> impl Future<Output = Result<M::Reply, CoordinatorError>> + Send + use<M> {
+        receive::<M>(reply)
+    }
+
+    /// A reply that waits for nothing but the log. What has not become durable in time may still do so; its client is
+    /// told to look for the coordinator and to try again, as in Kafka.
+    pub(super) fn in_time(
+        &self,
+        reply: Result<PendingReply<M>, CoordinatorError>,
+    ) -> impl Future<Output = Result<M::Reply, CoordinatorError>> + Send + use<M> {
+        let clock = Arc::clone(&self.surroundings.env.clock);
+        let deadline = clock.now().plus(self.surroundings.topic.write_timeout());
+        async move {
+            tokio::select! {
+                biased;
+                reply = receive::<M>(reply) => reply,
+                () = clock.sleep_until(deadline) => Err(CoordinatorError::NotAvailable),
+            }
+        }
+    }
+
     /// Tells all machines what the cluster is set to now.
     pub(super) fn configure(&self) {
         for shard in self.shards() {

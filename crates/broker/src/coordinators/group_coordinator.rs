@@ -39,9 +39,10 @@ pub(crate) struct GroupCoordinator {
     coordinator: Coordinator<GroupShard>,
 }
 
-/// The reply of a request that the coordinator took up, as the type its method promises.
+/// The reply of a request that the coordinator took up, as the type its method promises: `in_time`, or `whenever` other
+/// members let it come.
 macro_rules! request {
-    ($(#[$doc:meta])* $name:ident($request:ty) as $variant:ident -> $reply:ty) => {
+    ($(#[$doc:meta])* $name:ident($request:ty) as $variant:ident $wait:ident -> $reply:ty) => {
         $(#[$doc])*
         pub(crate) fn $name(
             &self,
@@ -49,8 +50,9 @@ macro_rules! request {
         ) -> impl Future<Output = Result<$reply, CoordinatorError>> + Send + use<> {
             let group = request.group.clone();
             let reply = self.coordinator.call(group.as_str(), GroupRequest::$variant(request));
+            let reply = self.coordinator.$wait(reply);
             async move {
-                match receive::<GroupShard>(reply).await? {
+                match reply.await? {
                     GroupReply::$variant(reply) => Ok(reply),
                     other => unreachable!("the machine answered {other:?}"),
                 }
@@ -75,36 +77,36 @@ impl GroupCoordinator {
 
     request! {
         /// JoinGroup; waits for the join phase to end.
-        join(JoinRequest) as Join -> JoinReply
+        join(JoinRequest) as Join whenever -> JoinReply
     }
     request! {
         /// SyncGroup; waits for the leader's assignment.
-        sync(SyncRequest) as Sync -> Result<SyncedMember, SyncError>
+        sync(SyncRequest) as Sync whenever -> Result<SyncedMember, SyncError>
     }
     request! {
         /// Heartbeat.
-        heartbeat(HeartbeatRequest) as Heartbeat -> Result<(), HeartbeatError>
+        heartbeat(HeartbeatRequest) as Heartbeat in_time -> Result<(), HeartbeatError>
     }
     request! {
         /// LeaveGroup.
-        leave(LeaveRequest) as Leave -> Result<Vec<LeftMember>, LeaveError>
+        leave(LeaveRequest) as Leave in_time -> Result<Vec<LeftMember>, LeaveError>
     }
     request! {
         /// OffsetCommit.
-        commit(CommitRequest) as Commit -> Result<Vec<CommittedTopic>, CommitError>
+        commit(CommitRequest) as Commit in_time -> Result<Vec<CommittedTopic>, CommitError>
     }
     request! {
         /// OffsetFetch of one group.
-        fetch_offsets(FetchOffsetsRequest) as FetchOffsets -> Result<Vec<FetchedTopic>, FetchOffsetsError>
+        fetch_offsets(FetchOffsetsRequest) as FetchOffsets in_time -> Result<Vec<FetchedTopic>, FetchOffsetsError>
     }
     request! {
         /// OffsetDelete.
-        delete_offsets(DeleteOffsetsRequest) as DeleteOffsets -> Result<Vec<DeletedOffset>, DeleteOffsetsError>
+        delete_offsets(DeleteOffsetsRequest) as DeleteOffsets in_time -> Result<Vec<DeletedOffset>, DeleteOffsetsError>
     }
 
     request! {
         /// ConsumerGroupHeartbeat.
-        consumer_heartbeat(ConsumerHeartbeatRequest) as ConsumerHeartbeat -> Result<ConsumerHeartbeatReply, ConsumerHeartbeatError>
+        consumer_heartbeat(ConsumerHeartbeatRequest) as ConsumerHeartbeat in_time -> Result<ConsumerHeartbeatReply, ConsumerHeartbeatError>
     }
 
     /// ConsumerGroupDescribe: a result for each group, in the order asked for; `None` for a group that is unknown or
@@ -136,7 +138,7 @@ impl GroupCoordinator {
 
     request! {
         /// StreamsGroupHeartbeat.
-        streams_heartbeat(StreamsHeartbeatRequest) as StreamsHeartbeat -> Result<StreamsHeartbeatReply, StreamsHeartbeatError>
+        streams_heartbeat(StreamsHeartbeatRequest) as StreamsHeartbeat in_time -> Result<StreamsHeartbeatReply, StreamsHeartbeatError>
     }
 
     /// StreamsGroupDescribe: a result for each group, in the order asked for.

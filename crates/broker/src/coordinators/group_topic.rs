@@ -85,6 +85,10 @@ impl StateTopic<GroupSettings> for GroupTopic {
         settings
     }
 
+    fn write_timeout(&self) -> Duration {
+        self.topic.write_timeout()
+    }
+
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>> {
         self.topic.create()
     }

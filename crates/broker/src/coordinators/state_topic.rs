@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use env::BoxFuture;
 use metadata::{ClusterImage, InternalTopic};
@@ -41,6 +42,10 @@ pub(super) trait StateTopic<S>: Debug + Send + Sync {
 
     /// Settings in force now, for a partition that is led.
     fn settings(&self, led: &LedShard<S>) -> S;
+
+    /// How long a write may take to become durable before its client is told to try again
+    /// (`offsets.commit.timeout.ms`, which Kafka applies to every write of a coordinator).
+    fn write_timeout(&self) -> Duration;
 
     /// Creates the topic unless it exists.
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>>;
@@ -117,6 +122,12 @@ impl<S: Debug> StateTopic<S> for BrokerTopic<S> {
 
     fn settings(&self, led: &LedShard<S>) -> S {
         (self.read_settings)(&self.topics.image(), led.epoch, led.batch_bytes_max)
+    }
+
+    fn write_timeout(&self) -> Duration {
+        let image = self.topics.image();
+        let timeout_ms = image.broker.values.offsets_commit_timeout_ms;
+        Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
     }
 
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>> {

@@ -8,6 +8,7 @@
 mod bad_input;
 mod beside_kafka;
 mod connections;
+mod consumer_groups;
 mod groups;
 mod ordering;
 mod produce_fetch;

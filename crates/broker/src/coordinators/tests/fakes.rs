@@ -28,6 +28,9 @@ use super::super::errors::CoordinatorError;
 use super::super::group_coordinator::GroupCoordinator;
 use super::super::state_topic::{LedShard, StateTopic};
 
+/// Kafka's default.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Shows the time the test sets.
 #[derive(Debug)]
 pub(super) struct ManualClock(watch::Sender<Instant>);
@@ -330,6 +333,10 @@ impl StateTopic<GroupSettings> for FakeTopic {
 
     fn settings(&self, _led: &LedShard<GroupSettings>) -> GroupSettings {
         self.settings.clone()
+    }
+
+    fn write_timeout(&self) -> Duration {
+        WRITE_TIMEOUT
     }
 
     fn create(&self) -> BoxFuture<'_, Result<(), CoordinatorError>> {

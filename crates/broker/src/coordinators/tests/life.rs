@@ -10,7 +10,7 @@ use futures_util::poll;
 use protocol::records::{BatchBuilder, BatchOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::fakes::{Appends, Fixture, commit_request, fetch_request, join_request};
+use super::fakes::{Appends, Fixture, WRITE_TIMEOUT, commit_request, fetch_request, join_request};
 use crate::coordinators::CoordinatorError;
 
 const GROUP: &str = "readers";
@@ -62,6 +62,20 @@ async fn replies_wait_until_what_they_promise_is_durable_and_keep_their_order() 
             .offset,
         2
     );
+}
+
+#[tokio::test]
+async fn a_write_that_is_not_durable_in_time_is_told_to_try_again() {
+    let fixture = Fixture::new(1);
+    fixture.log().set_appends(Appends::Held);
+    let mut commit = Box::pin(fixture.groups.commit(commit_request(GROUP, 1)));
+    assert!(poll!(&mut commit).is_pending());
+    fixture.clock.advance(WRITE_TIMEOUT);
+    assert_eq!(commit.await, Err(CoordinatorError::NotAvailable));
+    // It is in the log, and counts when it is durable.
+    fixture.log().commit(true);
+    fixture.log().set_appends(Appends::Durable);
+    assert_eq!(fixture.committed(GROUP).await, Ok(Some(1)));
 }
 
 #[tokio::test]
@@ -159,11 +173,9 @@ async fn a_failed_commit_takes_everything_behind_it_back() {
         fixture.committed(GROUP).await,
         Err(CoordinatorError::LoadInProgress)
     );
+    // Whoever waits for it has been told so in the meantime.
+    assert_eq!(second.await.map(drop), Err(CoordinatorError::NotAvailable));
     fixture.log().commit(false);
-    assert_eq!(
-        second.await.map(drop),
-        Err(CoordinatorError::NotCoordinator)
-    );
     tokio::task::yield_now().await;
     assert_eq!(fixture.committed_when_loaded(GROUP).await, Some(1));
 }

@@ -510,7 +510,6 @@ impl ConsumerGroup {
         assert_eq!(rebuilt.classic_protocols, self.classic_protocols);
         assert_eq!(rebuilt.classic_members, self.classic_members);
         assert_eq!(rebuilt.static_members, self.static_members);
-        assert_eq!(rebuilt.target, self.target);
         for regex in self.resolved.keys() {
             assert!(
                 self.regexes.get(regex) > 0,

@@ -2,6 +2,10 @@
 
 use super::super::definition::{Allowed, Setting, boolean, int, list, long, short, string};
 
+/// Partitions of one of the broker's own topics: each is a log and a state machine that are there from the start, so more
+/// would be a mistake that no start would survive.
+const INTERNAL_TOPIC_PARTITIONS_MAX: i64 = 10_000;
+
 pub(super) static SETTINGS: &[Setting] = &[
     int("add.partitions.to.txn.retry.backoff.max.ms").default("100").at_least(0).honoured().doc("The longest pause between two attempts of the broker to add a partition to a transaction, in milliseconds."),
     int("add.partitions.to.txn.retry.backoff.ms").default("20").at_least(1).honoured().doc("The first pause between two attempts of the broker to add a partition to a transaction, in milliseconds."),
@@ -50,12 +54,12 @@ pub(super) static SETTINGS: &[Setting] = &[
     int("group.streams.num.standby.replicas").default("0").at_least(0).honoured().doc("Standby copies of each task of a streams group."),
     int("group.streams.session.timeout.ms").default("45000").at_least(1).honoured().doc("Milliseconds without a heartbeat after which a member of a streams group is removed."),
     int("offset.metadata.max.bytes").default("4096").honoured().doc("The longest text a client may keep with a committed offset, in bytes."),
-    int("offsets.commit.timeout.ms").default("5000").at_least(1).doc("Milliseconds after which an offset commit that is not durable fails."),
+    int("offsets.commit.timeout.ms").default("5000").at_least(1).honoured().doc("Milliseconds after which an offset commit that is not durable fails."),
     int("offsets.load.buffer.size").default("5242880").at_least(1).doc("Bytes read at a time when committed offsets are loaded."),
     long("offsets.retention.check.interval.ms").default("600000").at_least(1).honoured().doc("Milliseconds between two removals of expired offsets."),
     int("offsets.retention.minutes").default("10080").at_least(1).honoured().doc("Minutes after which the offsets of an empty group are removed."),
     int("offsets.topic.compression.codec").default("0").doc("How committed offsets are compressed; 0 is not."),
-    int("offsets.topic.num.partitions").default("50").at_least(1).honoured().doc("Partitions of the topic of committed offsets; fixed once it exists."),
+    int("offsets.topic.num.partitions").default("50").between(1, INTERNAL_TOPIC_PARTITIONS_MAX).honoured().doc("Partitions of the topic of committed offsets; fixed once it exists."),
     short("offsets.topic.replication.factor").default("3").at_least(1).honoured().doc("Replicas of the topic of committed offsets; at most as many as there are brokers."),
     int("offsets.topic.segment.bytes").default("104857600").at_least(1).honoured().doc("The size of a segment of the topic of committed offsets, in bytes."),
     int("share.coordinator.append.linger.ms").default("-1").at_least(-1).doc("Milliseconds for which the share coordinator gathers writes; -1 adapts."),
@@ -64,7 +68,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     int("share.coordinator.snapshot.update.records.per.snapshot").default("500").at_least(0).doc("Changes of a share partition's state after which it is written whole."),
     int("share.coordinator.state.topic.compression.codec").default("0").doc("How the state of share groups is compressed; 0 is not."),
     short("share.coordinator.state.topic.min.isr").default("2").at_least(1).honoured().doc("In-sync replicas the state of share groups needs; at most as many as there are brokers."),
-    int("share.coordinator.state.topic.num.partitions").default("50").at_least(1).honoured().doc("Partitions of the topic of share groups' state; fixed once it exists."),
+    int("share.coordinator.state.topic.num.partitions").default("50").between(1, INTERNAL_TOPIC_PARTITIONS_MAX).honoured().doc("Partitions of the topic of share groups' state; fixed once it exists."),
     int("share.coordinator.state.topic.prune.interval.ms").default("300000").at_least(1).doc("Milliseconds between two removals of share groups' old state."),
     short("share.coordinator.state.topic.replication.factor").default("3").at_least(1).honoured().doc("Replicas of the topic of share groups' state; at most as many as there are brokers."),
     int("share.coordinator.state.topic.segment.bytes").default("104857600").at_least(1).honoured().doc("The size of a segment of the topic of share groups' state, in bytes."),
@@ -77,7 +81,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     int("transaction.remove.expired.transaction.cleanup.interval.ms").default("3600000").at_least(1).honoured().doc("Milliseconds between two removals of expired transactional ids."),
     int("transaction.state.log.load.buffer.size").default("5242880").at_least(1).doc("Bytes read at a time when the state of transactions is loaded."),
     int("transaction.state.log.min.isr").default("2").at_least(1).honoured().doc("In-sync replicas the state of transactions needs; at most as many as there are brokers."),
-    int("transaction.state.log.num.partitions").default("50").at_least(1).honoured().doc("Partitions of the topic of transactions' state; fixed once it exists."),
+    int("transaction.state.log.num.partitions").default("50").between(1, INTERNAL_TOPIC_PARTITIONS_MAX).honoured().doc("Partitions of the topic of transactions' state; fixed once it exists."),
     short("transaction.state.log.replication.factor").default("3").at_least(1).honoured().doc("Replicas of the topic of transactions' state; at most as many as there are brokers."),
     int("transaction.state.log.segment.bytes").default("104857600").at_least(1).honoured().doc("The size of a segment of the topic of transactions' state, in bytes."),
     boolean("transaction.two.phase.commit.enable").default("false").default_only().doc("Whether producers may take part in two-phase commits."),

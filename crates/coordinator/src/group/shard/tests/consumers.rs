@@ -135,7 +135,11 @@ impl Harness {
     }
 
     fn set_topics(&mut self, image: Arc<TopicsImage>) {
-        self.call(GroupRequest::TopicsChanged(image));
+        let settings = GroupSettings {
+            topics: image,
+            ..self.shard.settings.clone()
+        };
+        self.configure(settings);
     }
 }
 

@@ -171,6 +171,12 @@ impl Harness {
         token
     }
 
+    /// Tells the shard what the cluster is set to now; a restart begins with it.
+    pub(super) fn configure(&mut self, settings: GroupSettings) {
+        let output = self.shard.configure(self.now, settings);
+        self.take(output);
+    }
+
     pub(super) fn tick(&mut self) {
         let output = self.shard.tick(self.now);
         self.take(output);
