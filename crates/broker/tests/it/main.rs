@@ -9,6 +9,7 @@ mod bad_input;
 mod beside_kafka;
 mod connections;
 mod consumer_groups;
+mod fetch_rules;
 mod groups;
 mod ordering;
 mod produce_fetch;
