@@ -44,20 +44,20 @@ pub(crate) fn reconcile(
     match current.state {
         StreamsMemberState::Stable if current.member_epoch == target.epoch => Ok(current.clone()),
         StreamsMemberState::Stable | StreamsMemberState::UnreleasedTasks => {
-            Ok(step.from_epoch(current.member_epoch))
+            Ok(step.next_from(current.member_epoch))
         }
         StreamsMemberState::UnrevokedTasks => {
             let has_revoked =
                 owned.is_some_and(|owned| !owned.contains_any(&current.pending_revocation));
             if has_revoked {
-                Ok(step.from_epoch(current.member_epoch.saturating_add(1)))
+                Ok(step.next_from(current.member_epoch.saturating_add(1)))
             } else {
                 Ok(current.clone())
             }
         }
         StreamsMemberState::Unknown => {
             if owned.is_some_and(TaskSet::is_empty) {
-                Ok(step.from_epoch(target.epoch))
+                Ok(step.next_from(target.epoch))
             } else {
                 Err(UnknownState)
             }
@@ -87,7 +87,7 @@ struct Difference {
 }
 
 impl Step<'_> {
-    fn from_epoch(&self, member_epoch: i32) -> StreamsCurrentAssignment {
+    fn next_from(&self, member_epoch: i32) -> StreamsCurrentAssignment {
         let difference = self.difference();
         let must_revoke = !difference.revoked.is_empty()
             && self

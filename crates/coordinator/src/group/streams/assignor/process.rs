@@ -35,8 +35,10 @@ impl Process {
 
     /// Tasks per member.
     pub(crate) fn load(&self) -> f64 {
-        // Counts are far below 2^52, so they are exact.
-        #[allow(clippy::cast_precision_loss)]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "counts are far below 2^52, so they are exact"
+        )]
         let load = self.task_count as f64 / self.task_counts.len() as f64;
         load
     }

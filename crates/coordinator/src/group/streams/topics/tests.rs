@@ -55,6 +55,9 @@ fn topology(shapes: &[Shape<'_>]) -> StreamsTopology {
     }
 }
 
+/// The shapes of subtopologies, and the internal topics that are missing then.
+type Case<'a> = (&'a [Shape<'a>], &'a [(&'a str, i32)]);
+
 /// The topics of a copartition group in the last subtopology, by positions.
 fn copartitioned(
     mut topology: StreamsTopology,
@@ -105,7 +108,7 @@ fn owned(topics: &[(&str, i32)]) -> Vec<(String, i32)> {
 
 #[test]
 fn repartition_topics_and_changelogs_get_the_partitions_of_the_largest_input() {
-    let cases: [(&[Shape<'_>], &[(&str, i32)]); 6] = [
+    let cases: [Case<'_>; 6] = [
         // One subtopology writes for another.
         (
             &[
