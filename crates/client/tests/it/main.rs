@@ -6,6 +6,7 @@ mod bad_network;
 mod failures;
 mod groups;
 mod produce_consume;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
