@@ -9,3 +9,4 @@ mod fakes;
 mod life;
 mod on_disk;
 mod requests;
+mod transactions;

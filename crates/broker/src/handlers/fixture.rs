@@ -51,6 +51,11 @@ impl FakeOwnership {
         self.give(topic, partition, Some(BrokerId(BROKER.0 + 1)));
     }
 
+    /// This broker leads the partition again, in the epoch in which it did.
+    pub(crate) fn take_back(&self, topic: &str, partition: i32) {
+        self.moved.lock().remove(&(topic.to_owned(), partition));
+    }
+
     /// Nobody leads the partition now.
     pub(crate) fn orphan(&self, topic: &str, partition: i32) {
         self.give(topic, partition, None);
