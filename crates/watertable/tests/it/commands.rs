@@ -345,3 +345,69 @@ fn a_member_that_is_interrupted_leaves_its_group() {
     // At once, not after the session timeout of 45 s.
     assert_eq!(described[0]["state"], "Empty");
 }
+
+/// Opens a transaction with one record in it, and leaves it open.
+fn open_transaction(session: &Session, id: &str, topic: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let address = client::parse_addresses(&session.server.kafka.to_string()).unwrap();
+        let cluster = client::Cluster::new(address, client::ClientConfig::default());
+        let timeout = std::time::Duration::from_secs(60);
+        let config = client::ProducerConfig::default();
+        let producer = client::TransactionalProducer::init(cluster, id, timeout, config).await;
+        let mut producer = producer.unwrap();
+        producer.begin().unwrap();
+        let record = client::ProducerRecord {
+            value: Some(b"pending"),
+            ..client::ProducerRecord::default()
+        };
+        let sent = producer.send(&topic.into(), record).await.unwrap();
+        sent.wait().await.unwrap();
+    });
+}
+
+#[test]
+fn transactions_are_shown_and_one_that_hangs_is_aborted() {
+    let session = Session::start();
+    assert_eq!(session.json(&["txn", "list"]), serde_json::json!([]));
+    session.ok(&["topic", "create", "flights"], b"");
+    open_transaction(&session, "transfers", "flights");
+    let listed = session.json(&["txn", "list", "--state", "Ongoing", "--pattern", "trans.*"]);
+    assert_eq!(listed[0]["transactional_id"], "transfers");
+    assert_eq!(
+        session.json(&["txn", "list", "--longer-than", "1h"]),
+        serde_json::json!([])
+    );
+    let described = session.json(&["txn", "describe", "transfers"]);
+    assert_eq!(described[0]["state"], "Ongoing");
+    assert_eq!(described[0]["partitions"], serde_json::json!(["flights-0"]));
+    assert!(described[0]["duration_ms"].as_i64().unwrap() >= 0);
+    let producers = session.json(&["txn", "describe-producers", "flights:0"]);
+    assert_eq!(producers[0]["transaction_start_offset"], 0);
+    // Its coordinator knows it.
+    let hanging = session.json(&["txn", "find-hanging", "--older-than", "0ms"]);
+    assert_eq!(hanging, serde_json::json!([]));
+    let (error, next) = session.fails(&["txn", "abort", "flights:0", "--start-offset", "7"], b"");
+    assert!(
+        error.contains("no open transaction of flights-0"),
+        "{error}"
+    );
+    assert!(next.contains("describe-producers flights:0"), "{next}");
+    let aborted = session.ok(&["txn", "abort", "flights:0", "--start-offset", "0"], b"");
+    assert!(
+        aborted.starts_with("aborted the transaction of producer "),
+        "{aborted}"
+    );
+    let producers = session.json(&["txn", "describe-producers", "flights:0"]);
+    assert_eq!(
+        producers[0]["transaction_start_offset"],
+        serde_json::Value::Null
+    );
+    let (error, _) = session.fails(&["txn", "describe", "nobody"], b"");
+    assert!(error.contains("TRANSACTIONAL_ID_NOT_FOUND"), "{error}");
+    let text = session.ok(&["txn", "list"], b"");
+    assert!(text.contains("transfers"), "{text}");
+}
