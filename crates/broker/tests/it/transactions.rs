@@ -8,13 +8,14 @@ use protocol::messages::add_partitions_to_txn_request::{
 };
 use protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use protocol::messages::*;
-use protocol::records::{BatchIterator, ControlRecordType, control};
-use testkit::requests::{FETCH, fetch, topic};
+use protocol::records::{BatchIterator, BatchOptions, ControlRecordType, control};
+use testkit::requests::{FETCH, batch, fetch, produce, topic};
 use testkit::{RawClient, Server, ServerOptions, eventually};
 
 const TRANSACTION: i8 = 1;
 /// The last versions that do not bump epochs.
 const END_V1: i16 = 4;
+const PRODUCE_V1: i16 = 11;
 /// The first that does.
 const END_V2: i16 = 5;
 
@@ -155,6 +156,28 @@ async fn reaches(client: &mut RawClient, id: &str, state: &str) {
     .await;
 }
 
+/// Produces one value within a transaction.
+async fn write(
+    client: &mut RawClient,
+    id: &str,
+    session: Session,
+    name: &str,
+    sequence: i32,
+    version: i16,
+) -> i16 {
+    let options = BatchOptions {
+        producer_id: session.id,
+        producer_epoch: session.epoch,
+        base_sequence: sequence,
+        is_transactional: true,
+        ..Default::default()
+    };
+    let mut request = produce(name, -1, batch(options, &["value"]));
+    request.transactional_id = Some(id.to_owned());
+    let answer = client.call(&request, version).await;
+    answer.responses[0].partition_responses[0].error_code
+}
+
 /// The control records of a topic: who, which epoch, whether committed.
 async fn markers(client: &mut RawClient, name: &str) -> Vec<(Session, bool)> {
     let mut answer = client.call(&fetch(name, 0, 0), FETCH).await;
@@ -189,7 +212,8 @@ async fn the_first_protocol_keeps_the_epoch_of_its_producer() {
         "Empty"
     );
     let mut expected = Vec::new();
-    for committed in [true, false, true] {
+    for (round, committed) in [true, false, true].into_iter().enumerate() {
+        let sequence = i32::try_from(round).unwrap();
         assert_eq!(
             add(client, "transfers", session, &["flights", "seats"]).await,
             0
@@ -207,6 +231,18 @@ async fn the_first_protocol_keeps_the_epoch_of_its_producer() {
             .map(|topic| &topic.topic[..])
             .collect();
         assert_eq!(topics, ["flights", "seats"]);
+        assert_eq!(
+            write(
+                client,
+                "transfers",
+                session,
+                "flights",
+                sequence,
+                PRODUCE_V1
+            )
+            .await,
+            0
+        );
         assert_eq!(
             end(client, "transfers", session, committed, END_V1).await,
             Ok(session)
@@ -295,6 +331,10 @@ async fn a_new_session_fences_the_old_one_and_aborts_its_transaction() {
     coordinated(client, "transfers").await;
     let old = init(client, "transfers").await;
     assert_eq!(add(client, "transfers", old, &["flights"]).await, 0);
+    assert_eq!(
+        write(client, "transfers", old, "flights", 0, PRODUCE_V1).await,
+        0
+    );
     let first = client.call(&init_request("transfers", None), 5).await;
     assert_eq!(first.error_code, code(ErrorCode::ConcurrentTransactions));
     let new = init(client, "transfers").await;
