@@ -164,7 +164,9 @@ async fn offsets_count_with_their_transaction() {
         eventually(
             "the offsets are decided",
             async || match fetch_committed_offsets(&coordinator, None).await {
-                Ok(found) => found[&place(&topic, 1)].offset == expected,
+                Ok(found) => found
+                    .get(&place(&topic, 1))
+                    .is_some_and(|found| found.offset == expected),
                 Err(FetchOffsetsError::Refused { source, .. })
                     if source.is(ErrorCode::UnstableOffsetCommit) =>
                 {
