@@ -13,30 +13,34 @@ import org.apache.kafka.common.utils.Exit;
  * "exit STATUS".
  */
 public final class Tools {
-    /** Instead of the end of the JVM. An Error, because tools catch exceptions. */
+    /** Instead of the end of the JVM. An Error, because tools catch exceptions; some catch this too and say so. */
     private static final class Ended extends Error {
-        final int status;
-
-        Ended(int status) {
-            super(null, null, false, false);
-            this.status = status;
+        Ended() {
+            super("ENDED", null, false, false);
         }
+    }
+
+    /** What the tool wanted to end with, the first time it did. */
+    private static volatile Integer ended;
+
+    private static void end(int status) {
+        if (ended == null) {
+            ended = status;
+        }
+        throw new Ended();
     }
 
     public static void main(String[] arguments) throws Exception {
         PrintStream answers = System.out;
-        Exit.setExitProcedure((status, message) -> {
-            throw new Ended(status);
-        });
-        Exit.setHaltProcedure((status, message) -> {
-            throw new Ended(status);
-        });
+        Exit.setExitProcedure((status, message) -> end(status));
+        Exit.setHaltProcedure((status, message) -> end(status));
         // What a tool wants done at the end of its JVM would wait for this one.
         Exit.setShutdownHookAdder((name, runnable) -> { });
         BufferedReader requests = new BufferedReader(new InputStreamReader(System.in));
         String request;
         while ((request = requests.readLine()) != null) {
             String[] fields = request.split("\t", -1);
+            ended = null;
             int[] status = {0};
             try (FileInputStream input = new FileInputStream(fields[0]);
                     PrintStream output = new PrintStream(new FileOutputStream(fields[1]), true);
@@ -49,7 +53,7 @@ public final class Tools {
                 tool.start();
                 tool.join();
             }
-            answers.println("exit " + status[0]);
+            answers.println("exit " + (ended == null ? status[0] : ended));
             answers.flush();
         }
         Runtime.getRuntime().halt(0);
@@ -61,8 +65,8 @@ public final class Tools {
             return 0;
         } catch (InvocationTargetException exception) {
             Throwable cause = exception.getCause();
-            if (cause instanceof Ended ended) {
-                return ended.status;
+            if (cause instanceof Ended) {
+                return 0;
             }
             System.err.println("Exception in thread \"main\" " + cause);
             return 1;

@@ -55,6 +55,13 @@ fn word_for(token: &str) -> Option<&'static str> {
     if is_time {
         return Some("TIME");
     }
+    // The group that a console consumer without one makes up.
+    if token
+        .strip_prefix("console-consumer-")
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit()))
+    {
+        return Some("console-consumer-NUMBER");
+    }
     is_base64_uuid(token).then_some("ID")
 }
 
@@ -74,7 +81,7 @@ fn is_base64_uuid(token: &str) -> bool {
     token.len() == 22
         && token.contains(|letter: char| letter.is_ascii_uppercase())
         && token.contains(|letter: char| letter.is_ascii_lowercase())
-        && !token.starts_with("org")
+        && !token.ends_with("Exception")
         && token.bytes().filter(u8::is_ascii_uppercase).count() >= 3
 }
 

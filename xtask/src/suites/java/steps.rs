@@ -40,6 +40,8 @@ struct Step {
     #[serde(default)]
     sort: bool,
     #[serde(default)]
+    numbers: bool,
+    #[serde(default)]
     drop: Vec<String>,
     repeat_until: Option<String>,
 }
@@ -71,7 +73,15 @@ pub(super) fn run(
     let files = place.folder.join("files");
     fs::create_dir_all(&files)?;
     let mut known = Known::default();
+    // Where Kafka keeps its logs, and where we do.
+    known.add(
+        &server.data_dir().join("logs").display().to_string(),
+        "DATA",
+    );
     known.add(&server.data_dir().display().to_string(), "DATA");
+    if let Some((_, port)) = place.bootstrap.split_once(':') {
+        known.add(port, "PORT");
+    }
     known.add(&files.display().to_string(), "FILES");
     known.add(&place.bootstrap, "ADDRESS");
     let mut runner = Runner {
@@ -351,7 +361,18 @@ impl Runner<'_> {
         let mut lines = self.lines(&output, step)?;
         lines.extend(self.lines(&errors, step)?);
         if step.sort {
+            lines = lines
+                .iter()
+                .flat_map(|line| line.split(",{"))
+                // What closes a list moves with its last part.
+                .map(|part| part.trim_end_matches([']', '}']).to_owned())
+                .collect();
             lines.sort();
+        }
+        if step.numbers {
+            for line in &mut lines {
+                *line = without_numbers(line);
+            }
         }
         lines.push(status);
         Ok(lines)
@@ -369,12 +390,29 @@ impl Runner<'_> {
     }
 }
 
+/// With one letter for each number.
+fn without_numbers(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut in_number = false;
+    for letter in line.chars() {
+        let is_digit = letter.is_ascii_digit();
+        if !is_digit {
+            text.push(letter);
+        } else if !in_number {
+            text.push('N');
+        }
+        in_number = is_digit;
+    }
+    text
+}
+
 fn is_log_line(line: &str) -> bool {
     let is_logged = line.starts_with('[')
         && ["] WARN ", "] ERROR ", "] INFO "]
             .iter()
             .any(|level| line.contains(level));
-    is_logged || line.starts_with("at ") || line.starts_with("... ")
+    // As Tools.java ends a tool that catches even that.
+    is_logged || line.contains("ENDED") || line.starts_with("at ") || line.starts_with("... ")
 }
 
 /// The JVM in which the tools run one after the other (`clients/java-suites/Tools.java`).
