@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Input between two kills: some ten transactions.
-const RECORDS_PER_KILL: u32 = 300;
+/// Input between two kills: so many transactions that the job is still at it when the kill falls.
+const RECORDS_PER_KILL: u32 = 1500;
 
 /// A kill falls at a random moment of this span, after the job has shown that it goes on.
 const KILL_SPAN_MS: u64 = 400;
@@ -114,7 +114,11 @@ impl Job {
                 .stdout(fs::File::create(&output)?)
                 .stderr(errors),
         )?;
-        Ok(Worker { process, output })
+        Ok(Worker {
+            process,
+            output,
+            commits: 0,
+        })
     }
 }
 
@@ -122,18 +126,19 @@ impl Job {
 struct Worker {
     process: Running,
     output: PathBuf,
+    /// Those that were seen.
+    commits: usize,
 }
 
 impl Worker {
-    /// Waits until it commits once more. One that needs a new producer is started again.
+    /// Waits for a commit that was not seen before. A job that needs a new producer is started again.
     fn progress(&mut self, job: &Job) -> Result<()> {
-        let before = commits(&self.output)?;
         let deadline = Instant::now() + PROGRESS_LIMIT;
         loop {
             self.revive(job)?;
             let now = commits(&self.output)?;
-            // A job that was started again counts from nothing.
-            if now > before || (now > 0 && now < before) {
+            if now > self.commits {
+                self.commits = now;
                 return Ok(());
             }
             ensure!(

@@ -33,7 +33,22 @@ impl Known {
             normal.push(letter);
         }
         normal.push_str(word_for(&token).unwrap_or(&token));
-        sizes(&normal.split_whitespace().collect::<Vec<_>>().join(" "))
+        without_sentence(sizes(
+            &normal.split_whitespace().collect::<Vec<_>>().join(" "),
+        ))
+    }
+}
+
+/// The name of an exception without what it says to people, which no client may read.
+fn without_sentence(line: String) -> String {
+    match line.find("Exception: ") {
+        Some(at) if !line.starts_with('{') => {
+            format!("{}Exception: SENTENCE", &line[..at])
+        }
+        _ => match line.strip_suffix("Exception:") {
+            Some(before) => format!("{before}Exception: SENTENCE"),
+            None => line,
+        },
     }
 }
 
@@ -130,6 +145,14 @@ mod tests {
                 "{\"size\":SIZE,\"x\":1,\"size\":SIZE}",
             ),
             ("message.timestamp.type", "message.timestamp.type"),
+            (
+                "Caused by: a.b.CException: It broke.",
+                "Caused by: a.b.CException: SENTENCE",
+            ),
+            (
+                "Caused by: a.b.CException: ",
+                "Caused by: a.b.CException: SENTENCE",
+            ),
         ];
         for (line, expected) in cases {
             assert_eq!(known.line(line), expected);
