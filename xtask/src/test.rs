@@ -9,6 +9,7 @@ use crate::compatibility::{self, CompatibilityArguments};
 use crate::flights;
 use crate::protocol::{self, ProtocolArguments};
 use crate::server::{self, Against, Server};
+use crate::suites::exactly_once;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -40,7 +41,11 @@ struct Step {
     run: fn() -> Result<Counts>,
 }
 
-const STEPS: [Step; 12] = [
+/// A short run; `cargo xtask exactly-once` kills as often as one likes.
+const EXACTLY_ONCE_KILLS: u32 = 6;
+const EXACTLY_ONCE_SEED: u64 = 1;
+
+const STEPS: [Step; 13] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -106,6 +111,11 @@ const STEPS: [Step; 12] = [
         part: Part::Clients,
         name: "client matrix",
         run: || clients::run_all(Against::Watertable),
+    },
+    Step {
+        part: Part::Flights,
+        name: "exactly once",
+        run: || exactly_once::run_job(Against::Watertable, EXACTLY_ONCE_KILLS, EXACTLY_ONCE_SEED),
     },
     Step {
         part: Part::Flights,

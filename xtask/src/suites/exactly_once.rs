@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Input between two kills: so many transactions that the job is still at it when the kill falls.
-const RECORDS_PER_KILL: u32 = 1500;
+const RECORDS_PER_KILL: u32 = 240;
 
 /// A kill falls at a random moment of this span, after the job has shown that it goes on.
 const KILL_SPAN_MS: u64 = 400;
