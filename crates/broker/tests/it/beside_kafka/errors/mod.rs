@@ -6,6 +6,7 @@
 //! transcripts must not differ.
 
 mod classic_groups;
+mod consumer_groups;
 mod offsets;
 mod producers;
 mod streams_groups;
@@ -91,6 +92,7 @@ pub(super) async fn errors(pair: &mut Pair, run: &str) {
         };
         coordinators(&mut side).await;
         classic_groups::errors(&mut side).await;
+        consumer_groups::errors(&mut side).await;
         offsets::errors(&mut side).await;
         producers::errors(&mut side).await;
         streams_groups::errors(&mut side).await;
