@@ -23,6 +23,8 @@ use crate::registry::Registry;
 
 /// The longest wait without a look at the clock: clocks of a simulation jump.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// As [`LOOK_EVERY`], while there is nothing to do.
+const REST_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the threads that clean share.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl Registry {
             let until = clock.now().plus(Duration::from_millis(settings.backoff_ms));
             let mut stopping = self.cleaner.stopping.lock();
             while !*stopping && clock.now() < until && self.cleaner.settings() == settings {
-                let wait = until.since(clock.now()).min(LOOK_EVERY);
+                let wait = until.since(clock.now()).min(REST_LOOK_EVERY);
                 self.cleaner.changed.wait_for(&mut stopping, wait);
             }
         }
