@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metadata::CONSUMER_OFFSETS;
+use storage::LogSettings;
 
 use super::fakes::{commit_request, fetch_request};
 use crate::coordinators::{CoordinatorError, GroupCoordinator};
@@ -67,6 +68,35 @@ async fn committed_offsets_survive_a_restart_in_files() {
     }
     commit(&groups, "readers", 100).await.expect("durable");
     assert_eq!(committed(&groups, "readers").await, Some(100));
+}
+
+#[tokio::test]
+async fn a_partition_that_was_cleaned_is_loaded_as_it_was() {
+    let fixture = Fixture::new().await;
+    let groups = GroupCoordinator::new(fixture.topics());
+    groups.ensure_topic().await.expect("the topic is created");
+    commit(&groups, "readers", 0).await.expect("durable");
+    let directory = Arc::clone(&fixture.topics().directory);
+    let logs = directory.partitions();
+    for log in logs {
+        // Small segments, cleaned as soon as may be.
+        log.configure(LogSettings {
+            segment_bytes: 2000,
+            min_cleanable_dirty_ratio: 0.0,
+            ..(*log.settings()).clone()
+        });
+    }
+    for offset in 1..200 {
+        commit(&groups, "readers", offset).await.expect("durable");
+    }
+    while directory.clean_once() {}
+    assert!(directory.metrics().cleaned_records.get() > 100);
+    drop((groups, directory));
+    let fixture = fixture.restart().await;
+    let groups = GroupCoordinator::new(fixture.topics());
+    assert_eq!(committed(&groups, "readers").await, Some(199));
+    commit(&groups, "readers", 200).await.expect("durable");
+    assert_eq!(committed(&groups, "readers").await, Some(200));
 }
 
 #[tokio::test]
