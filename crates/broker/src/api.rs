@@ -181,3 +181,23 @@ pub(crate) fn peek(frame: &Bytes) -> Option<(i16, i16, i32)> {
     let correlation_id = i32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
     Some((key, version, correlation_id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ranges are compared with a running Kafka's in the suite beside Kafka; this needs none.
+    #[test]
+    fn the_apis_are_the_75_of_a_kafka_4_2_without_telemetry() {
+        let keys: Vec<i16> = ADVERTISED.iter().map(|row| row.key.into()).collect();
+        assert!(keys.is_sorted_by(|one, next| one < next), "{keys:?}");
+        assert_eq!(keys.len(), 75);
+        for key in [71, 72] {
+            assert!(!keys.contains(&key), "telemetry needs an exporter");
+        }
+        for row in ADVERTISED {
+            let known = row.key.decodable_versions();
+            assert!(row.version_max <= *known.end(), "{}", row.key);
+        }
+    }
+}

@@ -256,11 +256,6 @@ impl Mutations<'_> {
         true
     }
 
-    /// Whether a request could be refused at all.
-    pub(crate) fn may_refuse(&self) -> bool {
-        self.strict && self.quotas.are_set()
-    }
-
     /// For how long the client is throttled, as the wire says it.
     pub(crate) fn throttle_ms(&self) -> i32 {
         milliseconds(self.throttle)

@@ -14,6 +14,7 @@ mod administration;
 mod cluster;
 mod configs;
 mod errors;
+mod more_configs;
 mod offsets;
 mod quotas;
 mod topics;
@@ -193,6 +194,7 @@ async fn answers_are_those_of_kafka() {
     topics::describe_topic_partitions(&mut pair, &run).await;
     offsets::offsets(&mut pair, &run).await;
     configs::configs(&mut pair, &run).await;
+    more_configs::more_configs(&mut pair, &run).await;
     topics::create_partitions(&mut pair, &run).await;
     cluster::cluster(&mut pair, &run).await;
     administration::leaders_and_replicas(&mut pair, &run).await;
