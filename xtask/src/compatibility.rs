@@ -68,6 +68,7 @@ fn apis_section() -> Result<String> {
     let keys = keys(&read(API_KEYS)?);
     let apis = parse_table(&table, &keys)?;
     let suite = suite_files()?;
+    let rules = rules()?;
     let mut text = format!(
         "{} APIs. *Unit tests* stand beside the handler; *over sockets* names the files of the broker's own suite that speak \
          the API, of which those in `beside_kafka` compare every answer with Apache Kafka's.\n\n\
@@ -82,10 +83,15 @@ fn apis_section() -> Result<String> {
             .filter(|(_, text)| speaks(text, &api.name))
             .map(|(file, _)| format!("[{file}](../{BROKER_SUITE}/{file})"))
             .collect();
-        if tests == 0 && spoken.is_empty() {
+        let elsewhere = rules.api.iter().find(|other| other.name == api.name);
+        let elsewhere = elsewhere.map_or(&[][..], |other| &other.tests);
+        let elsewhere = elsewhere.iter().map(|test| check_test(test));
+        let elsewhere: Vec<(&str, &str)> = elsewhere.collect::<Result<_>>()?;
+        if tests == 0 && spoken.is_empty() && elsewhere.is_empty() {
             without.push(api.name.clone());
         }
         let beside = match tests {
+            0 if !elsewhere.is_empty() => links(&elsewhere),
             0 => "–".to_owned(),
             count => format!("[{count}](../{link})"),
         };
@@ -251,6 +257,17 @@ fn rust_files(folder: &Path) -> Result<Vec<String>> {
 #[serde(deny_unknown_fields)]
 struct Rules {
     rule: Vec<Rule>,
+    /// APIs whose handlers only pass on what others do, and the tests of those.
+    #[serde(default)]
+    api: Vec<PassedOn>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PassedOn {
+    name: String,
+    /// As those of a rule.
+    tests: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -264,8 +281,17 @@ struct Rule {
     tests: Vec<String>,
 }
 
+fn rules() -> Result<Rules> {
+    toml::from_str(&read(RULES)?).with_context(|| RULES.to_owned())
+}
+
+fn links(tests: &[(&str, &str)]) -> String {
+    let link = |(path, name): &(&str, &str)| format!("[{}](../{path})", name.replace('_', " "));
+    tests.iter().map(link).collect::<Vec<_>>().join("; ")
+}
+
 fn rules_section() -> Result<String> {
-    let rules: Rules = toml::from_str(&read(RULES)?).with_context(|| RULES.to_owned())?;
+    let rules = rules()?;
     let mut problems = Vec::new();
     let mut text = String::new();
     let mut area = "";
@@ -278,14 +304,14 @@ fn rules_section() -> Result<String> {
         if rule.tests.is_empty() {
             problems.push(format!("no test: {}", rule.text));
         }
-        let mut links = Vec::new();
+        let mut tests = Vec::new();
         for test in &rule.tests {
             match check_test(test) {
-                Ok((path, name)) => links.push(format!("[{}](../{path})", name.replace('_', " "))),
+                Ok(test) => tests.push(test),
                 Err(error) => problems.push(format!("{error:#}")),
             }
         }
-        writeln!(text, "| {} | {} |", rule.text.trim(), links.join("; "))?;
+        writeln!(text, "| {} | {} |", rule.text.trim(), links(&tests))?;
     }
     if !problems.is_empty() {
         bail!("{RULES}:\n{}", problems.join("\n"));
