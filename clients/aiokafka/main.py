@@ -17,11 +17,12 @@ from aiokafka.errors import (  # noqa: E402
     LeaderNotAvailableError,
     MessageSizeTooLargeError,
     NotLeaderForPartitionError,
+    ProducerFenced,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
 
-from cells import ACKS, CODECS, HEADERS, LARGE, LARGE_LIMIT, NULLS, Cells, check, check_keyed, incompressible, key_of, value_of  # noqa: E402, E501
+from cells import ACKS, CODECS, HEADERS, LARGE, LARGE_LIMIT, NULLS, TRANSACTION, Cells, NotSupported, check, check_keyed, check_transactions, incompressible, key_of, transactional_records, value_of  # noqa: E402, E501
 
 cells = Cells("aiokafka", importlib.metadata.version("aiokafka"))
 COUNT = 200
@@ -382,6 +383,87 @@ async def large_message_accepted(row):
     await produce(topic, [{"value": value}], max_request_size=LARGE_LIMIT)
     read = await read_all(topic, 1, max_partition_fetch_bytes=LARGE_LIMIT)
     check([message.value for message in read] == [value], "read back differently")
+
+
+@contextlib.asynccontextmanager
+async def transactional(identifier):
+    handle = AIOKafkaProducer(bootstrap_servers=cells.bootstrap, transactional_id=identifier)
+    await handle.start()
+    try:
+        yield handle
+    finally:
+        with contextlib.suppress(ProducerFenced):
+            await handle.stop()
+
+
+async def send(handle, topic, records):
+    await asyncio.gather(*[await handle.send(topic, **record) for record in records])
+
+
+async def isolated(topic, count, isolation):
+    """The first `count` records of three partitions."""
+    async with consumer(isolation_level=isolation) as handle:
+        handle.assign([TopicPartition(topic, partition) for partition in range(3)])
+        await handle.seek_to_beginning()
+        return [(message.partition, message.value) for message in await messages(handle, count)]
+
+
+@row("transactions")
+async def transactions(row):
+    topic = await create(cells.topic(row), 3)
+    async with transactional(topic) as handle:
+        for part in "abc":
+            await handle.begin_transaction()
+            await send(handle, topic, transactional_records(row, part))
+            await (handle.abort_transaction() if part == "b" else handle.commit_transaction())
+    check_transactions(row, "ac", await isolated(topic, 2 * TRANSACTION, "read_committed"))
+    check_transactions(row, "abc", await isolated(topic, 3 * TRANSACTION, "read_uncommitted"))
+
+
+@row("transaction-fenced")
+async def transaction_fenced(row):
+    topic = await create(cells.topic(row), 3)
+    async with transactional(topic) as first:
+        await first.begin_transaction()
+        await send(first, topic, transactional_records(row, "a"))
+        async with transactional(topic) as second:
+            try:
+                await first.commit_transaction()
+                check(False, "the older producer committed")
+            except ProducerFenced:
+                pass
+            await second.begin_transaction()
+            await send(second, topic, transactional_records(row, "b"))
+            await second.commit_transaction()
+    check_transactions(row, "b", await isolated(topic, TRANSACTION, "read_committed"))
+
+
+@row("transaction-offsets")
+async def transaction_offsets(row):
+    source, sink = await create(cells.topic(row)), await create(cells.topic(row, "-sink"), 3)
+    place = TopicPartition(source, 0)
+    await produce(source, [{"value": value_of(row, index)} for index in range(40)])
+    async with transactional(sink) as handle:
+        for part in "ab":
+            async with consumer(source, group_id=source) as reader:
+                read = await messages(reader, 20)
+                check(read[0].offset == (0 if part == "a" else 20), "does not begin where the transaction ended")
+                await handle.begin_transaction()
+                await send(handle, sink, transactional_records(row, part))
+                await handle.send_offsets_to_transaction({place: 20 if part == "a" else 40}, source)
+                await (handle.commit_transaction() if part == "a" else handle.abort_transaction())
+
+                async def is_committed():
+                    # This client does not ask for stable offsets: the marker may come a little later.
+                    return await reader.committed(place) == 20
+
+                await wait_until(f"offset 20 to be committed after {part}", is_committed)
+    check_transactions(row, "a", await isolated(sink, TRANSACTION, "read_committed"))
+
+
+@row("consumer-protocol")
+async def consumer_protocol(row):
+    raise NotSupported("the client knows the classic group protocol only")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from confluent_kafka import (  # noqa: E402
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # noqa: E402
 
-from cells import ACKS, CODECS, HEADERS, LARGE, LARGE_LIMIT, NULLS, Cells, check, check_keyed, incompressible, key_of, value_of, wait_until  # noqa: E402, E501
+from cells import ACKS, CODECS, HEADERS, LARGE, LARGE_LIMIT, NULLS, TRANSACTION, Cells, check, check_keyed, check_transactions, incompressible, key_of, transactional_records, value_of, wait_until  # noqa: E402, E501
 
 VERSION = f"{confluent_kafka.version()} (librdkafka {confluent_kafka.libversion()[0]})"
 cells = Cells("confluent-kafka", VERSION)
@@ -212,6 +212,19 @@ def consume_group(row):
 
 @cells.row("rebalance")
 def rebalance(row):
+    share_partitions(row, session_timeout_ms=10000, heartbeat_interval_ms=500)
+
+
+@cells.row("consumer-protocol")
+def consumer_protocol(row):
+    # Heartbeat and session are the broker's matter in this protocol.
+    share_partitions(row, group_protocol="consumer")
+    group = admin().describe_consumer_groups([cells.topic(row)])[cells.topic(row)].result()
+    check(str(group.type).endswith("CONSUMER"), f"the group is of type {group.type}")
+
+
+def share_partitions(row, **settings):
+    """Six partitions shared by members that join and leave; records come once all the while."""
     topic = create(cells.topic(row), 6)
     members = []
     received = []
@@ -231,7 +244,7 @@ def rebalance(row):
         return flat == list(range(6)) and all(len(part) == 6 // len(members) for part in owned)
 
     def join():
-        members.append(consumer(topic, session_timeout_ms=10000, heartbeat_interval_ms=500))
+        members.append(consumer(topic, **settings))
         members[-1].subscribe([topic])
         wait_until(f"{len(members)} members to share the partitions", shared_evenly)
 
@@ -331,6 +344,78 @@ def large_message_accepted(row):
     value = incompressible(LARGE)
     produce(topic, [{"value": value}], message_max_bytes=LARGE_LIMIT)
     check([message.value() for message in read_all(topic, 1)] == [value], "read back differently")
+
+
+def transactional(identifier):
+    handle = producer(transactional_id=identifier)
+    handle.init_transactions(20)
+    return handle
+
+
+def send(handle, topic, records):
+    for record in records:
+        handle.produce(topic, **record)
+
+
+def isolated(topic, count, isolation):
+    """The first `count` records of three partitions."""
+    handle = consumer("unused", isolation_level=isolation)
+    handle.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(3)])
+    read = [(message.partition(), message.value()) for message in messages(handle, count)]
+    handle.close()
+    return read
+
+
+@cells.row("transactions")
+def transactions(row):
+    topic = create(cells.topic(row), 3)
+    handle = transactional(topic)
+    for part in "abc":
+        handle.begin_transaction()
+        send(handle, topic, transactional_records(row, part))
+        check(handle.flush(20) == 0, "messages left after flush")
+        handle.abort_transaction(20) if part == "b" else handle.commit_transaction(20)
+    check_transactions(row, "ac", isolated(topic, 2 * TRANSACTION, "read_committed"))
+    check_transactions(row, "abc", isolated(topic, 3 * TRANSACTION, "read_uncommitted"))
+
+
+@cells.row("transaction-fenced")
+def transaction_fenced(row):
+    topic = create(cells.topic(row), 3)
+    first = transactional(topic)
+    first.begin_transaction()
+    send(first, topic, transactional_records(row, "a"))
+    first.flush(20)
+    second = transactional(topic)
+    try:
+        first.commit_transaction(20)
+        check(False, "the older producer committed")
+    except KafkaException as error:
+        check(error.args[0].fatal(), f"the older producer is refused with {error}")
+    second.begin_transaction()
+    send(second, topic, transactional_records(row, "b"))
+    second.commit_transaction(20)
+    check_transactions(row, "b", isolated(topic, TRANSACTION, "read_committed"))
+
+
+@cells.row("transaction-offsets")
+def transaction_offsets(row):
+    source, sink = create(cells.topic(row)), create(cells.topic(row, "-sink"), 3)
+    produce(source, [{"value": value_of(row, index)} for index in range(40)])
+    handle = transactional(sink)
+    for part in "ab":
+        reader = consumer(source)
+        reader.subscribe([source])
+        check(messages(reader, 20)[0].offset() == (0 if part == "a" else 20), "does not begin where the transaction ended")
+        handle.begin_transaction()
+        send(handle, sink, transactional_records(row, part))
+        end = [TopicPartition(source, 0, 20 if part == "a" else 40)]
+        handle.send_offsets_to_transaction(end, reader.consumer_group_metadata(), 20)
+        handle.commit_transaction(20) if part == "a" else handle.abort_transaction(20)
+        committed = reader.committed([TopicPartition(source, 0)], 10)[0].offset
+        check(committed == 20, f"committed offset is {committed} after {part}")
+        reader.close()
+    check_transactions(row, "a", isolated(sink, TRANSACTION, "read_committed"))
 
 
 if __name__ == "__main__":

@@ -24,17 +24,24 @@ import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.AcknowledgeType;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.KafkaShareConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.GroupState;
+import org.apache.kafka.common.GroupType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.InvalidProducerEpochException;
+import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -90,12 +97,17 @@ public final class Matrix {
         rows.put("consume-assign", this::consumeAssign);
         rows.put("consume-group", this::consumeGroup);
         rows.put("rebalance", this::rebalance);
+        rows.put("consumer-protocol", this::consumerProtocol);
         rows.put("commit-resume", this::commitResume);
         rows.put("seek-time", this::seekTime);
         rows.put("headers", this::headers);
         rows.put("null-key-value", this::nullKeyValue);
         rows.put("large-message-refused", this::largeMessageRefused);
         rows.put("large-message-accepted", this::largeMessageAccepted);
+        rows.put("transactions", this::transactions);
+        rows.put("transaction-fenced", this::transactionFenced);
+        rows.put("transaction-offsets", this::transactionOffsets);
+        rows.put("share-group", this::shareGroup);
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -396,19 +408,21 @@ public final class Matrix {
     /** A member of a group in a thread of its own, as an application would run it. */
     private final class Member extends Thread {
         private final String topic;
+        private final Map<String, Object> settings;
         private volatile Set<Integer> owned = Set.of();
         private volatile boolean leaving;
         private final List<String> received = new ArrayList<>();
 
-        Member(String topic) {
+        Member(String topic, Map<String, Object> settings) {
             this.topic = topic;
+            this.settings = settings;
             setDaemon(true);
             start();
         }
 
         @Override
         public void run() {
-            try (KafkaConsumer<byte[], byte[]> consumer = consumer(topic, Map.of("heartbeat.interval.ms", 500, "session.timeout.ms", 10000))) {
+            try (KafkaConsumer<byte[], byte[]> consumer = consumer(topic, settings)) {
                 consumer.subscribe(List.of(topic));
                 while (!leaving) {
                     for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(50))) {
@@ -435,6 +449,17 @@ public final class Matrix {
     }
 
     private void rebalance(String row) throws Exception {
+        sharePartitions(row, Map.of("heartbeat.interval.ms", 500, "session.timeout.ms", 10000));
+    }
+
+    private void consumerProtocol(String row) throws Exception {
+        sharePartitions(row, Map.of("group.protocol", "consumer"));
+        var group = admin.describeConsumerGroups(List.of(topic(row))).all().get().get(topic(row));
+        check(group.type() == GroupType.CONSUMER, "the group is of type " + group.type());
+    }
+
+    /** Six partitions shared by members that join and leave; records come once all the while. */
+    private void sharePartitions(String row, Map<String, Object> settings) throws Exception {
         String topic = create(topic(row), 6, Map.of());
         List<Member> members = new ArrayList<>();
         Condition sharedEvenly = () -> {
@@ -443,7 +468,7 @@ public final class Matrix {
             return all.size() == 6 && members.stream().allMatch(member -> member.owned.size() == 6 / members.size());
         };
         for (int count = 1; count <= 3; count++) {
-            members.add(new Member(topic));
+            members.add(new Member(topic, settings));
             waitUntil(count + " members to share the partitions", sharedEvenly);
         }
         roundTrip(topic, row + "with three", members);
@@ -570,5 +595,178 @@ public final class Matrix {
         String topic = create(topic(row), 1, Map.of("max.message.bytes", String.valueOf(LARGE_LIMIT)));
         produce(List.of(new ProducerRecord<>(topic, incompressible())), LARGE_SETTINGS);
         check(Arrays.equals(readAll(topic, 1, 1).get(0).value(), incompressible()), "read back differently");
+    }
+
+    private static final int TRANSACTION = 30;
+
+    private KafkaProducer<byte[], byte[]> transactional(String id) {
+        Properties all = new Properties();
+        all.put("bootstrap.servers", bootstrap);
+        all.put("key.serializer", ByteArraySerializer.class);
+        all.put("value.serializer", ByteArraySerializer.class);
+        all.put("transactional.id", id);
+        KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(all);
+        producer.initTransactions();
+        return producer;
+    }
+
+    /** Writes one transaction, up to its end. */
+    private void transact(KafkaProducer<byte[], byte[]> producer, String topic, String row, char part) {
+        producer.beginTransaction();
+        numbered(topic, row + "-" + part, TRANSACTION, 3).forEach(producer::send);
+        producer.flush();
+    }
+
+    /** The first records of three partitions are those of these transactions, each once, in their order. */
+    private void checkTransactions(String topic, String row, String parts, String isolation) throws Exception {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(null, Map.of("isolation.level", isolation))) {
+            List<TopicPartition> all = IntStream.range(0, 3).mapToObj(part -> new TopicPartition(topic, part)).toList();
+            consumer.assign(all);
+            consumer.seekToBeginning(all);
+            List<ConsumerRecord<byte[], byte[]>> read = messages(consumer, parts.length() * TRANSACTION);
+            for (int partition = 0; partition < 3; partition++) {
+                int wanted = partition;
+                List<String> values = read.stream().filter(record -> record.partition() == wanted).map(record -> text(record.value())).toList();
+                List<String> expected = parts.chars().boxed().flatMap(part -> IntStream.range(0, TRANSACTION)
+                    .filter(index -> index % 3 == wanted).mapToObj(index -> text(value(row + "-" + (char) part.intValue(), index)))).toList();
+                check(values.equals(expected), isolation + ": partition " + partition + " differs from " + parts);
+            }
+        }
+    }
+
+    private void transactions(String row) throws Exception {
+        String topic = create(topic(row), 3, Map.of());
+        try (KafkaProducer<byte[], byte[]> producer = transactional(topic)) {
+            for (char part : "abc".toCharArray()) {
+                transact(producer, topic, row, part);
+                if (part == 'b') {
+                    producer.abortTransaction();
+                } else {
+                    producer.commitTransaction();
+                }
+            }
+        }
+        checkTransactions(topic, row, "ac", "read_committed");
+        checkTransactions(topic, row, "abc", "read_uncommitted");
+    }
+
+    private void transactionFenced(String row) throws Exception {
+        String topic = create(topic(row), 3, Map.of());
+        KafkaProducer<byte[], byte[]> first = transactional(topic);
+        transact(first, topic, row, 'a');
+        try (KafkaProducer<byte[], byte[]> second = transactional(topic)) {
+            try {
+                first.commitTransaction();
+                check(false, "the older producer committed");
+            } catch (ProducerFencedException | InvalidProducerEpochException expected) {
+                first.close(Duration.ZERO);
+            }
+            transact(second, topic, row, 'b');
+            second.commitTransaction();
+        }
+        checkTransactions(topic, row, "b", "read_committed");
+    }
+
+    private void transactionOffsets(String row) throws Exception {
+        String source = create(topic(row), 1, Map.of());
+        String sink = create(topic(row + "-sink"), 3, Map.of());
+        TopicPartition part = new TopicPartition(source, 0);
+        produce(numbered(source, row, 40, 1), Map.of());
+        try (KafkaProducer<byte[], byte[]> producer = transactional(sink)) {
+            for (char which : "ab".toCharArray()) {
+                boolean commits = which == 'a';
+                try (KafkaConsumer<byte[], byte[]> reader = consumer(source, Map.of("max.poll.records", 20))) {
+                    reader.subscribe(List.of(source));
+                    long begin = messages(reader, 20).get(0).offset();
+                    check(begin == (commits ? 0 : 20), "begins at " + begin);
+                    transact(producer, sink, row, which);
+                    producer.sendOffsetsToTransaction(Map.of(part, new OffsetAndMetadata(commits ? 20 : 40)), reader.groupMetadata());
+                    if (commits) {
+                        producer.commitTransaction();
+                    } else {
+                        producer.abortTransaction();
+                    }
+                    long committed = reader.committed(Set.of(part)).get(part).offset();
+                    check(committed == 20, "committed offset is " + committed + " after " + which);
+                }
+            }
+        }
+        checkTransactions(sink, row, "a", "read_committed");
+    }
+
+    /** A member of a share group that accepts what it gets, but releases records ending in an odd index once. */
+    private final class ShareMember extends Thread {
+        private final String topic;
+        private volatile boolean leaving;
+        private final List<String> accepted = new ArrayList<>();
+        private int released;
+
+        ShareMember(String topic) {
+            this.topic = topic;
+            setDaemon(true);
+            start();
+        }
+
+        @Override
+        public void run() {
+            Properties all = new Properties();
+            all.put("bootstrap.servers", bootstrap);
+            all.put("key.deserializer", ByteArrayDeserializer.class);
+            all.put("value.deserializer", ByteArrayDeserializer.class);
+            all.put("group.id", topic);
+            all.put("share.acknowledgement.mode", "explicit");
+            try (KafkaShareConsumer<byte[], byte[]> consumer = new KafkaShareConsumer<>(all)) {
+                consumer.subscribe(List.of(topic));
+                while (!leaving) {
+                    for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
+                        boolean first = record.deliveryCount().orElse((short) 1) == 1;
+                        boolean again = first && record.offset() % 2 == 1;
+                        consumer.acknowledge(record, again ? AcknowledgeType.RELEASE : AcknowledgeType.ACCEPT);
+                        note(text(record.value()), again);
+                    }
+                    consumer.commitSync();
+                }
+            }
+        }
+
+        private synchronized void note(String value, boolean again) {
+            if (again) {
+                released++;
+            } else {
+                accepted.add(value);
+            }
+        }
+
+        synchronized List<String> accepted() {
+            return List.copyOf(accepted);
+        }
+
+        synchronized int released() {
+            return released;
+        }
+
+        void leave() throws InterruptedException {
+            leaving = true;
+            join(WAIT_LIMIT.toMillis());
+        }
+    }
+
+    private void shareGroup(String row) throws Exception {
+        String topic = create(topic(row), 2, Map.of());
+        ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, topic);
+        AlterConfigOp earliest = new AlterConfigOp(new ConfigEntry("share.auto.offset.reset", "earliest"), AlterConfigOp.OpType.SET);
+        admin.incrementalAlterConfigs(Map.of(group, List.of(earliest))).all().get();
+        produce(numbered(topic, row, 100, 2), Map.of());
+        List<ShareMember> members = List.of(new ShareMember(topic), new ShareMember(topic));
+        waitUntil("100 records accepted", () -> members.stream().mapToInt(member -> member.accepted().size()).sum() >= 100);
+        var described = admin.describeShareGroups(List.of(topic)).all().get().get(topic);
+        check(described.members().size() == 2, "the group has " + described.members().size() + " members");
+        for (ShareMember member : members) {
+            member.leave();
+        }
+        List<String> all = members.stream().flatMap(member -> member.accepted().stream()).sorted().toList();
+        check(all.equals(IntStream.range(0, 100).mapToObj(index -> text(value(row, index))).toList()), "records were accepted twice or lost");
+        int released = members.stream().mapToInt(ShareMember::released).sum();
+        check(released == 50, released + " records came a second time instead of 50");
     }
 }

@@ -11,16 +11,18 @@ import kafka  # noqa: E402
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition  # noqa: E402
 from kafka.admin import ConfigResource, ConfigResourceType  # noqa: E402
 from kafka.errors import (  # noqa: E402
+    InvalidProducerEpochError,
     KafkaError,
     LeaderNotAvailableError,
     MessageSizeTooLargeError,
     NotLeaderForPartitionError,
+    ProducerFencedError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
 )
 from kafka.structs import OffsetAndMetadata  # noqa: E402
 
-from cells import ACKS, CODECS, HEADERS, LARGE, LARGE_LIMIT, NULLS, Cells, check, check_keyed, incompressible, key_of, value_of, wait_until  # noqa: E402, E501
+from cells import ACKS, CODECS, HEADERS, LARGE, LARGE_LIMIT, NULLS, TRANSACTION, Cells, NotSupported, check, check_keyed, check_transactions, incompressible, key_of, transactional_records, value_of, wait_until  # noqa: E402, E501
 
 cells = Cells("kafka-python", kafka.__version__)
 COUNT = 200
@@ -333,6 +335,81 @@ def large_message_accepted(row):
     value = incompressible(LARGE)
     produce(topic, [{"value": value}], max_request_size=LARGE_LIMIT)
     check([message.value for message in read_all(topic, 1)] == [value], "read back differently")
+
+
+def transactional(identifier):
+    handle = KafkaProducer(bootstrap_servers=cells.bootstrap, transactional_id=identifier)
+    handle.init_transactions()
+    return handle
+
+
+def send(handle, topic, records):
+    futures = [handle.send(topic, **record) for record in records]
+    handle.flush(30)
+    for future in futures:
+        future.get(30)
+
+
+def isolated(topic, count, isolation):
+    """The first `count` records of three partitions."""
+    with consumer(isolation_level=isolation) as handle:
+        handle.assign([TopicPartition(topic, partition) for partition in range(3)])
+        handle.seek_to_beginning()
+        return [(message.partition, message.value) for message in messages(handle, count)]
+
+
+@cells.row("transactions")
+def transactions(row):
+    topic = create(cells.topic(row), 3)
+    with transactional(topic) as handle:
+        for part in "abc":
+            handle.begin_transaction()
+            send(handle, topic, transactional_records(row, part))
+            handle.abort_transaction() if part == "b" else handle.commit_transaction()
+    check_transactions(row, "ac", isolated(topic, 2 * TRANSACTION, "read_committed"))
+    check_transactions(row, "abc", isolated(topic, 3 * TRANSACTION, "read_uncommitted"))
+
+
+@cells.row("transaction-fenced")
+def transaction_fenced(row):
+    topic = create(cells.topic(row), 3)
+    first = transactional(topic)
+    first.begin_transaction()
+    send(first, topic, transactional_records(row, "a"))
+    with transactional(topic) as second:
+        error = error_of(first.commit_transaction)
+        check(error in (ProducerFencedError, InvalidProducerEpochError), f"the older producer's commit gives {error}")
+        second.begin_transaction()
+        send(second, topic, transactional_records(row, "b"))
+        second.commit_transaction()
+    first.close(timeout=0)
+    check_transactions(row, "b", isolated(topic, TRANSACTION, "read_committed"))
+
+
+@cells.row("transaction-offsets")
+def transaction_offsets(row):
+    source, sink = create(cells.topic(row)), create(cells.topic(row, "-sink"), 3)
+    place = TopicPartition(source, 0)
+    produce(source, [{"value": value_of(row, index)} for index in range(40)])
+    with transactional(sink) as handle:
+        for part in "ab":
+            with consumer(source) as reader:
+                reader.subscribe([source])
+                read = messages(reader, 20)
+                check(read[0].offset == (0 if part == "a" else 20), "does not begin where the transaction ended")
+                handle.begin_transaction()
+                send(handle, sink, transactional_records(row, part))
+                end = OffsetAndMetadata(20 if part == "a" else 40, "", -1)
+                handle.send_offsets_to_transaction({place: end}, source)
+                handle.commit_transaction() if part == "a" else handle.abort_transaction()
+                # This client does not ask for stable offsets: the marker may come a little later.
+                wait_until(f"offset 20 to be committed after {part}", lambda: reader.committed(place) == 20)
+    check_transactions(row, "a", isolated(sink, TRANSACTION, "read_committed"))
+
+
+@cells.row("consumer-protocol")
+def consumer_protocol(row):
+    raise NotSupported("the client knows the classic group protocol only")
 
 
 if __name__ == "__main__":

@@ -148,3 +148,19 @@ HEADERS = [
 ]
 
 NULLS = [(None, b"null key"), (b"null value", None), (None, None), (b"", b""), (b"", b"empty key"), (b"empty value", b"")]
+
+
+TRANSACTION = 30
+"""Records of one transaction, spread over three partitions."""
+
+
+def transactional_records(row, part):
+    """What transaction `part` of the row writes."""
+    return [{"value": value_of(f"{row}-{part}", index), "partition": index % 3} for index in range(TRANSACTION)]
+
+
+def check_transactions(row, parts, read):
+    """`read` is [(partition, value)] in the order read: the records of these transactions, each once, in their order."""
+    for partition in range(3):
+        expected = [record["value"] for part in parts for record in transactional_records(row, part) if record["partition"] == partition]
+        check([value for place, value in read if place == partition] == expected, f"partition {partition} differs from {parts}")

@@ -28,7 +28,7 @@ const PROGRAMS_AT_ONCE: usize = 3;
 const RECORDS_PER_ROW: u64 = 200;
 
 /// Rows of the matrix and what the table calls them.
-pub(crate) const ROWS: [(&str, &str); 29] = [
+pub(crate) const ROWS: [(&str, &str); 34] = [
     ("topic-create", "create a topic, with settings"),
     ("topic-list", "list topics"),
     ("topic-describe", "describe a topic"),
@@ -52,6 +52,10 @@ pub(crate) const ROWS: [(&str, &str); 29] = [
     ("consume-assign", "consume assigned partitions"),
     ("consume-group", "consume as a group"),
     ("rebalance", "three members join and leave"),
+    (
+        "consumer-protocol",
+        "three members join and leave, group.protocol=consumer",
+    ),
     ("commit-resume", "commit and resume"),
     ("seek-time", "seek to a time"),
     ("headers", "headers"),
@@ -61,6 +65,10 @@ pub(crate) const ROWS: [(&str, &str); 29] = [
         "10 MiB refused with the right error",
     ),
     ("large-message-accepted", "10 MiB accepted when allowed"),
+    ("transactions", "transactions, committed and aborted"),
+    ("transaction-fenced", "a newer producer fences the older"),
+    ("transaction-offsets", "consumer offsets in a transaction"),
+    ("share-group", "share group, with records released"),
 ];
 
 /// How the program of a client is started, once it is installed.

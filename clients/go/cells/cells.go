@@ -23,6 +23,8 @@ const (
 	LargeLimit = 12 << 20
 	// Count of the records of most rows.
 	Count = 200
+	// Transaction is the count of records of one transaction, spread over three partitions.
+	Transaction = 30
 )
 
 var (
@@ -240,4 +242,26 @@ func Nulls() [][2][]byte {
 // Same compares bytes; null and empty differ.
 func Same(left, right []byte) bool {
 	return bytes.Equal(left, right) && (left == nil) == (right == nil)
+}
+
+// CheckTransactions checks records in the order read: those of these transactions, each once, in their order. Record
+// index of transaction part has ValueOf(row-part, index) and lies in partition index%3.
+func CheckTransactions(row string, parts string, read []Record) {
+	perPartition := map[int32][][]byte{}
+	for _, record := range read {
+		perPartition[record.Partition] = append(perPartition[record.Partition], record.Value)
+	}
+	for partition := range int32(3) {
+		var expected [][]byte
+		for _, part := range parts {
+			for index := int(partition); index < Transaction; index += 3 {
+				expected = append(expected, ValueOf(row+"-"+string(part), index))
+			}
+		}
+		same := len(expected) == len(perPartition[partition])
+		for index := range expected {
+			same = same && bytes.Equal(expected[index], perPartition[partition][index])
+		}
+		Check(same, "partition %d differs from %s", partition, parts)
+	}
 }

@@ -234,19 +234,24 @@ type groupMember struct {
 	done     chan struct{}
 }
 
-func join(topic string) *groupMember {
+func join(topic string, options ...kgo.Opt) *groupMember {
 	joined := &groupMember{done: make(chan struct{})}
-	joined.handle = member(topic, kgo.Balancers(kgo.RangeBalancer()), kgo.HeartbeatInterval(500*time.Millisecond),
+	// An eager protocol assigns all at once and revokes all, a cooperative one only what changed.
+	joined.handle = member(topic, append([]kgo.Opt{
+		kgo.Balancers(kgo.RangeBalancer()), kgo.HeartbeatInterval(500 * time.Millisecond),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, assigned map[string][]int32) {
 			joined.mutex.Lock()
 			defer joined.mutex.Unlock()
-			joined.owned = slices.Clone(assigned[topic])
+			joined.owned = append(joined.owned, assigned[topic]...)
 		}),
-		kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) {
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, revoked map[string][]int32) {
 			joined.mutex.Lock()
 			defer joined.mutex.Unlock()
-			joined.owned = nil
-		}))
+			joined.owned = slices.DeleteFunc(joined.owned, func(partition int32) bool {
+				return slices.Contains(revoked[topic], partition)
+			})
+		}),
+	}, options...)...)
 	go func() {
 		defer close(joined.done)
 		for {
@@ -275,7 +280,21 @@ func (member *groupMember) state() (owned []int32, received []string) {
 	return slices.Clone(member.owned), slices.Clone(member.received)
 }
 
-func rebalance(ctx context.Context, row string) {
+func rebalance(ctx context.Context, row string) { sharePartitions(ctx, row) }
+
+func consumerProtocol(ctx context.Context, row string) {
+	// The client's newer group protocol is opted into by its context.
+	next := context.WithValue(context.Background(), "opt_in_kafka_next_gen_balancer_beta", true)
+	sharePartitions(ctx, row, kgo.WithContext(next))
+	withAdmin(func(admin *kadm.Client) {
+		// Only groups of the newer protocol are described this way.
+		group := Need(admin.DescribeConsumerGroups(ctx, suite.Topic(row)))[suite.Topic(row)]
+		Check(group.Err == nil && group.Epoch > 0, "the group is %+v", group)
+	})
+}
+
+// sharePartitions has members that join and leave share six partitions; records come once all the while.
+func sharePartitions(ctx context.Context, row string, options ...kgo.Opt) {
 	topic := create(ctx, suite.Topic(row), 6, nil)
 	var members []*groupMember
 	shared := func() {
@@ -319,7 +338,7 @@ func rebalance(ctx context.Context, row string) {
 		}
 	}
 	for range 3 {
-		members = append(members, join(topic))
+		members = append(members, join(topic, options...))
 		shared()
 	}
 	roundTrip("with three")
@@ -417,6 +436,84 @@ func largeMessageAccepted(ctx context.Context, row string) {
 	Check(Same(readAll(ctx, topic, 1)[0].Value, value), "read back differently")
 }
 
+func transactional(ctx context.Context, id string) *kgo.Client {
+	handle := client(kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	// Fences older producers now, not with the first record. An open transaction of theirs is aborted meanwhile.
+	WaitUntil(ctx, "a producer id", func() bool {
+		_, _, err := handle.ProducerID(ctx)
+		Check(err == nil || errors.Is(err, kerr.ConcurrentTransactions), "no producer id: %v", err)
+		return err == nil
+	})
+	return handle
+}
+
+// transact writes one transaction, up to its end.
+func transact(ctx context.Context, handle *kgo.Client, topic, row string, part rune) error {
+	Must(handle.BeginTransaction())
+	records := numbered(topic, row+"-"+string(part), Transaction, func(index int) int32 { return int32(index % 3) })
+	return handle.ProduceSync(ctx, records...).FirstErr()
+}
+
+// isolated reads the first records of three partitions.
+func isolated(ctx context.Context, topic string, count int, level kgo.IsolationLevel) []Record {
+	start := kgo.NewOffset().AtStart()
+	handle := client(kgo.FetchIsolationLevel(level),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: start, 1: start, 2: start}}))
+	defer handle.Close()
+	return messages(ctx, handle, count)
+}
+
+func transactions(ctx context.Context, row string) {
+	topic := create(ctx, suite.Topic(row), 3, nil)
+	handle := transactional(ctx, topic)
+	defer handle.Close()
+	for _, part := range "abc" {
+		Must(transact(ctx, handle, topic, row, part))
+		Must(handle.EndTransaction(ctx, kgo.TransactionEndTry(part != 'b')))
+	}
+	CheckTransactions(row, "ac", isolated(ctx, topic, 2*Transaction, kgo.ReadCommitted()))
+	CheckTransactions(row, "abc", isolated(ctx, topic, 3*Transaction, kgo.ReadUncommitted()))
+}
+
+func transactionFenced(ctx context.Context, row string) {
+	topic := create(ctx, suite.Topic(row), 3, nil)
+	first := transactional(ctx, topic)
+	defer first.Close()
+	Must(transact(ctx, first, topic, row, 'a'))
+	second := transactional(ctx, topic)
+	defer second.Close()
+	err := first.EndTransaction(ctx, kgo.TryCommit)
+	Check(errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch), "the older producer's commit gives %v", err)
+	Must(transact(ctx, second, topic, row, 'b'))
+	Must(second.EndTransaction(ctx, kgo.TryCommit))
+	CheckTransactions(row, "b", isolated(ctx, topic, Transaction, kgo.ReadCommitted()))
+}
+
+func transactionOffsets(ctx context.Context, row string) {
+	source, sink := create(ctx, suite.Topic(row), 1, nil), create(ctx, suite.Topic(row+"-sink"), 3, nil)
+	Must(produce(ctx, numbered(source, row, 40, one)))
+	for _, part := range "ab" {
+		session := Need(kgo.NewGroupTransactSession(
+			kgo.SeedBrokers(suite.Bootstrap), kgo.TransactionalID(sink), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+			kgo.ConsumerGroup(source), kgo.ConsumeTopics(source), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+			kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		))
+		read := messages(ctx, session.Client(), 20)
+		Check(read[0].Offset == map[rune]int64{'a': 0, 'b': 20}[part], "does not begin where the transaction ended")
+		Must(session.Begin())
+		records := numbered(sink, row+"-"+string(part), Transaction, func(index int) int32 { return int32(index % 3) })
+		Must(session.ProduceSync(ctx, records...).FirstErr())
+		ended := Need(session.End(ctx, kgo.TransactionEndTry(part == 'a')))
+		Check(ended == (part == 'a'), "transaction %c ended as %v", part, ended)
+		session.Close()
+		withAdmin(func(admin *kadm.Client) {
+			committed, _ := Need(admin.FetchOffsets(ctx, source)).Lookup(source, 0)
+			Check(committed.Err == nil && committed.At == 20, "committed offset is %d after %c", committed.At, part)
+		})
+	}
+	CheckTransactions(row, "a", isolated(ctx, sink, Transaction, kgo.ReadCommitted()))
+}
+
 func main() {
 	suite.Row("topic-create", topicCreate)
 	suite.Row("topic-list", topicList)
@@ -431,11 +528,15 @@ func main() {
 	suite.Row("consume-assign", consumeAssign)
 	suite.Row("consume-group", consumeGroup)
 	suite.Row("rebalance", rebalance)
+	suite.Row("consumer-protocol", consumerProtocol)
 	suite.Row("commit-resume", commitResume)
 	suite.Row("seek-time", seekTime)
 	suite.Row("headers", headers)
 	suite.Row("null-key-value", nullKeyValue)
 	suite.Row("large-message-refused", largeMessageRefused)
 	suite.Row("large-message-accepted", largeMessageAccepted)
+	suite.Row("transactions", transactions)
+	suite.Row("transaction-fenced", transactionFenced)
+	suite.Row("transaction-offsets", transactionOffsets)
 	suite.Main()
 }

@@ -124,7 +124,12 @@ func plain(message *sarama.ConsumerMessage) Record {
 
 // readFrom reads so many records of one partition.
 func readFrom(ctx context.Context, topic string, partition int32, offset int64, count int) []Record {
+	return readIsolated(ctx, topic, partition, offset, count, sarama.ReadUncommitted)
+}
+
+func readIsolated(ctx context.Context, topic string, partition int32, offset int64, count int, level sarama.IsolationLevel) []Record {
 	config := settings()
+	config.Consumer.IsolationLevel = level
 	config.Consumer.Return.Errors = true
 	consumer := Need(sarama.NewConsumer(addresses(), config))
 	defer consumer.Close()
@@ -517,6 +522,97 @@ func largeMessageAccepted(ctx context.Context, row string) {
 	Check(Same(readAll(ctx, topic, 1)[0].Value, value), "read back differently")
 }
 
+func transactional(id string) sarama.AsyncProducer {
+	config := manual()
+	config.Producer.Idempotent, config.Producer.RequiredAcks, config.Net.MaxOpenRequests = true, sarama.WaitForAll, 1
+	config.Producer.Transaction.ID = id
+	return Need(sarama.NewAsyncProducer(addresses(), config))
+}
+
+// transact writes one transaction, up to its end, and waits for every acknowledgement.
+func transact(ctx context.Context, producer sarama.AsyncProducer, topic, row string, part rune) {
+	Must(producer.BeginTxn())
+	messages := numbered(topic, row+"-"+string(part), Transaction, func(index int) int32 { return int32(index % 3) })
+	go func() {
+		for _, message := range messages {
+			producer.Input() <- message
+		}
+	}()
+	for range messages {
+		select {
+		case <-producer.Successes():
+		case failed := <-producer.Errors():
+			Must(failed.Err)
+		case <-ctx.Done():
+			Must(ctx.Err())
+		}
+	}
+}
+
+// isolated reads the first records of three partitions, the same number of each.
+func isolated(ctx context.Context, topic string, count int, level sarama.IsolationLevel) []Record {
+	var read []Record
+	for partition := range int32(3) {
+		read = append(read, readIsolated(ctx, topic, partition, sarama.OffsetOldest, count/3, level)...)
+	}
+	return read
+}
+
+func transactions(ctx context.Context, row string) {
+	topic := create(ctx, suite.Topic(row), 3, nil)
+	producer := transactional(topic)
+	defer producer.AsyncClose()
+	for _, part := range "abc" {
+		transact(ctx, producer, topic, row, part)
+		if part == 'b' {
+			Must(producer.AbortTxn())
+		} else {
+			Must(producer.CommitTxn())
+		}
+	}
+	CheckTransactions(row, "ac", isolated(ctx, topic, 2*Transaction, sarama.ReadCommitted))
+	CheckTransactions(row, "abc", isolated(ctx, topic, 3*Transaction, sarama.ReadUncommitted))
+}
+
+func transactionFenced(ctx context.Context, row string) {
+	topic := create(ctx, suite.Topic(row), 3, nil)
+	first := transactional(topic)
+	defer first.AsyncClose()
+	transact(ctx, first, topic, row, 'a')
+	second := transactional(topic)
+	defer second.AsyncClose()
+	err := first.CommitTxn()
+	Check(errors.Is(err, sarama.ErrProducerFenced) || errors.Is(err, sarama.ErrInvalidProducerEpoch), "the older producer's commit gives %v", err)
+	transact(ctx, second, topic, row, 'b')
+	Must(second.CommitTxn())
+	CheckTransactions(row, "b", isolated(ctx, topic, Transaction, sarama.ReadCommitted))
+}
+
+func transactionOffsets(ctx context.Context, row string) {
+	source, sink := create(ctx, suite.Topic(row), 1, nil), create(ctx, suite.Topic(row+"-sink"), 3, nil)
+	producer := transactional(sink)
+	defer producer.AsyncClose()
+	for _, part := range "ab" {
+		transact(ctx, producer, sink, row, part)
+		end := map[rune]int64{'a': 20, 'b': 40}[part]
+		offsets := map[string][]*sarama.PartitionOffsetMetadata{source: {{Partition: 0, Offset: end}}}
+		Must(producer.AddOffsetsToTxn(offsets, source))
+		if part == 'a' {
+			Must(producer.CommitTxn())
+		} else {
+			Must(producer.AbortTxn())
+		}
+		withAdmin(func(admin sarama.ClusterAdmin, _ sarama.Client) {
+			listed := Need(admin.ListConsumerGroupOffsets(source, map[string][]int32{source: {0}}))
+			committed := listed.GetBlock(source, 0)
+			Check(committed != nil && committed.Offset == 20, "the committed offset after %c is %v", part, committed)
+		})
+	}
+	CheckTransactions(row, "a", isolated(ctx, sink, Transaction, sarama.ReadCommitted))
+}
+
+func consumerProtocol(context.Context, string) { NotSupported("the client knows the classic group protocol only") }
+
 func main() {
 	suite.Row("topic-create", topicCreate)
 	suite.Row("topic-list", topicList)
@@ -531,11 +627,15 @@ func main() {
 	suite.Row("consume-assign", consumeAssign)
 	suite.Row("consume-group", consumeGroup)
 	suite.Row("rebalance", rebalance)
+	suite.Row("consumer-protocol", consumerProtocol)
 	suite.Row("commit-resume", commitResume)
 	suite.Row("seek-time", seekTime)
 	suite.Row("headers", headers)
 	suite.Row("null-key-value", nullKeyValue)
 	suite.Row("large-message-refused", largeMessageRefused)
 	suite.Row("large-message-accepted", largeMessageAccepted)
+	suite.Row("transactions", transactions)
+	suite.Row("transaction-fenced", transactionFenced)
+	suite.Row("transaction-offsets", transactionOffsets)
 	suite.Main()
 }
