@@ -17,6 +17,21 @@ pub enum Slice {
 }
 
 impl Slice {
+    /// The first `length` bytes, or all if there are fewer.
+    #[must_use]
+    pub fn truncated(self, length: usize) -> Self {
+        match self {
+            Self::Memory(mut bytes) => {
+                bytes.truncate(length);
+                Self::Memory(bytes)
+            }
+            Self::File(slice) => Self::File(FileSlice {
+                length: slice.length.min(length),
+                ..slice
+            }),
+        }
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::batch_header::{
-    ASSIGNED_BYTES, CRC_START, HEADER_BYTES, assign, set_crc, set_log_append_time,
+    ASSIGNED_BYTES, CRC_START, HEADER_BYTES, assign, set_crc, set_timestamps,
 };
 use crate::files::SegmentFile;
 use crate::local_log::{LocalLog, Mark, Status, Writer};
@@ -506,9 +506,12 @@ impl Stamped {
             header.leader_epoch = epoch.value();
             if log_append_time {
                 header.stamp(now.ms());
+            } else if let Some(largest) = batch.create_time {
+                header.leave_create_time(largest);
             }
             next = header.end();
         }
+        let restamp = log_append_time || batches.iter().any(|batch| batch.create_time.is_some());
         let first = batches
             .first()
             .expect("validation refuses an append without batches")
@@ -518,7 +521,7 @@ impl Stamped {
             first,
             bytes: Bytes::new(),
             heads: Vec::new(),
-            head: if log_append_time {
+            head: if restamp {
                 HEADER_BYTES
             } else {
                 ASSIGNED_BYTES
@@ -530,7 +533,7 @@ impl Stamped {
                 for batch in &stamped.batches {
                     if let Some(bytes) = bytes.get_mut(batch.range()) {
                         let (head, rest) = bytes.split_at_mut(HEADER_BYTES);
-                        stamp(head, rest, batch, epoch, log_append_time);
+                        stamp(head, rest, batch, epoch, restamp);
                     }
                 }
                 stamped.bytes = bytes.freeze();
@@ -540,7 +543,7 @@ impl Stamped {
                     let batch_bytes = bytes.get(batch.range()).unwrap_or_default();
                     let (head, rest) = batch_bytes.split_at(HEADER_BYTES);
                     let mut head: [u8; HEADER_BYTES] = head.try_into().unwrap_or([0; HEADER_BYTES]);
-                    stamp(&mut head, rest, batch, epoch, log_append_time);
+                    stamp(&mut head, rest, batch, epoch, restamp);
                     stamped.heads.push(head);
                 }
                 stamped.bytes = bytes;
@@ -590,17 +593,11 @@ impl Stamped {
     }
 }
 
-/// Writes the final offsets, and if asked for the broker's time, into the head of a batch.
-fn stamp(
-    head: &mut [u8],
-    rest: &[u8],
-    batch: &ValidBatch,
-    epoch: LeaderEpoch,
-    log_append_time: bool,
-) {
+/// Writes the final offsets, and if asked for the final timestamps, into the head of a batch.
+fn stamp(head: &mut [u8], rest: &[u8], batch: &ValidBatch, epoch: LeaderEpoch, restamp: bool) {
     assign(head, batch.header.base(), epoch);
-    if log_append_time {
-        set_log_append_time(head, batch.header.attributes, batch.header.max_timestamp);
+    if restamp {
+        set_timestamps(head, batch.header.attributes, batch.header.max_timestamp);
         let crc = crc32c::crc32c(head.get(CRC_START..).unwrap_or_default());
         set_crc(head, crc32c::crc32c_append(crc, rest));
     }

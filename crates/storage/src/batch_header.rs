@@ -164,6 +164,12 @@ impl BatchHeader {
         self.max_timestamp = now_ms;
     }
 
+    /// Leaves the records the producer's time, of which `largest` is the largest, here and not in the bytes.
+    pub(crate) fn leave_create_time(&mut self, largest: i64) {
+        self.attributes &= !TIMESTAMP_TYPE_BIT;
+        self.max_timestamp = largest;
+    }
+
     /// The number of its codec.
     pub(crate) fn compression_id(&self) -> u8 {
         (self.attributes & COMPRESSION_MASK).to_be_bytes()[1]
@@ -195,14 +201,10 @@ pub(crate) fn assign(batch: &mut [u8], base: Offset, epoch: LeaderEpoch) {
     put(batch, 12, &epoch.value().to_be_bytes());
 }
 
-/// Gives the records the broker's time. The CRC covers these bytes: call [`set_crc`] afterwards.
-pub(crate) fn set_log_append_time(batch: &mut [u8], attributes: i16, now_ms: i64) {
-    put(
-        batch,
-        ATTRIBUTES_FIELD,
-        &(attributes | TIMESTAMP_TYPE_BIT).to_be_bytes(),
-    );
-    put(batch, MAX_TIMESTAMP_FIELD, &now_ms.to_be_bytes());
+/// Stores whose time the records have, and the largest. The CRC covers these bytes: call [`set_crc`] afterwards.
+pub(crate) fn set_timestamps(batch: &mut [u8], attributes: i16, largest: i64) {
+    put(batch, ATTRIBUTES_FIELD, &attributes.to_be_bytes());
+    put(batch, MAX_TIMESTAMP_FIELD, &largest.to_be_bytes());
 }
 
 /// After the payload of `batch` was replaced: stores its codec and the length. Call [`set_crc`] afterwards.

@@ -314,7 +314,8 @@ pub struct ReadPlan {
     pub aborted: Vec<(ProducerId, Offset)>,
     /// Whether there was more below the bound than `max_bytes` let in.
     pub is_limited: bool,
-    /// Whether a batch in the plan is compressed with zstd, which old consumers cannot read.
+    /// Whether a batch in the plan may be compressed with zstd, which old consumers cannot read: its segment has one.
+    /// [`ReadPlan::before_zstd`] looks.
     pub has_zstd: bool,
 }
 
@@ -387,6 +388,12 @@ pub enum AppendError {
         /// Its size in bytes.
         size: usize,
         /// The topic's limit in bytes.
+        limit: usize,
+    },
+    /// Compressed so hard that its records would take more memory than a setting of the topic allows to look at.
+    #[error("the records of the batch take more than {limit} bytes when they are decompressed")]
+    InflatesTooFar {
+        /// The limit in bytes.
         limit: usize,
     },
     /// A timestamp outside of what the topic allows.

@@ -122,7 +122,9 @@ impl LocalLog {
             }
             if intact < end {
                 plan.is_limited = stop < end && intact == stop;
-                end_offset = end_offset.min(self.offset_behind(segment, intact)?);
+                if isolation == Isolation::ReadCommitted {
+                    end_offset = end_offset.min(self.offset_behind(segment, intact)?);
+                }
                 break;
             }
             // The segments behind the span were left out because of `max_bytes`.
@@ -627,6 +629,73 @@ fn last_of(segment: &Segment, entry: OffsetEntry) -> Offset {
 fn base_of(segment: &Segment, entry: OffsetEntry, header: &BatchHeader) -> Option<Offset> {
     let last = last_of(segment, entry).value();
     Offset::new(last - i64::from(header.last_offset_delta))
+}
+
+impl ReadPlan {
+    /// The batches before the first one that is compressed with zstd. Reads headers, as few as it takes.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn before_zstd(mut self) -> io::Result<Self> {
+        if !self.has_zstd {
+            return Ok(self);
+        }
+        let slices = std::mem::take(&mut self.slices);
+        self.length = 0;
+        self.has_zstd = false;
+        for slice in slices {
+            let whole = slice.len();
+            let kept = bytes_before_zstd(&slice)?;
+            if kept > 0 {
+                self.length += kept;
+                self.slices.push(slice.truncated(kept));
+            }
+            if kept < whole {
+                self.is_limited = true;
+                break;
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn bytes_before_zstd(slice: &Slice) -> io::Result<usize> {
+    match slice {
+        Slice::Memory(bytes) => {
+            let mut at = 0;
+            while let Ok(header) = BatchHeader::parse(bytes.get(at..).unwrap_or_default()) {
+                if header.is_zstd() {
+                    break;
+                }
+                at += header.size as usize;
+            }
+            Ok(at)
+        }
+        Slice::File(slice) => {
+            let file: &dyn std::any::Any = &*slice.file;
+            let file = file
+                .downcast_ref::<SegmentFile>()
+                .ok_or(io::ErrorKind::Unsupported)?;
+            // Positions in segments are below 2 GiB.
+            let start = u32::try_from(slice.offset).unwrap_or(u32::MAX);
+            let length = u32::try_from(slice.length).unwrap_or(u32::MAX);
+            let mut walk = Scanner::new(
+                file.disk_file(),
+                start,
+                start.saturating_add(length),
+                WALK_BYTES,
+            );
+            loop {
+                match walk.step(Check::Headers)? {
+                    Step::Batch { position, header } if header.is_zstd() => {
+                        return Ok((position - start) as usize);
+                    }
+                    Step::Batch { .. } => {}
+                    Step::End | Step::Broken { .. } => return Ok(slice.length),
+                }
+            }
+        }
+    }
 }
 
 fn push_slice(

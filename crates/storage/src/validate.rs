@@ -2,25 +2,31 @@
 //!
 //! Invariant: one pass over the bytes (the CRC), and no record is decompressed unless a setting needs to look inside:
 //! compaction (keys), `message.timestamp.before.max.ms`, a forced `compression.type`, or to name the records at fault.
+//! Then one batch at a time is in memory, at most [`INFLATED_BYTES_MAX`] of it.
 //! Rules: Kafka's `UnifiedLog.analyzeAndValidateRecords` and `LogValidator`; compressed batches stay opaque otherwise.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use protocol::records::control::{self, ControlRecordType, EndTransactionMarker};
-use protocol::records::{BatchView, Compression, check_record_lengths, compression};
+use protocol::records::{
+    BatchView, Compression, CompressionError, check_record_lengths, compression,
+    largest_timestamp_delta,
+};
 
 use crate::batch_header::{
     BatchHeader, CRC_START, HEADER_BYTES, HeaderError, set_crc, set_payload_fields,
 };
 use crate::producers::Marker;
-use crate::settings::{LogCompression, LogSettings};
+use crate::settings::{LogCompression, LogSettings, LogTimestampType};
 use crate::{AppendError, AppendOrigin};
 
 /// The most bytes that a batch may inflate to when a setting makes us look inside: as many times `max.message.bytes`.
 const INFLATION_MAX: usize = 64;
-/// No batch is inflated beyond this, whatever the topic's limit.
-const INFLATED_BYTES_MAX: usize = 256 << 20;
+/// No batch is inflated beyond this, unless the topic takes batches that are larger as they are: producers count
+/// records before compression, so that honest batches stay far below, and a bomb of a megabyte must not cost more.
+const INFLATED_BYTES_MAX: usize = 64 << 20;
 
 /// A batch that may be appended if the log agrees.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +35,9 @@ pub(crate) struct ValidBatch {
     /// Where it lies in the bytes.
     pub(crate) start: usize,
     pub(crate) marker: Option<Marker>,
+    /// The largest timestamp of its records, where the topic takes producers' timestamps and the header says something
+    /// else: it is put right (`DefaultRecordBatch.setMaxTimestamp`), because retention and look-ups go by it.
+    pub(crate) create_time: Option<i64>,
 }
 
 impl ValidBatch {
@@ -111,17 +120,20 @@ fn validate_batch(
             actual,
         });
     }
-    let marker = if header.is_control() {
-        Some(read_marker(bytes)?)
+    let (marker, largest) = if header.is_control() {
+        (Some(read_marker(bytes)?), None)
     } else {
-        check_records(bytes, &header, settings)?;
-        check_timestamps(bytes, &header, settings, now_ms)?;
-        None
+        (None, check_records(bytes, &header, settings, now_ms)?)
     };
+    let takes_create_time = settings.timestamp_type == LogTimestampType::CreateTime;
+    let is_right = largest.is_none_or(|largest| largest == header.max_timestamp)
+        && !header.is_log_append_time();
     Ok(ValidBatch {
         header,
         start,
         marker,
+        create_time: (takes_create_time && marker.is_none() && !is_right)
+            .then_some(largest.unwrap_or(header.max_timestamp)),
     })
 }
 
@@ -146,12 +158,6 @@ fn check_client_header(header: &BatchHeader) -> Result<(), AppendError> {
     }
     if header.producer_id >= 0 && header.producer_epoch < 0 {
         return Err(invalid("a batch with a producer id has no producer epoch"));
-    }
-    if header.is_log_append_time() {
-        return Err(AppendError::InvalidTimestamp {
-            timestamp: header.max_timestamp,
-            indexes: Vec::new(),
-        });
     }
     Ok(())
 }
@@ -178,38 +184,109 @@ pub(crate) fn marker_of(bytes: &[u8]) -> Option<Marker> {
     })
 }
 
+/// Checks the records as far as the settings ask for it. Gives their largest timestamp, if they were looked at.
 fn check_records(
     bytes: &[u8],
     header: &BatchHeader,
     settings: &LogSettings,
-) -> Result<(), AppendError> {
-    if settings.cleanup.compact {
-        return check_keys(bytes, settings);
-    }
+    now_ms: i64,
+) -> Result<Option<i64>, AppendError> {
+    let rules = RecordRules::new(header, settings, now_ms);
     if header.is_compressed() {
-        return Ok(());
+        let is_opaque = !rules.needs_keys
+            && !rules.refuses_type
+            && rules.earliest.is_none()
+            && !rules.is_outside(header.max_timestamp);
+        return if is_opaque {
+            Ok(None)
+        } else {
+            inspect(bytes, &rules, settings).map(Some)
+        };
     }
-    let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
-    check_record_lengths(payload, header.count)
-        .map_err(|_cause| invalid("the lengths of the records do not add up to the batch"))
+    if !rules.needs_keys && !rules.refuses_type && rules.earliest.is_none() {
+        let largest = largest_timestamp(bytes, header)?;
+        if !rules.is_outside(largest) {
+            return Ok(Some(largest));
+        }
+    }
+    inspect(bytes, &rules, settings).map(Some)
 }
 
-/// Compaction needs a key in each record.
-fn check_keys(bytes: &[u8], settings: &LogSettings) -> Result<(), AppendError> {
+/// The largest timestamp of an uncompressed batch, from the lengths and timestamps of its records alone.
+fn largest_timestamp(bytes: &[u8], header: &BatchHeader) -> Result<i64, AppendError> {
+    let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    let delta = largest_timestamp_delta(payload, header.count)
+        .map_err(|_cause| invalid("the lengths of the records do not add up to the batch"))?;
+    if header.is_log_append_time() {
+        return Ok(header.max_timestamp);
+    }
+    Ok(delta.map_or(NO_TIMESTAMP, |delta| {
+        header.base_timestamp.wrapping_add(delta)
+    }))
+}
+
+/// What each record must fulfil (`LogValidator.validateRecord`).
+#[derive(Debug)]
+struct RecordRules {
+    /// Compaction needs a key in each record.
+    needs_keys: bool,
+    /// A producer may not say that the broker gave the timestamps, where the broker does.
+    refuses_type: bool,
+    earliest: Option<i64>,
+    latest: Option<i64>,
+}
+
+impl RecordRules {
+    fn new(header: &BatchHeader, settings: &LogSettings, now_ms: i64) -> Self {
+        let is_create_time = settings.timestamp_type == LogTimestampType::CreateTime;
+        let bound = |ms: Option<u64>| {
+            ms.filter(|_| is_create_time)
+                .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX))
+        };
+        let before = bound(settings.timestamp_before_max_ms);
+        let after = bound(settings.timestamp_after_max_ms);
+        Self {
+            needs_keys: settings.cleanup.compact,
+            refuses_type: !is_create_time && header.is_log_append_time(),
+            earliest: before.map(|before| now_ms.saturating_sub(before)),
+            latest: after.map(|after| now_ms.saturating_add(after)),
+        }
+    }
+
+    fn is_outside(&self, timestamp: i64) -> bool {
+        timestamp != NO_TIMESTAMP
+            && (self.latest.is_some_and(|latest| timestamp > latest)
+                || self.earliest.is_some_and(|earliest| timestamp < earliest))
+    }
+}
+
+/// Looks at each record. Gives the largest timestamp.
+fn inspect(bytes: &[u8], rules: &RecordRules, settings: &LogSettings) -> Result<i64, AppendError> {
+    let mut largest = NO_TIMESTAMP;
     let mut indexes = Vec::new();
-    each_record(bytes, settings, |index, record, _| {
-        if record.key.is_none() {
+    let mut first_outside = None;
+    each_record(bytes, settings, |index, record, timestamp| {
+        largest = largest.max(timestamp);
+        if rules.needs_keys && record.key.is_none() {
+            indexes.push(index);
+        } else if rules.refuses_type || rules.is_outside(timestamp) {
+            first_outside.get_or_insert(timestamp);
             indexes.push(index);
         }
     })?;
-    if indexes.is_empty() {
-        return Ok(());
+    match first_outside {
+        // One bad timestamp names the error for all records at fault.
+        Some(timestamp) => Err(AppendError::InvalidTimestamp { timestamp, indexes }),
+        None if indexes.is_empty() => Ok(largest),
+        None => Err(AppendError::InvalidRecords {
+            indexes,
+            reason: "a compacted topic cannot accept records without keys",
+        }),
     }
-    Err(AppendError::InvalidRecords {
-        indexes,
-        reason: "a compacted topic cannot accept records without keys",
-    })
 }
+
+/// What stands for no timestamp.
+const NO_TIMESTAMP: i64 = -1;
 
 /// Calls `look` with each record, its index and its timestamp.
 fn each_record(
@@ -219,9 +296,7 @@ fn each_record(
 ) -> Result<(), AppendError> {
     let unreadable = "the records of the batch cannot be read";
     let view = BatchView::parse(bytes).map_err(|_cause| invalid(unreadable))?;
-    let payload = view
-        .payload(inflation_limit(settings))
-        .map_err(|_cause| invalid("the records of the batch cannot be decompressed"))?;
+    let payload = payload_of(&view, settings)?;
     let mut count = 0;
     for record in view.records(&payload) {
         let record = record.map_err(|_cause| invalid(unreadable))?;
@@ -235,54 +310,24 @@ fn each_record(
     }
 }
 
-fn inflation_limit(settings: &LogSettings) -> usize {
-    (settings.max_message_bytes as usize)
+/// The records of a batch, inflated within bounds.
+fn payload_of<'a>(
+    view: &BatchView<'a>,
+    settings: &LogSettings,
+) -> Result<Cow<'a, [u8]>, AppendError> {
+    let largest = settings.max_message_bytes as usize;
+    let limit = largest
         .saturating_mul(INFLATION_MAX)
         .min(INFLATED_BYTES_MAX)
-}
-
-/// Timestamps of producers within the bounds of the topic. The largest one stands in the header; only a bound on the
-/// past makes us look at each record.
-fn check_timestamps(
-    bytes: &[u8],
-    header: &BatchHeader,
-    settings: &LogSettings,
-    now_ms: i64,
-) -> Result<(), AppendError> {
-    if settings.timestamp_type == crate::LogTimestampType::LogAppendTime
-        || header.is_log_append_time()
-    {
-        return Ok(());
-    }
-    let limit = |ms: Option<u64>| ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-    let latest = limit(settings.timestamp_after_max_ms).map(|after| now_ms.saturating_add(after));
-    let earliest =
-        limit(settings.timestamp_before_max_ms).map(|before| now_ms.saturating_sub(before));
-    let outside = |timestamp: i64| {
-        // -1 says that the record has no timestamp.
-        timestamp != -1
-            && (latest.is_some_and(|latest| timestamp > latest)
-                || earliest.is_some_and(|earliest| timestamp < earliest))
-    };
-    if earliest.is_none() && !outside(header.max_timestamp) {
-        return Ok(());
-    }
-    let mut first = None;
-    let mut indexes = Vec::new();
-    each_record(bytes, settings, |index, _, timestamp| {
-        if outside(timestamp) {
-            first.get_or_insert(timestamp);
-            indexes.push(index);
+        .max(largest);
+    view.payload(limit).map_err(|error| match error {
+        CompressionError::OutputTooLarge { limit, .. } => AppendError::InflatesTooFar { limit },
+        CompressionError::Corrupt { .. }
+        | CompressionError::InvalidLevel { .. }
+        | CompressionError::Failed { .. } => {
+            invalid("the records of the batch cannot be decompressed")
         }
-    })?;
-    // The header's word counts even if no record bears it out: readers and retention go by it.
-    if outside(header.max_timestamp) {
-        first.get_or_insert(header.max_timestamp);
-    }
-    match first {
-        None => Ok(()),
-        Some(timestamp) => Err(AppendError::InvalidTimestamp { timestamp, indexes }),
-    }
+    })
 }
 
 /// Brings all data batches to `codec`; those that have it already stay as they are.
@@ -320,6 +365,7 @@ fn recompress(
             header,
             start,
             marker: batch.marker,
+            create_time: batch.create_time,
         });
     }
     Ok(ValidBatches {
@@ -335,11 +381,8 @@ fn append_recompressed(
     level: Option<i32>,
     settings: &LogSettings,
 ) -> Result<(), AppendError> {
-    let unreadable = |_cause| invalid("the records of the batch cannot be decompressed");
     let view = BatchView::parse(batch).map_err(|_cause| invalid("the batch cannot be read"))?;
-    let payload = view
-        .payload(inflation_limit(settings))
-        .map_err(unreadable)?;
+    let payload = payload_of(&view, settings)?;
     check_record_lengths(&payload, view.records_count())
         .map_err(|_cause| invalid("the lengths of the records do not add up to the batch"))?;
     let start = out.len();

@@ -38,6 +38,7 @@ impl From<&AppendError> for CoordinatorError {
             | AppendError::Offline
             | AppendError::Io(_) => Self::NotCoordinator,
             AppendError::BatchTooLarge { .. }
+            | AppendError::InflatesTooFar { .. }
             | AppendError::InvalidBatch { .. }
             | AppendError::InvalidRecords { .. }
             | AppendError::CorruptBatch { .. }

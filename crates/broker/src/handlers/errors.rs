@@ -27,7 +27,10 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
             ErrorCode::InvalidRecord
         }
         AppendError::CorruptBatch { .. } => ErrorCode::CorruptMessage,
-        AppendError::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
+        // Producers split a batch that is too large and send it again, which helps with either.
+        AppendError::BatchTooLarge { .. } | AppendError::InflatesTooFar { .. } => {
+            ErrorCode::MessageTooLarge
+        }
         AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,

@@ -226,6 +226,27 @@ impl<'a> Iterator for RecordIterator<'a> {
     }
 }
 
+/// As [`check_record_lengths`], and gives the largest timestamp delta; `None` if there are no records.
+pub fn largest_timestamp_delta(payload: &[u8], count: i32) -> Result<Option<i64>, RecordError> {
+    let mut input = payload;
+    let mut largest = None;
+    for index in 0..count {
+        let body = next_body(&mut input, index)?;
+        // Behind the attributes.
+        let mut fields = body.get(1..).unwrap_or_default();
+        let delta = varint::read_i64(&mut fields)
+            .map_err(|source| RecordError::Varint { index, source })?;
+        largest = largest.max(Some(delta));
+    }
+    if input.is_empty() {
+        Ok(largest)
+    } else {
+        Err(RecordError::TrailingInBatch {
+            unread: input.len(),
+        })
+    }
+}
+
 /// Checks only that `count` records lie in `payload` and fill it; their fields are not read.
 pub fn check_record_lengths(payload: &[u8], count: i32) -> Result<(), RecordError> {
     let mut input = payload;

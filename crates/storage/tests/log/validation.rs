@@ -197,14 +197,145 @@ fn only_records_at_fault_are_named() {
     }
 }
 
+/// Where the largest timestamp stands in the header.
+const MAX_TIMESTAMP: usize = 35;
+
+/// The header of the only batch of a log, and the timestamps of its records.
+fn stored(log: &storage::LocalLog) -> (protocol::records::TimestampType, i64, Vec<i64>) {
+    let plan = log
+        .read(at(0), 1 << 20, storage::Isolation::ReadUncommitted, true)
+        .unwrap();
+    let bytes = bytes_of(&plan.slices);
+    let view = protocol::records::BatchView::parse(&bytes).unwrap();
+    view.verify_crc().unwrap();
+    let records = records_of(&bytes);
+    let times = records.iter().map(|record| record.timestamp).collect();
+    (view.timestamp_type(), view.max_timestamp(), times)
+}
+
 #[test]
-fn producers_may_not_say_that_the_broker_set_the_time() {
-    let options = BatchOptions {
-        timestamp_type: protocol::records::TimestampType::LogAppendTime,
+fn producers_may_not_say_that_the_broker_set_the_time_where_it_does() {
+    for compression in [Compression::None, Compression::Gzip] {
+        let options = BatchOptions {
+            timestamp_type: protocol::records::TimestampType::LogAppendTime,
+            compression,
+            ..BatchOptions::default()
+        };
+        let settings = LogSettings {
+            timestamp_type: LogTimestampType::LogAppendTime,
+            ..LogSettings::default()
+        };
+        match refused(settings, batch_with(options, NOW_MS, &["a", "b"])) {
+            AppendError::InvalidTimestamp { indexes, .. } => assert_eq!(indexes, [0, 1]),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn where_producers_set_the_time_the_largest_is_put_right() {
+    use protocol::records::TimestampType;
+    let log_append = BatchOptions {
+        timestamp_type: TimestampType::LogAppendTime,
         ..BatchOptions::default()
     };
-    let error = refused(LogSettings::default(), batch_with(options, NOW_MS, &["a"]));
-    assert!(matches!(error, AppendError::InvalidTimestamp { .. }));
+    let right = batch_at(NOW_MS, &["a", "b", "c"]);
+    let wrong = |largest: i64| altered(&right, MAX_TIMESTAMP, &largest.to_be_bytes());
+    let times = vec![NOW_MS, NOW_MS + 1, NOW_MS + 2];
+    let cases = [
+        (right.clone(), NOW_MS + 2, times.clone()),
+        (wrong(-1), NOW_MS + 2, times.clone()),
+        (wrong(0), NOW_MS + 2, times.clone()),
+        (wrong(i64::MAX), NOW_MS + 2, times.clone()),
+        // The type is taken back, and what the header said stays the largest.
+        (
+            batch_with(log_append, NOW_MS, &["a", "b"]),
+            NOW_MS + 1,
+            times[..2].to_vec(),
+        ),
+    ];
+    for (batch, largest, times) in cases {
+        for is_shared in [true, false] {
+            let world = World::new();
+            let directory = world.open();
+            let log = log(&directory, LogSettings::default());
+            let kept = is_shared.then(|| batch.clone());
+            let sent = if is_shared {
+                batch.clone()
+            } else {
+                Bytes::from(batch.to_vec())
+            };
+            write(&log, sent);
+            drop(kept);
+            assert_eq!(
+                stored(&log),
+                (TimestampType::CreateTime, largest, times.clone())
+            );
+        }
+    }
+}
+
+#[test]
+fn a_header_that_lies_about_the_future_is_looked_behind() {
+    for compression in Compression::ALL {
+        let options = BatchOptions {
+            compression,
+            ..BatchOptions::default()
+        };
+        let honest = batch_with(options, NOW_MS, &["a", "b"]);
+        let future = NOW_MS + 7_200_000;
+        let lying = altered(&honest, MAX_TIMESTAMP, &future.to_be_bytes());
+        let world = World::new();
+        let directory = world.open();
+        let log = log(&directory, LogSettings::default());
+        write(&log, lying);
+        assert_eq!(stored(&log).1, NOW_MS + 1, "{compression}");
+    }
+}
+
+#[test]
+fn one_bad_timestamp_names_the_error_for_all_records_at_fault() {
+    let settings = LogSettings {
+        cleanup: CleanupPolicy {
+            delete: false,
+            compact: true,
+        },
+        ..LogSettings::default()
+    };
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    builder.push(NOW_MS, Some(b"k"), Some(b"v"), &[]).unwrap();
+    builder.push(NOW_MS, None, Some(b"v"), &[]).unwrap();
+    let late = NOW_MS + 7_200_000;
+    builder.push(late, Some(b"k"), Some(b"v"), &[]).unwrap();
+    match refused(settings, builder.build().unwrap()) {
+        AppendError::InvalidTimestamp { indexes, timestamp } => {
+            assert_eq!((indexes, timestamp), (vec![1, 2], late));
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_has_gone_off() {
+    let value = vec![0; 80 << 20];
+    for compression in [Compression::Gzip, Compression::Zstd, Compression::Lz4] {
+        let mut builder = BatchBuilder::new(BatchOptions {
+            compression,
+            ..BatchOptions::default()
+        });
+        builder.push(NOW_MS, Some(b"k"), Some(&value), &[]).unwrap();
+        let bomb = builder.build().unwrap();
+        assert!(bomb.len() < 1 << 20, "{compression}: {}", bomb.len());
+        let settings = LogSettings {
+            compression: LogCompression::Forced(Compression::Snappy, None),
+            ..LogSettings::default()
+        };
+        let error = refused(settings, bomb);
+        assert!(
+            matches!(error, AppendError::InflatesTooFar { .. }),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -270,6 +401,46 @@ fn a_forced_codec_recompresses_what_has_another() {
             assert_eq!(batch.unwrap().compression(), target);
         }
         assert_eq!(values(&records_of(&bytes)), ["same", "values"].repeat(5));
+    }
+}
+
+#[test]
+fn zstd_is_looked_for_batch_by_batch() {
+    let world = World::new();
+    let directory = world.open();
+    let settings = small_segments(4000);
+    let first = log(&directory, settings.clone());
+    let zstd = BatchOptions {
+        compression: Compression::Zstd,
+        ..BatchOptions::default()
+    };
+    for number in 0..60 {
+        let options = if number % 10 == 9 {
+            zstd
+        } else {
+            BatchOptions::default()
+        };
+        write(&first, batch_with(options, NOW_MS, &["value"]));
+    }
+    drop(first);
+    directory.close().unwrap();
+    drop(directory);
+    let directory = world.open();
+    let log = log(&directory, settings);
+    for from in 0..60 {
+        let plan = log
+            .read(at(from), 1 << 20, storage::Isolation::ReadUncommitted, true)
+            .unwrap();
+        let plan = plan.before_zstd().unwrap();
+        let bytes = bytes_of(&plan.slices);
+        assert_eq!(bytes.len(), plan.length);
+        let expected = 9 - from % 10;
+        assert_eq!(
+            records_of(&bytes).len(),
+            usize::try_from(expected).unwrap(),
+            "{from}"
+        );
+        assert!(plan.is_limited);
     }
 }
 

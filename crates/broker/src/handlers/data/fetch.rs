@@ -307,9 +307,7 @@ impl Fetch {
         }
         let max_bytes = usize::try_from(state.max_bytes).unwrap_or(0).min(left);
         match log.read(from, max_bytes, self.isolation, at_least_one) {
-            Ok(plan) if plan.has_zstd && !self.allows_zstd => {
-                Outcome::Failed(ErrorCode::UnsupportedCompressionType, None)
-            }
+            Ok(plan) if plan.has_zstd && !self.allows_zstd => without_zstd(plan),
             Ok(plan) => Outcome::Read(plan),
             Err(error) => {
                 let code = errors::read(&error);
@@ -409,6 +407,21 @@ impl Fetch {
 }
 
 /// KIP-595, KIP-320: whether the last record the consumer has is not in the log, and where they parted.
+/// What consumers get that cannot read zstd: the batches before the first such one.
+fn without_zstd(plan: ReadPlan) -> Outcome {
+    let had_records = plan.length > 0;
+    match plan.before_zstd() {
+        Ok(plan) if plan.length == 0 && had_records => {
+            Outcome::Failed(ErrorCode::UnsupportedCompressionType, None)
+        }
+        Ok(plan) => Outcome::Read(plan),
+        Err(error) => {
+            tracing::error!(%error, "could not look for zstd in what a fetch asks for");
+            Outcome::Failed(ErrorCode::KafkaStorageError, None)
+        }
+    }
+}
+
 fn diverging(log: &dyn PartitionLog, state: &PartitionState, from: Offset) -> Option<Outcome> {
     let epoch = LeaderEpoch::new(state.last_fetched_epoch)?;
     let Some(end) = log.end_offset_for_epoch(epoch) else {

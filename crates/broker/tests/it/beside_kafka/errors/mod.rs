@@ -5,11 +5,13 @@
 //! against either broker by itself, and notes what is the same by nature: error codes, epochs, generations, offsets. The two
 //! transcripts must not differ.
 
+mod batches;
 mod classic_groups;
 mod consumer_groups;
 mod offsets;
 mod producers;
 mod streams_groups;
+mod transactions;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -95,6 +97,8 @@ pub(super) async fn errors(pair: &mut Pair, run: &str) {
         consumer_groups::errors(&mut side).await;
         offsets::errors(&mut side).await;
         producers::errors(&mut side).await;
+        batches::errors(&mut side).await;
+        transactions::errors(&mut side).await;
         streams_groups::errors(&mut side).await;
         transcripts.push(side.lines);
     }
