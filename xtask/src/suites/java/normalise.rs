@@ -41,7 +41,7 @@ impl Known {
 
 /// The name of an exception without what it says to people, which no client may read.
 fn without_sentence(line: String) -> String {
-    match line.find("Exception: ") {
+    match line.rfind("Exception: ") {
         Some(at) if !line.starts_with('{') => {
             format!("{}Exception: SENTENCE", &line[..at])
         }

@@ -145,10 +145,17 @@ fn row(step: &str) -> String {
 
 fn compare(transcripts: &[Transcript], whole: bool) -> Result<Vec<(String, Outcome)>> {
     let path = golden();
-    let reference: Vec<Transcript> = serde_json::from_str(
+    let mut reference: Vec<Transcript> = serde_json::from_str(
         &fs::read_to_string(&path)
             .with_context(|| format!("{}: run --against kafka first", path.display()))?,
     )?;
+    // What was kept before a rule was added follows it too.
+    let known = Known::default();
+    for transcript in &mut reference {
+        for line in &mut transcript.lines {
+            *line = known.line(line);
+        }
+    }
     let explained = explained("tools")?;
     let mut used = vec![false; explained.len()];
     let mut outcomes = Vec::new();
