@@ -40,15 +40,14 @@ impl Known {
 }
 
 /// The name of an exception without what it says to people, which no client may read.
-fn without_sentence(line: String) -> String {
+fn without_sentence(mut line: String) -> String {
+    if line.ends_with("Exception:") {
+        // It says nothing.
+        line.push(' ');
+    }
     match line.rfind("Exception: ") {
-        Some(at) if !line.starts_with('{') => {
-            format!("{}Exception: SENTENCE", &line[..at])
-        }
-        _ => match line.strip_suffix("Exception:") {
-            Some(before) => format!("{before}Exception: SENTENCE"),
-            None => line,
-        },
+        Some(at) if !line.starts_with('{') => format!("{}Exception: SENTENCE", &line[..at]),
+        _ => line,
     }
 }
 
@@ -109,6 +108,8 @@ fn sizes(line: &str) -> String {
             normal.push_str(before);
             normal.push_str(key);
             normal.push_str("SIZE");
+            // Also of a line that was normalised before.
+            let after = after.strip_prefix("SIZE").unwrap_or(after);
             rest = after.trim_start_matches(|letter: char| letter.is_ascii_digit());
         }
     }
