@@ -195,7 +195,8 @@ impl Results {
                 .count()
         };
         writeln!(text, "| | passed | failed | skipped |\n|---|--:|--:|--:|")?;
-        let sides: [(String, fn(&Row) -> Option<&Outcome>); 2] = [
+        type Side = fn(&Row) -> Option<&Outcome>;
+        let sides: [(String, Side); 2] = [
             (format!("Apache Kafka {}", kafka::version()?), |row| {
                 row.kafka.as_ref()
             }),

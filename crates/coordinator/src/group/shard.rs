@@ -469,7 +469,7 @@ impl GroupShard {
         let id = request.group.clone();
         let request = match self.join_consumer(now, request, output) {
             Ok(reply) => return output.replies.push((token, GroupReply::Join(reply))),
-            Err(request) => request,
+            Err(request) => *request,
         };
         // A consumer or streams group without members gives way to a classic one.
         let is_new = match self.groups.get(&id) {

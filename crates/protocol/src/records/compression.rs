@@ -144,7 +144,7 @@ fn read_capped(
                 limit: max_output,
             });
         }
-        if output.capacity() - output.len() < read {
+        if output.capacity().saturating_sub(output.len()) < read {
             // Doubled, but never beyond what may come: the bound is one of memory.
             let wanted = output.capacity().saturating_mul(2).min(max_output);
             output.reserve_exact(wanted.saturating_sub(output.len()).max(read));

@@ -10,10 +10,6 @@
 //! | `hash` | whether the topics a group reads have changed |
 //!
 //! After `modern/*.java` of Kafka's group coordinator.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the kinds that use it are built next")
-)]
 
 pub(crate) mod assignor;
 pub(crate) mod epoch;

@@ -246,11 +246,11 @@ impl GroupShard {
         now: Now,
         request: JoinRequest,
         output: &mut Output,
-    ) -> Result<JoinReply, JoinRequest> {
+    ) -> Result<JoinReply, Box<JoinRequest>> {
         let id = request.group.clone();
         match self.groups.get(&id) {
             Some(Group::Consumer(group)) if group.members().len() > 0 => {}
-            _ => return Err(request),
+            _ => return Err(Box::new(request)),
         }
         let member = request.member.clone();
         let reply = self.in_consumer(now, &id, output, |scope| {

@@ -396,7 +396,7 @@ fn offsets_of_an_empty_group_can_be_altered_and_deleted() {
     let refused = Err(ShareOffsetsError::NonEmptyGroup);
     assert_eq!(
         world.share(alter(&group)),
-        ShareGroupReply::AlterOffsets(refused.clone().map(|()| unreachable!()))
+        ShareGroupReply::AlterOffsets(refused.map(|()| unreachable!()))
     );
     let unknown = world.share(delete(&GroupId::new("none")));
     assert_eq!(

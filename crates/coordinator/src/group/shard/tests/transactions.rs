@@ -165,7 +165,7 @@ fn whoever_says_who_it_is_must_be_right() {
         ..request("flights", 1)
     };
     assert_eq!(
-        txn_commit(&mut harness, 1, stranger.clone()),
+        txn_commit(&mut harness, 1, stranger),
         Err(CommitError::UnknownGroup)
     );
     let members = harness.stable_group(1);
@@ -195,7 +195,7 @@ fn whoever_says_who_it_is_must_be_right() {
         ),
         (None, None, Some(current), Err(CommitError::UnknownMember)),
         (
-            member.clone(),
+            member,
             Some(InstanceId::new("nowhere")),
             Some(current),
             Err(CommitError::UnknownMember),
