@@ -226,10 +226,13 @@ impl<M: RecordFormat> Coordinator<M> {
     }
 }
 
-/// What shards answer about keys, by the keys' positions in the request.
+/// What a shard answers, by the positions of its keys in the request.
+type ShardReply<M> = (Vec<usize>, Result<PendingReply<M>, CoordinatorError>);
+
+/// What shards answer about keys.
 pub(super) struct ShardReplies<M: Machine, K> {
     keys: Vec<K>,
-    replies: Vec<(Vec<usize>, Result<PendingReply<M>, CoordinatorError>)>,
+    replies: Vec<ShardReply<M>>,
 }
 
 impl<M: Machine, K> ShardReplies<M, K> {

@@ -94,12 +94,17 @@ impl Shares {
         let broker = &self.topics.image().broker;
         let sessions_max = usize::try_from(broker.values.group_share_max_share_sessions);
         let scope = self.sessions.begin(request, sessions_max.unwrap_or(0))?;
-        if let ShareScope::Opened { serial, .. } = scope {
+        if let ShareScope::Opened { serial, .. } = scope
+            && let Some(ended) = self.sessions.ended(request.key, serial)
+        {
             let (shares, key) = (Arc::clone(self), request.key.clone());
             let closed = context.connection.closed.clone();
             self.topics.env.spawner.spawn(Box::pin(async move {
-                closed.cancelled().await;
-                shares.disconnected(&key, serial);
+                // One task for each session that is open, however often clients open them.
+                tokio::select! {
+                    () = closed.cancelled() => shares.disconnected(&key, serial),
+                    () = ended.cancelled() => shares.forget_idle(&key.0),
+                }
             }));
         }
         Ok(scope)
@@ -114,12 +119,17 @@ impl Shares {
         self.sessions.acknowledge(key, epoch)
     }
 
-    /// The connection of a session is gone: so is the member, and the last one takes the group's partitions along.
+    /// The connection of a session is gone: so is the member.
     fn disconnected(self: &Arc<Self>, key: &SessionKey, serial: u64) {
         self.end_session(key, Some(serial));
-        if !self.sessions.has_group(&key.0) {
+        self.forget_idle(&key.0);
+    }
+
+    /// Without readers a group's partitions are let go; what is in flight to the share coordinator gets there.
+    fn forget_idle(&self, group: &GroupId) {
+        if !self.sessions.has_group(group) {
             let of_group = |_: &SharePartitionKey, partition: &mut Arc<LivePartition>| {
-                partition.key.group == key.0
+                partition.key.group == *group
             };
             let ended: Vec<_> = self.partitions.lock().extract_if(of_group).collect();
             for (_, partition) in ended {

@@ -6,6 +6,7 @@
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{GroupId, MemberId};
 
 use super::TopicKey;
@@ -72,6 +73,8 @@ struct Session {
     epoch: i32,
     serial: u64,
     partitions: Vec<TopicKey>,
+    /// Cancels when the session ends, for whoever waits for that or for its connection.
+    ended: DropGuard,
 }
 
 /// All share sessions of this broker.
@@ -117,6 +120,7 @@ impl ShareSessions {
                         epoch: next_epoch(INITIAL_EPOCH),
                         serial,
                         partitions: partitions.clone(),
+                        ended: CancellationToken::new().drop_guard(),
                     },
                 );
                 Ok(ShareScope::Opened { partitions, serial })
@@ -162,6 +166,14 @@ impl ShareSessions {
             return None;
         }
         inner.sessions.remove(key).map(|session| session.partitions)
+    }
+
+    /// Resolves when this life of the session ends; `None` if it has.
+    pub(crate) fn ended(&self, key: &SessionKey, serial: u64) -> Option<CancellationToken> {
+        let inner = &*self.inner.lock();
+        let session = inner.sessions.get(key);
+        let session = session.filter(|session| session.serial == serial)?;
+        Some(session.ended.token().clone())
     }
 
     /// Whether a member of the group has a session.

@@ -451,7 +451,6 @@ async fn coordinators_are_found_in_every_version() {
             } else {
                 Vec::new()
             },
-            ..Default::default()
         };
         let request = if version >= 4 {
             FindCoordinatorRequest {

@@ -1,6 +1,7 @@
 //! Clients above their quotas, over sockets: what they are told, and that they have to wait.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};

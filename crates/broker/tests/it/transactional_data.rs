@@ -176,9 +176,7 @@ impl Producer {
                     committed_offset: offset,
                     committed_leader_epoch: -1,
                     committed_metadata: Some("kept".to_owned()),
-                    ..Default::default()
                 }],
-                ..Default::default()
             }],
             ..Default::default()
         }
@@ -270,9 +268,7 @@ async fn latest(client: &mut RawClient, topic: &str, isolation_level: i8) -> i64
                 partition_index: 0,
                 current_leader_epoch: -1,
                 timestamp: -1,
-                ..Default::default()
             }],
-            ..Default::default()
         }],
         ..Default::default()
     };

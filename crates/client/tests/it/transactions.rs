@@ -51,7 +51,10 @@ async fn committed(target: &Target, topic: &Arc<str>, count: usize) -> Vec<Strin
 fn values(found: BTreeMap<i32, Vec<Read>>) -> Vec<String> {
     let records = found.into_values().flatten();
     records
-        .map(|record| String::from_utf8(record.value.unwrap()).unwrap())
+        .map(|record| {
+            let value = record.value.expect("a value");
+            String::from_utf8(value).expect("text")
+        })
         .collect()
 }
 

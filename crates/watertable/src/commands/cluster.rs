@@ -35,7 +35,7 @@ enum Verb {
     /// Show the cluster's id, brokers, features, sizes and request versions
     Info(info::Arguments),
     /// Show or change settings of brokers and groups, and quotas of clients
-    Config(config::Arguments),
+    Config(Box<config::Arguments>),
     /// Check that every partition has a leader and all its replicas; exit code 1 if not
     Health(health::Arguments),
 }
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     session::run(async move {
         match verb {
             Verb::Info(arguments) => info::run(&session, &arguments).await,
-            Verb::Config(arguments) => config::run(&session, arguments).await,
+            Verb::Config(arguments) => config::run(&session, *arguments).await,
             Verb::Health(arguments) => health::run(&session, &arguments).await,
         }
     })

@@ -64,7 +64,7 @@ fn partition(text: &str) -> Result<client::TopicPartition, String> {
         .ok_or_else(|| format!("'{text}' is not TOPIC:PARTITION"))?;
     let partition = partition
         .parse()
-        .map_err(|_| format!("'{partition}' is no partition"))?;
+        .map_err(|error| format!("'{partition}' is no partition: {error}"))?;
     Ok(client::TopicPartition::new(topic, partition))
 }
 

@@ -182,7 +182,7 @@ mod tests {
     async fn a_log_that_is_not_the_brokers_shows_its_root_and_stays() {
         let fixture = Fixture::new().await;
         let topics = fixture.topics();
-        assert_eq!(super::levels(&topics).len(), 1);
+        assert_eq!(levels(&topics).len(), 1);
         let refusal = alter(&topics, &[set(ROOT_LOGGER, "INFO")], false).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::InvalidRequest);
     }

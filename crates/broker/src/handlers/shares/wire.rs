@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn batches_are_refused_as_kafka_refuses_them() {
-        let cases: [(&str, Vec<(i64, i64, Vec<i8>)>, i16, bool, bool); 12] = [
+        type Case = (&'static str, Vec<(i64, i64, Vec<i8>)>, i16, bool, bool);
+        let cases: [Case; 12] = [
             ("one for all", vec![(0, 9, vec![1])], 1, false, true),
             ("one for each", vec![(0, 2, vec![1, 2, 3])], 1, false, true),
             (

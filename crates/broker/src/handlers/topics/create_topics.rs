@@ -83,7 +83,6 @@ pub(crate) async fn handle(
     CreateTopicsResponse {
         topics: results,
         throttle_time_ms: mutations.throttle_ms(),
-        ..Default::default()
     }
 }
 

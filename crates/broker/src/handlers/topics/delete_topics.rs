@@ -98,7 +98,6 @@ pub(crate) async fn handle(
     DeleteTopicsResponse {
         throttle_time_ms: mutations.throttle_ms(),
         responses,
-        ..Default::default()
     }
 }
 

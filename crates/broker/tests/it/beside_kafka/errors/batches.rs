@@ -47,7 +47,10 @@ pub(super) async fn errors(side: &mut Side) {
     };
     let topics: [(&str, &[(&str, &str)]); 4] = [
         ("create-time", &[]),
-        ("append-time", &[("message.timestamp.type", "LogAppendTime")]),
+        (
+            "append-time",
+            &[("message.timestamp.type", "LogAppendTime")],
+        ),
         ("compacted", &[("cleanup.policy", "compact")]),
         ("bounded", &[("message.timestamp.before.max.ms", "60000")]),
     ];
@@ -82,7 +85,13 @@ pub(super) async fn errors(side: &mut Side) {
                 let name = side.name(&format!("{topic}-{compression}-{number}"));
                 let created = side.ask(CREATE, &create(&name, configs)).await.unwrap();
                 side.note("create", CREATE, &created.topics[0].error_code.to_string());
-                tell(side, &format!("{topic}, {compression}, {step}"), &name, batch).await;
+                tell(
+                    side,
+                    &format!("{topic}, {compression}, {step}"),
+                    &name,
+                    batch,
+                )
+                .await;
             }
         }
     }
@@ -93,11 +102,12 @@ fn future_bytes(timestamp: i64) -> [u8; 8] {
 }
 
 async fn tell(side: &mut Side, step: &str, name: &str, batch: Bytes) {
-    let code = |answer: &ProduceResponse| match answer.responses[0].partition_responses[0].error_code {
-        // A leader that is not there yet.
-        3 | 5 | 6 => 15,
-        code => code,
-    };
+    let code =
+        |answer: &ProduceResponse| match answer.responses[0].partition_responses[0].error_code {
+            // A leader that is not there yet.
+            3 | 5 | 6 => 15,
+            code => code,
+        };
     let told = |answer: &ProduceResponse| {
         let partition = &answer.responses[0].partition_responses[0];
         let records: Vec<_> = partition
@@ -132,7 +142,6 @@ async fn tell(side: &mut Side, step: &str, name: &str, batch: Bytes) {
                     timestamp,
                     ..Default::default()
                 }],
-                ..Default::default()
             }],
             ..Default::default()
         };

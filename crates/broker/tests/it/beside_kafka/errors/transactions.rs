@@ -53,8 +53,9 @@ impl Producer {
             CONCURRENT => 15,
             code => code,
         };
-        let told =
-            |answer: &InitProducerIdResponse| format!("{} {}", answer.error_code, answer.producer_epoch);
+        let told = |answer: &InitProducerIdResponse| {
+            format!("{} {}", answer.error_code, answer.producer_epoch)
+        };
         let answer = side.tell("init", 5, &request, code, told).await.unwrap();
         Self {
             transactional_id,
@@ -115,7 +116,6 @@ impl Producer {
                     committed_leader_epoch: -1,
                     ..Default::default()
                 }],
-                ..Default::default()
             }],
             ..Default::default()
         }
@@ -164,7 +164,6 @@ async fn tell_reads(side: &mut Side, name: &str, stable: i64) {
                 timestamp: -1,
                 ..Default::default()
             }],
-            ..Default::default()
         }],
         ..Default::default()
     };
@@ -266,14 +265,32 @@ async fn first_protocol(side: &mut Side, name: &str) {
     tell_reads(side, name, 0).await;
     producer.end(side, true, END_V1).await;
     tell_reads(side, name, 3).await;
-    tell(side, "repeats behind the end", 9, &producer.produce(name, 8)).await;
+    tell(
+        side,
+        "repeats behind the end",
+        9,
+        &producer.produce(name, 8),
+    )
+    .await;
     tell(side, "too late", 9, &producer.produce(name, 9)).await;
     tell(side, "too late", 11, &producer.produce(name, 9)).await;
     let newer = Producer::init(side, "first").await;
     tell(side, "fenced", 9, &producer.produce(name, 9)).await;
     tell(side, "fenced", 12, &producer.produce(name, 9)).await;
-    tell(side, "not from zero in a new epoch", 12, &newer.produce(name, 5)).await;
-    tell(side, "from zero in a new epoch", 12, &newer.produce(name, 0)).await;
+    tell(
+        side,
+        "not from zero in a new epoch",
+        12,
+        &newer.produce(name, 5),
+    )
+    .await;
+    tell(
+        side,
+        "from zero in a new epoch",
+        12,
+        &newer.produce(name, 0),
+    )
+    .await;
     let mut newer = newer;
     newer.end(side, false, END_V2).await;
     tell_reads(side, name, 5).await;
@@ -281,7 +298,13 @@ async fn first_protocol(side: &mut Side, name: &str) {
 
 async fn second_protocol(side: &mut Side, name: &str) {
     let mut producer = Producer::init(side, "second").await;
-    tell(side, "not from zero", PRODUCE_V2, &producer.produce(name, 3)).await;
+    tell(
+        side,
+        "not from zero",
+        PRODUCE_V2,
+        &producer.produce(name, 3),
+    )
+    .await;
     for (round, committed) in [(0, true), (1, false), (2, true)] {
         tell(side, "begins", PRODUCE_V2, &producer.produce(name, 0)).await;
         tell(side, "goes on", PRODUCE_V2, &producer.produce(name, 1)).await;
@@ -289,7 +312,13 @@ async fn second_protocol(side: &mut Side, name: &str) {
         let before = producer.clone();
         producer.end(side, committed, END_V2).await;
         tell_reads(side, name, 8 + 3 * round).await;
-        tell(side, "in the old epoch", PRODUCE_V2, &before.produce(name, 2)).await;
+        tell(
+            side,
+            "in the old epoch",
+            PRODUCE_V2,
+            &before.produce(name, 2),
+        )
+        .await;
     }
 }
 
@@ -317,7 +346,13 @@ async fn offsets(side: &mut Side, name: &str) {
             epoch: producer.epoch + 1,
             ..producer.clone()
         };
-        tell_commit(side, "an epoch ahead", version, &ahead.commit(&group, name, 1)).await;
+        tell_commit(
+            side,
+            "an epoch ahead",
+            version,
+            &ahead.commit(&group, name, 1),
+        )
+        .await;
         tell_commit(side, "no group", version, &producer.commit("", name, 1)).await;
         let missing = side.name("missing");
         let request = producer.commit(&group, &missing, 1);

@@ -82,10 +82,7 @@ pub(super) fn join_request() -> JoinRequest {
 
 /// What stands in the log.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all entries are records"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly all entries are records")]
 enum Entry {
     Record(Option<Producer>, GroupRecord),
     Marker(EndMarker),
