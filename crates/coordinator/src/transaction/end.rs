@@ -144,7 +144,10 @@ fn end_with_bump(
         TransactionState::Empty | TransactionState::Ongoing => Err(EndError::Fenced),
         TransactionState::CompleteCommit | TransactionState::CompleteAbort => {
             let committed = before.state == TransactionState::CompleteCommit;
-            if is_retry && committed == request.commit {
+            if is_retry && epoch.value() > LAST_EPOCH_OF_CLIENTS {
+                // Aborted over its head with the last epoch there is: no marker could end another transaction of it.
+                Err(EndError::Fenced)
+            } else if is_retry && committed == request.commit {
                 Ok(End::Repeated)
             } else if is_current && !is_retry && !request.commit {
                 prepare_with_bump(before, request, true, now)

@@ -19,7 +19,7 @@ Examples:
   watertable cluster config log.retention.ms
   watertable cluster config --set log.retention.ms=3600000
   watertable cluster config --group readers --set consumer.session.timeout.ms=50000
-  watertable cluster config --client-id app --set producer_byte_rate=1000000
+  watertable cluster config --client app --set producer_byte_rate=1000000
   watertable cluster config --quotas
   watertable cluster health && echo fine"
 )]

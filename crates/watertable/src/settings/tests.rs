@@ -233,10 +233,13 @@ fn kafkas_own_sample_file_works_once_it_is_toml() {
 
 #[test]
 fn settings_without_an_effect_yet_are_said() {
-    let flags = [("log.cleaner.threads", "2"), ("quota.window.num", "2")];
+    let flags = [
+        ("log.cleaner.threads", "2"),
+        ("share.coordinator.write.timeout.ms", "4000"),
+    ];
     let settings = with(&flags, &[], None).unwrap();
     assert_eq!(
         settings.warnings,
-        ["quota.window.num (from --set) has no effect yet"]
+        ["share.coordinator.write.timeout.ms (from --set) has no effect yet"]
     );
 }

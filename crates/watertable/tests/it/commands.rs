@@ -218,6 +218,17 @@ fn the_cluster_is_described_and_healthy() {
     assert_eq!(session.json(&["cluster", "health"])["healthy"], true);
     let config = session.json(&["cluster", "config", "log.retention.ms"]);
     assert_eq!(config[0]["name"], "log.retention.ms");
+    let quota = [
+        "cluster",
+        "config",
+        "--client",
+        "app",
+        "--set",
+        "producer_byte_rate=1000000",
+    ];
+    session.ok(&quota, b"");
+    let quotas = session.json(&["cluster", "config", "--client", "app"]);
+    assert_eq!(quotas[0]["quotas"]["producer_byte_rate"], 1_000_000.0);
     let (error, _) = session.fails(&["cluster", "config", "no.such.setting"], b"");
     assert!(
         error.contains("there is no setting 'no.such.setting'"),

@@ -15,18 +15,18 @@ use crate::session::Session;
 /// Whose quotas.
 #[derive(Debug, clap::Args)]
 pub(super) struct Clients {
-    /// Quotas of this user; with --client-id of both together
+    /// Quotas of this user; with --client of both together
     #[arg(long, value_name = "NAME", conflicts_with_all = ["user_default", "ip", "ip_default"])]
     user: Option<String>,
     /// Quotas of every user without any
     #[arg(long, conflicts_with_all = ["ip", "ip_default"])]
     user_default: bool,
-    /// Quotas of this client id
-    #[arg(long, value_name = "ID", conflicts_with_all = ["client_id_default", "ip", "ip_default"])]
-    client_id: Option<String>,
+    /// Quotas of this client id (`--client-id` is that of the command itself)
+    #[arg(long, value_name = "ID", conflicts_with_all = ["client_default", "ip", "ip_default"])]
+    client: Option<String>,
     /// Quotas of every client id without any
     #[arg(long, conflicts_with_all = ["ip", "ip_default"])]
-    client_id_default: bool,
+    client_default: bool,
     /// Quotas of this address
     #[arg(long, value_name = "ADDRESS", conflicts_with = "ip_default")]
     ip: Option<String>,
@@ -56,7 +56,7 @@ impl Clients {
         };
         [
             part("user", &self.user, self.user_default),
-            part("client-id", &self.client_id, self.client_id_default),
+            part("client-id", &self.client, self.client_default),
             part("ip", &self.ip, self.ip_default),
         ]
         .into_iter()
@@ -85,7 +85,7 @@ pub(super) async fn run(
     if entity.is_empty() {
         return Err(Failure::new(
             "nobody is named whose quotas could change",
-            "give --user, --client-id, --ip, or one of them with -default",
+            "give --user, --client, --ip, or one of them with -default",
         )
         .into());
     }
