@@ -395,7 +395,9 @@ impl LocalLog {
 
     /// Whether the append has to be synced before readers see it.
     fn wants_sync(&self, writer: &mut Writer, stamped: &Stamped, settings: &LogSettings) -> bool {
-        if !settings.write_caching {
+        // A marker is synced in any case: its coordinator forgets the transaction once the marker is there.
+        let has_marker = stamped.batches.iter().any(|batch| batch.marker.is_some());
+        if !settings.write_caching || has_marker {
             writer.unflushed = 0;
             return true;
         }

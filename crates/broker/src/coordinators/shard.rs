@@ -164,6 +164,8 @@ impl<M: RecordFormat> Shard<M> {
             self.publish(&mut inner, now, output);
         }
         match &inner.state {
+            // What is in flight ends first, and says so then: looking again at once would only turn in a circle.
+            State::Unloaded { .. } if !inner.in_flight.is_empty() => None,
             State::Unloaded { retry_at } => *retry_at,
             State::Serving(serving) => serving.machine.next_deadline(),
             State::Loading | State::Stopped => None,
@@ -395,6 +397,11 @@ impl<M: RecordFormat> Shard<M> {
             }
             drop(inner);
             parked.release(outcome, &self.surroundings.effects);
+        }
+        if matches!(self.inner.lock().state, State::Unloaded { .. }) {
+            // Now it can be loaded again.
+            let now = self.surroundings.env.clock.now();
+            self.surroundings.wakeup.wake_at(now);
         }
     }
 

@@ -262,9 +262,17 @@ impl Mutations<'_> {
     }
 }
 
+/// The longest throttle time that the wire can say.
+pub(super) const THROTTLE_MAX: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// A throttle time as the wire says it, to the nearest millisecond.
 pub(crate) fn milliseconds(throttle: Duration) -> i32 {
-    i32::try_from((throttle + Duration::from_micros(500)).as_millis()).unwrap_or(i32::MAX)
+    i32::try_from(
+        throttle
+            .saturating_add(Duration::from_micros(500))
+            .as_millis(),
+    )
+    .unwrap_or(i32::MAX)
 }
 
 fn window(broker: &BrokerValues) -> Window {

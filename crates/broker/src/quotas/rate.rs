@@ -80,7 +80,9 @@ impl Rate {
             return Duration::ZERO;
         }
         let length = self.window_length(window, now).as_secs_f64();
-        Duration::try_from_secs_f64((rate - bound) / bound * length).unwrap_or(Duration::MAX)
+        Duration::try_from_secs_f64((rate - bound) / bound * length)
+            .unwrap_or(super::THROTTLE_MAX)
+            .min(super::THROTTLE_MAX)
     }
 
     /// The time the rate is over: since the oldest sample, and at least all samples but one.

@@ -37,7 +37,9 @@ impl TokenBucket {
         if self.tokens >= 0.0 || rate <= 0.0 {
             return Duration::ZERO;
         }
-        Duration::try_from_secs_f64(-self.tokens / rate).unwrap_or(Duration::MAX)
+        Duration::try_from_secs_f64(-self.tokens / rate)
+            .unwrap_or(super::THROTTLE_MAX)
+            .min(super::THROTTLE_MAX)
     }
 
     fn fill(&mut self, window: Window, rate: f64, now: Instant) {

@@ -471,9 +471,14 @@ impl GroupShard {
             Ok(reply) => return output.replies.push((token, GroupReply::Join(reply))),
             Err(request) => *request,
         };
-        // A consumer or streams group without members gives way to a classic one.
+        // A consumer or streams group without members gives way to a classic one. A share group does not: its progress is
+        // kept elsewhere, by its epochs.
         let is_new = match self.groups.get(&id) {
             Some(Group::Classic(_)) => false,
+            Some(Group::Share(_)) => {
+                let reply = JoinReply::refused(None, JoinError::InconsistentProtocol);
+                return output.replies.push((token, GroupReply::Join(reply)));
+            }
             Some(group) if !group.is_empty() => {
                 let reply = JoinReply::refused(None, JoinError::InconsistentProtocol);
                 return output.replies.push((token, GroupReply::Join(reply)));
@@ -579,7 +584,9 @@ impl GroupShard {
         output: &mut Output,
     ) -> Result<Vec<CommittedTopic>, CommitError> {
         let group = self.groups.get(&request.group);
-        if let Some(member) = offsets::commit::validate(group, &request)? {
+        let member = offsets::commit::validate(group, &request)?;
+        offsets::commit::check_size(&request, &self.settings)?;
+        if let Some(member) = member {
             self.in_group(now, &request.group, output, |group, transition| {
                 renew_session(group, transition, &member);
             });
@@ -598,6 +605,7 @@ impl GroupShard {
         let TxnCommitRequest { producer, commit } = request;
         let group = self.groups.get(&commit.group);
         offsets::commit::validate_transactional(group, &commit)?;
+        offsets::commit::check_size(&commit, &self.settings)?;
         let (records, topics) = offsets::commit::commit(commit, now.wall, &self.settings);
         for record in records {
             self.replay_of(now, Some(producer), record.clone())

@@ -401,7 +401,8 @@ fn acquire_offsets(
             })),
         }
         let was_last_delivery = isolates && state.delivery_count == delivery_count_max;
-        if was_last_delivery || acquired == records_max {
+        // The limit may have shrunk below what there is already.
+        if was_last_delivery || acquired >= records_max {
             break;
         }
     }

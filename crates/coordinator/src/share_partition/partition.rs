@@ -47,6 +47,9 @@ pub enum InvalidShareState {
     },
 }
 
+/// The largest offset that states may name: sums of offsets and counts stay numbers.
+const OFFSET_MAX: i64 = i64::MAX - (1 << 32);
+
 /// Offsets that a former life of the partition may have handed out and never heard of again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GapWindow {
@@ -100,6 +103,12 @@ impl SharePartition {
             pending: Pending::default(),
             next_lock: None,
         };
+        if !(-1..=OFFSET_MAX).contains(&start_offset) {
+            return Err(InvalidShareState::ImpossibleRange {
+                first: start_offset,
+                last: start_offset,
+            });
+        }
         let mut gap_first = None;
         let mut previous_last = start_offset - 1;
         for batch in batches {
@@ -110,7 +119,11 @@ impl SharePartition {
                     start_offset,
                 });
             }
-            if last < first || first <= previous_last || last - first >= BATCH_RECORDS_MAX {
+            if last < first
+                || first <= previous_last
+                || last - first >= BATCH_RECORDS_MAX
+                || last > OFFSET_MAX
+            {
                 return Err(InvalidShareState::ImpossibleRange { first, last });
             }
             if gap_first.is_none() && first > previous_last + 1 {

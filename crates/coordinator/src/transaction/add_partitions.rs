@@ -3,7 +3,7 @@
 
 use types::{Timestamp, TopicPartition, TransactionalId};
 
-use super::state::{Transaction, TransactionState, TransactionVersion};
+use super::state::{LAST_EPOCH_OF_CLIENTS, Transaction, TransactionState, TransactionVersion};
 use crate::machine::Producer;
 
 /// AddPartitionsToTxn.
@@ -50,7 +50,10 @@ pub(crate) fn add_partitions(
     if before.producer.id != request.producer.id {
         return Err(AddPartitionsError::UnknownProducer);
     }
-    if before.producer.epoch != request.producer.epoch {
+    // Nobody was given the epoch beyond the last of clients: no marker could end a transaction of it.
+    if before.producer.epoch != request.producer.epoch
+        || request.producer.epoch.value() > LAST_EPOCH_OF_CLIENTS
+    {
         return Err(AddPartitionsError::Fenced);
     }
     let ongoing = before.state == TransactionState::Ongoing;

@@ -126,6 +126,10 @@ fn end_with_bump(
         return Err(EndError::Concurrent);
     }
     let Producer { id, epoch } = before.producer;
+    if epoch.value() > LAST_EPOCH_OF_CLIENTS {
+        // Aborted over its head with the last epoch there is: no marker could end another transaction of it.
+        return Err(EndError::Fenced);
+    }
     let retries_over_new_id = before.previous_id == Some(request.producer.id)
         && request.producer.epoch.value() == LAST_EPOCH_OF_CLIENTS
         && epoch == ProducerEpoch::ZERO;
@@ -144,10 +148,7 @@ fn end_with_bump(
         TransactionState::Empty | TransactionState::Ongoing => Err(EndError::Fenced),
         TransactionState::CompleteCommit | TransactionState::CompleteAbort => {
             let committed = before.state == TransactionState::CompleteCommit;
-            if is_retry && epoch.value() > LAST_EPOCH_OF_CLIENTS {
-                // Aborted over its head with the last epoch there is: no marker could end another transaction of it.
-                Err(EndError::Fenced)
-            } else if is_retry && committed == request.commit {
+            if is_retry && committed == request.commit {
                 Ok(End::Repeated)
             } else if is_current && !is_retry && !request.commit {
                 prepare_with_bump(before, request, true, now)

@@ -4,6 +4,7 @@
 //! compacted, or the cleaner shall stop; what goes wrong with one log holds no other up. Source: Kafka's `LogCleaner` and
 //! `LogCleanerManager`.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -243,7 +244,10 @@ impl Registry {
                 );
             }
             Err(CleanError::Stopped) => {}
-            Err(CleanError::Io(error)) if is_full(error) || passes(error) => {
+            // Not found: retention or a deletion took the segment meanwhile.
+            Err(CleanError::Io(error))
+                if is_full(error) || passes(error) || error.kind() == io::ErrorKind::NotFound =>
+            {
                 metrics.failed_cleanings.add(1);
                 tracing::warn!(%partition, %error, "could not clean a log; it is tried again");
             }

@@ -90,6 +90,7 @@ pub(super) fn commit(error: &CommitError, version: i16) -> ErrorCode {
         CommitError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
         CommitError::StaleMemberEpoch { .. } => ErrorCode::StaleMemberEpoch,
         CommitError::UnsupportedVersion => ErrorCode::UnsupportedVersion,
+        CommitError::TooLarge { .. } => ErrorCode::UnknownServerError,
     }
 }
 

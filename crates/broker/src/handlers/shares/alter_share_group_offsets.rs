@@ -49,6 +49,13 @@ async fn alter(
             "the group id is empty",
         ));
     }
+    let mut partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+    if partitions.any(|partition| partition.start_offset < 0) {
+        return Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "a start offset is negative",
+        ));
+    }
     let image = shares.topics.image();
     let mut offsets: HashMap<(TopicId, i32), i64> = HashMap::new();
     for topic in &request.topics {

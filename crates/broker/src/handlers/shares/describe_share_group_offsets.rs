@@ -125,7 +125,9 @@ async fn partition(
         Ok(led) => {
             let end = led.log.offsets().high_watermark.value();
             let done = i64::from(summary.delivery_complete_count);
-            answer.lag = end - summary.start_offset - done;
+            answer.lag = end
+                .saturating_sub(summary.start_offset)
+                .saturating_sub(done);
             answer
         }
         Err(error) => DescribeShareGroupOffsetsResponsePartition {

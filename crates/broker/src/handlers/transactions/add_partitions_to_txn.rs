@@ -7,6 +7,7 @@
 //!
 //! A transaction is taken as a whole: if one of its partitions does not exist, none is added.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use coordinator::{AddPartitionsRequest, TransactionVersion, VerifyPartitionsRequest};
@@ -96,14 +97,21 @@ fn add(
 }
 
 /// Partitions by name and number.
-struct Partitions(Vec<TopicPartition>);
+struct Partitions(HashMap<String, HashSet<i32>>);
 
 impl Partitions {
+    fn new(partitions: Vec<TopicPartition>) -> Self {
+        let mut by_name: HashMap<String, HashSet<i32>> = HashMap::new();
+        for TopicPartition { topic, partition } in partitions {
+            let numbers = by_name.entry(topic.as_str().to_owned()).or_default();
+            numbers.insert(partition.value());
+        }
+        Self(by_name)
+    }
+
     fn contains(&self, topic: &str, index: i32) -> bool {
-        let is_it = |known: &TopicPartition| {
-            known.topic.as_str() == topic && known.partition.value() == index
-        };
-        self.0.iter().any(is_it)
+        let numbers = self.0.get(topic);
+        numbers.is_some_and(|numbers| numbers.contains(&index))
     }
 }
 
@@ -132,7 +140,7 @@ fn begin(
         .sum();
     let partitions = existing(topics, &transaction.topics);
     if partitions.len() < asked {
-        return Begun::Missing(Partitions(partitions));
+        return Begun::Missing(Partitions::new(partitions));
     }
     if transaction.transactional_id.is_empty() {
         return Begun::Refused(ErrorCode::InvalidRequest);
@@ -153,7 +161,7 @@ fn begin(
             let verified = verified.map_err(errors::verify_partitions)?;
             let belonging = verified.into_iter().filter(|verified| verified.belongs);
             let belonging = belonging.map(|verified| verified.partition);
-            Ok(Partitions(belonging.collect()))
+            Ok(Partitions::new(belonging.collect()))
         }));
     }
     let added = transactions.add_partitions(AddPartitionsRequest {

@@ -3,7 +3,7 @@
 //!
 //! * v2: the protocol of the transaction, which says by which rule the epoch is judged (KIP-1228).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coordinator::{EndMarker, TransactionVersion};
@@ -36,7 +36,9 @@ pub(crate) async fn handle(
     for marker in request.markers {
         let end = end_marker(&marker);
         for topic in marker.topics {
-            for index in topic.partition_indexes {
+            // One marker ends a transaction; those that repeat it would only cost the disk.
+            let indexes: BTreeSet<i32> = topic.partition_indexes.into_iter().collect();
+            for index in indexes {
                 let place = (marker.producer_id, topic.name.clone(), index);
                 // The marker is in the log when this returns, so the order of the request is that of the log.
                 let written = write(&writer, end, &topic.name, index);

@@ -122,7 +122,42 @@ pub enum CommitError {
     /// UNSUPPORTED_VERSION.
     #[error("the version of OffsetCommit is too old for the group's protocol")]
     UnsupportedVersion,
+    /// UNKNOWN_SERVER_ERROR, as in Kafka: the records of one commit make one batch.
+    #[error(
+        "the commit makes {bytes} bytes of records, more than {max}; commit fewer partitions at once"
+    )]
+    TooLarge {
+        /// What its records would take, at least.
+        bytes: usize,
+        /// What the log takes.
+        max: usize,
+    },
 }
+
+/// Refuses a commit whose records would not fit one batch: each repeats the names of group and topic, so that a small
+/// request can make many bytes. Nothing was changed yet.
+pub(crate) fn check_size(
+    request: &CommitRequest,
+    settings: &GroupSettings,
+) -> Result<(), CommitError> {
+    let of_topic = |topic: &CommitTopic| {
+        let names = request.group.as_str().len() + topic.topic.as_str().len();
+        let metadata = topic.partitions.iter().map(|partition| {
+            let metadata = partition.metadata.as_deref().unwrap_or_default();
+            names + metadata.len() + RECORD_BYTES
+        });
+        metadata.sum::<usize>()
+    };
+    let bytes = request.topics.iter().map(of_topic).sum();
+    let max = settings.record_bytes_max;
+    if bytes > max {
+        return Err(CommitError::TooLarge { bytes, max });
+    }
+    Ok(())
+}
+
+/// A committed offset takes about so many bytes besides its names and metadata.
+const RECORD_BYTES: usize = 48;
 
 /// Why one partition's offset is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

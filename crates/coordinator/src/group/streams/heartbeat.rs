@@ -529,6 +529,7 @@ fn configured_topology(
     let hash = metadata_hash(topology.required_topics(), topics);
     if let Some(configured) = &group.configured
         && hash == known_hash
+        && group.configured_hash == hash
         && group.topology().is_some()
     {
         group.needs_refresh = false;
@@ -539,8 +540,10 @@ fn configured_topology(
         topic.map(|topic| topic.partitions)
     };
     let configured = Arc::new(configure(topology, &partitions)?);
-    // Until the hash is the group's, which only a record makes it, the next heartbeat looks again.
+    // Until the hash is the group's, which only a record makes it, the next heartbeat looks again; it never comes to
+    // be if this heartbeat is refused, and then the topics may become again what they were.
     group.configured = Some(Arc::clone(&configured));
+    group.configured_hash = hash;
     Ok((configured, hash))
 }
 

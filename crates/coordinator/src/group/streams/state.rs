@@ -167,6 +167,8 @@ pub(crate) struct StreamsGroup {
     owners: TaskOwners,
     /// What follows for the topology from the topics there are, once somebody found out.
     pub(crate) configured: Option<Arc<ConfiguredTopology>>,
+    /// The hash of the topics that `configured` is of.
+    pub(crate) configured_hash: i64,
     /// Topics may have changed since `configured` was made.
     pub(crate) needs_refresh: bool,
     /// The member that asked for the shutdown of the whole application.
@@ -190,6 +192,7 @@ impl StreamsGroup {
             targets: BTreeMap::new(),
             owners: TaskOwners::default(),
             configured: None,
+            configured_hash: 0,
             needs_refresh: true,
             shutdown_requested_by: None,
             endpoint_epoch: 0,

@@ -273,3 +273,17 @@ proptest! {
         model.settle();
     }
 }
+
+/// Topics that shrink and grow again while a heartbeat in between is refused: nothing of the smaller ones stays.
+#[test]
+fn a_refused_heartbeat_leaves_no_topology_of_its_own() {
+    let mut model = Model::new();
+    model.run(Step::Topics(3));
+    model.run(Step::Join(2));
+    model.run(Step::Topics(2));
+    model.run(Step::Heartbeat {
+        client: 2,
+        tells: true,
+    });
+    model.settle();
+}
