@@ -131,15 +131,40 @@ impl Drop for Claim<'_> {
     }
 }
 
+/// What Kafka Streams asks for unless told otherwise: the broker's default.
+const DEFAULT_REPLICATION_FACTOR: i16 = -1;
+
 fn new_topic(topic: &CreatableTopic) -> NewTopic {
     let settings = topic.configs.iter();
     NewTopic {
         name: topic.name.as_str().to_owned(),
         partitions: Some(topic.partitions),
-        replication_factor: topic.replication_factor,
+        replication_factor: topic
+            .replication_factor
+            .filter(|factor| *factor != DEFAULT_REPLICATION_FACTOR),
         settings: settings
             .map(|(name, value)| (name.as_ref().to_owned(), Some(value.as_ref().to_owned())))
             .collect(),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{CreatableTopic, new_topic};
+
+    #[test]
+    fn the_default_number_of_replicas_may_be_asked_for_in_two_ways() {
+        for (asked, expected) in [(None, None), (Some(-1), None), (Some(1), Some(1))] {
+            let topic = CreatableTopic {
+                name: types::TopicName::new("changelog"),
+                partitions: 2,
+                replication_factor: asked,
+                configs: BTreeMap::new(),
+            };
+            assert_eq!(new_topic(&topic).replication_factor, expected);
+        }
     }
 }
