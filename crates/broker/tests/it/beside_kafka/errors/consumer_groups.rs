@@ -19,6 +19,7 @@ const MEMBER_ID_SINCE: i16 = 1;
 
 pub(super) async fn errors(side: &mut Side) {
     let topic = topic(side, "consumed").await;
+    coordinator_knows(side, &topic).await;
     for version in 0..=VERSION_MAX {
         heartbeats_that_are_wrong(side, version, &topic).await;
         one_member(side, version, &topic).await;
@@ -26,6 +27,20 @@ pub(super) async fn errors(side: &mut Side) {
     }
     patterns(side, &topic).await;
     classic_among_others(side, &topic).await;
+}
+
+/// Waits until the group coordinator has heard of the topic, which in Kafka comes a little after the topic is served.
+async fn coordinator_knows(side: &mut Side, topic: &str) {
+    for attempt in 0..super::NOT_YET_ATTEMPTS {
+        let request = joining(&side.name(&format!("ready-{attempt}")), "ready", topic);
+        let answer = side.ask(1, &request).await;
+        let assigned = answer.and_then(|answer| answer.assignment);
+        if assigned.is_some_and(|assigned| !assigned.topic_partitions.is_empty()) {
+            return;
+        }
+        tokio::time::sleep(super::NOT_YET_INTERVAL).await;
+    }
+    panic!("the coordinator never heard of {topic}");
 }
 
 fn joining(group: &str, member: &str, topic: &str) -> ConsumerGroupHeartbeatRequest {

@@ -5,13 +5,11 @@
 //! against either broker by itself, and notes what is the same by nature: error codes, epochs, generations, offsets. The two
 //! transcripts must not differ.
 
-mod batches;
 mod classic_groups;
 mod consumer_groups;
 mod offsets;
 mod producers;
 mod streams_groups;
-mod transactions;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -97,8 +95,6 @@ pub(super) async fn errors(pair: &mut Pair, run: &str) {
         consumer_groups::errors(&mut side).await;
         offsets::errors(&mut side).await;
         producers::errors(&mut side).await;
-        batches::errors(&mut side).await;
-        transactions::errors(&mut side).await;
         streams_groups::errors(&mut side).await;
         transcripts.push(side.lines);
     }
@@ -112,13 +108,18 @@ pub(super) async fn errors(pair: &mut Pair, run: &str) {
 
 /// Has the topics of the coordinators created, which happens when one is asked for.
 async fn coordinators(side: &mut Side) {
-    let request = FindCoordinatorRequest {
-        coordinator_keys: vec!["any".to_owned()],
-        ..Default::default()
-    };
     let code = |answer: &FindCoordinatorResponse| answer.coordinators[0].error_code;
-    side.tell("find the coordinator of groups", 4, &request, code, code)
-        .await;
+    for (key_type, step) in [
+        (0, "find the coordinator of groups"),
+        (1, "find the coordinator of transactions"),
+    ] {
+        let request = FindCoordinatorRequest {
+            key_type,
+            coordinator_keys: vec!["any".to_owned()],
+            ..Default::default()
+        };
+        side.tell(step, 4, &request, code, code).await;
+    }
 }
 
 /// Creates a topic with one partition that both sides can write to.
