@@ -201,6 +201,11 @@ fn class_name(message: &MessageSpec) -> String {
         Kind::CoordinatorKey | Kind::CoordinatorValue if name.starts_with("TransactionLog") => {
             format!("org.apache.kafka.coordinator.transaction.generated.{name}")
         }
+        Kind::CoordinatorKey | Kind::CoordinatorValue
+            if name.starts_with("ShareSnapshot") || name.starts_with("ShareUpdate") =>
+        {
+            format!("org.apache.kafka.coordinator.share.generated.{name}")
+        }
         Kind::CoordinatorKey | Kind::CoordinatorValue => {
             format!("org.apache.kafka.coordinator.group.generated.{name}")
         }
