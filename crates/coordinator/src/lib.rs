@@ -69,13 +69,13 @@ pub use group::share::record::{
     ShareMemberMetadata,
 };
 pub use group::share::shard::{ShareGroupReply, ShareGroupRequest};
+pub use group::streams::answer::{StreamsHeartbeatError, StreamsHeartbeatReply, StreamsStatus};
 pub use group::streams::assignor::ProcessId;
 pub use group::streams::describe::{
     DescribeStreamsError, DescribeStreamsRequest, DescribedStreamsGroup, DescribedStreamsMember,
     DescribedSubtopology, DescribedTopic, DescribedTopology,
 };
 pub use group::streams::endpoints::EndpointPartitions;
-pub use group::streams::heartbeat::{StreamsHeartbeatError, StreamsHeartbeatReply, StreamsStatus};
 pub use group::streams::member::{
     StreamsCurrentAssignment, StreamsMemberMetadata, StreamsMemberState, UserEndpoint,
 };

@@ -19,10 +19,10 @@ use super::offsets::delete::{DeleteOffsetsError, DeleteOffsetsRequest, DeletedOf
 use super::offsets::fetch::{FetchOffsetsError, FetchOffsetsRequest, FetchedTopic};
 use super::record::GroupRecord;
 use super::share::shard::{ShareGroupReply, ShareGroupRequest};
+use super::streams::answer::{StreamsHeartbeatError, StreamsHeartbeatReply};
 use super::streams::describe::{
     DescribeStreamsError, DescribeStreamsRequest, DescribedStreamsGroup,
 };
-use super::streams::heartbeat::{StreamsHeartbeatError, StreamsHeartbeatReply};
 use super::streams::request::StreamsHeartbeatRequest;
 use crate::machine::EndMarker;
 use types::{GroupId, TopicName};

@@ -7,11 +7,10 @@ use crate::group::kind::Group;
 use crate::group::record::GroupRecord;
 use crate::group::request::Output;
 use crate::group::shard::ReplayError;
+use crate::group::streams::answer::{StreamsHeartbeatError, StreamsHeartbeatReply};
 use crate::group::streams::describe::{DescribeStreamsError, DescribedStreamsGroup, describe};
 use crate::group::streams::expire::{assign_delayed, expire_rebalance, expire_session};
-use crate::group::streams::heartbeat::{
-    Heartbeat, StreamsHeartbeatError, StreamsHeartbeatReply, Surroundings, heartbeat, leave,
-};
+use crate::group::streams::heartbeat::{Heartbeat, Surroundings, heartbeat, leave};
 use crate::group::streams::record::StreamsRecord;
 use crate::group::streams::request::{JOIN_EPOCH, LEAVE_EPOCH, StreamsHeartbeatRequest, validate};
 use crate::group::streams::state::StreamsGroup;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use types::{GroupId, MemberId};
 
-use super::heartbeat::assign;
 use super::member::{Member, StreamsMemberState};
 use super::record::{StreamsGroupMetadata, StreamsRecord};
 use super::settings::{StreamsGroupSettings, standby_replicas};
 use super::state::StreamsGroup;
+use super::target::assign;
 use crate::group::time::Now;
 use crate::group::timers::{TimerAction, TimerKey, Timers};
 

@@ -9,181 +9,26 @@
 //!
 //! Invariant: nothing durable changes here; the records that come out are applied by the caller.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use types::MemberId;
 
-use types::{GroupId, MemberId};
-
-use super::assignor::sticky::NoProcess;
-use super::endpoints::{EndpointPartitions, endpoint_partitions};
+use super::answer::{StreamsHeartbeatError, StreamsHeartbeatReply, StreamsStatus};
+use super::endpoints::endpoint_partitions;
 use super::expire::{leave_records, schedule_rebalance_timeout, schedule_session_timeout};
+use super::group_topology::{check_owned, configured_topology, updated_topology};
 use super::member::{Member, StreamsCurrentAssignment, StreamsMemberMetadata, StreamsMemberState};
 use super::reconcile::{Target, UnknownState, reconcile};
 use super::record::{StreamsGroupMetadata, StreamsRecord};
-use super::request::{
-    DeclaredTopology, InvalidStreamsHeartbeat, JOIN_EPOCH, OwnedTasks, StreamsHeartbeatRequest,
-};
+use super::request::{JOIN_EPOCH, OwnedTasks, StreamsHeartbeatRequest};
 use super::settings::StreamsGroupSettings;
 use super::state::StreamsGroup;
 use super::target;
 use super::tasks::{TaskSet, Tasks};
-use super::topics::configure::configure;
-use super::topics::problem::{ConfigureError, TopicProblem};
-use super::topics::{ConfiguredTopology, CreatableTopic};
-use super::topology::{StreamsTopology, SubtopologyId};
-use crate::group::modern::hash::metadata_hash;
 use crate::group::modern::topics::TopicsImage;
 use crate::group::time::Now;
 use crate::group::timers::{TimerAction, TimerKey, Timers};
 
-/// Why a heartbeat is refused. The texts are Kafka's, because clients show them to people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamsHeartbeatError {
-    /// INVALID_REQUEST or STREAMS_INVALID_TOPOLOGY.
-    #[error(transparent)]
-    Invalid(#[from] InvalidStreamsHeartbeat),
-    /// GROUP_ID_NOT_FOUND, to a member that does not join.
-    #[error("Streams group {0} not found.")]
-    UnknownStreamsGroup(GroupId),
-    /// GROUP_ID_NOT_FOUND, to a member that leaves.
-    #[error("Group {0} not found.")]
-    UnknownGroup(GroupId),
-    /// GROUP_ID_NOT_FOUND.
-    #[error("Group {0} is not a streams group.")]
-    NotStreamsGroup(GroupId),
-    /// GROUP_MAX_SIZE_REACHED.
-    #[error("The streams group has reached its maximum capacity of {max} members.")]
-    GroupFull {
-        /// `group.streams.max.size`.
-        max: usize,
-    },
-    /// UNKNOWN_MEMBER_ID.
-    #[error("Member {member} is not a member of group {group}.")]
-    UnknownMember {
-        /// The member.
-        member: MemberId,
-        /// The group.
-        group: GroupId,
-    },
-    /// FENCED_MEMBER_EPOCH.
-    #[error(
-        "The streams group member has a {comparison} member epoch ({received}) than the one known by the group \
-         coordinator ({known}). The member must abandon all its partitions and rejoin."
-    )]
-    FencedEpoch {
-        /// `greater` or `smaller`.
-        comparison: &'static str,
-        /// The member's.
-        received: i32,
-        /// The group's.
-        known: i32,
-    },
-    /// FENCED_MEMBER_EPOCH.
-    #[error(
-        "The streams group member is in a unknown state. The member must abandon all its tasks and rejoin."
-    )]
-    UnknownMemberState,
-    /// INVALID_REQUEST.
-    #[error("Topology updates are not supported yet.")]
-    TopologyChanged,
-    /// INVALID_REQUEST.
-    #[error("Subtopology {0} does not exist in the topology.")]
-    NoSuchSubtopology(SubtopologyId),
-    /// INVALID_REQUEST.
-    #[error(
-        "Task {partition} for subtopology {subtopology} is invalid. Number of tasks for this subtopology: {tasks}"
-    )]
-    NoSuchTask {
-        /// The subtopology.
-        subtopology: SubtopologyId,
-        /// The task.
-        partition: i32,
-        /// How many there are.
-        tasks: i32,
-    },
-    /// STREAMS_INVALID_TOPOLOGY, or UNKNOWN_SERVER_ERROR where Kafka fails on it.
-    #[error(transparent)]
-    Topology(#[from] ConfigureError),
-    /// UNKNOWN_SERVER_ERROR, as in Kafka: a list names the same thing twice, or an epoch is negative.
-    #[error("{0}")]
-    Contradiction(&'static str),
-    /// UNKNOWN_SERVER_ERROR: the assignor found nobody to assign to.
-    #[error("no member can run the group's tasks")]
-    NobodyToAssignTo,
-}
-
-impl From<UnknownState> for StreamsHeartbeatError {
-    fn from(_: UnknownState) -> Self {
-        Self::UnknownMemberState
-    }
-}
-
-impl From<NoProcess> for StreamsHeartbeatError {
-    fn from(_: NoProcess) -> Self {
-        Self::NobodyToAssignTo
-    }
-}
-
-/// The answer to a heartbeat.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamsHeartbeatReply {
-    /// The epoch the member is in now; the request's for a member that leaves.
-    pub member_epoch: i32,
-    /// When to come again, in milliseconds; zero for a member that leaves.
-    pub heartbeat_interval_ms: i32,
-    /// What else the member should know.
-    pub status: Vec<StreamsStatus>,
-    /// What it shall run; `None` if that has not changed.
-    pub tasks: Option<TaskSet>,
-    /// The epoch of endpoint information.
-    pub endpoint_epoch: i32,
-    /// Which endpoint serves what; `None` if that has not changed.
-    pub partitions_by_endpoint: Option<Vec<EndpointPartitions>>,
-    /// Internal topics that somebody must create before anything runs.
-    pub missing_topics: Vec<CreatableTopic>,
-}
-
-/// Something a member should know. The texts are Kafka's, because members show them to people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamsStatus {
-    /// STALE_TOPOLOGY(0).
-    #[error("The member's topology epoch {member} is behind the group's topology epoch {group}.")]
-    StaleTopology {
-        /// The member's epoch.
-        member: i32,
-        /// The group's epoch.
-        group: i32,
-    },
-    /// MISSING_SOURCE_TOPICS(1), INCORRECTLY_PARTITIONED_TOPICS(2) or MISSING_INTERNAL_TOPICS(3).
-    #[error("{0}")]
-    Topics(TopicProblem),
-    /// SHUTDOWN_APPLICATION(4).
-    #[error(
-        "Streams group member {0} encountered a fatal error and requested a shutdown for the entire application."
-    )]
-    ShutdownApplication(MemberId),
-    /// ASSIGNMENT_DELAYED(5).
-    #[error("Assignment delayed due to the configured initial rebalance delay.")]
-    AssignmentDelayed,
-}
-
-impl StreamsStatus {
-    /// The code on the wire (`StreamsGroupHeartbeatResponse.Status`).
-    pub const fn code(&self) -> i8 {
-        match self {
-            Self::StaleTopology { .. } => 0,
-            Self::Topics(TopicProblem::MissingSourceTopics(_)) => 1,
-            Self::Topics(
-                TopicProblem::UnexpectedPartitionCount { .. }
-                | TopicProblem::DifferentPartitionCounts(_)
-                | TopicProblem::FixedPartitionCount { .. },
-            ) => 2,
-            Self::Topics(TopicProblem::MissingInternalTopics(_)) => 3,
-            Self::ShutdownApplication(_) => 4,
-            Self::AssignmentDelayed => 5,
-        }
-    }
-}
+/// The validated epoch of a topology whose topics are not there, or not right.
+const NOT_VALIDATED: i32 = -1;
 
 /// What a heartbeat may use besides its group.
 pub(crate) struct Surroundings<'a> {
@@ -209,9 +54,11 @@ pub(crate) fn leave(
     if request.shutdown_application {
         request_shutdown(group, &request.member);
     }
-    let member = member_of(group, &request.member)?.id.clone();
+    if !group.members().contains_key(&request.member) {
+        return Err(unknown_member(group, &request.member));
+    }
     Ok(Heartbeat {
-        records: leave_records(group, timers, &member),
+        records: leave_records(group, timers, &request.member),
         reply: StreamsHeartbeatReply {
             member_epoch: request.member_epoch,
             ..StreamsHeartbeatReply::default()
@@ -235,11 +82,10 @@ pub(crate) fn heartbeat(
         });
     }
     let owned = owned_tasks(&request)?;
-    let member = if is_joining {
-        let known = group.members().get(&request.member);
-        known.map_or_else(|| Member::new(request.member.clone()), Member::clone)
-    } else {
-        member_of(group, &request.member)?.clone()
+    let member = match group.members().get(&request.member) {
+        Some(known) => known.clone(),
+        None if is_joining => Member::new(request.member.clone()),
+        None => return Err(unknown_member(group, &request.member)),
     };
     check_epoch(&member, request.member_epoch, owned.as_ref())?;
 
@@ -248,8 +94,8 @@ pub(crate) fn heartbeat(
         metadata: updated_metadata(&member.metadata, &request)?,
         ..member.clone()
     };
-    let mut must_bump = updated.metadata != member.metadata;
-    if must_bump {
+    let is_updated = updated.metadata != member.metadata;
+    if is_updated {
         records.push(StreamsRecord::Member {
             member: updated.id.clone(),
             value: Some(updated.metadata.clone()),
@@ -257,60 +103,43 @@ pub(crate) fn heartbeat(
     }
 
     let topology = updated_topology(group, request.topology, &mut records)?;
-    let mut status = Vec::new();
-    if let Some(of_group) = group.topology()
-        && updated.metadata.topology_epoch < of_group.epoch
-    {
-        status.push(StreamsStatus::StaleTopology {
-            member: updated.metadata.topology_epoch,
-            group: of_group.epoch,
-        });
-    }
+    let mut status: Vec<_> = stale_topology(group, &updated).into_iter().collect();
 
     let (configured, hash) = configured_topology(group, &topology, surroundings.topics)?;
-    must_bump |= hash != group.metadata().metadata_hash;
-    let validated_topology_epoch = if configured.is_ready() {
+    let is_ready = configured.is_ready();
+    if is_ready {
         check_owned(&configured, owned.as_ref())?;
-        topology.epoch
-    } else {
-        NOT_VALIDATED
-    };
-    must_bump |= validated_topology_epoch != group.metadata().validated_topology_epoch;
-    let configs = settings.assignment_configs();
-    must_bump |= configs != group.metadata().last_assignment_configs;
-
-    let mut group_epoch = group.metadata().epoch;
-    if must_bump {
-        // The first epoch is 2: members that wait for the first assignment are in epoch 1.
-        group_epoch = if group_epoch == 0 {
-            2
-        } else {
-            group_epoch.saturating_add(1)
-        };
-        records.push(StreamsRecord::Group(Some(StreamsGroupMetadata {
-            epoch: group_epoch,
-            metadata_hash: hash,
-            validated_topology_epoch,
-            last_assignment_configs: configs,
-        })));
     }
+    let mut metadata = StreamsGroupMetadata {
+        epoch: group.metadata().epoch,
+        metadata_hash: hash,
+        validated_topology_epoch: if is_ready {
+            topology.epoch
+        } else {
+            NOT_VALIDATED
+        },
+        last_assignment_configs: settings.assignment_configs(),
+    };
+    if is_updated || metadata != *group.metadata() {
+        metadata.epoch = next_epoch(metadata.epoch);
+        records.push(StreamsRecord::Group(Some(metadata.clone())));
+    }
+    let group_epoch = metadata.epoch;
 
     delay_first_assignment(group, surroundings);
-    let initial_delay = TimerKey::StreamsInitialRebalance(group.id.clone());
     let (target_epoch, target) = if group_epoch <= group.target_epoch() {
         let target = group.targets().get(&updated.id);
         (group.target_epoch(), target.cloned().unwrap_or_default())
-    } else if surroundings.timers.is_scheduled(&initial_delay) {
+    } else if first_assignment_is_delayed(group, surroundings.timers) {
         status.push(StreamsStatus::AssignmentDelayed);
         (group.target_epoch().max(1), TaskSet::default())
     } else {
         let replicas = settings.standby_replicas;
-        let targets = assign(group, Some(&updated), &configured, replicas, group_epoch)?;
+        let targets = target::assign(group, Some(&updated), &configured, replicas, group_epoch)?;
         let target = targets.of(&updated.id);
         records.extend(targets.records);
         (group_epoch, target)
     };
-
     let target = Target {
         epoch: target_epoch,
         tasks: &target,
@@ -363,22 +192,33 @@ pub(crate) fn heartbeat(
     })
 }
 
-/// The validated epoch of a topology whose topics are not there, or not right.
-const NOT_VALIDATED: i32 = -1;
-
 fn request_shutdown(group: &mut StreamsGroup, member: &MemberId) {
     let by = &mut group.shutdown_requested_by;
     by.get_or_insert_with(|| member.clone());
 }
 
-fn member_of<'a>(
-    group: &'a StreamsGroup,
-    member: &MemberId,
-) -> Result<&'a Member, StreamsHeartbeatError> {
-    let found = group.members().get(member);
-    found.ok_or_else(|| StreamsHeartbeatError::UnknownMember {
+fn unknown_member(group: &StreamsGroup, member: &MemberId) -> StreamsHeartbeatError {
+    StreamsHeartbeatError::UnknownMember {
         member: member.clone(),
         group: group.id.clone(),
+    }
+}
+
+/// The first epoch is 2: members that wait for the first assignment are in epoch 1.
+fn next_epoch(epoch: i32) -> i32 {
+    match epoch {
+        0 => 2,
+        known => known.saturating_add(1),
+    }
+}
+
+/// What a member is told whose topology is older than the group's.
+fn stale_topology(group: &StreamsGroup, member: &Member) -> Option<StreamsStatus> {
+    let of_group = group.topology()?.epoch;
+    let of_member = member.metadata.topology_epoch;
+    (of_member < of_group).then_some(StreamsStatus::StaleTopology {
+        member: of_member,
+        group: of_group,
     })
 }
 
@@ -472,157 +312,21 @@ fn updated_metadata(
     Ok(updated)
 }
 
-/// The group's topology after the member told its own: the first stays.
-fn updated_topology(
-    group: &StreamsGroup,
-    declared: Option<DeclaredTopology>,
-    records: &mut Vec<StreamsRecord>,
-) -> Result<Arc<StreamsTopology>, StreamsHeartbeatError> {
-    let declared = declared.map(topology).transpose()?;
-    match (declared, group.topology()) {
-        (Some(declared), None) => {
-            records.push(StreamsRecord::Topology(Some(declared.clone())));
-            Ok(Arc::new(declared))
-        }
-        (Some(declared), Some(known)) if known.epoch <= declared.epoch && **known != declared => {
-            Err(StreamsHeartbeatError::TopologyChanged)
-        }
-        (_, Some(known)) => Ok(Arc::clone(known)),
-        (None, None) => Err(StreamsHeartbeatError::Contradiction(
-            "neither the member nor the group has a topology",
-        )),
-    }
-}
-
-fn topology(declared: DeclaredTopology) -> Result<StreamsTopology, StreamsHeartbeatError> {
-    let count = declared.subtopologies.len();
-    let subtopologies: BTreeMap<_, _> = declared.subtopologies.into_iter().collect();
-    if subtopologies.len() != count {
-        return Err(StreamsHeartbeatError::Contradiction(
-            "a subtopology is listed twice in the topology",
-        ));
-    }
-    if declared.epoch < 0 {
-        return Err(StreamsHeartbeatError::Contradiction(
-            "the epoch of the topology is negative",
-        ));
-    }
-    Ok(StreamsTopology {
-        epoch: declared.epoch,
-        subtopologies,
-    })
-}
-
-/// The configured topology and the hash of its topics, found out again if either may have changed.
-fn configured_topology(
-    group: &mut StreamsGroup,
-    topology: &Arc<StreamsTopology>,
-    topics: &TopicsImage,
-) -> Result<(Arc<ConfiguredTopology>, i64), StreamsHeartbeatError> {
-    let known_hash = group.metadata().metadata_hash;
-    if let Some(configured) = &group.configured
-        && !group.needs_refresh
-        && group.topology().is_some()
-    {
-        return Ok((Arc::clone(configured), known_hash));
-    }
-    let hash = metadata_hash(topology.required_topics(), topics);
-    if let Some(configured) = &group.configured
-        && hash == known_hash
-        && group.configured_hash == hash
-        && group.topology().is_some()
-    {
-        group.needs_refresh = false;
-        return Ok((Arc::clone(configured), hash));
-    }
-    let partitions = |topic: &types::TopicName| {
-        let topic = topics.by_name(topic.as_str());
-        topic.map(|topic| topic.partitions)
-    };
-    let configured = Arc::new(configure(topology, &partitions)?);
-    // Until the hash is the group's, which only a record makes it, the next heartbeat looks again; it never comes to
-    // be if this heartbeat is refused, and then the topics may become again what they were.
-    group.configured = Some(Arc::clone(&configured));
-    group.configured_hash = hash;
-    Ok((configured, hash))
-}
-
-fn check_owned(
-    configured: &ConfiguredTopology,
-    owned: Option<&TaskSet>,
-) -> Result<(), StreamsHeartbeatError> {
-    let Some((owned, subtopologies)) = owned.zip(configured.subtopologies.as_ref()) else {
-        return Ok(());
-    };
-    let all = [&owned.active, &owned.standby, &owned.warmup];
-    for (id, partitions) in all.into_iter().flatten() {
-        let subtopology = subtopologies
-            .get(id)
-            .ok_or_else(|| StreamsHeartbeatError::NoSuchSubtopology(id.clone()))?;
-        let tasks = subtopology.tasks;
-        if let Some(partition) = partitions
-            .iter()
-            .find(|partition| !(0..tasks).contains(*partition))
-        {
-            return Err(StreamsHeartbeatError::NoSuchTask {
-                subtopology: id.clone(),
-                partition: *partition,
-                tasks,
-            });
-        }
-    }
-    Ok(())
+fn first_assignment_is_delayed(group: &StreamsGroup, timers: &Timers) -> bool {
+    timers.is_scheduled(&TimerKey::StreamsInitialRebalance(group.id.clone()))
 }
 
 /// The first member of an empty group makes it wait for others, so that few tasks move.
 fn delay_first_assignment(group: &StreamsGroup, surroundings: &mut Surroundings<'_>) {
     let delay = surroundings.settings.initial_rebalance_delay;
-    let key = TimerKey::StreamsInitialRebalance(group.id.clone());
-    if group.is_empty() && !delay.is_zero() && !surroundings.timers.is_scheduled(&key) {
+    let is_delayed = first_assignment_is_delayed(group, surroundings.timers);
+    if group.is_empty() && !delay.is_zero() && !is_delayed {
         let deadline = surroundings.now.instant.plus(delay);
         let action = TimerAction::AssignStreamsGroup {
             group: group.id.clone(),
         };
         surroundings.timers.schedule(deadline, action);
     }
-}
-
-/// A new target assignment and its records.
-#[derive(Debug)]
-pub(crate) struct Targets {
-    pub(crate) records: Vec<StreamsRecord>,
-    by_member: BTreeMap<MemberId, TaskSet>,
-}
-
-impl Targets {
-    fn of(&self, member: &MemberId) -> TaskSet {
-        self.by_member.get(member).cloned().unwrap_or_default()
-    }
-}
-
-/// Assigns all tasks anew, for the members of the group and `updated`.
-pub(crate) fn assign(
-    group: &StreamsGroup,
-    updated: Option<&Member>,
-    configured: &ConfiguredTopology,
-    standby_replicas: usize,
-    epoch: i32,
-) -> Result<Targets, NoProcess> {
-    let others = group.members().values();
-    let others = others.filter(|member| updated.is_none_or(|updated| updated.id != member.id));
-    let members = others.chain(updated);
-    let by_member = target::assign(members, group.targets(), configured, standby_replicas)?;
-    let mut records = Vec::new();
-    for (member, tasks) in &by_member {
-        if group.targets().get(member) != Some(tasks) {
-            records.push(StreamsRecord::TargetMember {
-                member: member.clone(),
-                value: Some(tasks.clone()),
-            });
-        }
-    }
-    records.push(StreamsRecord::TargetEpoch(Some(epoch)));
-    Ok(Targets { records, by_member })
 }
 
 fn reconcile_member(

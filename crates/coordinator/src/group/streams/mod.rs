@@ -6,13 +6,13 @@
 //!
 //! | File | What |
 //! |---|---|
-//! | `request`, `heartbeat` | what a member says, and what follows |
+//! | `request`, `heartbeat`, `answer` | what a member says, what follows, and what it hears |
 //! | `commit` | which offsets it takes |
 //! | `expire` | what follows when it says nothing |
 //! | `endpoints`, `describe` | what others learn of a group |
 //! | `record` | what a group writes |
 //! | `settings` | what it obeys |
-//! | `topology` | subtopologies as members declare them |
+//! | `topology`, `group_topology` | subtopologies as members declare them, and as their group has them |
 //! | `topics/` | partition counts of internal topics, and what is missing |
 //! | `tasks` | sets of tasks |
 //! | `assignor/` | who should run which task |
@@ -20,11 +20,13 @@
 //! | `reconcile` | one step of a member towards its target |
 //! | `member`, `state` | what a group remembers |
 
+pub(crate) mod answer;
 pub(crate) mod assignor;
 pub(crate) mod commit;
 pub(crate) mod describe;
 pub(crate) mod endpoints;
 pub(crate) mod expire;
+pub(crate) mod group_topology;
 pub(crate) mod heartbeat;
 pub(crate) mod member;
 pub(crate) mod reconcile;

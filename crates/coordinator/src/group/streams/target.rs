@@ -10,6 +10,8 @@ use types::MemberId;
 use super::assignor::sticky::{self, NoProcess};
 use super::assignor::{GroupAssignment, MemberSpec, MemberSpecs, SubtopologySpec};
 use super::member::Member;
+use super::record::StreamsRecord;
+use super::state::StreamsGroup;
 use super::tasks::TaskSet;
 use super::topics::ConfiguredTopology;
 
@@ -20,11 +22,52 @@ static NOTHING: TaskSet = TaskSet {
     warmup: BTreeMap::new(),
 };
 
-/// Computes a target for every member.
+/// A new target assignment and its records.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    pub(crate) records: Vec<StreamsRecord>,
+    by_member: BTreeMap<MemberId, TaskSet>,
+}
+
+impl Targets {
+    pub(super) fn of(&self, member: &MemberId) -> TaskSet {
+        self.by_member.get(member).cloned().unwrap_or_default()
+    }
+}
+
+/// Assigns all tasks anew, for the members of the group and `updated`.
 ///
 /// # Errors
 /// There are tasks and nobody to run them.
-pub(crate) fn assign<'a>(
+pub(crate) fn assign(
+    group: &StreamsGroup,
+    updated: Option<&Member>,
+    configured: &ConfiguredTopology,
+    standby_replicas: usize,
+    epoch: i32,
+) -> Result<Targets, NoProcess> {
+    let others = group.members().values();
+    let others = others.filter(|member| updated.is_none_or(|updated| updated.id != member.id));
+    let members = others.chain(updated);
+    let by_member = targets_of(members, group.targets(), configured, standby_replicas)?;
+    let mut records = Vec::new();
+    for (member, tasks) in &by_member {
+        if group.targets().get(member) != Some(tasks) {
+            records.push(StreamsRecord::TargetMember {
+                member: member.clone(),
+                value: Some(tasks.clone()),
+            });
+        }
+    }
+    records.push(StreamsRecord::TargetEpoch(Some(epoch)));
+    Ok(Targets { records, by_member })
+}
+
+/// A target for every member.
+///
+/// # Errors
+/// There are tasks and nobody to run them.
+fn targets_of<'a>(
     members: impl IntoIterator<Item = &'a Member>,
     previous: &'a BTreeMap<MemberId, TaskSet>,
     topology: &ConfiguredTopology,

@@ -10,7 +10,7 @@ use types::MemberId;
 use super::harness::Harness;
 use super::streams::{GROUP, READY, join, own, settings, stay};
 use crate::group::kind::Group;
-use crate::group::streams::heartbeat::{StreamsHeartbeatError, StreamsHeartbeatReply};
+use crate::group::streams::answer::{StreamsHeartbeatError, StreamsHeartbeatReply};
 use crate::group::streams::state::{StreamsGroup, StreamsGroupState};
 use crate::group::streams::tasks::TaskSet;
 
