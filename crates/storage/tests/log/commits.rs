@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use storage::{DirectoryOptions, LogSettings, PartitionLog, VisibleSubscriber};
+use protocol::records::{BatchBuilder, BatchOptions, ControlRecordType, EndTransactionMarker};
+use storage::{AppendContext, DirectoryOptions, LogSettings, PartitionLog, VisibleSubscriber};
 
+use crate::crash_disk::CrashDisk;
 use crate::support::*;
 
 /// A world whose commits happen when the test says so.
@@ -137,6 +139,47 @@ fn with_write_caching_records_are_visible_at_once() {
     // Turned on, what waits is visible.
     log.configure(settings);
     assert_eq!(log.offsets().high_watermark, at(2));
+}
+
+#[test]
+fn with_write_caching_a_transaction_that_ended_is_ended_after_a_loss_of_power() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = CrashDisk::new(&folder.path().join("kept"));
+    let mut world = World::on(Arc::new(disk.clone()));
+    world.root = folder.path().join("data");
+    world.options.verify_transactions = false;
+    let settings = LogSettings {
+        write_caching: true,
+        ..LogSettings::default()
+    };
+    let directory = world.open();
+    let current = log(&directory, settings.clone());
+    let options = BatchOptions {
+        producer_id: 1,
+        producer_epoch: 0,
+        base_sequence: 0,
+        is_transactional: true,
+        ..BatchOptions::default()
+    };
+    write(&current, batch_with(options, NOW_MS, &["a"]));
+    assert_eq!(current.offsets().last_stable, at(0));
+    let marker = EndTransactionMarker {
+        coordinator_epoch: 1,
+    };
+    let kind = ControlRecordType::Commit;
+    let batch = BatchBuilder::end_transaction(options, NOW_MS, kind, marker).unwrap();
+    let context = AppendContext::coordinator(epoch(&current));
+    let ticket = current.append(batch, context).unwrap();
+    committed(ticket).unwrap();
+    // The coordinator forgets the transaction now: nobody would end it again.
+    disk.die_after(0);
+    drop((current, directory));
+    disk.revive(0);
+    let directory = world.open();
+    let current = log(&directory, settings);
+    let offsets = current.offsets();
+    assert_eq!((offsets.last_stable, offsets.log_end), (at(2), at(2)));
+    assert_eq!(current.producers()[0].transaction_start, None);
 }
 
 #[test]

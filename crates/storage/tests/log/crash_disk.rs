@@ -8,10 +8,12 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use env::disk::{Disk, DiskDirectory, DiskFile, DiskLock, Entry, OpenMode, SystemDisk};
+
+use crate::support::EIO;
 
 /// A change of names that is not durable yet.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ struct Durable {
 struct State {
     /// Changes that still succeed.
     left: AtomicI64,
+    /// How the others fail.
+    error: AtomicI32,
     next_kept: AtomicU64,
     kept: PathBuf,
     changes: Mutex<HashMap<PathBuf, Vec<Change>>>,
@@ -56,6 +60,7 @@ impl CrashDisk {
         std::fs::create_dir_all(kept).unwrap();
         Self(Arc::new(State {
             left: AtomicI64::new(i64::MAX),
+            error: AtomicI32::new(EIO),
             next_kept: AtomicU64::new(0),
             kept: kept.to_owned(),
             changes: Mutex::default(),
@@ -66,6 +71,18 @@ impl CrashDisk {
     /// After `changes` more, all fail.
     pub(crate) fn die_after(&self, changes: i64) {
         self.0.left.store(changes, Ordering::SeqCst);
+    }
+
+    /// After `changes` more, all fail with the system's error `error`.
+    pub(crate) fn fail_after(&self, changes: i64, error: i32) {
+        self.0.error.store(error, Ordering::SeqCst);
+        self.die_after(changes);
+    }
+
+    /// Changes succeed again; nothing is lost.
+    pub(crate) fn make_room(&self) {
+        self.0.error.store(EIO, Ordering::SeqCst);
+        self.0.left.store(i64::MAX, Ordering::SeqCst);
     }
 
     /// Whether a change was refused.
@@ -94,7 +111,8 @@ impl CrashDisk {
             return Ok(());
         }
         self.0.left.store(-1, Ordering::SeqCst);
-        Err(io::Error::from_raw_os_error(5))
+        let error = self.0.error.load(Ordering::SeqCst);
+        Err(io::Error::from_raw_os_error(error))
     }
 
     fn note(&self, folder: &Path, change: Change) {
