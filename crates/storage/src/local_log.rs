@@ -186,6 +186,8 @@ pub(crate) struct Recovered {
     pub(crate) untrimmed: bool,
     /// How often cleaning replaced segments.
     pub(crate) generation: u32,
+    /// While reading: no transaction that began below is open.
+    pub(crate) decided: Offset,
     /// While reading: cleaning may have left gaps between segments.
     pub(crate) has_gaps: bool,
     /// While reading: the segment before was corrupt to its end, so the next one need not follow.
@@ -550,6 +552,9 @@ impl LocalLog {
 
     /// Ends the log for this process: later appends are refused, and the file is trimmed to what was appended.
     pub(crate) fn close(&self) {
+        if let Err(error) = self.lock_segments() {
+            tracing::warn!(partition = %self.partition, %error, "a cleaned segment is put in place at the next start");
+        }
         let writer = self.writer.lock();
         let tail = {
             let mut view = self.view.lock();

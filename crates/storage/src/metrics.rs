@@ -89,6 +89,8 @@ pub struct StorageMetrics {
     pub cleaned_records: Counter,
     /// Partitions that are not cleaned any more, because something in them is corrupt.
     pub uncleanable_logs: Gauge,
+    /// Partitions that wait before they are cleaned again, because something lacked the last time.
+    pub waiting_logs: Gauge,
     /// The uncleaned share of the compacted log where it is largest, in percent.
     pub dirtiest_percent: Gauge,
     /// By how many milliseconds `max.compaction.lag.ms` has passed where it has passed longest.

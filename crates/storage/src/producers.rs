@@ -205,6 +205,16 @@ impl Producers {
         self.entries.get(&id).map(|entry| &entry.producer)
     }
 
+    /// Transactions that began below `end` are no longer open.
+    pub(crate) fn end_below(&mut self, end: Offset) {
+        for entry in self.entries.values_mut() {
+            entry
+                .producer
+                .open_transaction
+                .take_if(|first| *first < end);
+        }
+    }
+
     /// Takes over what `other` knows of a producer.
     pub(crate) fn adopt(&mut self, id: i64, other: &Self) {
         if let (None, Some(entry)) = (self.entries.get(&id), other.entries.get(&id)) {

@@ -93,6 +93,7 @@ impl Recovery<'_> {
         recover_swaps(self.disk, folder)?;
         let state = CleanState::read(self.disk, folder)?;
         if let Some(mut checkpointed) = checkpointed {
+            checkpointed.decided = state.unwrap_or_default().decided;
             let bases = self.segment_bases(folder)?;
             if self.still_true(folder, &checkpointed, &bases)? {
                 if state.is_none_or(|state| state.generation != checkpointed.generation) {
@@ -271,6 +272,7 @@ impl Recovery<'_> {
         let mut draft = Recovered {
             generation,
             has_gaps: generation > 0,
+            decided: state.unwrap_or_default().decided,
             ..Recovered::default()
         };
         self.read_log_start(folder, &mut draft)?;
@@ -572,7 +574,11 @@ impl Recovery<'_> {
             return Ok(());
         };
         match producer_snapshot::decode(&bytes, self.now_ms) {
-            Some((producers, transactions)) => {
+            Some((mut producers, mut transactions)) => {
+                // These have ended since. Cleaning may have removed their markers with the last of their records: nothing that
+                // follows would end them.
+                producers.end_below(draft.decided);
+                transactions.forget_undecided_below(draft.decided);
                 draft.producers = producers;
                 if draft.has_gaps {
                     // Cleaning may have removed all that was left of the aborted transactions in it.

@@ -224,9 +224,13 @@ impl Registry {
     /// Takes the state of all logs, waits until everything up to it is durable, and replaces the checkpoint.
     pub(crate) fn checkpoint(&self, clean: bool) -> io::Result<()> {
         let _one = self.checkpointing.lock();
+        let logs = self.logs();
+        // After a clean stop no folder is looked into, and that of an unfinished swap has to be.
+        let is_swapping = |log: &Arc<LocalLog>| log.cleaning.segments.lock().is_some();
+        let clean = clean && !logs.iter().any(is_swapping);
         let mut writer = CheckpointWriter::new(self.shared.leader_epoch, clean);
         let mut taken = Vec::new();
-        for log in self.logs() {
+        for log in logs {
             if let Some((bytes, end, segment)) = log.take_state() {
                 taken.push((log, bytes, end, segment));
             }

@@ -29,7 +29,7 @@ impl LocalLog {
             return Err(DeleteRecordsError::Compacted);
         }
         // Both keep the segments as they are.
-        let _segments = self.cleaning.segments.lock();
+        let _segments = self.lock_segments().map_err(DeleteRecordsError::Io)?;
         let writer = self.writer.lock();
         let target = {
             let view = self.view.lock();
@@ -98,7 +98,7 @@ impl LocalLog {
         if count_expired(&self.view.lock(), &settings, now) == 0 {
             return Ok(0);
         }
-        let _segments = self.cleaning.segments.lock();
+        let _segments = self.lock_segments()?;
         let mut writer = self.writer.lock();
         let (count, all) = {
             let view = self.view.lock();

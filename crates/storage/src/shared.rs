@@ -220,20 +220,6 @@ impl Shared {
         }
     }
 
-    /// As [`Shared::discard_file`], where it matters whether it succeeds. Nothing happens if there is no such file.
-    pub(crate) fn try_discard_file(&self, path: &Path, delay: Duration) -> io::Result<()> {
-        match self.move_to_trash(path) {
-            Ok(path) => {
-                let is_directory = false;
-                self.background
-                    .after(delay, Job::Remove { path, is_directory });
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Moves a folder away at once and removes it after `delay`. Nothing happens if there is none.
     pub(crate) fn discard_folder(&self, path: &Path, delay: Duration) -> io::Result<()> {
         match self.move_to_trash(path) {

@@ -79,6 +79,11 @@ impl Transactions {
         self.undecided.clear();
     }
 
+    /// All that began below `end` are decided.
+    pub(crate) fn forget_undecided_below(&mut self, end: Offset) {
+        self.undecided = self.undecided.split_off(&end);
+    }
+
     /// Notes what the batch at `start` changed.
     pub(crate) fn note(&mut self, change: TransactionChange, start: Mark) {
         match change {

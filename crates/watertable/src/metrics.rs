@@ -320,6 +320,11 @@ impl BrokerCollector {
                 &storage.uncleanable_logs,
             ),
             (
+                "cleaner_waiting_logs",
+                "Partitions that wait before they are cleaned again, because something lacked the last time",
+                &storage.waiting_logs,
+            ),
+            (
                 "cleaner_dirtiest_percent",
                 "The uncleaned share of the compacted log where it is largest",
                 &storage.dirtiest_percent,

@@ -7,7 +7,8 @@ use types::Offset;
 
 use crate::scan::Broken;
 
-/// Why a log was not cleaned. Nothing of it changed, or all of a group of segments.
+/// Why a log was not cleaned. Nothing of it changed, or all of a group of segments; an [`CleanError::Io`] may leave a swap
+/// that is finished later.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CleanError {
     /// The log or its policy is no longer there, or the cleaner shall end.
@@ -21,6 +22,10 @@ pub(crate) enum CleanError {
         #[source]
         cause: Corruption,
     },
+    /// Written anew, its batches take more room than a segment has, because they compress worse than they did. Without what
+    /// has to go, the segment cannot be written; with it, a value could outlive the tombstone that deleted it.
+    #[error("segment {segment} would be larger than any segment can be")]
+    TooLarge { segment: Offset },
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A swap was begun and could not be finished: the next start does.

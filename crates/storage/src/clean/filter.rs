@@ -2,7 +2,9 @@
 //!
 //! Rules: Kafka's `Cleaner.cleanInto` (which batches and records stay) and `MemoryRecords.filterTo` (how they are written).
 //! Invariants: offsets never change; a batch of which nothing goes and that needs no delete horizon keeps its bytes; a
-//! batch that stays keeps its base offset, last offset, sequences and leader epoch.
+//! batch that stays keeps its base offset, last offset, sequences and leader epoch. A batch whose records cannot be read
+//! although its checksum is right (a producer wrote it so) keeps its bytes, and tombstones behind it stay; Kafka cleans
+//! the partition no more.
 
 use std::collections::HashMap;
 
@@ -52,7 +54,11 @@ pub(crate) enum Kept {
     /// Its bytes as they are.
     Verbatim,
     /// These bytes instead.
-    Rewritten(Vec<u8>),
+    Rewritten {
+        bytes: Vec<u8>,
+        /// Records are missing in them, and must not stay.
+        is_less: bool,
+    },
 }
 
 /// Which batches and records of a log stay.
@@ -65,6 +71,8 @@ pub(crate) struct Filter<'a> {
     pub(crate) upper_bound: Offset,
     pub(crate) now_ms: i64,
     pub(crate) delete_retention_ms: u64,
+    /// Batches that were passed and whose records cannot be read.
+    pub(crate) unreadable: u64,
 }
 
 /// What becomes of a batch as a whole.
@@ -97,28 +105,42 @@ impl Filter<'_> {
         bytes: &[u8],
     ) -> Result<Kept, Corruption> {
         let view = BatchView::parse(bytes)?;
-        let payload = view
-            .payload(INFLATED_BYTES_MAX)
-            .map_err(PayloadError::from)?;
-        let retention = self.retention(header, &view, &payload)?;
-        if retention.discard_records && !retention.keep_empty {
-            return Ok(Kept::Nothing);
+        let payload = view.payload(INFLATED_BYTES_MAX).map_err(PayloadError::from);
+        let (payload, kind) = match payload {
+            Ok(payload) if header.is_control() => {
+                let kind = marker_kind(&view, &payload)?;
+                (Some(payload), Some(kind))
+            }
+            Err(error) if header.is_control() => return Err(error.into()),
+            payload => (payload.ok(), None),
+        };
+        let retention = self.retention(header, kind);
+        if retention.discard_records {
+            return Ok(without_records(header, bytes, retention));
         }
-        let survivors = self.survivors(header, &view, &payload, retention)?;
+        let survivors = payload
+            .as_deref()
+            .map(|payload| self.survivors(header, &view, payload));
+        let (payload, survivors) = match (&payload, survivors) {
+            (Some(payload), Some(Ok(survivors))) => (payload, survivors),
+            (_, Some(Err(error))) if header.is_control() => return Err(error.into()),
+            _ => {
+                self.unreadable += 1;
+                return Ok(Kept::Verbatim);
+            }
+        };
         if survivors.count == 0 {
-            return Ok(if retention.keep_empty {
-                Kept::Rewritten(emptied(header, bytes))
-            } else {
-                Kept::Nothing
-            });
+            return Ok(without_records(header, bytes, retention));
         }
         let needs_horizon = (survivors.has_tombstone || retention.is_needless_marker)
             && header.delete_horizon_ms().is_none();
-        if survivors.count == header.count && !needs_horizon {
+        let is_less = survivors.count != header.count;
+        if !is_less && !needs_horizon {
             return Ok(Kept::Verbatim);
         }
         let horizon = needs_horizon.then(|| self.horizon());
-        rebuild(header, &view, &payload, &survivors, horizon, bytes).map(Kept::Rewritten)
+        let bytes = rebuild(header, &view, payload, &survivors, horizon, bytes)?;
+        Ok(Kept::Rewritten { bytes, is_less })
     }
 
     /// When tombstones and markers that are seen now for the first time may go.
@@ -127,16 +149,11 @@ impl Filter<'_> {
         self.now_ms.saturating_add(retention)
     }
 
-    fn retention(
-        &mut self,
-        header: &BatchHeader,
-        view: &BatchView<'_>,
-        payload: &[u8],
-    ) -> Result<Retention, Corruption> {
+    /// What becomes of a batch, which is a marker of `kind` or has records.
+    fn retention(&mut self, header: &BatchHeader, kind: Option<MarkerKind>) -> Retention {
         let producer = header.producer_id;
         let last = header.last();
-        let can_discard = if header.is_control() {
-            let kind = marker_kind(view, payload)?;
+        let can_discard = if let Some(kind) = kind {
             self.transactions.pass_marker(producer, last, kind)
         } else {
             let transactional = header.is_transactional();
@@ -153,11 +170,11 @@ impl Filter<'_> {
                     None => header.is_control() && known.epoch == header.producer_epoch,
                 }
         });
-        Ok(Retention {
+        Retention {
             discard_records: can_discard && (!header.is_control() || is_due),
             keep_empty: is_last_of_producer || header.end() == self.upper_bound,
             is_needless_marker: can_discard && header.is_control(),
-        })
+        }
     }
 
     fn survivors(
@@ -165,17 +182,15 @@ impl Filter<'_> {
         header: &BatchHeader,
         view: &BatchView<'_>,
         payload: &[u8],
-        retention: Retention,
-    ) -> Result<Survivors, Corruption> {
+    ) -> Result<Survivors, PayloadError> {
         let mut survivors = Survivors {
             first_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
             ..Survivors::default()
         };
         for record in view.records(payload) {
-            let record = record.map_err(PayloadError::from)?;
-            let stays = !retention.discard_records
-                && (header.is_control() || self.record_stays(header, view, &record));
+            let record = record?;
+            let stays = header.is_control() || self.record_stays(header, view, &record);
             survivors.stays.push(stays);
             if !stays {
                 continue;
@@ -209,9 +224,11 @@ impl Filter<'_> {
             return false;
         };
         let is_latest = self.map.get(key).is_none_or(|latest| offset >= latest);
-        let keeps_tombstones = header
-            .delete_horizon_ms()
-            .is_none_or(|horizon| self.now_ms < horizon);
+        // A batch that cannot be read may hold a value of the key, which only the tombstone deletes.
+        let keeps_tombstones = self.unreadable > 0
+            || header
+                .delete_horizon_ms()
+                .is_none_or(|horizon| self.now_ms < horizon);
         is_latest && (record.value.is_some() || keeps_tombstones)
     }
 }
@@ -230,6 +247,18 @@ pub(crate) fn marker_kind(
         Some(Ok(ControlRecordType::Commit)) => MarkerKind::Commit,
         _ => MarkerKind::Other,
     })
+}
+
+/// What is written for a batch of which no record stays.
+fn without_records(header: &BatchHeader, bytes: &[u8], retention: Retention) -> Kept {
+    if retention.keep_empty {
+        Kept::Rewritten {
+            bytes: emptied(header, bytes),
+            is_less: true,
+        }
+    } else {
+        Kept::Nothing
+    }
 }
 
 /// The batch without its records (`DefaultRecordBatch.writeEmptyHeader`).

@@ -14,6 +14,9 @@ use crate::settings::LogSettings;
 
 /// The most segments that become one at a time: each has its file open meanwhile.
 const GROUP_SEGMENTS_MAX: usize = 128;
+/// The most bytes that are joined: an eighth of the largest segment is left for batches that compress worse when they are
+/// written anew.
+const GROUP_BYTES_MAX: u32 = i32::MAX.unsigned_abs() / 8 * 7;
 /// `segment.index.bytes`, by default: the largest index of a segment.
 const INDEX_BYTES_MAX: u64 = 10 << 20;
 /// Bytes of an entry of the larger of the two indexes.
@@ -159,7 +162,7 @@ pub(crate) fn group(
     settings: &LogSettings,
     upper_bound: Offset,
 ) -> Vec<Vec<Arc<Segment>>> {
-    let bytes_max = u64::from(segment_bytes(settings));
+    let bytes_max = u64::from(segment_bytes(settings).min(GROUP_BYTES_MAX));
     let interval = u64::from(settings.index_interval_bytes.max(1));
     let index_bytes = |size: u64| size / interval * INDEX_ENTRY_BYTES;
     let mut groups: Vec<Vec<Arc<Segment>>> = Vec::new();
@@ -226,6 +229,14 @@ mod tests {
         assert_eq!(grouped(&segments, 1000, 50).len(), 1);
         assert_eq!(grouped(&segments, 1, 50).len(), 5);
         assert!(grouped(&[], 1, 50).is_empty());
+    }
+
+    #[test]
+    fn the_largest_segments_are_not_joined_to_the_brim() {
+        let half = 1 << 30;
+        let segments = [(0, half - 1), (10, half)];
+        assert_eq!(grouped(&segments, u32::MAX, 20).len(), 2);
+        assert_eq!(grouped(&[(0, half), (10, half / 2)], u32::MAX, 20).len(), 1);
     }
 
     #[test]

@@ -10,6 +10,11 @@
 //! <base>.index, <base>.timeindex, <base>.log                the cleaned files get their names; folder synced
 //! ```
 //!
+//! Before the swap counts, whatever fails ends it and nothing has happened. Behind that it cannot be taken back: where
+//! room or memory lacks for a while, it stays an [`UnfinishedSwap`], readers go on with the old segments, and the next who
+//! wants to change segments finishes it. Any other failure takes the log offline, also one of a sync: which of the names
+//! are durable is not known after it, and a second sync would not say. Opening reads what is there and goes on from that.
+//!
 //! Invariants: between the swap's first and last step the files of the old segments are open and stay so for everybody who
 //! holds them; the list of segments changes once, under the log's view, after the last step; producing needs none of the
 //! locks that are held meanwhile. A checkpoint whose end lies behind the cleaned part is durable before, so that recovery
@@ -20,32 +25,72 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use env::disk::Disk;
+use env::disk::{Disk, DiskDirectory};
+use parking_lot::MutexGuard;
 use types::Offset;
 
 use super::errors::CleanError;
 use super::rewrite::CleanedSegment;
 use super::state::CleanState;
 use crate::CommitFailed;
+use crate::append::{is_full, passes};
 use crate::files::{SegmentFile, SegmentPart, parse_part, part_path};
 use crate::local_log::{LocalLog, Mark, Status};
 use crate::segment::Segment;
 
-/// What the old segments of a group have besides the first one's log.
-const PARTS: [SegmentPart; 3] = [
-    SegmentPart::OffsetIndex,
-    SegmentPart::TimeIndex,
-    SegmentPart::ProducerSnapshot,
-];
+/// A swap that counts, and whose files do not have all their names yet.
+#[derive(Debug)]
+pub(crate) struct UnfinishedSwap {
+    group: Vec<Arc<Segment>>,
+    new: CleanedSegment,
+    /// The folder, opened before the swap began: no lack of descriptors may keep it from its end.
+    names: Arc<dyn DiskDirectory>,
+    generation: u32,
+}
+
+/// Why the files of a swap do not have their names.
+#[derive(Debug)]
+enum NamesError {
+    /// Something lacks that may be there again.
+    Lacking(io::Error),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NamesError {
+    fn from(error: io::Error) -> Self {
+        if is_full(&error) || passes(&error) {
+            Self::Lacking(error)
+        } else {
+            Self::Failed(error)
+        }
+    }
+}
 
 impl LocalLog {
+    /// Locks the segments for who changes them or their files, once a swap that was left unfinished is finished.
+    ///
+    /// # Errors
+    /// It cannot be finished now; nothing may be changed before it is.
+    pub(crate) fn lock_segments(&self) -> io::Result<MutexGuard<'_, Option<UnfinishedSwap>>> {
+        let mut unfinished = self.cleaning.segments.lock();
+        if self.is_online()
+            && let Some(swap) = unfinished.take()
+        {
+            match self.finish_swap(&mut unfinished, swap) {
+                Ok(()) => {}
+                Err(NamesError::Lacking(error) | NamesError::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(unfinished)
+    }
+
     /// Does something in the log's folder, if the folder is still the log's.
     pub(crate) fn in_folder<T>(
         &self,
         work: impl FnOnce() -> io::Result<T>,
     ) -> Result<T, CleanError> {
-        let _segments = self.cleaning.segments.lock();
-        if self.view.lock().status != Status::Online {
+        let _segments = self.lock_segments()?;
+        if !self.is_online() {
             return Err(CleanError::Stopped);
         }
         Ok(work()?)
@@ -75,33 +120,35 @@ impl LocalLog {
     /// Puts `new` in the place of `group`.
     pub(crate) fn swap_in(
         &self,
-        group: &[Arc<Segment>],
+        group: Vec<Arc<Segment>>,
         new: CleanedSegment,
         state: &mut CleanState,
     ) -> Result<(), CleanError> {
         // From here on segments neither leave nor change.
-        let _segments = self.cleaning.segments.lock();
-        if !self.has_group(group) {
+        let mut unfinished = self.lock_segments()?;
+        if !self.has_group(&group) {
             return Err(CleanError::Stopped);
         }
-        self.hold_open(group)?;
-        let begun = self.begin_swap(&new, state);
+        let names = self.shared.env.disk.open_directory(&self.folder())?;
+        self.hold_open(&group)?;
+        let begun = self.begin_swap(&new, &*names, state);
         if let Err(error) = begun {
-            for old in group {
+            for old in &group {
                 old.forget_replaced();
             }
             return Err(error);
         }
-        match self.finish_files(group, &new) {
-            Ok(()) => {}
-            Err(error) => {
-                // The folder holds a mixture that only opening puts right.
-                self.take_offline(&error);
-                return Err(CleanError::Unfinished(error));
-            }
+        let swap = UnfinishedSwap {
+            group,
+            new,
+            names,
+            generation: state.generation,
+        };
+        match self.finish_swap(&mut unfinished, swap) {
+            Ok(()) => Ok(()),
+            Err(NamesError::Lacking(error)) => Err(CleanError::Io(error)),
+            Err(NamesError::Failed(error)) => Err(CleanError::Unfinished(error)),
         }
-        self.publish_swap(group, new, state.generation);
-        Ok(())
     }
 
     /// Whether these segments are still a run of the log's closed ones.
@@ -138,20 +185,23 @@ impl LocalLog {
     }
 
     /// Up to the point where the cleaned segment counts. After an error it does not.
-    fn begin_swap(&self, new: &CleanedSegment, state: &mut CleanState) -> Result<(), CleanError> {
+    fn begin_swap(
+        &self,
+        new: &CleanedSegment,
+        names: &dyn DiskDirectory,
+        state: &mut CleanState,
+    ) -> Result<(), CleanError> {
         let disk = &*self.shared.env.disk;
         let folder = self.folder();
-        let next = CleanState {
-            generation: state.generation.wrapping_add(1),
-            ..*state
-        };
+        let next = state.replacing(new.end);
         next.write(disk, &folder)?;
-        state.generation = next.generation;
+        *state = next;
         let base = new.segment.base();
         let swap = part_path(&folder, base, SegmentPart::Swap { end: new.end });
         disk.rename(&part_path(&folder, base, SegmentPart::CleanedLog), &swap)?;
-        if let Err(error) = disk.sync_directory(&folder) {
-            // Whether the name is durable is not known; without it nothing happened.
+        if let Err(error) = names.sync() {
+            // Whether the name is durable is not known; without it nothing happened. If it stays, the swap may count or not,
+            // and only opening, which looks, may decide.
             return match disk.remove_file(&swap) {
                 Ok(()) => Err(CleanError::Io(error)),
                 Err(undo) => {
@@ -163,38 +213,77 @@ impl LocalLog {
         Ok(())
     }
 
-    fn finish_files(&self, group: &[Arc<Segment>], new: &CleanedSegment) -> io::Result<()> {
+    /// Takes a swap that counts to its end. One that lacks something for a while stays in `unfinished`.
+    fn finish_swap(
+        &self,
+        unfinished: &mut Option<UnfinishedSwap>,
+        swap: UnfinishedSwap,
+    ) -> Result<(), NamesError> {
+        let outcome = self.finish_names(&swap);
+        match &outcome {
+            Ok(()) => self.publish_swap(swap),
+            Err(NamesError::Lacking(error)) => {
+                tracing::warn!(
+                    partition = %self.partition,
+                    %error,
+                    "a cleaned segment could not be put in place yet; it is read as it was meanwhile"
+                );
+                *unfinished = Some(swap);
+            }
+            // The folder holds a mixture that only opening puts right.
+            Err(NamesError::Failed(error)) => self.take_offline(error),
+        }
+        outcome
+    }
+
+    /// Gives the files their names. What an earlier attempt did is found done.
+    fn finish_names(&self, swap: &UnfinishedSwap) -> Result<(), NamesError> {
+        self.remove_old(&swap.group)?;
+        swap.names.sync().map_err(NamesError::Failed)?;
+        self.name_new(&swap.new)?;
+        swap.names.sync().map_err(NamesError::Failed)
+    }
+
+    /// Takes the names of the old segments away but for the first one's log, which is replaced. Whoever reads one of them
+    /// holds its file open, so that nothing is gained by a delay.
+    fn remove_old(&self, group: &[Arc<Segment>]) -> io::Result<()> {
+        let disk = &*self.shared.env.disk;
+        let folder = self.folder();
+        for (number, old) in group.iter().enumerate() {
+            remove_replaced(disk, &folder, old.base(), number == 0)?;
+        }
+        Ok(())
+    }
+
+    fn name_new(&self, new: &CleanedSegment) -> io::Result<()> {
         let disk = &*self.shared.env.disk;
         let folder = self.folder();
         let base = new.segment.base();
-        let delay = self.settings().file_delete_delay();
-        for old in group {
-            let is_first = old.base() == base;
-            let keeps = |part: &SegmentPart| is_first && *part == SegmentPart::ProducerSnapshot;
-            for part in PARTS.iter().filter(|part| !keeps(part)) {
-                self.shared
-                    .try_discard_file(&part_path(&folder, old.base(), *part), delay)?;
-            }
-            if !is_first {
-                let log = part_path(&folder, old.base(), SegmentPart::Log);
-                self.shared.try_discard_file(&log, delay)?;
-            }
-        }
-        disk.sync_directory(&folder)?;
-        for (from, to) in [
-            (SegmentPart::CleanedOffsetIndex, SegmentPart::OffsetIndex),
-            (SegmentPart::CleanedTimeIndex, SegmentPart::TimeIndex),
-            (SegmentPart::Swap { end: new.end }, SegmentPart::Log),
-        ] {
+        let rename = |from, to| {
             disk.rename(
                 &part_path(&folder, base, from),
                 &part_path(&folder, base, to),
-            )?;
+            )
+        };
+        for (from, to) in [
+            (SegmentPart::CleanedOffsetIndex, SegmentPart::OffsetIndex),
+            (SegmentPart::CleanedTimeIndex, SegmentPart::TimeIndex),
+        ] {
+            match rename(from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
-        disk.sync_directory(&folder)
+        rename(SegmentPart::Swap { end: new.end }, SegmentPart::Log)
     }
 
-    fn publish_swap(&self, group: &[Arc<Segment>], new: CleanedSegment, generation: u32) {
+    fn publish_swap(&self, swap: UnfinishedSwap) {
+        let UnfinishedSwap {
+            group,
+            new,
+            generation,
+            ..
+        } = swap;
         let segment = new.segment;
         self.shared
             .files
@@ -301,14 +390,7 @@ pub(crate) fn recover_swaps(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
         }
         tracing::info!(folder = %folder.display(), %base, %end, "finishing the swap of a cleaned segment");
         for old in logs.iter().filter(|old| (base..end).contains(old)) {
-            for part in PARTS {
-                if *old != base || part != SegmentPart::ProducerSnapshot {
-                    remove_if_there(disk, &part_path(folder, *old, part))?;
-                }
-            }
-            if *old != base {
-                remove_if_there(disk, &part_path(folder, *old, SegmentPart::Log))?;
-            }
+            remove_replaced(disk, folder, *old, *old == base)?;
         }
         disk.sync_directory(folder)?;
         disk.rename(path, &part_path(folder, base, SegmentPart::Log))?;
@@ -316,6 +398,19 @@ pub(crate) fn recover_swaps(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     }
     if changed {
         disk.sync_directory(folder)?;
+    }
+    Ok(())
+}
+
+/// Removes the files of a segment that is replaced. Of the first of its group the log is renamed over, and the snapshot still
+/// says who produced before it.
+fn remove_replaced(disk: &dyn Disk, folder: &Path, old: Offset, is_first: bool) -> io::Result<()> {
+    let mut parts = vec![SegmentPart::OffsetIndex, SegmentPart::TimeIndex];
+    if !is_first {
+        parts.extend([SegmentPart::ProducerSnapshot, SegmentPart::Log]);
+    }
+    for part in parts {
+        remove_if_there(disk, &part_path(folder, old, part))?;
     }
     Ok(())
 }

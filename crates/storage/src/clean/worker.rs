@@ -1,7 +1,8 @@
 //! [`Cleaner`]: which log is cleaned next, and the threads that do it.
 //!
 //! Invariants: a log is cleaned by one thread at a time; a cleaning ends soon after its log is deleted, closed or no longer
-//! compacted, or the cleaner shall stop; what goes wrong with one log holds no other up. Source: Kafka's `LogCleaner` and
+//! compacted, or the cleaner shall stop; what goes wrong with one log holds no other up: it is not chosen for a while
+//! ([`StepBack`](super::step_back)), or, if it is corrupt, not before the next start. Source: Kafka's `LogCleaner` and
 //! `LogCleanerManager`.
 
 use std::io;
@@ -77,6 +78,27 @@ struct Choice {
     state: CleanState,
 }
 
+/// What came of looking for a log to clean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    Cleaned,
+    /// The log that was chosen could not be cleaned, and will not be chosen again soon.
+    Failed,
+    /// There is nothing to do now.
+    Idle,
+}
+
+/// Why a log has to wait that is worth cleaning.
+#[derive(Debug, thiserror::Error)]
+enum Delay {
+    #[error("could not write a checkpoint, and nothing is cleaned before there is one")]
+    Checkpoint(#[source] io::Error),
+    #[error("the last checkpoint does not reach far enough")]
+    NoCheckpoint,
+    #[error("a cleaned segment could not be put in place yet")]
+    UnfinishedSwap(#[source] io::Error),
+}
+
 impl Registry {
     /// The life of the `number`th thread that cleans.
     pub(crate) fn run_cleaner(&self, number: usize) {
@@ -84,7 +106,7 @@ impl Registry {
         while !self.cleaner.is_stopping() {
             let settings = self.cleaner.settings();
             let is_wanted = settings.enabled && number < settings.threads;
-            if is_wanted && self.clean_once() {
+            if is_wanted && self.clean_round() != Round::Idle {
                 continue;
             }
             let until = clock.now().plus(Duration::from_millis(settings.backoff_ms));
@@ -96,10 +118,14 @@ impl Registry {
         }
     }
 
-    /// Cleans the log that is worth most, and gives up old segments of compacted logs. False if there was none to clean.
+    /// Cleans the log that is worth most, and gives up old segments of compacted logs. False if none was cleaned.
     pub(crate) fn clean_once(&self) -> bool {
+        self.clean_round() == Round::Cleaned
+    }
+
+    fn clean_round(&self) -> Round {
         let now = self.shared.env.clock.wall();
-        let is_cleaned = self.clean_dirtiest();
+        let round = self.clean_dirtiest();
         for log in self.logs() {
             if !log.settings().cleanup.compact {
                 continue;
@@ -108,30 +134,36 @@ impl Registry {
                 tracing::warn!(partition = %log.partition(), %error, "could not apply retention");
             }
         }
-        is_cleaned
+        round
     }
 
-    fn clean_dirtiest(&self) -> bool {
+    fn clean_dirtiest(&self) -> Round {
         let choosing = self.cleaner.choosing.lock();
         let Some(choice) = self.choose() else {
-            return false;
+            return Round::Idle;
         };
-        if !self.is_checkpointed(&choice) {
-            return false;
+        if let Err(cause) = self.require_checkpoint(&choice) {
+            self.step_back(&choice.log, &cause);
+            return Round::Failed;
         }
         let log = Arc::clone(&choice.log);
+        let before = choice.state;
         let mut progress = log.cleaning.progress.lock();
         drop(choosing);
-        let mut state = progress.unwrap_or(choice.state);
-        let outcome = self.clean_log(&choice, &mut state);
+        let mut state = progress.unwrap_or(before);
+        let outcome = self.clean_log(choice, &mut state);
         *progress = Some(state);
         drop(progress);
         self.tell(&log, &outcome);
-        if state.generation != choice.state.generation {
+        if state.generation != before.generation {
             // So that a crash need not look at the new segments.
             self.shared.background.want_checkpoint();
         }
-        outcome.is_ok() && state != choice.state
+        match outcome {
+            Ok(_) if state != before => Round::Cleaned,
+            Ok(_) | Err(CleanError::Stopped) => Round::Idle,
+            Err(_) => Round::Failed,
+        }
     }
 
     /// The cleanable log with the largest uncleaned share.
@@ -141,6 +173,7 @@ impl Registry {
         let mut dirtiest = 0.0_f64;
         let mut overdue_ms = 0;
         let mut uncleanable = 0;
+        let mut waiting = 0;
         for log in self.logs() {
             let settings = log.settings();
             if log.cleaning.is_uncleanable.load(Ordering::Relaxed) {
@@ -150,10 +183,18 @@ impl Registry {
             if !settings.cleanup.compact {
                 continue;
             }
+            if log.is_stepped_back() {
+                waiting += 1;
+                continue;
+            }
             // Another thread cleans it.
             let Some(mut progress) = log.cleaning.progress.try_lock() else {
                 continue;
             };
+            if let Err(error) = log.lock_segments() {
+                self.step_back(&log, &Delay::UnfinishedSwap(error));
+                continue;
+            }
             let Some(state) = log.load_progress(&mut progress) else {
                 continue;
             };
@@ -176,6 +217,7 @@ impl Registry {
         }
         let metrics = &self.shared.metrics;
         metrics.uncleanable_logs.set(uncleanable);
+        metrics.waiting_logs.set(waiting);
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -187,19 +229,36 @@ impl Registry {
     }
 
     /// Has a checkpoint on disk whose end lies behind what is to be cleaned.
-    fn is_checkpointed(&self, choice: &Choice) -> bool {
+    fn require_checkpoint(&self, choice: &Choice) -> Result<(), Delay> {
         let upper_bound = choice.cleanable.upper_bound;
         if choice.log.is_checkpointed_behind(upper_bound) {
-            return true;
+            return Ok(());
         }
-        if let Err(error) = self.checkpoint(false) {
-            tracing::warn!(%error, "could not write a checkpoint; nothing is cleaned before there is one");
+        self.checkpoint(false).map_err(Delay::Checkpoint)?;
+        if choice.log.is_checkpointed_behind(upper_bound) {
+            Ok(())
+        } else {
+            Err(Delay::NoCheckpoint)
         }
-        choice.log.is_checkpointed_behind(upper_bound)
     }
 
-    fn clean_log(&self, choice: &Choice, state: &mut CleanState) -> Result<Cleaned, CleanError> {
-        let log = &*choice.log;
+    /// The log waits before it is chosen again, so that others are.
+    fn step_back(&self, log: &LocalLog, cause: &dyn std::error::Error) {
+        let first = Duration::from_millis(self.cleaner.settings().backoff_ms);
+        let now = self.shared.env.clock.now();
+        let wait = log.cleaning.step_back.lock().failed(first, now);
+        tracing::warn!(
+            partition = %log.partition(),
+            error = %cause,
+            cause = cause.source().map(ToString::to_string),
+            wait_seconds = wait.as_secs(),
+            "could not clean a log; it is tried again after a wait"
+        );
+    }
+
+    fn clean_log(&self, choice: Choice, state: &mut CleanState) -> Result<Cleaned, CleanError> {
+        let Choice { log, cleanable, .. } = choice;
+        let log = &*log;
         let mut seed = [0; 8];
         self.shared.env.random.fill(&mut seed);
         let pace = Watched {
@@ -208,14 +267,13 @@ impl Registry {
         };
         let rewrite = Rewrite {
             log,
-            cleanable: &choice.cleanable,
             cleaner: &self.cleaner.settings(),
             settings: &log.settings(),
             pace: &pace,
             now: self.shared.env.clock.wall(),
             seed: u64::from_ne_bytes(seed),
         };
-        let outcome = rewrite.run(state);
+        let outcome = rewrite.run(cleanable, state);
         if outcome.is_err() && log.is_online() {
             // What it wrote is of no use; the next cleaning would remove it too.
             log.remove_unfinished().ok();
@@ -234,6 +292,7 @@ impl Registry {
                 let gone = cleaned.records_read.saturating_sub(cleaned.records_kept);
                 metrics.cleaned_records.add(gone);
                 metrics.cleaner_map_percent.set(cleaned.map_percent);
+                log.cleaning.step_back.lock().succeeded();
                 tracing::info!(
                     %partition,
                     bytes_read = cleaned.bytes_read,
@@ -242,6 +301,13 @@ impl Registry {
                     records_kept = cleaned.records_kept,
                     "cleaned a log"
                 );
+                if cleaned.unreadable > 0 {
+                    tracing::warn!(
+                        %partition,
+                        batches = cleaned.unreadable,
+                        "records of a compacted log cannot be read; their batches stay, and so do the tombstones behind them"
+                    );
+                }
             }
             Err(CleanError::Stopped) => {}
             // Not found: retention or a deletion took the segment meanwhile.
@@ -249,7 +315,7 @@ impl Registry {
                 if is_full(error) || passes(error) || error.kind() == io::ErrorKind::NotFound =>
             {
                 metrics.failed_cleanings.add(1);
-                tracing::warn!(%partition, %error, "could not clean a log; it is tried again");
+                self.step_back(log, error);
             }
             Err(error) => {
                 metrics.failed_cleanings.add(1);
@@ -295,8 +361,13 @@ impl LocalLog {
         Some(state)
     }
 
-    fn is_online(&self) -> bool {
+    pub(crate) fn is_online(&self) -> bool {
         self.view.lock().status == Status::Online
+    }
+
+    fn is_stepped_back(&self) -> bool {
+        let now = self.shared.env.clock.now();
+        self.cleaning.step_back.lock().is_waiting(now)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::compaction_model::*;
 use crate::support::*;
 
 /// A batch of one record with a value, or a tombstone.
-fn record(timestamp: i64, key: &str, value: Option<&str>) -> bytes::Bytes {
+pub(crate) fn record(timestamp: i64, key: &str, value: Option<&str>) -> bytes::Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     builder
         .push(
@@ -28,7 +28,7 @@ fn record(timestamp: i64, key: &str, value: Option<&str>) -> bytes::Bytes {
 }
 
 /// Writes `count` records with the keys `0..keys` in turn, about seven to a segment of 700 bytes.
-fn overwrite(log: &LocalLog, count: usize, keys: usize) {
+pub(crate) fn overwrite(log: &LocalLog, count: usize, keys: usize) {
     for number in 0..count {
         let key = format!("k{}", number % keys);
         let value = format!("{number}-{}", "x".repeat(20));
@@ -36,20 +36,20 @@ fn overwrite(log: &LocalLog, count: usize, keys: usize) {
     }
 }
 
-fn offsets_of(log: &LocalLog) -> Vec<i64> {
+pub(crate) fn offsets_of(log: &LocalLog) -> Vec<i64> {
     survivors_of(log)
         .into_iter()
         .map(|(offset, ..)| offset)
         .collect()
 }
 
-fn clean_all(directory: &LogDirectory) -> u64 {
+pub(crate) fn clean_all(directory: &LogDirectory) -> u64 {
     let before = directory.metrics().cleanings.get();
     while directory.clean_once() {}
     directory.metrics().cleanings.get() - before
 }
 
-fn logs_of(world: &World) -> Vec<i64> {
+pub(crate) fn logs_of(world: &World) -> Vec<i64> {
     let names = world.names();
     let bases = names.iter().filter_map(|name| name.strip_suffix(".log"));
     bases.map(|base| base.parse().unwrap()).collect()
@@ -381,7 +381,12 @@ fn a_log_with_more_keys_than_fit_is_cleaned_in_rounds() {
 }
 
 /// Runs `work` while another thread cleans, held back to `rate` bytes in a second of the test's clock.
-fn while_cleaning(world: &World, directory: &Arc<LogDirectory>, rate: u64, work: impl FnOnce()) {
+pub(crate) fn while_cleaning(
+    world: &World,
+    directory: &Arc<LogDirectory>,
+    rate: u64,
+    work: impl FnOnce(),
+) {
     let settings = CleanerSettings {
         io_bytes_per_second: Some(rate),
         ..world.options.cleaner
@@ -483,6 +488,7 @@ fn a_full_disk_ends_a_cleaning_and_it_is_tried_again() {
     assert_eq!(directory.metrics().failed_cleanings.get(), 1);
     assert!(world.names().iter().all(|name| !name.ends_with(".cleaned")));
     assert_eq!(offsets_of(&log).len(), 60);
+    world.clock.advance(world.options.cleaner.backoff_ms);
     assert_eq!(clean_all(&directory), 1);
     assert!(offsets_of(&log).len() < 20);
 }

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -66,9 +66,14 @@ impl Clock for TestClock {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     rules: Mutex<Vec<Rule>>,
+    gate: Mutex<Option<Gate>>,
+    gate_changed: Condvar,
     pub(crate) bytes_read: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) opens: AtomicU64,
+    /// Files that are open now, and the most that were at once since somebody set it back.
+    pub(crate) open_now: AtomicU64,
+    pub(crate) open_most: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +85,16 @@ struct Rule {
     partial: usize,
     /// How often it still fails.
     times: usize,
+}
+
+/// A call that waits until it may go on.
+#[derive(Debug)]
+struct Gate {
+    call: Call,
+    path_part: String,
+    /// Calls that pass before.
+    before: usize,
+    is_reached: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +143,57 @@ impl Faults {
         });
     }
 
+    /// The call on a path with `path_part` in it that follows `before` others waits until [`Faults::let_pass`].
+    pub(crate) fn hold(&self, call: Call, path_part: &str, before: usize) {
+        *self.gate.lock().unwrap() = Some(Gate {
+            call,
+            path_part: path_part.to_owned(),
+            before,
+            is_reached: false,
+        });
+    }
+
+    /// Whether a call is being held.
+    pub(crate) fn is_holding(&self) -> bool {
+        let gate = self.gate.lock().unwrap();
+        gate.as_ref().is_some_and(|gate| gate.is_reached)
+    }
+
+    /// The call that is held goes on, and no later one is.
+    pub(crate) fn let_pass(&self) {
+        *self.gate.lock().unwrap() = None;
+        self.gate_changed.notify_all();
+    }
+
+    fn wait_at_gate(&self, call: Call, path: &Path) {
+        let mut gate = self.gate.lock().unwrap();
+        let Some(found) = &mut *gate else { return };
+        if found.call != call
+            || found.is_reached
+            || !path.to_string_lossy().contains(&found.path_part)
+        {
+            return;
+        }
+        if found.before > 0 {
+            found.before -= 1;
+            return;
+        }
+        found.is_reached = true;
+        let limit = Duration::from_secs(60);
+        let waits = |gate: &mut Option<Gate>| gate.is_some();
+        let (_gate, outcome) = self
+            .gate_changed
+            .wait_timeout_while(gate, limit, waits)
+            .unwrap();
+        assert!(!outcome.timed_out(), "nobody let the call pass");
+    }
+
     pub(crate) fn clear(&self) {
         self.rules.lock().unwrap().clear();
     }
 
     fn check(&self, call: Call, path: &Path) -> Result<(), (io::Error, usize)> {
+        self.wait_at_gate(call, path);
         let mut rules = self.rules.lock().unwrap();
         for rule in rules.iter_mut() {
             let path = path.to_string_lossy();
@@ -157,8 +218,11 @@ impl Disk for FaultyDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         self.0.pass(Call::Open, path)?;
         self.0.opens.fetch_add(1, Ordering::SeqCst);
+        let file = SystemDisk.open(path, mode)?;
+        let open = self.0.open_now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.open_most.fetch_max(open, Ordering::SeqCst);
         Ok(Arc::new(FaultyFile {
-            file: SystemDisk.open(path, mode)?,
+            file,
             path: path.to_owned(),
             faults: Arc::clone(&self.0),
         }))
@@ -235,6 +299,12 @@ struct FaultyFile {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     faults: Arc<Faults>,
+}
+
+impl Drop for FaultyFile {
+    fn drop(&mut self) {
+        self.faults.open_now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl DiskFile for FaultyFile {
