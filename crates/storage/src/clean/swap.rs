@@ -45,6 +45,8 @@ pub(crate) struct UnfinishedSwap {
     new: CleanedSegment,
     /// The folder, opened before the swap began: no lack of descriptors may keep it from its end.
     names: Arc<dyn DiskDirectory>,
+    /// The names of the old segments are gone for good.
+    is_old_gone: bool,
     generation: u32,
 }
 
@@ -142,6 +144,7 @@ impl LocalLog {
             group,
             new,
             names,
+            is_old_gone: false,
             generation: state.generation,
         };
         match self.finish_swap(&mut unfinished, swap) {
@@ -217,9 +220,9 @@ impl LocalLog {
     fn finish_swap(
         &self,
         unfinished: &mut Option<UnfinishedSwap>,
-        swap: UnfinishedSwap,
+        mut swap: UnfinishedSwap,
     ) -> Result<(), NamesError> {
-        let outcome = self.finish_names(&swap);
+        let outcome = self.finish_names(&mut swap);
         match &outcome {
             Ok(()) => self.publish_swap(swap),
             Err(NamesError::Lacking(error)) => {
@@ -236,10 +239,13 @@ impl LocalLog {
         outcome
     }
 
-    /// Gives the files their names. What an earlier attempt did is found done.
-    fn finish_names(&self, swap: &UnfinishedSwap) -> Result<(), NamesError> {
-        self.remove_old(&swap.group)?;
-        swap.names.sync().map_err(NamesError::Failed)?;
+    /// Gives the files their names, from where an earlier attempt came to.
+    fn finish_names(&self, swap: &mut UnfinishedSwap) -> Result<(), NamesError> {
+        if !swap.is_old_gone {
+            self.remove_old(&swap.group)?;
+            swap.names.sync().map_err(NamesError::Failed)?;
+            swap.is_old_gone = true;
+        }
         self.name_new(&swap.new)?;
         swap.names.sync().map_err(NamesError::Failed)
     }

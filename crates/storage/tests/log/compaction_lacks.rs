@@ -200,8 +200,12 @@ fn full_from_each_step(share: usize) {
             "after {changes} changes"
         );
         disk.make_room();
-        // Where a sync failed it is offline, elsewhere it goes on.
+        // Where a sync failed it may be offline, elsewhere it goes on.
         let is_online = directory.metrics().offline_logs.get() == 0;
+        assert!(
+            is_online || disk.has_refused_sync_of("t-0"),
+            "after {changes} changes"
+        );
         if is_online {
             wait_out(&world);
             while directory.clean_once() {}

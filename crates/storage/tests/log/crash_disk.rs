@@ -44,6 +44,8 @@ struct State {
     left: AtomicI64,
     /// How the others fail.
     error: AtomicI32,
+    /// Folders whose names could not be made durable.
+    unsynced: Mutex<Vec<PathBuf>>,
     next_kept: AtomicU64,
     kept: PathBuf,
     changes: Mutex<HashMap<PathBuf, Vec<Change>>>,
@@ -61,6 +63,7 @@ impl CrashDisk {
         Self(Arc::new(State {
             left: AtomicI64::new(i64::MAX),
             error: AtomicI32::new(EIO),
+            unsynced: Mutex::default(),
             next_kept: AtomicU64::new(0),
             kept: kept.to_owned(),
             changes: Mutex::default(),
@@ -83,6 +86,12 @@ impl CrashDisk {
     pub(crate) fn make_room(&self) {
         self.0.error.store(EIO, Ordering::SeqCst);
         self.0.left.store(i64::MAX, Ordering::SeqCst);
+    }
+
+    /// Whether the names in a folder whose name ends so could not be made durable.
+    pub(crate) fn has_refused_sync_of(&self, folder: &str) -> bool {
+        let unsynced = self.0.unsynced.lock().unwrap();
+        unsynced.iter().any(|path| path.ends_with(folder))
     }
 
     /// Whether a change was refused.
@@ -215,7 +224,11 @@ impl Disk for CrashDisk {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.change()?;
+        if let Err(error) = self.change() {
+            let mut unsynced = self.0.unsynced.lock().unwrap();
+            unsynced.push(directory.to_owned());
+            return Err(error);
+        }
         self.0.changes.lock().unwrap().remove(directory);
         Ok(())
     }
