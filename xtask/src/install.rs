@@ -2,7 +2,9 @@
 //! Each step is skipped when what it would install is already there, judged by a copy of its pinned list.
 
 use crate::{kafka, process, workspace};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -128,6 +130,22 @@ pub(crate) fn system_packages(names: &[&str]) -> Result<()> {
                 .stdout(std::io::stderr()),
         )?;
         install()?;
+    }
+    Ok(())
+}
+
+/// Fails unless a file that was fetched is the one that was pinned.
+pub(crate) fn verify_sha256(file: &Path, expected: &str) -> Result<()> {
+    let content = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    let mut digest = String::new();
+    for byte in Sha256::digest(content) {
+        write!(digest, "{byte:02x}")?;
+    }
+    if digest != expected {
+        bail!(
+            "{} has SHA-256 {digest}, expected {expected}",
+            file.display()
+        );
     }
     Ok(())
 }

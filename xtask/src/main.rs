@@ -55,6 +55,8 @@ enum Command {
     Flights(flights::FlightsArguments),
     /// librdkafka's own tests against a broker; results in clients/suites and docs/compatibility.md
     Librdkafka(suites::librdkafka::LibrdkafkaArguments),
+    /// kcat's own test scripts against a broker; results in clients/suites and docs/compatibility.md
+    Kcat(suites::kcat::KcatArguments),
     /// A transactional job while broker and job are killed; its output must be exact
     ExactlyOnce(suites::exactly_once::ExactlyOnceArguments),
     /// Programs and command line tools of the Java release, compared with Kafka; results in clients/suites
@@ -75,6 +77,7 @@ fn main() -> anyhow::Result<()> {
         Command::Compatibility(arguments) => compatibility::run(&arguments),
         Command::Flights(arguments) => flights::run(&arguments),
         Command::Librdkafka(arguments) => suites::librdkafka::run(&arguments),
+        Command::Kcat(arguments) => suites::kcat::run(&arguments),
         Command::ExactlyOnce(arguments) => suites::exactly_once::run(&arguments),
         Command::JavaTools(arguments) => suites::java::run(&arguments),
         Command::DumpLog(arguments) => dump_log::run(&arguments),

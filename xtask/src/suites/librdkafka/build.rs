@@ -4,8 +4,6 @@
 use crate::workspace;
 use crate::{install, process};
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -55,17 +53,7 @@ fn fetch(folder: &Path) -> Result<()> {
                 .current_dir(folder),
         )?;
     }
-    let mut digest = String::new();
-    for byte in Sha256::digest(fs::read(&archive)?) {
-        write!(digest, "{byte:02x}")?;
-    }
-    if digest != ARCHIVE_SHA256 {
-        bail!(
-            "{} has SHA-256 {digest}, expected {ARCHIVE_SHA256}",
-            archive.display()
-        );
-    }
-    Ok(())
+    install::verify_sha256(&archive, ARCHIVE_SHA256)
 }
 
 fn unpack(folder: &Path, source: &Path) -> Result<()> {

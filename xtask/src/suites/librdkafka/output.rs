@@ -2,6 +2,7 @@
 //! was killed or aborted has no summary; its tests are then known by the line of the first failure or the closing line.
 
 use crate::suites::results::{Outcome, Verdict};
+use crate::suites::without_colours;
 use std::collections::BTreeMap;
 
 /// Outcomes by name of the test.
@@ -117,24 +118,6 @@ fn closing_line(line: &str) -> Option<(String, Verdict)> {
         _ => return None,
     };
     Some((test.to_owned(), verdict))
-}
-
-/// Without the escape sequences of terminals.
-fn without_colours(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    let mut letters = line.chars();
-    while let Some(letter) = letters.next() {
-        if letter == '\u{1b}' {
-            for letter in letters.by_ref() {
-                if letter.is_ascii_alphabetic() {
-                    break;
-                }
-            }
-        } else {
-            text.push(letter);
-        }
-    }
-    text
 }
 
 #[cfg(test)]
