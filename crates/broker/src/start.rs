@@ -198,6 +198,7 @@ impl Broker {
             broker.stopping.clone(),
         ));
         broker.run_in_background(Arc::clone(&broker.groups).run_timers(broker.stopping.clone()));
+        broker.run_in_background(Arc::clone(&broker.groups).run_searches(broker.stopping.clone()));
         let transactions = &broker.transactions;
         broker.run_in_background(Arc::clone(transactions).run_timers(broker.stopping.clone()));
         broker.run_in_background(Arc::clone(transactions).run_markers(broker.stopping.clone()));

@@ -25,11 +25,11 @@ pub use group::consumer::describe::{
 pub use group::consumer::heartbeat::{
     ConsumerHeartbeatError, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
 };
+pub use group::consumer::pattern::{FoundTopics, InvalidRegex, SubscribedRegex, TopicSearch};
 pub use group::consumer::record::{
     ClassicMemberMetadata, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment, GroupEpoch,
     MemberState, ResolvedRegex,
 };
-pub use group::consumer::regex::InvalidRegex;
 pub use group::consumer::settings::{ConsumerGroupSettings, ConsumerGroupTimes, MigrationPolicy};
 pub use group::consumer::state::ConsumerGroupState;
 pub use group::delete::{DeleteGroupError, DeleteGroupsRequest, DeletedGroup};

@@ -10,11 +10,11 @@ use coordinator::{
     ConsumerHeartbeatRequest, DeleteGroupsRequest, DeleteOffsetsError, DeleteOffsetsRequest,
     DeletedGroup, DeletedOffset, DescribeRequest, DescribeStreamsError, DescribeStreamsRequest,
     DescribedConsumerGroup, DescribedGroup, DescribedStreamsGroup, EndMarker, FetchOffsetsError,
-    FetchOffsetsRequest, FetchedTopic, GroupEffect, GroupReply, GroupRequest, GroupSettings,
-    GroupShard, HeartbeatError, HeartbeatRequest, JoinReply, JoinRequest, LeaveError, LeaveRequest,
-    LeftMember, ListRequest, ListedGroup, Producer, ShareGroupReply, ShareGroupRequest,
-    StreamsHeartbeatError, StreamsHeartbeatReply, StreamsHeartbeatRequest, SyncError, SyncRequest,
-    SyncedMember, TopicsImage, TxnCommitRequest,
+    FetchOffsetsRequest, FetchedTopic, FoundTopics, GroupEffect, GroupReply, GroupRequest,
+    GroupSettings, GroupShard, HeartbeatError, HeartbeatRequest, JoinReply, JoinRequest,
+    LeaveError, LeaveRequest, LeftMember, ListRequest, ListedGroup, Producer, ShareGroupReply,
+    ShareGroupRequest, StreamsHeartbeatError, StreamsHeartbeatReply, StreamsHeartbeatRequest,
+    SyncError, SyncRequest, SyncedMember, TopicsImage, TxnCommitRequest,
 };
 use env::Env;
 use metadata::{Cluster, InternalTopic};
@@ -28,6 +28,7 @@ use super::group_topic::GroupTopic;
 use super::in_flight::EffectHandler;
 use super::shard::TransactionPart;
 use super::state_topic::StateTopic;
+use super::topic_searches::TopicSearches;
 use crate::topics::Topics;
 
 /// Committed offsets have no sequences (`RecordBatch.NO_SEQUENCE`).
@@ -36,7 +37,9 @@ const NO_SEQUENCE: i32 = -1;
 /// All groups this broker coordinates.
 #[derive(Debug)]
 pub(crate) struct GroupCoordinator {
+    env: Env,
     coordinator: Coordinator<GroupShard>,
+    searches: TopicSearches,
 }
 
 /// The reply of a request that the coordinator took up, as the type its method promises: `in_time`, or `whenever` other
@@ -69,9 +72,15 @@ impl GroupCoordinator {
     }
 
     pub(super) fn with_topic(env: Env, topic: Arc<dyn StateTopic<GroupSettings>>) -> Self {
-        let effects = EffectHandler::new(|effect: GroupEffect| match effect {});
+        let (searches, want) = TopicSearches::new();
+        let effects = EffectHandler::new(move |effect| match effect {
+            // One that finds no place is asked for again.
+            GroupEffect::SearchTopics(search) => drop(want.try_send(search)),
+        });
         Self {
+            env: env.clone(),
             coordinator: Coordinator::new(env, topic, effects),
+            searches,
         }
     }
 
@@ -368,6 +377,18 @@ impl GroupCoordinator {
     /// other members.
     pub(crate) async fn run_timers(self: Arc<Self>, stopping: CancellationToken) {
         self.coordinator.run_timers(stopping).await;
+    }
+
+    /// Searches for the topics of patterns, until `stopping`.
+    pub(crate) async fn run_searches(self: Arc<Self>, stopping: CancellationToken) {
+        let found = |found: FoundTopics| {
+            let group = found.group.clone();
+            let found = GroupRequest::TopicsFound(found);
+            // A shard that does not take it now is loaded again, and its groups ask again.
+            drop(self.coordinator.call(group.as_str(), found));
+        };
+        let spawner = &*self.env.spawner;
+        self.searches.run(spawner, stopping, found).await;
     }
 
     /// Ends all shards. Replies whose records are in flight are still sent when these are durable.

@@ -19,6 +19,7 @@
 //! | `loader` | replay of a partition |
 //! | `group_topic` | `__consumer_offsets`, with what groups need to know of the cluster |
 //! | `records` | records as bytes |
+//! | `topic_searches` | searches for the topics that match patterns |
 //! | `timers` | sleeping until the next deadline of any shard |
 //! | `state_topic` | what the runtime needs of an internal topic |
 
@@ -34,6 +35,7 @@ mod shard;
 mod share_coordinator;
 mod state_topic;
 mod timers;
+mod topic_searches;
 mod transaction_coordinator;
 
 #[cfg(test)]

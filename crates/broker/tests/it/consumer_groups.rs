@@ -264,3 +264,38 @@ async fn version_0_gives_out_member_ids_and_errors_are_kafkas() {
     assert_eq!(empty.error_code, code(ErrorCode::InvalidGroupId));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_pattern_finds_its_topics_and_a_boundless_one_is_refused() {
+    let server = Server::start().await;
+    let mut client = RawClient::connect(server.address()).await;
+    topic(&mut client, "flights", &[]).await;
+    topic(&mut client, "trains", &[]).await;
+    coordinated(&mut client, "readers").await;
+    let subscribing = |member: &str, pattern: &str| ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(pattern.to_owned()),
+        ..joining("readers", member)
+    };
+    let hostile = [
+        "a".repeat(30_000),
+        "(?:[a-z]{1000}){1000}".to_owned(),
+        r"\pL".repeat(10_000),
+        "(".repeat(8000),
+    ];
+    for pattern in &hostile {
+        let answer = heartbeat(&mut client, &subscribing("b", pattern), 1).await;
+        assert_eq!(answer.error_code, code(ErrorCode::InvalidRegularExpression));
+    }
+    let answer = heartbeat(&mut client, &subscribing("a", r"\Qfl\E.*"), 1).await;
+    assert_eq!((answer.error_code, answer.member_epoch), (0, 1));
+    eventually("the topics are found", async || {
+        let answer = client.call(&staying("readers", "a", 1), 1).await;
+        assert_eq!(answer.error_code, 0);
+        answer.member_epoch == 2 && indexes(&answer) == [0]
+    })
+    .await;
+    let group = describe(&mut client, "readers").await;
+    assert_eq!(group.members.len(), 1, "who was refused is no member");
+    server.stop().await;
+}

@@ -280,7 +280,6 @@ impl Group {
                         timers.cancel(&key);
                     }
                 }
-                timers.cancel(&TimerKey::Regexes(group.id().clone()));
             }
         }
     }

@@ -10,6 +10,7 @@ use super::consumer::describe::DescribedConsumerGroup;
 use super::consumer::heartbeat::{
     ConsumerHeartbeatError, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
 };
+use super::consumer::pattern::{FoundTopics, TopicSearch};
 use super::delete::{DeleteGroupsRequest, DeletedGroup};
 use super::describe::{DescribeRequest, DescribedGroup};
 use super::list::{ListRequest, ListedGroup};
@@ -71,6 +72,8 @@ pub enum GroupRequest {
     TopicsDeleted(Vec<TopicName>),
     /// Topics came, went or grew: what the runtime tells a shard after it is loaded, and whenever it changes.
     TopicsChanged(Arc<TopicsImage>),
+    /// What a [`GroupEffect::SearchTopics`] found.
+    TopicsFound(FoundTopics),
     /// ConsumerGroupHeartbeat.
     ConsumerHeartbeat(ConsumerHeartbeatRequest),
     /// ConsumerGroupDescribe, for the groups of this shard.
@@ -114,6 +117,8 @@ pub enum GroupReply {
     TopicsDeleted,
     /// To [`GroupRequest::TopicsChanged`].
     TopicsChanged,
+    /// To [`GroupRequest::TopicsFound`].
+    TopicsFound,
     /// To [`GroupRequest::ConsumerHeartbeat`].
     ConsumerHeartbeat(Result<ConsumerHeartbeatReply, ConsumerHeartbeatError>),
     /// To [`GroupRequest::DescribeConsumerGroups`]: one entry per group asked for, in order; `None` for a group that is
@@ -121,9 +126,12 @@ pub enum GroupReply {
     DescribeConsumerGroups(Vec<(GroupId, Option<DescribedConsumerGroup>)>),
 }
 
-/// What a group wants done outside once its records are durable: nothing yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupEffect {}
+/// What a group wants done outside once its records are durable.
+#[derive(Clone, Debug)]
+pub enum GroupEffect {
+    /// Run this, and answer with [`GroupRequest::TopicsFound`]. A group that gets no answer asks again later.
+    SearchTopics(TopicSearch),
+}
 
 /// What one call did.
 pub(crate) type Output = crate::machine::Output<GroupRecord, GroupReply, GroupEffect>;

@@ -317,6 +317,14 @@ impl GroupShard {
                 self.set_topics(now, topics, &mut output);
                 Some(GroupReply::TopicsChanged)
             }
+            GroupRequest::TopicsFound(found) => {
+                let group = found.group.clone();
+                self.in_consumer(now, &group, &mut output, |scope| {
+                    regex::resolve(scope, found);
+                    ((), Remaining::Same)
+                });
+                Some(GroupReply::TopicsFound)
+            }
             GroupRequest::ConsumerHeartbeat(request) => Some(GroupReply::ConsumerHeartbeat(
                 self.consumer_heartbeat(now, &request, &mut output),
             )),
@@ -362,12 +370,6 @@ impl GroupShard {
             } => {
                 self.in_consumer(now, &group, output, |scope| {
                     ((), expire_revocation(scope, &member, epoch))
-                });
-            }
-            TimerAction::ResolveRegexes { group } => {
-                self.in_consumer(now, &group, output, |scope| {
-                    regex::resolve(scope);
-                    ((), Remaining::Same)
                 });
             }
             TimerAction::ExpireShareSession { group, member } => {

@@ -29,8 +29,6 @@ pub(crate) enum TimerKey {
     MemberJoin(GroupId, MemberId),
     /// SyncGroup of a member of the classic protocol in a consumer group.
     MemberSync(GroupId, MemberId),
-    /// The topics of a consumer group's patterns are looked for.
-    Regexes(GroupId),
     /// The next look for expired offsets.
     OffsetExpiry,
 }
@@ -73,8 +71,6 @@ pub(crate) enum TimerAction {
     ExpireMemberJoin { group: GroupId, member: MemberId },
     /// Remove a member that did not send SyncGroup.
     ExpireMemberSync { group: GroupId, member: MemberId },
-    /// Look for the topics of a group's patterns.
-    ResolveRegexes { group: GroupId },
     /// Write tombstones for expired offsets and for groups without anything left.
     ExpireOffsets,
 }
@@ -102,7 +98,6 @@ impl TimerAction {
             Self::ExpireMemberSync { group, member } => {
                 TimerKey::MemberSync(group.clone(), member.clone())
             }
-            Self::ResolveRegexes { group } => TimerKey::Regexes(group.clone()),
             Self::ExpireOffsets => TimerKey::OffsetExpiry,
         }
     }

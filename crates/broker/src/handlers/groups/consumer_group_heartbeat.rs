@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use coordinator::{
     Client, ConsumerHeartbeatError, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
-    TopicPartitions,
+    SubscribedRegex, TopicPartitions,
 };
 use protocol::messages::consumer_group_heartbeat_response::{
     Assignment, TopicPartitions as AssignedTopic,
@@ -71,7 +71,9 @@ fn heartbeat(
         rack: request.rack_id.map(Arc::from),
         rebalance_timeout,
         topics: topics.map(|names| names.iter().map(|name| TopicName::new(name)).collect()),
-        regex: request.subscribed_topic_regex.map(Arc::from),
+        regex: request
+            .subscribed_topic_regex
+            .map(|text| SubscribedRegex::new(&text)),
         assignor: request.server_assignor.map(Arc::from),
         owned,
         client: Client {

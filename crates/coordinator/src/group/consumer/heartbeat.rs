@@ -11,9 +11,9 @@ use std::time::Duration;
 use types::{GroupId, InstanceId, MemberId, TopicId, TopicName};
 
 use super::member::ConsumerMember;
+use super::pattern::{InvalidRegex, SubscribedRegex};
 use super::reconcile::may_continue;
 use super::record::ConsumerMemberMetadata;
-use super::regex::{self, InvalidRegex};
 use super::settings::ConsumerGroupSettings;
 use super::state::ConsumerGroup;
 use super::update::{Scope, reconcile, update_epoch, update_metadata, update_target};
@@ -44,7 +44,7 @@ pub struct ConsumerHeartbeatRequest {
     /// The topics it is subscribed to by name, if they have changed.
     pub topics: Option<BTreeSet<TopicName>>,
     /// The pattern it is subscribed to, if it has changed; the empty one is none.
-    pub regex: Option<Arc<str>>,
+    pub regex: Option<SubscribedRegex>,
     /// The assignor it wants, if that has changed.
     pub assignor: Option<Arc<str>>,
     /// What it has, if it says so.
@@ -150,7 +150,7 @@ impl ConsumerHeartbeatRequest {
     /// What the member says of itself, on top of what it said before.
     fn metadata(&self, before: &ConsumerMemberMetadata) -> ConsumerMemberMetadata {
         let regex = match &self.regex {
-            Some(regex) => Some(regex.clone()).filter(|regex| !regex.is_empty()),
+            Some(regex) => Some(regex.text().clone()).filter(|_| !regex.is_none()),
             None => before.regex.clone(),
         };
         ConsumerMemberMetadata {
@@ -257,10 +257,11 @@ pub(crate) fn check(
         None => find_dynamic(group, request)?,
         Some(instance) => find_static(group, request, instance)?,
     };
-    if let Some(regex) = request.regex.as_ref().filter(|regex| !regex.is_empty()) {
-        let is_new = heartbeating.before.metadata.regex.as_ref() != Some(regex);
-        if is_new && group.subscribers_of(regex) == 0 {
-            regex::validate(regex)?;
+    if let Some(regex) = request.regex.as_ref().filter(|regex| !regex.is_none()) {
+        let text = regex.text();
+        let is_new = heartbeating.before.metadata.regex.as_ref() != Some(text);
+        if is_new && group.subscribers_of(text) == 0 {
+            regex.check()?;
         }
     }
     if !may_continue(&heartbeating.before, request.owned.as_ref()) {

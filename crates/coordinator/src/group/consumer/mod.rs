@@ -17,6 +17,7 @@
 //! | `update` | what a member's new subscription does to its group |
 //! | `reconcile` | a member's way from what it has to what it shall have |
 //! | `leave` | members that go, or are removed |
+//! | `pattern` | the patterns themselves, and the search for their topics |
 //! | `regex` | topics subscribed by pattern |
 //! | `classic_members`, `migrate` | members that speak the classic protocol; groups that change their protocol |
 //! | `protocol` | the bytes of members of the classic protocol |
@@ -32,6 +33,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod leave;
 pub(crate) mod member;
 pub(crate) mod migrate;
+pub(crate) mod pattern;
 mod protocol;
 mod reconcile;
 pub(crate) mod record;

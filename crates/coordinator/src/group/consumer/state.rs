@@ -76,6 +76,8 @@ pub(crate) struct ConsumerGroup {
     has_partition_metadata: bool,
     /// Not durable: after a load everything is looked at anew.
     freshness: Option<Freshness>,
+    /// When the search for the topics of the patterns began that has not ended. Not durable: a load begins another.
+    searching_since: Option<Instant>,
 }
 
 impl ConsumerGroup {
@@ -97,6 +99,7 @@ impl ConsumerGroup {
             classic_members: 0,
             has_partition_metadata: false,
             freshness: None,
+            searching_since: None,
         }
     }
 
@@ -371,6 +374,18 @@ impl ConsumerGroup {
     /// The patterns somebody is subscribed to.
     pub(crate) fn regexes(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.regexes.iter().map(|(regex, _)| regex)
+    }
+
+    pub(crate) fn searching_since(&self) -> Option<Instant> {
+        self.searching_since
+    }
+
+    pub(crate) fn begin_search(&mut self, now: Instant) {
+        self.searching_since = Some(now);
+    }
+
+    pub(crate) fn end_search(&mut self) {
+        self.searching_since = None;
     }
 
     pub(crate) fn resolved(&self, regex: &str) -> Option<&ResolvedRegex> {

@@ -11,6 +11,7 @@ use types::{InstanceId, MemberId, PartitionIndex, TopicId, TopicName};
 use super::consumers::{joining, settings, staying, topic_id};
 use super::harness::{GROUP, Harness};
 use crate::group::consumer::heartbeat::ConsumerHeartbeatRequest;
+use crate::group::consumer::pattern::SubscribedRegex;
 use crate::group::consumer::state::{ConsumerGroup, ConsumerGroupState};
 use crate::group::kind::Group;
 use crate::group::modern::partitions::TopicPartitions;
@@ -139,12 +140,12 @@ impl Model {
     fn subscribe(request: &mut ConsumerHeartbeatRequest, topics: u8) {
         if topics == 8 {
             request.topics = Some(BTreeSet::new());
-            request.regex = Some(Arc::from("t.*"));
+            request.regex = Some(SubscribedRegex::new("t.*"));
         } else {
             let names = NAMES.iter().enumerate();
             let names = names.filter(|(bit, _)| topics & (1 << bit) != 0);
             request.topics = Some(names.map(|(_, name)| TopicName::new(name)).collect());
-            request.regex = Some(Arc::from(""));
+            request.regex = Some(SubscribedRegex::new(""));
         }
     }
 

@@ -11,6 +11,7 @@ use crate::group::classic::member::Client;
 use crate::group::consumer::heartbeat::{
     ConsumerHeartbeatError, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
 };
+use crate::group::consumer::pattern::SubscribedRegex;
 use crate::group::consumer::settings::ConsumerGroupSettings;
 use crate::group::consumer::state::{ConsumerGroup, ConsumerGroupState};
 use crate::group::kind::Group;
@@ -273,15 +274,51 @@ fn topics_that_come_grow_and_go_change_assignments() {
     harness.consumes(owning("a", 3, TopicPartitions::new()), 4, None);
 }
 
+/// Joins with a pattern.
+fn subscribing(member: &str, regex: &str) -> ConsumerHeartbeatRequest {
+    ConsumerHeartbeatRequest {
+        topics: None,
+        regex: Some(SubscribedRegex::new(regex)),
+        ..joining(member, &[])
+    }
+}
+
+#[test]
+fn topics_of_patterns_are_searched_for_outside_of_the_shard() {
+    let mut harness = Harness::with_topics(&[("flights", 1), ("trains", 1)]);
+    harness.consumes(subscribing("a", "fl.*"), 1, Some(TopicPartitions::new()));
+    harness.consumes(staying("a", 1), 1, None);
+    assert!(!harness.consumer_group().is_subscribed("flights"));
+    assert_eq!(harness.searches.len(), 1, "one search of a group at a time");
+
+    // Whoever searches has dropped it.
+    harness.searches.clear();
+    for _ in 0..2 {
+        harness.advance(Duration::from_secs(25));
+        harness.consumes(staying("a", 1), 1, None);
+        assert_eq!(harness.searches.len(), 0);
+    }
+    harness.advance(Duration::from_secs(25));
+    harness.consumes(staying("a", 1), 1, None);
+    assert_eq!(harness.searches.len(), 1, "it is asked for again");
+
+    // What is found for a pattern that nobody has any more is of no interest.
+    let other = ConsumerHeartbeatRequest {
+        regex: Some(SubscribedRegex::new("tr.*")),
+        ..staying("a", 1)
+    };
+    harness.consumes(other, 1, None);
+    harness.settle();
+    assert!(!harness.consumer_group().is_subscribed("flights"));
+    harness.consumes(staying("a", 1), 1, None);
+    harness.settle();
+    harness.consumes(staying("a", 1), 2, Some(partitions(2, &[0])));
+}
+
 #[test]
 fn a_pattern_subscribes_to_the_topics_that_match() {
     let mut harness = Harness::with_topics(&[("flights", 1), ("trains", 1)]);
-    let subscribing = |regex: &str| ConsumerHeartbeatRequest {
-        topics: None,
-        regex: Some(Arc::from(regex)),
-        ..joining("a", &[])
-    };
-    harness.consumes(subscribing("fl.*"), 1, Some(TopicPartitions::new()));
+    harness.consumes(subscribing("a", "fl.*"), 1, Some(TopicPartitions::new()));
     harness.settle();
     harness.consumes(staying("a", 1), 2, Some(partitions(1, &[0])));
     // New topics are looked for, but not all the time.
@@ -297,7 +334,7 @@ fn a_pattern_subscribes_to_the_topics_that_match() {
     assert!(restarted.consumer_group().is_subscribed("flowers"));
 
     let unsubscribed = ConsumerHeartbeatRequest {
-        regex: Some(Arc::from("")),
+        regex: Some(SubscribedRegex::new("")),
         topics: Some(BTreeSet::from([topic("trains")])),
         ..staying("a", 3)
     };
@@ -351,7 +388,7 @@ fn requests_that_cannot_be_are_refused_in_kafkas_order() {
     let error = harness.consume(uniform).expect_err("not supported");
     assert!(matches!(error, Error::UnsupportedAssignor { .. }));
     let mut broken = base();
-    broken.regex = Some(Arc::from("("));
+    broken.regex = Some(SubscribedRegex::new("("));
     let error = harness.consume(broken).expect_err("no pattern");
     assert!(matches!(error, Error::InvalidRegularExpression(_)));
     for request in [staying("a", 1), leaving("a", -1)] {

@@ -13,13 +13,14 @@ use crate::group::classic::leave::{LeaveMemberError, LeaveRequest, LeavingMember
 use crate::group::classic::member::{Client, MemberProtocol};
 use crate::group::classic::state::ClassicGroup;
 use crate::group::classic::sync::{MemberAssignment, SyncError, SyncRequest, SyncedMember};
+use crate::group::consumer::pattern::TopicSearch;
 use crate::group::kind::Group;
 use crate::group::offsets::commit::{
     CommitError, CommitPartition, CommitRequest, CommitTopic, CommittedTopic,
 };
 use crate::group::offsets::fetch::{FetchOffsetsRequest, FetchTopic, TopicSelection};
 use crate::group::record::GroupRecord;
-use crate::group::request::{GroupReply, GroupRequest, Output, ReplyToken};
+use crate::group::request::{GroupEffect, GroupReply, GroupRequest, Output, ReplyToken};
 use crate::group::settings::GroupSettings;
 use crate::group::shard::GroupShard;
 use crate::group::time::Now;
@@ -95,6 +96,8 @@ pub(super) struct Harness {
     pub(super) log: Vec<GroupRecord>,
     /// The same, with producers and markers.
     entries: Vec<Entry>,
+    /// What groups want searched for and nobody has searched for yet.
+    pub(super) searches: Vec<TopicSearch>,
     replies: BTreeMap<ReplyToken, GroupReply>,
     owed: BTreeSet<ReplyToken>,
     tokens: u64,
@@ -118,6 +121,7 @@ impl Harness {
             },
             log: Vec::new(),
             entries: Vec::new(),
+            searches: Vec::new(),
             replies: BTreeMap::new(),
             owed: BTreeSet::new(),
             tokens: 0,
@@ -134,6 +138,9 @@ impl Harness {
         self.entries
             .extend(output.markers.into_iter().map(Entry::Marker));
         self.log.extend(output.records);
+        for GroupEffect::SearchTopics(search) in output.effects {
+            self.searches.push(search);
+        }
         for (token, reply) in output.replies {
             assert!(self.owed.remove(&token), "{token:?} is answered once");
             self.replies.insert(token, reply);
@@ -188,8 +195,17 @@ impl Harness {
         self.advance(Duration::ZERO);
     }
 
+    /// Searches for what groups want searched for.
+    fn search(&mut self) {
+        for search in std::mem::take(&mut self.searches) {
+            let reply = self.call(GroupRequest::TopicsFound(search.run()));
+            assert_eq!(reply, GroupReply::TopicsFound);
+        }
+    }
+
     /// Lets time pass, ticking whenever something is due.
     pub(super) fn advance(&mut self, duration: Duration) {
+        self.search();
         let end = self.now.instant.plus(duration);
         while let Some(due) = self.shard.next_deadline().filter(|due| *due <= end) {
             self.set_time(due.max(self.now.instant));
