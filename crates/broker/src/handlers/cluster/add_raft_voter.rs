@@ -10,6 +10,7 @@ use std::sync::Arc;
 use protocol::ErrorCode;
 use protocol::messages::{AddRaftVoterRequest, AddRaftVoterResponse};
 
+use super::voters::check_voter;
 use crate::context::Context;
 use crate::handlers::refusal::Refusal;
 use crate::topics::Topics;
@@ -31,18 +32,10 @@ pub(crate) async fn handle(
 }
 
 fn refuse(topics: &Topics, request: &AddRaftVoterRequest) -> Refusal {
-    let own = topics.image().cluster_id.to_string();
-    if let Some(cluster_id) = request.cluster_id.as_deref().filter(|id| *id != own) {
-        return Refusal::new(
-            ErrorCode::InconsistentClusterId,
-            format!("the cluster is {own}, not {cluster_id}"),
-        );
-    }
-    if request.voter_id < 0 || request.voter_directory_id.is_zero() {
-        return Refusal::new(
-            ErrorCode::InvalidRequest,
-            "a voter has an id and a directory",
-        );
+    let cluster_id = request.cluster_id.as_deref();
+    let directory = request.voter_directory_id;
+    if let Err(refusal) = check_voter(topics, cluster_id, request.voter_id, directory) {
+        return refusal;
     }
     let default_listener = topics.config.settings.controller_listener_names.first();
     let default_listener = default_listener.map_or(CONTROLLER, String::as_str);

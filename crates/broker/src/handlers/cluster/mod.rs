@@ -12,3 +12,4 @@ pub(crate) mod list_partition_reassignments;
 pub(crate) mod remove_raft_voter;
 pub(crate) mod unregister_broker;
 pub(crate) mod update_features;
+mod voters;

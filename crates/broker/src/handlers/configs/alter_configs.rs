@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
-use hashbrown::HashMap;
 use metadata::settings::SettingTexts;
 use protocol::ErrorCode;
 use protocol::messages::alter_configs_request::AlterConfigsResource;
@@ -14,7 +12,7 @@ use protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
 use super::errors;
-use super::resources::{AT_ONCE_MAX, broker_target, check_topic_name};
+use super::resources::{Resource, broker_target, check_topic_name, each_resource_once};
 use super::wire::ResourceType;
 use crate::context::Context;
 use crate::handlers::refusal::{self, Refusal};
@@ -25,36 +23,33 @@ pub(crate) async fn handle(
     request: AlterConfigsRequest,
     topics: Arc<Topics>,
 ) -> AlterConfigsResponse {
-    let mut times: HashMap<(i8, &str), usize> = HashMap::new();
-    for resource in &request.resources {
-        *times
-            .entry((resource.resource_type, &resource.resource_name))
-            .or_default() += 1;
-    }
-    let answer = async |resource: &AlterConfigsResource| {
-        let key = (resource.resource_type, resource.resource_name.as_str());
-        let outcome = if times.get(&key) == Some(&1) {
-            alter(&topics, resource, request.validate_only).await
-        } else {
-            let message = "each resource must appear at most once";
-            Err(Refusal::new(ErrorCode::InvalidRequest, message))
-        };
+    let outcomes = each_resource_once(&request.resources, |resource| {
+        alter(&topics, resource, request.validate_only)
+    })
+    .await;
+    let answer = |(resource, outcome): (AlterConfigsResource, _)| {
         let (error_code, error_message) = refusal::fields(&outcome);
         AlterConfigsResourceResponse {
             error_code,
             error_message,
             resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
+            resource_name: resource.resource_name,
         }
     };
-    // Changes that wait together become durable together.
-    let responses = stream::iter(request.resources.iter().map(answer))
-        .buffered(AT_ONCE_MAX)
-        .collect()
-        .await;
     AlterConfigsResponse {
-        responses,
+        responses: request
+            .resources
+            .into_iter()
+            .zip(outcomes)
+            .map(answer)
+            .collect(),
         ..Default::default()
+    }
+}
+
+impl Resource for AlterConfigsResource {
+    fn key(&self) -> (i8, &str) {
+        (self.resource_type, &self.resource_name)
     }
 }
 

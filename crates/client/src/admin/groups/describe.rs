@@ -135,16 +135,100 @@ pub async fn describe_group(
     group_id: &str,
 ) -> Result<GroupDescription, AdminError> {
     let coordinator = GroupCoordinator::new(cluster.clone(), group_id);
-    if let Some(described) = consumer_group(&coordinator).await? {
+    if let Some(described) = ask::<ConsumerGroupDescribeRequest>(&coordinator).await? {
         return Ok(described);
     }
-    if let Some(described) = share_group(&coordinator).await? {
+    if let Some(described) = ask::<ShareGroupDescribeRequest>(&coordinator).await? {
         return Ok(described);
     }
-    if let Some(described) = streams_group(&coordinator).await? {
+    if let Some(described) = ask::<StreamsGroupDescribeRequest>(&coordinator).await? {
         return Ok(described);
     }
     classic_group(&coordinator).await
+}
+
+/// An API that describes groups of one kind.
+trait DescribesKind: Request {
+    /// What it tells of a group.
+    type Group;
+
+    fn about(group: &str) -> Self;
+    fn groups(response: &Self::Response) -> &[Self::Group];
+    fn into_groups(response: Self::Response) -> Vec<Self::Group>;
+    fn error(group: &Self::Group) -> (i16, Option<&str>);
+    fn read(group: Self::Group, coordinator: i32) -> GroupDescription;
+}
+
+/// The messages of these APIs differ only in what they tell of a group.
+macro_rules! describes_kind {
+    ($request:ident, $group:ty, $read:ident) => {
+        impl DescribesKind for $request {
+            type Group = $group;
+
+            fn about(group: &str) -> Self {
+                Self {
+                    group_ids: vec![group.to_owned()],
+                    include_authorized_operations: false,
+                }
+            }
+
+            fn groups(response: &Self::Response) -> &[Self::Group] {
+                &response.groups
+            }
+
+            fn into_groups(response: Self::Response) -> Vec<Self::Group> {
+                response.groups
+            }
+
+            fn error(group: &Self::Group) -> (i16, Option<&str>) {
+                (group.error_code, group.error_message.as_deref())
+            }
+
+            fn read(group: Self::Group, coordinator: i32) -> GroupDescription {
+                $read(group, coordinator)
+            }
+        }
+    };
+}
+
+describes_kind!(
+    ConsumerGroupDescribeRequest,
+    consumer_groups::DescribedGroup,
+    read_consumer
+);
+describes_kind!(
+    ShareGroupDescribeRequest,
+    share_groups::DescribedGroup,
+    read_share
+);
+describes_kind!(
+    StreamsGroupDescribeRequest,
+    streams_groups::DescribedGroup,
+    read_streams
+);
+
+/// Asks the coordinator about a group; `None` if the group is of another kind, or the API is not known.
+async fn ask<R: DescribesKind>(
+    coordinator: &GroupCoordinator,
+) -> Result<Option<GroupDescription>, AdminError> {
+    let request = R::about(coordinator.group_id());
+    let error_code = |response: &R::Response| {
+        R::groups(response)
+            .first()
+            .map_or(0, |group| R::error(group).0)
+    };
+    let response = match coordinator.call(&request, error_code).await {
+        Ok(response) => response,
+        Err(CoordinatorError::Call(CallError::Unsupported { .. })) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let broker = coordinator.broker().await?;
+    let Some(group) = R::into_groups(response).into_iter().next() else {
+        return Ok(None);
+    };
+    let (error_code, message) = R::error(&group);
+    let is_there = found(coordinator, error_code, message)?;
+    Ok(is_there.then(|| R::read(group, broker)))
 }
 
 async fn classic_group(coordinator: &GroupCoordinator) -> Result<GroupDescription, AdminError> {
@@ -209,31 +293,6 @@ fn read_classic(
     })
 }
 
-async fn consumer_group(
-    coordinator: &GroupCoordinator,
-) -> Result<Option<GroupDescription>, AdminError> {
-    let request = ConsumerGroupDescribeRequest {
-        group_ids: vec![coordinator.group_id().as_ref().to_owned()],
-        include_authorized_operations: false,
-    };
-    let Some((response, broker)) = ask(coordinator, &request, |response| {
-        response.groups.first().map_or(0, |group| group.error_code)
-    })
-    .await?
-    else {
-        return Ok(None);
-    };
-    let Some(group) = response.groups.into_iter().next() else {
-        return Ok(None);
-    };
-    let is_there = found(
-        coordinator,
-        group.error_code,
-        group.error_message.as_deref(),
-    )?;
-    Ok(is_there.then(|| read_consumer(group, broker)))
-}
-
 fn read_consumer(group: consumer_groups::DescribedGroup, coordinator: i32) -> GroupDescription {
     let members = group.members.into_iter().map(|member| {
         let assigned = member.assignment.topic_partitions.into_iter();
@@ -259,31 +318,6 @@ fn read_consumer(group: consumer_groups::DescribedGroup, coordinator: i32) -> Gr
     }
 }
 
-async fn share_group(
-    coordinator: &GroupCoordinator,
-) -> Result<Option<GroupDescription>, AdminError> {
-    let request = ShareGroupDescribeRequest {
-        group_ids: vec![coordinator.group_id().as_ref().to_owned()],
-        include_authorized_operations: false,
-    };
-    let Some((response, broker)) = ask(coordinator, &request, |response| {
-        response.groups.first().map_or(0, |group| group.error_code)
-    })
-    .await?
-    else {
-        return Ok(None);
-    };
-    let Some(group) = response.groups.into_iter().next() else {
-        return Ok(None);
-    };
-    let is_there = found(
-        coordinator,
-        group.error_code,
-        group.error_message.as_deref(),
-    )?;
-    Ok(is_there.then(|| read_share(group, broker)))
-}
-
 fn read_share(group: share_groups::DescribedGroup, coordinator: i32) -> GroupDescription {
     let members = group.members.into_iter().map(|member| {
         let assigned = member.assignment.topic_partitions.into_iter();
@@ -307,31 +341,6 @@ fn read_share(group: share_groups::DescribedGroup, coordinator: i32) -> GroupDes
         assignor: group.assignor_name,
         coordinator,
     }
-}
-
-async fn streams_group(
-    coordinator: &GroupCoordinator,
-) -> Result<Option<GroupDescription>, AdminError> {
-    let request = StreamsGroupDescribeRequest {
-        group_ids: vec![coordinator.group_id().as_ref().to_owned()],
-        include_authorized_operations: false,
-    };
-    let Some((response, broker)) = ask(coordinator, &request, |response| {
-        response.groups.first().map_or(0, |group| group.error_code)
-    })
-    .await?
-    else {
-        return Ok(None);
-    };
-    let Some(group) = response.groups.into_iter().next() else {
-        return Ok(None);
-    };
-    let is_there = found(
-        coordinator,
-        group.error_code,
-        group.error_message.as_deref(),
-    )?;
-    Ok(is_there.then(|| read_streams(group, broker)))
 }
 
 fn read_streams(group: streams_groups::DescribedGroup, coordinator: i32) -> GroupDescription {
@@ -383,19 +392,6 @@ fn partitions(topic: String, partitions: Vec<i32>) -> impl Iterator<Item = Topic
     partitions
         .into_iter()
         .map(move |partition| TopicPartition::new(Arc::clone(&name), partition))
-}
-
-/// Asks the coordinator; `None` if it does not know the API. With the answer comes who gave it.
-async fn ask<R: Request>(
-    coordinator: &GroupCoordinator,
-    request: &R,
-    error_code: impl Fn(&R::Response) -> i16,
-) -> Result<Option<(R::Response, i32)>, AdminError> {
-    match coordinator.call(request, error_code).await {
-        Ok(response) => Ok(Some((response, coordinator.broker().await?))),
-        Err(CoordinatorError::Call(CallError::Unsupported { .. })) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Whether the group is of the kind that was asked for.
