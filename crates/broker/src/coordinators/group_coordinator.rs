@@ -123,26 +123,17 @@ impl GroupCoordinator {
     pub(crate) fn describe_consumer_groups(
         &self,
         groups: Vec<GroupId>,
-    ) -> impl Future<
-        Output = Vec<(
-            GroupId,
-            Result<Option<DescribedConsumerGroup>, CoordinatorError>,
-        )>,
-    > + Send
-    + use<> {
-        let describe = |groups| GroupRequest::DescribeConsumerGroups(DescribeRequest { groups });
-        let replies = self
-            .coordinator
-            .call_by_shard(groups, GroupId::as_str, describe);
-        async move {
-            let split = |reply| match reply {
+    ) -> impl Future<Output = OfGroups<Option<DescribedConsumerGroup>>> + Send + use<> {
+        self.ask_groups(
+            groups,
+            |groups| GroupRequest::DescribeConsumerGroups(DescribeRequest { groups }),
+            |reply| match reply {
                 GroupReply::DescribeConsumerGroups(described) => {
                     described.into_iter().map(|(_, group)| group).collect()
                 }
                 other => unreachable!("the machine answered {other:?}"),
-            };
-            replies.gather(split).await
-        }
+            },
+        )
     }
 
     request! {
@@ -154,19 +145,15 @@ impl GroupCoordinator {
     pub(crate) fn describe_streams(
         &self,
         groups: Vec<GroupId>,
-    ) -> impl Future<Output = Vec<(GroupId, Result<StreamsDescription, CoordinatorError>)>> + Send + use<>
-    {
-        let describe = |groups| GroupRequest::DescribeStreams(DescribeStreamsRequest { groups });
-        let replies = self
-            .coordinator
-            .call_by_shard(groups, GroupId::as_str, describe);
-        async move {
-            let split = |reply| match reply {
+    ) -> impl Future<Output = OfGroups<StreamsDescription>> + Send + use<> {
+        self.ask_groups(
+            groups,
+            |groups| GroupRequest::DescribeStreams(DescribeStreamsRequest { groups }),
+            |reply| match reply {
                 GroupReply::DescribeStreams(described) => described,
                 other => unreachable!("the machine answered {other:?}"),
-            };
-            replies.gather(split).await
-        }
+            },
+        )
     }
 
     /// The partition that has to belong to a transaction which commits offsets of `group`.
@@ -235,38 +222,43 @@ impl GroupCoordinator {
     pub(crate) fn describe(
         &self,
         groups: Vec<GroupId>,
-    ) -> impl Future<Output = Vec<(GroupId, Result<DescribedGroup, CoordinatorError>)>> + Send + use<>
-    {
-        let describe = |groups| GroupRequest::Describe(DescribeRequest { groups });
-        let replies = self
-            .coordinator
-            .call_by_shard(groups, GroupId::as_str, describe);
-        async move {
-            let split = |reply| match reply {
+    ) -> impl Future<Output = OfGroups<DescribedGroup>> + Send + use<> {
+        self.ask_groups(
+            groups,
+            |groups| GroupRequest::Describe(DescribeRequest { groups }),
+            |reply| match reply {
                 GroupReply::Describe(described) => described,
                 other => unreachable!("the machine answered {other:?}"),
-            };
-            replies.gather(split).await
-        }
+            },
+        )
     }
 
     /// DeleteGroups: a result for each group, in the order asked for.
     pub(crate) fn delete_groups(
         &self,
         groups: Vec<GroupId>,
-    ) -> impl Future<Output = Vec<(GroupId, Result<DeletedGroup, CoordinatorError>)>> + Send + use<>
-    {
-        let delete = |groups| GroupRequest::DeleteGroups(DeleteGroupsRequest { groups });
-        let replies = self
-            .coordinator
-            .call_by_shard(groups, GroupId::as_str, delete);
-        async move {
-            let split = |reply| match reply {
+    ) -> impl Future<Output = OfGroups<DeletedGroup>> + Send + use<> {
+        self.ask_groups(
+            groups,
+            |groups| GroupRequest::DeleteGroups(DeleteGroupsRequest { groups }),
+            |reply| match reply {
                 GroupReply::DeleteGroups(deleted) => deleted,
                 other => unreachable!("the machine answered {other:?}"),
-            };
-            replies.gather(split).await
-        }
+            },
+        )
+    }
+
+    /// Asks the shards of `groups`: a result for each group, in their order.
+    fn ask_groups<T: Send + 'static>(
+        &self,
+        groups: Vec<GroupId>,
+        request: fn(Vec<GroupId>) -> GroupRequest,
+        split: fn(GroupReply) -> Vec<T>,
+    ) -> impl Future<Output = OfGroups<T>> + Send + use<T> {
+        let replies = self
+            .coordinator
+            .call_by_shard(groups, GroupId::as_str, request);
+        async move { replies.gather(split).await }
     }
 
     /// ListGroups over all shards that this broker coordinates.
@@ -399,3 +391,6 @@ impl GroupCoordinator {
 
 /// A streams group, or why there is none.
 pub(crate) type StreamsDescription = Result<DescribedStreamsGroup, DescribeStreamsError>;
+
+/// Groups with what is known of each.
+type OfGroups<T> = Vec<(GroupId, Result<T, CoordinatorError>)>;

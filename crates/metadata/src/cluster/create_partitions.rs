@@ -1,10 +1,9 @@
 //! Adding partitions to topics (`ReplicationControlManager.createPartitions`).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Cluster;
 use super::create_topics::{AssignmentError, PARTITIONS_PER_REQUEST_MAX};
+use super::{Cluster, repeated};
 use crate::image::{ClusterImage, Topic};
 use crate::keys;
 use crate::store::{TransactError, Transaction};
@@ -65,19 +64,10 @@ impl Cluster {
         topics: Vec<NewPartitions>,
         validate_only: bool,
     ) -> Vec<Outcome> {
-        let planned = self
-            .transact(|image| {
-                let (mut transaction, outcomes) = self.plan_partitions(image, &topics);
-                if validate_only {
-                    transaction = Transaction::default();
-                }
-                (transaction, outcomes)
-            })
-            .await;
-        match planned {
-            Ok(outcomes) => outcomes,
-            Err(error) => topics.iter().map(|_| Err(error.clone().into())).collect(),
-        }
+        self.transact_each(topics.len(), validate_only, |image| {
+            self.plan_partitions(image, &topics)
+        })
+        .await
     }
 
     fn plan_partitions(
@@ -85,12 +75,7 @@ impl Cluster {
         image: &ClusterImage,
         topics: &[NewPartitions],
     ) -> (Transaction, Vec<Outcome>) {
-        let mut seen = HashSet::new();
-        let twice: HashSet<&str> = topics
-            .iter()
-            .map(|new| new.topic.as_str())
-            .filter(|name| !seen.insert(*name))
-            .collect();
+        let twice = repeated(topics.iter().map(|new| new.topic.as_str()));
         let mut budget = PARTITIONS_PER_REQUEST_MAX;
         let mut transaction = Transaction::default();
         let mut plan = |new: &NewPartitions| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use types::TopicId;
 
-use super::Cluster;
+use super::{Cluster, repeated};
 use crate::image::{ClusterImage, Topic};
 use crate::keys::{self, StoredTopic};
 use crate::names::{
@@ -149,19 +149,10 @@ impl Cluster {
     ///
     /// Two names of one request that collide (`a.b`, `a_b`) are an error for the second; Kafka would create both.
     pub async fn create_topics(&self, topics: Vec<NewTopic>, validate_only: bool) -> Vec<Outcome> {
-        let planned = self
-            .transact(|image| {
-                let (mut transaction, outcomes) = self.plan_topics(image, &topics);
-                if validate_only {
-                    transaction = Transaction::default();
-                }
-                (transaction, outcomes)
-            })
-            .await;
-        match planned {
-            Ok(outcomes) => outcomes,
-            Err(error) => topics.iter().map(|_| Err(error.clone().into())).collect(),
-        }
+        self.transact_each(topics.len(), validate_only, |image| {
+            self.plan_topics(image, &topics)
+        })
+        .await
     }
 
     fn plan_topics(
@@ -169,12 +160,7 @@ impl Cluster {
         image: &ClusterImage,
         topics: &[NewTopic],
     ) -> (Transaction, Vec<Outcome>) {
-        let mut seen = HashSet::new();
-        let twice: HashSet<&str> = topics
-            .iter()
-            .map(|topic| topic.name.as_str())
-            .filter(|name| !seen.insert(*name))
-            .collect();
+        let twice = repeated(topics.iter().map(|topic| topic.name.as_str()));
         let mut budget = PARTITIONS_PER_REQUEST_MAX;
         let mut keys_taken: BTreeMap<String, String> = BTreeMap::new();
         let mut transaction = Transaction::default();

@@ -1,11 +1,10 @@
 //! Deleting topics (`ReplicationControlManager.deleteTopics`, `ControllerApis.deleteTopics`).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use types::TopicId;
 
-use super::Cluster;
+use super::{Cluster, repeated};
 use crate::image::{ClusterImage, Topic};
 use crate::keys;
 use crate::store::{TransactError, Transaction};
@@ -44,13 +43,10 @@ type Outcome = Result<Arc<Topic>, DeleteTopicError>;
 impl Cluster {
     /// Deletes topics, all that can be deleted with one transaction. The results stand in the order of `topics`.
     pub async fn delete_topics(&self, topics: Vec<TopicRef>) -> Vec<Outcome> {
-        match self
-            .transact(|image| self.plan_deletion(image, &topics))
-            .await
-        {
-            Ok(outcomes) => outcomes,
-            Err(error) => topics.iter().map(|_| Err(error.clone().into())).collect(),
-        }
+        self.transact_each(topics.len(), false, |image| {
+            self.plan_deletion(image, &topics)
+        })
+        .await
     }
 
     fn plan_deletion(
@@ -66,12 +62,8 @@ impl Cluster {
                 .topic_by_id(*id)
                 .ok_or(DeleteTopicError::UnknownId(*id)),
         };
-        let mut seen = HashSet::new();
-        let twice: HashSet<TopicId> = topics
-            .iter()
-            .filter_map(|topic| Some(find(topic).ok()?.id))
-            .filter(|id| !seen.insert(*id))
-            .collect();
+        let ids = topics.iter().filter_map(|topic| Some(find(topic).ok()?.id));
+        let twice = repeated(ids);
         let mut transaction = Transaction::default();
         let mut plan = |topic: &TopicRef| {
             if !image.broker.delete_topic_enable {

@@ -13,7 +13,9 @@ mod internal_topics;
 mod producer_ids;
 mod update_features;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -208,6 +210,23 @@ impl Cluster {
         }
     }
 
+    /// Does what can be done of a request's items with one transaction, or nothing with `validate_only`. The outcomes stand
+    /// in the order of the items.
+    async fn transact_each<T, E: From<TransactError>>(
+        &self,
+        items: usize,
+        validate_only: bool,
+        mut plan: impl FnMut(&ClusterImage) -> (Transaction, Vec<Result<T, E>>),
+    ) -> Vec<Result<T, E>> {
+        let planned = self.transact(|image| match plan(image) {
+            (_, outcomes) if validate_only => (Transaction::default(), outcomes),
+            planned => planned,
+        });
+        let refuse_all =
+            |error: TransactError| (0..items).map(|_| Err(error.clone().into())).collect();
+        planned.await.unwrap_or_else(refuse_all)
+    }
+
     /// Moves the image to everything the store shows.
     fn catch_up(&self) {
         let mut follower = self.follower.lock();
@@ -296,6 +315,12 @@ fn new_cluster_id(env: &Env) -> String {
             return id;
         }
     }
+}
+
+/// What comes more than once.
+fn repeated<K: Copy + Eq + Hash>(keys: impl Iterator<Item = K>) -> HashSet<K> {
+    let mut seen = HashSet::new();
+    keys.filter(|key| !seen.insert(*key)).collect()
 }
 
 /// Moves the image when somebody else changes the store.

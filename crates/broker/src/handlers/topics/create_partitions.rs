@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use metadata::NewPartitions;
+use metadata::{NewPartitions, Topic};
 use protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::errors;
+use super::granted::Exceeding;
 use crate::context::Context;
 use crate::handlers::refusal;
 use crate::quotas::{Mutations, Quotas};
@@ -36,63 +37,50 @@ pub(crate) async fn handle(
     let exceeding = if quotas.are_set() {
         exceeding(&topics, &asked, &mut mutations).await
     } else {
-        HashSet::new()
+        Exceeding::nothing()
     };
-    let granted = asked.into_iter().enumerate();
-    let granted = granted.filter(|(index, _)| !exceeding.contains(index));
-    let mut outcomes = topics
-        .cluster
-        .create_partitions(
-            granted.map(|(_, topic)| topic).collect(),
-            request.validate_only,
-        )
-        .await
-        .into_iter();
+    let granted = exceeding.granted(asked);
+    let cluster = &topics.cluster;
+    let outcomes = cluster
+        .create_partitions(granted, request.validate_only)
+        .await;
     let mut answered = HashSet::new();
-    let mut response = CreatePartitionsResponse {
-        throttle_time_ms: mutations.throttle_ms(),
-        ..Default::default()
-    };
-    for (index, name) in names.iter().enumerate() {
-        let outcome = if exceeding.contains(&index) {
-            Err(errors::quota_exceeded())
-        } else {
-            let outcome = outcomes
-                .next()
-                .expect("every topic that was granted has an outcome");
-            outcome.map_err(|error| errors::create_partitions(&error))
+    let result = |(name, outcome): (&String, Option<Result<_, _>>)| {
+        let outcome = match outcome {
+            Some(outcome) => outcome.map_err(|error| errors::create_partitions(&error)),
+            None => Err(errors::quota_exceeded()),
         };
-        if answered.insert(name.as_str()) {
-            let (error_code, error_message) = refusal::fields(&outcome);
-            response.results.push(CreatePartitionsTopicResult {
-                name: name.clone(),
-                error_code,
-                error_message,
-            });
+        let (error_code, error_message) = refusal::fields(&outcome);
+        CreatePartitionsTopicResult {
+            name: name.clone(),
+            error_code,
+            error_message,
         }
+    };
+    CreatePartitionsResponse {
+        results: names
+            .iter()
+            .zip(exceeding.outcomes(outcomes))
+            .filter(|(name, _)| answered.insert(name.as_str()))
+            .map(result)
+            .collect(),
+        throttle_time_ms: mutations.throttle_ms(),
     }
-    response
 }
 
-/// The positions of topics that could grow, were it not for the client's quota.
 async fn exceeding(
     topics: &Topics,
     asked: &[NewPartitions],
     mutations: &mut Mutations<'_>,
-) -> HashSet<usize> {
+) -> Exceeding {
     let image = topics.image();
-    let outcomes = topics.cluster.create_partitions(asked.to_vec(), true).await;
-    let outcomes = outcomes.iter().enumerate();
-    outcomes
-        .filter_map(|(index, outcome)| {
-            let after = outcome.as_ref().ok()?;
-            let before = image
-                .topic(after.name.as_str())
-                .map_or(0, |topic| topic.partitions);
-            let added = after.partitions.saturating_sub(before);
-            (!mutations.take(added)).then_some(index)
-        })
-        .collect()
+    let tried = topics.cluster.create_partitions(asked.to_vec(), true).await;
+    let added = |after: &Arc<Topic>| {
+        let before = image.topic(after.name.as_str());
+        let before = before.map_or(0, |topic| topic.partitions);
+        after.partitions.saturating_sub(before)
+    };
+    Exceeding::of(&tried, added, mutations)
 }
 
 fn new_partitions(topic: CreatePartitionsTopic) -> NewPartitions {

@@ -22,6 +22,7 @@ use protocol::{ErrorCode, Uuid};
 
 use super::PARTITIONS_PER_REQUEST_MAX;
 use super::errors::{self, quota_exceeded};
+use super::granted::Exceeding;
 use crate::context::Context;
 use crate::handlers::configs::wire;
 use crate::handlers::refusal::Refusal;
@@ -53,27 +54,16 @@ pub(crate) async fn handle(
     let exceeding = if quotas.are_set() {
         exceeding(&topics, &asked, &mut mutations).await
     } else {
-        HashSet::new()
+        Exceeding::nothing()
     };
-    let granted = asked.into_iter().enumerate();
-    let granted = granted.filter(|(index, _)| !exceeding.contains(index));
-    let mut granted_outcomes = topics
-        .cluster
-        .create_topics(
-            granted.map(|(_, topic)| topic).collect(),
-            request.validate_only,
-        )
-        .await
-        .into_iter();
-    let outcomes = (0..names.len()).map(|index| match exceeding.contains(&index) {
-        true => None,
-        false => granted_outcomes.next(),
-    });
+    let granted = exceeding.granted(asked);
+    let cluster = &topics.cluster;
+    let outcomes = cluster.create_topics(granted, request.validate_only).await;
     let image = topics.image();
     let mut answered = HashSet::new();
     let results = names
         .iter()
-        .zip(outcomes)
+        .zip(exceeding.outcomes(outcomes))
         .filter(|(name, _)| answered.insert(name.as_str()))
         .map(|(name, outcome)| match outcome {
             Some(outcome) => result(&image, name, &outcome),
@@ -86,20 +76,13 @@ pub(crate) async fn handle(
     }
 }
 
-/// The positions of topics that could be created, were it not for the client's quota.
 async fn exceeding(
     topics: &Topics,
     asked: &[NewTopic],
     mutations: &mut Mutations<'_>,
-) -> HashSet<usize> {
-    let outcomes = topics.cluster.create_topics(asked.to_vec(), true).await;
-    let outcomes = outcomes.iter().enumerate();
-    outcomes
-        .filter_map(|(index, outcome)| {
-            let partitions = outcome.as_ref().ok()?.partitions;
-            (!mutations.take(partitions)).then_some(index)
-        })
-        .collect()
+) -> Exceeding {
+    let tried = topics.cluster.create_topics(asked.to_vec(), true).await;
+    Exceeding::of(&tried, |topic| topic.partitions, mutations)
 }
 
 /// `ReplicationControlManager.validateTotalNumberOfPartitions`.

@@ -5,13 +5,13 @@ use protocol::ErrorCode;
 
 use crate::handlers::refusal::Refusal;
 
-/// A topic that was not created.
 /// A client that is above its `controller_mutation_rate`.
 pub(super) fn quota_exceeded() -> Refusal {
     let message = "the controller_mutation_rate of the client is exceeded";
     Refusal::new(ErrorCode::ThrottlingQuotaExceeded, message)
 }
 
+/// A topic that was not created.
 pub(super) fn create_topic(error: &CreateTopicError) -> Refusal {
     let code = match error {
         CreateTopicError::Duplicate

@@ -6,6 +6,7 @@ pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
 pub(crate) mod describe_topic_partitions;
 mod errors;
+mod granted;
 pub(crate) mod metadata;
 mod partition_view;
 
