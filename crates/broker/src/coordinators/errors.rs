@@ -51,3 +51,40 @@ impl From<&AppendError> for CoordinatorError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::ErrorCode;
+    use types::LeaderEpoch;
+
+    use super::*;
+    use crate::handlers::groups::errors::coordinator;
+
+    #[test]
+    fn errors_of_the_log_are_told_to_groups_as_those_of_a_coordinator() {
+        let epoch = LeaderEpoch::new(1).expect("not negative");
+        for (error, expected) in [
+            (
+                AppendError::FencedLeaderEpoch {
+                    requested: epoch,
+                    current: epoch,
+                },
+                ErrorCode::NotCoordinator,
+            ),
+            (AppendError::Deleted, ErrorCode::NotCoordinator),
+            (AppendError::Full, ErrorCode::NotCoordinator),
+            (AppendError::Offline, ErrorCode::NotCoordinator),
+            (
+                AppendError::BatchTooLarge { size: 2, limit: 1 },
+                ErrorCode::UnknownServerError,
+            ),
+            (
+                AppendError::InvalidBatch { reason: "why" },
+                ErrorCode::UnknownServerError,
+            ),
+        ] {
+            let told = coordinator(CoordinatorError::from(&error));
+            assert_eq!(told, expected, "{error}");
+        }
+    }
+}

@@ -5,6 +5,9 @@ use protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use protocol::messages::*;
 use protocol::{ErrorCode, Uuid};
 use testkit::requests::topic;
@@ -297,5 +300,83 @@ async fn a_pattern_finds_its_topics_and_a_boundless_one_is_refused() {
     .await;
     let group = describe(&mut client, "readers").await;
     assert_eq!(group.members.len(), 1, "who was refused is no member");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_classic_group_is_none_of_the_consumer_groups() {
+    let server = Server::start().await;
+    let mut client = RawClient::connect(server.address()).await;
+    topic(&mut client, "flights", &[]).await;
+    coordinated(&mut client, "simple").await;
+    eventually("the coordinator is loaded", async || {
+        commit(&mut client, "simple", "", -1, 8).await == 0
+    })
+    .await;
+    let described = describe(&mut client, "simple").await;
+    assert_eq!(described.error_code, code(ErrorCode::GroupIdNotFound));
+    for (group_type, expected) in [("consumer", 0), ("classic", 1)] {
+        let list = ListGroupsRequest {
+            types_filter: vec![group_type.to_owned()],
+            ..Default::default()
+        };
+        let listed = client.call(&list, 5).await.groups;
+        assert_eq!(listed.len(), expected, "{group_type}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn offsets_in_a_transaction_need_the_epoch_of_the_member() {
+    let server = Server::start().await;
+    let mut client = RawClient::connect(server.address()).await;
+    topic(&mut client, "flights", &[]).await;
+    coordinated(&mut client, "readers").await;
+    let answer = heartbeat(&mut client, &joining("readers", "a"), 1).await;
+    assert_eq!((answer.error_code, answer.member_epoch), (0, 1));
+
+    let find = FindCoordinatorRequest {
+        key_type: 1,
+        coordinator_keys: vec!["moves".to_owned()],
+        ..Default::default()
+    };
+    let init = InitProducerIdRequest {
+        transactional_id: Some("moves".to_owned()),
+        transaction_timeout_ms: 60_000,
+        ..Default::default()
+    };
+    let mut producer = InitProducerIdResponse::default();
+    eventually("the producer has an id", async || {
+        client.call(&find, 4).await;
+        producer = client.call(&init, 5).await;
+        producer.error_code == 0
+    })
+    .await;
+    for (member, epoch, expected) in [
+        ("a", 0, ErrorCode::IllegalGeneration),
+        ("b", 1, ErrorCode::UnknownMemberId),
+        ("a", 1, ErrorCode::None),
+    ] {
+        let commit = TxnOffsetCommitRequest {
+            transactional_id: "moves".to_owned(),
+            group_id: "readers".to_owned(),
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            generation_id: epoch,
+            member_id: member.to_owned(),
+            topics: vec![TxnOffsetCommitRequestTopic {
+                name: "flights".to_owned(),
+                partitions: vec![TxnOffsetCommitRequestPartition {
+                    committed_offset: 5,
+                    committed_leader_epoch: -1,
+                    ..Default::default()
+                }],
+            }],
+            ..Default::default()
+        };
+        let answer = client.call(&commit, 5).await;
+        let told = answer.topics[0].partitions[0].error_code;
+        assert_eq!(told, code(expected), "{member} {epoch}");
+    }
     server.stop().await;
 }

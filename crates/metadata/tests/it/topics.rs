@@ -449,3 +449,27 @@ async fn changes_that_somebody_else_makes_are_followed() {
     assert!(matches!(outcomes[0], Err(CreateTopicError::Exists(_))));
     assert_eq!(other.image().cluster_id, one.image().cluster_id);
 }
+
+#[tokio::test]
+async fn only_the_names_of_the_clusters_own_topics_are_internal() {
+    let folder = Folder::new();
+    let cluster = folder.open().await;
+    let own = [
+        "__consumer_offsets",
+        "__transaction_state",
+        "__share_group_state",
+    ];
+    let others = ["__connect-offsets", "_schemas", "__consumer_offsets_2"];
+    let names = own.iter().chain(&others);
+    for outcome in cluster
+        .create_topics(names.clone().map(|name| topic(name)).collect(), false)
+        .await
+    {
+        outcome.unwrap();
+    }
+    let image = cluster.image();
+    for name in names {
+        let is_internal = image.topic(name).unwrap().internal;
+        assert_eq!(is_internal, own.contains(name), "{name}");
+    }
+}

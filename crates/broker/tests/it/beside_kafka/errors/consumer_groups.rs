@@ -256,6 +256,16 @@ async fn patterns(side: &mut Side, topic: &str) {
         ("look ahead", "(?=a)"),
         ("back reference", "(a)\\1"),
         ("empty", ""),
+        ("quote", r"\Qa.b\E.*"),
+        ("bracket in brackets", "[[a]+"),
+        ("bracket first", "[]a]+"),
+        ("ampersands in brackets", "[a&&b]+"),
+        ("named class", "[[:alpha:]_]+"),
+        ("class of Unicode", r"\pL+"),
+        ("as long as a name", r"[\w.-]{1,249}"),
+        ("unclosed quote", r"\Qa("),
+        ("quote in brackets", r"[\Qa\E]"),
+        ("lone escape", "\\"),
         ("good", topic),
     ] {
         let request = ConsumerGroupHeartbeatRequest {
