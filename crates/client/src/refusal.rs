@@ -60,6 +60,7 @@ impl Refusal {
                 "stop the group's members first, or wait until their sessions end"
             }
             E::GroupIdNotFound => "check the name against the list of groups",
+            E::TransactionalIdNotFound => "check the id against the list of transactions",
             E::CoordinatorNotAvailable | E::LeaderNotAvailable | E::NotLeaderOrFollower => {
                 "the cluster is electing a leader; try again in a moment"
             }

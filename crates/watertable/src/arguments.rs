@@ -33,6 +33,13 @@ fn no_size(text: &str) -> String {
     format!("'{text}' is no size; write it as 16384, 16KiB or 1MiB")
 }
 
+/// One of a few words, in any case; gives it as it is spelled.
+pub(crate) fn one_of(words: &'static [&'static str], text: &str) -> Result<String, String> {
+    let word = words.iter().find(|word| word.eq_ignore_ascii_case(text));
+    word.map(|word| (*word).to_owned())
+        .ok_or_else(|| format!("there is no '{text}'; there are {}", words.join(", ")))
+}
+
 /// `name=value`.
 pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -44,7 +44,8 @@ pub(crate) struct Session {
     )]
     pub(crate) client_id: String,
     /// Answer in JSON, for machines
-    #[arg(long, global = true)]
+    // Without a place of its own it stands in the middle of a command's options.
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
 }
 

@@ -304,6 +304,63 @@ fn failures_are_one_sentence_and_a_next_step() {
 }
 
 #[test]
+fn a_dry_run_fails_where_the_deed_would() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "trips", "--partitions", "2"], b"");
+    session.ok(&["produce", "trips", "--partition", "0"], b"one\ntwo\n");
+    let beyond = ["topic", "delete-records", "trips", "--before", "1"];
+    let dry = [&beyond[..], &["--dry-run"]].concat();
+    let promised = session.fails(&dry, b"");
+    assert!(
+        promised.0.contains("trips-1: OFFSET_OUT_OF_RANGE"),
+        "{promised:?}"
+    );
+    assert_eq!(session.fails(&beyond, b""), promised);
+    let first = [
+        "topic",
+        "delete-records",
+        "trips",
+        "--before",
+        "1",
+        "--partition",
+        "0",
+    ];
+    let dry = [&first[..], &["--dry-run"]].concat();
+    assert_eq!(session.ok(&dry, b""), session.ok(&first, b""));
+
+    let (error, _) = session.fails(&["topic", "delete", "nothing", "--dry-run"], b"");
+    assert!(error.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
+    let (error, _) = session.fails(&["topic", "delete", "nothing"], b"");
+    assert!(error.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
+    let said = session.ok(&["topic", "delete", "no*"], b"");
+    assert_eq!(said, "nothing to delete: no topic fits no*\n");
+}
+
+#[test]
+fn words_that_mean_nothing_are_refused_with_those_there_are() {
+    let session = Session::start();
+    for (arguments, known) in [
+        (["group", "list", "--state", "Nope"], "Stable, Empty"),
+        (["group", "list", "--type", "classsic"], "classic, consumer"),
+        (["txn", "list", "--state", "Nope"], "Empty, Ongoing"),
+    ] {
+        let (error, _) = session.fails(&arguments, b"");
+        assert!(error.contains(known), "{error}");
+    }
+    session.ok(
+        &[
+            "group",
+            "list",
+            "--state",
+            "stable,EMPTY",
+            "--type",
+            "Consumer",
+        ],
+        b"",
+    );
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_ends_us_quietly() {
     let session = Session::start();
     let numbers: String = (0..20_000).map(|number| format!("{number}\n")).collect();

@@ -4,17 +4,31 @@ use anyhow::Result;
 use client::admin::list_groups;
 use serde::Serialize;
 
+use crate::arguments;
 use crate::output::{self, Columns};
 use crate::session::Session;
+
+/// States of groups of any type.
+const STATES: [&str; 8] = [
+    "Stable",
+    "Empty",
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Assigning",
+    "Reconciling",
+    "NotReady",
+    "Dead",
+];
+const TYPES: [&str; 4] = ["classic", "consumer", "share", "streams"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Only groups in these states: Stable, Empty, PreparingRebalance, CompletingRebalance,
     /// Assigning, Reconciling, NotReady, Dead
-    #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = |text: &str| arguments::one_of(&STATES, text))]
     states: Vec<String>,
     /// Only groups of these types: classic, consumer, share, streams
-    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = |text: &str| arguments::one_of(&TYPES, text))]
     types: Vec<String>,
     /// Only the names
     #[arg(long, short)]

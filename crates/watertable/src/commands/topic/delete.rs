@@ -1,7 +1,8 @@
 //! `watertable topic delete`.
 
 use anyhow::{Result, anyhow};
-use client::admin::delete_topics;
+use client::admin::{ByName, delete_topics};
+use client::{Cluster, Refusal, TopicSelection};
 use protocol::ErrorCode;
 use serde::Serialize;
 
@@ -45,10 +46,9 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
     let mut rows = Vec::new();
     let mut failure = None;
     let results = if arguments.dry_run {
-        let would = names.iter().map(|name| (name.clone(), Ok(())));
-        would.collect()
+        would_delete(&cluster, names).await?
     } else if names.is_empty() {
-        client::admin::ByName::new()
+        ByName::new()
     } else {
         delete_topics(&cluster, &names).await?
     };
@@ -74,10 +74,26 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
     }
     if session.json {
         output::json(&rows)?;
+    } else if results.is_empty() {
+        let patterns = arguments.patterns.join(", ");
+        output::line(&format!("nothing to delete: no topic fits {patterns}"))?;
     } else {
         for row in &rows {
             output::line(&format!("{} {}", row.topic, row.status))?;
         }
     }
     failure.map_or(Ok(()), Err)
+}
+
+/// Which of the topics are there.
+async fn would_delete(cluster: &Cluster, names: Vec<String>) -> Result<ByName<()>> {
+    let metadata = cluster.metadata(TopicSelection::All).await?;
+    let judge = |name: String| {
+        let outcome = match metadata.topics.get(name.as_str()) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new(ErrorCode::UnknownTopicOrPartition)),
+        };
+        (name, outcome)
+    };
+    Ok(names.into_iter().map(judge).collect())
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
-use client::Isolation;
 use client::admin::delete_records;
+use client::{Cluster, Isolation, OffsetSpec, Refusal, TopicPartition, resolve_offsets};
+use protocol::ErrorCode;
 use serde::Serialize;
 
 use super::{chosen, existing, offsets_of};
@@ -44,11 +45,8 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
         Isolation::ReadUncommitted,
     )
     .await?;
-    let results: BTreeMap<_, _> = if arguments.dry_run {
-        before
-            .into_iter()
-            .map(|(partition, offset)| (partition, Ok(offset)))
-            .collect()
+    let results = if arguments.dry_run {
+        would_delete(&cluster, before).await?
     } else {
         delete_records(&cluster, &before).await?
     };
@@ -77,4 +75,30 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
         columns.print()?;
     }
     failure.map_or(Ok(()), Err)
+}
+
+/// What the brokers would answer, judged by where the logs begin and end now.
+async fn would_delete(
+    cluster: &Cluster,
+    before: BTreeMap<TopicPartition, i64>,
+) -> Result<BTreeMap<TopicPartition, Result<i64, Refusal>>> {
+    let ends = |spec| {
+        let wanted = before
+            .keys()
+            .map(move |partition| (partition.clone(), spec));
+        let wanted: BTreeMap<_, _> = wanted.collect();
+        async move { resolve_offsets(cluster, &wanted, Isolation::ReadUncommitted).await }
+    };
+    let starts = ends(OffsetSpec::Earliest).await?;
+    let ends = ends(OffsetSpec::Latest).await?;
+    let judge = |(partition, offset): (TopicPartition, i64)| {
+        let start = starts.get(&partition).copied().unwrap_or_default();
+        let end = ends.get(&partition).copied().unwrap_or_default();
+        let outcome = match offset {
+            offset if offset > end => Err(Refusal::new(ErrorCode::OffsetOutOfRange)),
+            offset => Ok(offset.max(start)),
+        };
+        (partition, outcome)
+    };
+    Ok(before.into_iter().map(judge).collect())
 }

@@ -10,11 +10,21 @@ use crate::arguments;
 use crate::output::{self, Columns};
 use crate::session::Session;
 
+/// States of transactions that a coordinator can be asked for.
+const STATES: [&str; 6] = [
+    "Empty",
+    "Ongoing",
+    "PrepareCommit",
+    "PrepareAbort",
+    "CompleteCommit",
+    "CompleteAbort",
+];
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Only in these states: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit,
     /// CompleteAbort
-    #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = |text: &str| arguments::one_of(&STATES, text))]
     states: Vec<String>,
     /// Only of these producer ids
     #[arg(long = "producer-id", value_name = "ID", value_delimiter = ',')]
