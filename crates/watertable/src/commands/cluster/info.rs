@@ -99,6 +99,14 @@ async fn gather(cluster: &Cluster, arguments: &Arguments) -> Result<Info> {
             })
             .collect()
     });
+    let features = versions.features.into_iter();
+    let features = features.map(|feature| Feature {
+        name: feature.name,
+        level: feature.level,
+    });
+    // Brokers tell them in any order.
+    let mut features: Vec<_> = features.collect();
+    features.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Info {
         topics: topics.clone().count(),
         partitions: topics.map(|topic| topic.partitions.len()).sum(),
@@ -114,14 +122,7 @@ async fn gather(cluster: &Cluster, arguments: &Arguments) -> Result<Info> {
             })
             .collect(),
         cluster_id: description.cluster_id,
-        features: versions
-            .features
-            .into_iter()
-            .map(|feature| Feature {
-                name: feature.name,
-                level: feature.level,
-            })
-            .collect(),
+        features,
         log_dirs,
         apis,
     })
