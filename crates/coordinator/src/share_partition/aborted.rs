@@ -1,4 +1,8 @@
 //! Records of aborted transactions: a `read_committed` group never gets them, so they are archived as they are met.
+//!
+//! Invariant: records that were archived here and lie at the start are in flight no more, so that a transaction may be
+//! larger than what may be in flight. Nobody is told: a partition that is loaded again meets them again in the log. Kafka
+//! leaves them in flight until somebody acknowledges a record, which stalls such a group for good.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +34,7 @@ impl SharePartition {
             return acquired;
         }
         let mut ranges = acquired.ranges;
+        let mut archived_count = 0;
         for batch in aborted_batches(fetched, aborted) {
             let end = batch.last_offset.saturating_add(1);
             // Only what this call acquired: what another member has was filtered when it got it.
@@ -42,6 +47,7 @@ impl SharePartition {
             for (first, last) in cut {
                 let archived = self.archive(first, last + 1, RecordState::Acquired);
                 self.delivery_complete += archived;
+                archived_count += archived;
             }
             ranges = ranges
                 .into_iter()
@@ -52,7 +58,11 @@ impl SharePartition {
             .iter()
             .map(|range| range.last - range.first + 1)
             .sum();
-        Acquired { ranges, count }
+        Acquired {
+            ranges,
+            count,
+            archived: archived_count,
+        }
     }
 }
 

@@ -76,6 +76,9 @@ pub struct Acquired {
     pub ranges: Vec<AcquiredRecords>,
     /// How many records; what the next partition may hand out is less by this.
     pub count: i64,
+    /// How many records were archived instead: of aborted transactions, or no longer in the log. There may be more to
+    /// read behind them.
+    pub archived: i64,
 }
 
 /// The request and what was read, while it is worked on.
@@ -129,10 +132,16 @@ impl SharePartition {
             acquired: Acquired::default(),
             records_max,
         };
-        self.archive_vanished(request.fetch_offset, first.base_offset);
+        let vanished = self.archive_vanished(request.fetch_offset, first.base_offset);
         self.acquire_between(&mut acquisition, first.base_offset, last_offset);
         let acquired = acquisition.acquired;
-        self.without_aborted(acquired, fetched, aborted)
+        let mut acquired = self.without_aborted(acquired, fetched, aborted);
+        acquired.archived += vanished;
+        if acquired.archived > 0 {
+            // Nobody will acknowledge them: they must not be in the way of what comes behind.
+            self.move_start_offset();
+        }
+        acquired
     }
 
     /// The last offset and the number of records that the limit of records in flight allows
@@ -152,15 +161,17 @@ impl SharePartition {
     }
 
     /// Records that were available and are no longer in the log: compaction took them (`maybeArchiveStaleBatches`).
-    fn archive_vanished(&mut self, fetch_offset: i64, base_offset: i64) {
+    /// How many.
+    fn archive_vanished(&mut self, fetch_offset: i64, base_offset: i64) -> i64 {
         if self.cached.is_empty() || fetch_offset >= base_offset {
-            return;
+            return 0;
         }
         let archived = self.archive(fetch_offset, base_offset, RecordState::Available);
         if archived > 0 {
             self.delivery_complete += archived;
             self.find_next_fetch_offset = true;
         }
+        archived
     }
 
     fn acquire_between(&mut self, to: &mut Acquisition<'_>, fetched_base: i64, last_offset: i64) {

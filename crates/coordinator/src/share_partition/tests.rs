@@ -62,6 +62,14 @@ fn acquire(
     partition.acquire(now, &request, &from, &[]).ranges
 }
 
+/// A partition with this log, of which member "a" got up to `records_max` records in second 0.
+fn handed_out(log: &[FetchedBatch], records_max: i64) -> SharePartition {
+    let mut partition = empty_partition(LIMITS);
+    let mode = AcquireMode::BatchOptimized;
+    acquire(&mut partition, at(0), "a", mode, records_max, log);
+    partition
+}
+
 fn range(first: i64, last: i64, delivery_count: i16) -> AcquiredRecords {
     AcquiredRecords {
         first,

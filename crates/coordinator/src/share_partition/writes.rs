@@ -1,7 +1,7 @@
 //! Changes on their way to the share coordinator, and the start offset that follows them.
 //!
-//! Invariant: the start offset passes a record only when its end is persisted, so a restart never hands out again what
-//! was accepted and told so.
+//! Invariant: the start offset passes a record only when its end is persisted or stands in the log, so a restart never
+//! hands out again what was accepted and told so.
 
 use std::collections::BTreeMap;
 

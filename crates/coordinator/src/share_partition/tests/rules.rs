@@ -76,16 +76,7 @@ fn large_acquisitions_are_split_at_record_batches() {
 
 #[test]
 fn accepted_records_move_the_start_offset_in_order_only() {
-    let mut partition = empty_partition(LIMITS);
-    let log = [fetched(0, 9)];
-    acquire(
-        &mut partition,
-        at(0),
-        "a",
-        AcquireMode::BatchOptimized,
-        10,
-        &log,
-    );
+    let mut partition = handed_out(&[fetched(0, 9)], 10);
     acknowledge(&mut partition, at(1), "a", &[say(5, 9, Accept)]).unwrap();
     assert_eq!(
         (
@@ -116,16 +107,7 @@ fn accepted_records_move_the_start_offset_in_order_only() {
 
 #[test]
 fn nothing_is_final_before_it_is_persisted() {
-    let mut partition = empty_partition(LIMITS);
-    let log = [fetched(0, 9)];
-    acquire(
-        &mut partition,
-        at(0),
-        "a",
-        AcquireMode::BatchOptimized,
-        10,
-        &log,
-    );
+    let mut partition = handed_out(&[fetched(0, 9)], 10);
     let write = partition.acknowledge(at(1), &member("a"), &[say(0, 9, Accept)], LOCK);
     let write = write.unwrap().unwrap();
     assert_eq!(partition.start_offset(), 0);
@@ -149,16 +131,8 @@ fn nothing_is_final_before_it_is_persisted() {
 
 #[test]
 fn a_failed_write_after_the_lock_ran_out_frees_the_records() {
-    let mut partition = empty_partition(LIMITS);
     let log = [fetched(0, 9)];
-    acquire(
-        &mut partition,
-        at(0),
-        "a",
-        AcquireMode::BatchOptimized,
-        10,
-        &log,
-    );
+    let mut partition = handed_out(&log, 10);
     let write = partition.acknowledge(at(1), &member("a"), &[say(0, 9, Accept)], LOCK);
     assert_eq!(partition.tick(at(31)), None);
     assert!(partition.complete(at(32), write.unwrap().unwrap().id, false));
@@ -204,16 +178,7 @@ fn acknowledgements_are_refused_as_kafka_refuses_them() {
         ),
     ];
     for (name, who, batches, expected) in cases {
-        let mut partition = empty_partition(LIMITS);
-        let log = [fetched(0, 9)];
-        acquire(
-            &mut partition,
-            at(0),
-            "a",
-            AcquireMode::BatchOptimized,
-            10,
-            &log,
-        );
+        let mut partition = handed_out(&[fetched(0, 9)], 10);
         assert_eq!(
             acknowledge(&mut partition, at(1), who, &batches),
             expected,
@@ -227,16 +192,7 @@ fn acknowledgements_are_refused_as_kafka_refuses_them() {
 
 #[test]
 fn an_acknowledgement_of_what_is_long_done_is_nothing() {
-    let mut partition = empty_partition(LIMITS);
-    let log = [fetched(0, 9), fetched(10, 19)];
-    acquire(
-        &mut partition,
-        at(0),
-        "a",
-        AcquireMode::BatchOptimized,
-        20,
-        &log,
-    );
+    let mut partition = handed_out(&[fetched(0, 9), fetched(10, 19)], 20);
     acknowledge(&mut partition, at(0), "a", &[say(0, 19, Accept)]).unwrap();
     let late = partition.acknowledge(at(1), &member("b"), &[say(0, 9, Accept)], LOCK);
     assert_eq!(late, Ok(None));
@@ -275,16 +231,7 @@ fn records_come_back_when_released_when_their_lock_runs_out_and_when_their_membe
 
 #[test]
 fn a_renewed_lock_runs_out_later_and_writes_nothing() {
-    let mut partition = empty_partition(LIMITS);
-    let log = [fetched(0, 2)];
-    acquire(
-        &mut partition,
-        at(0),
-        "a",
-        AcquireMode::BatchOptimized,
-        9,
-        &log,
-    );
+    let mut partition = handed_out(&[fetched(0, 2)], 9);
     let renewed = partition.acknowledge(at(20), &member("a"), &[say(0, 2, Renew)], LOCK);
     assert_eq!(renewed, Ok(None));
     assert_eq!(partition.tick(at(31)), None);
@@ -354,16 +301,7 @@ fn no_more_than_the_limit_is_in_flight_but_what_came_back_is_handed_out() {
 
 #[test]
 fn when_the_log_start_moves_what_was_available_below_is_archived() {
-    let mut partition = empty_partition(LIMITS);
-    let log = [fetched(0, 9), fetched(10, 19)];
-    acquire(
-        &mut partition,
-        at(0),
-        "a",
-        AcquireMode::BatchOptimized,
-        20,
-        &log,
-    );
+    let mut partition = handed_out(&[fetched(0, 9), fetched(10, 19)], 20);
     acknowledge(
         &mut partition,
         at(1),
@@ -393,16 +331,7 @@ fn when_the_log_start_moves_what_was_available_below_is_archived() {
 
 #[test]
 fn compacted_records_that_came_back_are_archived() {
-    let mut partition = empty_partition(LIMITS);
-    let log = [fetched(0, 9), fetched(10, 19)];
-    acquire(
-        &mut partition,
-        at(0),
-        "a",
-        AcquireMode::BatchOptimized,
-        20,
-        &log,
-    );
+    let mut partition = handed_out(&[fetched(0, 9), fetched(10, 19)], 20);
     acknowledge(&mut partition, at(1), "a", &[say(0, 19, Release)]).unwrap();
     assert_eq!(partition.next_fetch_offset(), 0);
     let request = AcquireRequest {
@@ -415,7 +344,78 @@ fn compacted_records_that_came_back_are_archived() {
     };
     let acquired = partition.acquire(at(2), &request, &[fetched(10, 19)], &[]);
     assert_eq!(acquired.ranges, [range(10, 19, 2)]);
-    assert_eq!(partition.delivery_complete_count(), 10);
+    assert_eq!(acquired.archived, 10);
+    assert_eq!(
+        (
+            partition.start_offset(),
+            partition.delivery_complete_count()
+        ),
+        (10, 0)
+    );
+}
+
+#[test]
+fn what_fills_the_flight_and_is_archived_is_in_flight_no_more() {
+    let limits = ShareLimits {
+        in_flight_max: 20,
+        ..LIMITS
+    };
+    let name = member("a");
+    let request = |fetch_offset| AcquireRequest {
+        member: &name,
+        mode: AcquireMode::BatchOptimized,
+        batch_size: 500,
+        records_max: 500,
+        fetch_offset,
+        lock_duration: LOCK,
+    };
+    // An aborted transaction of five times as many records.
+    let producer = ProducerId::new(7);
+    let in_transaction = |base, last| FetchedBatch {
+        producer,
+        transactional: true,
+        ..fetched(base, last)
+    };
+    let mut log: Vec<_> = (0..10)
+        .map(|index| in_transaction(index * 10, index * 10 + 9))
+        .collect();
+    log.push(FetchedBatch {
+        abort_marker: true,
+        ..in_transaction(100, 100)
+    });
+    let aborted = [AbortedTransaction {
+        producer: producer.unwrap(),
+        first_offset: 0,
+    }];
+    let mut partition = empty_partition(limits);
+    let mut got = Vec::new();
+    while got.is_empty() {
+        assert!(partition.can_acquire(), "stalls at {partition:?}");
+        let from = partition.next_fetch_offset();
+        let read: Vec<_> = log
+            .iter()
+            .copied()
+            .filter(|batch| batch.last_offset >= from)
+            .collect();
+        got = partition.acquire(at(0), &request(from), &read, &aborted).ranges;
+    }
+    assert_eq!(got, [range(100, 100, 1)]);
+    assert_eq!(partition.start_offset(), 100);
+
+    // Records that came back and that compaction took meanwhile.
+    let mut partition = empty_partition(limits);
+    let log = [fetched(0, 9), fetched(10, 19)];
+    let mode = AcquireMode::BatchOptimized;
+    acquire(&mut partition, at(0), "a", mode, 500, &log);
+    acknowledge(&mut partition, at(1), "a", &[say(0, 19, Release)]).unwrap();
+    let behind = [fetched(30, 39)];
+    let acquired = partition.acquire(at(2), &request(0), &behind, &[]);
+    assert_eq!((acquired.ranges, acquired.archived), (vec![], 20));
+    assert!(partition.can_acquire());
+    assert_eq!(
+        acquire(&mut partition, at(3), "a", mode, 500, &behind),
+        [range(30, 39, 1)]
+    );
 }
 
 #[test]
