@@ -76,6 +76,13 @@ impl Group {
         }
     }
 
+    pub(crate) fn share_mut(&mut self) -> Option<&mut ShareGroup> {
+        match self {
+            Self::Share(group) => Some(group),
+            _ => None,
+        }
+    }
+
     pub(crate) fn streams(&self) -> Option<&StreamsGroup> {
         match self {
             Self::Streams(group) => Some(group),

@@ -2,6 +2,9 @@
 //!
 //! After `GroupMetadataManager.shareGroupHeartbeat` and `shareGroupLeave`. Members of share groups never wait for each
 //! other: a partition may have many readers, so a member moves to its target at once.
+//!
+//! Most heartbeats find nothing to do. Once one has looked at the whole group and found nothing, the group is settled
+//! ([`ShareGroup::is_settled`]), and until something changes the others look at their own member only.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::time::Duration;
 use types::{GroupId, MemberId, Timestamp, TopicName};
 
 use super::assignor::{Applicant, assign};
+use super::partitions::KnownStates;
 use super::record::{ShareGroupMetadata, ShareGroupPart, ShareGroupRecord, ShareMemberAssignment};
 use super::state::{ShareGroup, ShareMember};
 use crate::group::classic::member::Client;
@@ -122,10 +126,12 @@ pub(crate) fn validate(request: &ShareHeartbeatRequest) -> Result<(), ShareHeart
 }
 
 /// What a heartbeat does.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
     pub(crate) records: Vec<ShareGroupRecord>,
     pub(crate) reply: ShareHeartbeatReply,
+    /// The whole group was looked at, and nothing is to be done but to bring other members to their targets.
+    pub(crate) settles: bool,
 }
 
 /// A member joins or stays. `group` is the group as it is, or an empty one if there is none.
@@ -152,8 +158,29 @@ pub(crate) fn stay(
         return Err(ShareHeartbeatError::FencedMemberEpoch);
     }
     let member = updated(&before, request);
+    if known.is_some() && member == before && group.is_settled {
+        let (current, reply) = bring_to_target(group, request, epoch, false, topics);
+        let settles = true;
+        return Ok(Heartbeat {
+            records: current.into_iter().collect(),
+            reply,
+            settles,
+        });
+    }
+    Ok(look_at_all(group, request, epoch, (before, member), topics, now))
+}
+
+/// The group's part of a heartbeat, and then the member's.
+fn look_at_all(
+    group: &ShareGroup,
+    request: &ShareHeartbeatRequest,
+    epoch: Epoch,
+    (before, member): (ShareMember, ShareMember),
+    topics: &TopicsImage,
+    now: Timestamp,
+) -> Heartbeat {
     let mut records = Vec::new();
-    if known.is_none() || member != before {
+    if !group.members.contains_key(&request.member) || member != before {
         let part = ShareGroupPart::Member(request.member.clone(), Some(member.metadata()));
         records.push(group.record(part));
     }
@@ -161,7 +188,7 @@ pub(crate) fn stay(
     let mut after = group.clone();
     after.members.insert(request.member.clone(), member);
     let mut moves = has_changed || assignment_is_pending(group);
-    // Kafka looks when it hears of a change, and once an hour; looking each time misses nothing and is cheap.
+    // Kafka looks when it hears of a change, and once an hour; looking each time misses nothing.
     let hash = metadata_hash(&after.subscribed(), topics);
     moves |= hash != group.metadata_hash;
     if moves {
@@ -181,17 +208,76 @@ pub(crate) fn stay(
             push(&mut after, &mut records, part, now);
         }
     }
-    let assignment = reconcile(&mut after, request, moves, topics, now, &mut records);
-    let is_full = epoch == Epoch::ZERO || request.topics.is_some();
-    let assigned = after.members.get(&request.member);
-    let reply = ShareHeartbeatReply {
-        epoch: assigned.map(|member| member.epoch),
-        assignment: assigned
-            .filter(|_| is_full || assignment)
-            .map(|member| member.assigned.clone()),
-        initialize: initialize(&mut after, topics, now, &mut records),
+    let is_unchanged = records.is_empty();
+    let (current, mut reply) = bring_to_target(&after, request, epoch, moves, topics);
+    records.extend(current);
+    reply.initialize = initialize(&mut after, topics, now, &mut records);
+    let waits = after.states.as_ref().is_some_and(KnownStates::waits);
+    Heartbeat {
+        records,
+        reply,
+        settles: is_unchanged && !waits,
+    }
+}
+
+/// Brings the member to its target (`maybeReconcile`): a record if it moves, and the answer.
+fn bring_to_target(
+    group: &ShareGroup,
+    request: &ShareHeartbeatRequest,
+    epoch: Epoch,
+    moves: bool,
+    topics: &TopicsImage,
+) -> (Option<ShareGroupRecord>, ShareHeartbeatReply) {
+    let Some(member) = group.members.get(&request.member) else {
+        unreachable!("a member that joins was put in before");
     };
-    Ok(Heartbeat { records, reply })
+    let moved = moved(group, request, member, moves, topics);
+    let (epoch_after, partitions) = match &moved {
+        Some(moved) => (moved.epoch, &moved.partitions),
+        None => (member.epoch, &member.assigned),
+    };
+    let is_full = epoch == Epoch::ZERO || request.topics.is_some();
+    let reply = ShareHeartbeatReply {
+        epoch: Some(epoch_after),
+        assignment: (is_full || *partitions != member.assigned).then(|| partitions.clone()),
+        initialize: None,
+    };
+    let current = moved.map(|moved| {
+        group.record(ShareGroupPart::Current(
+            request.member.clone(),
+            Some(moved),
+        ))
+    });
+    (current, reply)
+}
+
+/// Where the member moves to, unless it is there.
+fn moved(
+    group: &ShareGroup,
+    request: &ShareHeartbeatRequest,
+    member: &ShareMember,
+    moves: bool,
+    topics: &TopicsImage,
+) -> Option<ShareMemberAssignment> {
+    let target_epoch = group.target.epoch;
+    let is_behind = member.epoch != target_epoch;
+    if !moves && !is_behind {
+        return None;
+    }
+    let wanted = member.topic_ids(topics);
+    let mut partitions = group.target.member(&request.member).clone();
+    partitions.retain_topics(|topic| wanted.contains(&topic));
+    if !is_behind && partitions == member.assigned {
+        return None;
+    }
+    Some(ShareMemberAssignment {
+        epoch: target_epoch,
+        previous_epoch: match is_behind {
+            true => Some(member.epoch),
+            false => member.previous_epoch,
+        },
+        partitions,
+    })
 }
 
 /// A member goes (`shareGroupFenceMember`).
@@ -270,45 +356,6 @@ fn new_target(group: &ShareGroup, topics: &TopicsImage) -> Vec<ShareGroupPart> {
     }
     parts.push(ShareGroupPart::TargetEpoch(Some(group.epoch)));
     parts
-}
-
-/// Brings the member to its target; whether what it reads has changed (`maybeReconcile`).
-fn reconcile(
-    group: &mut ShareGroup,
-    request: &ShareHeartbeatRequest,
-    moves: bool,
-    topics: &TopicsImage,
-    now: Timestamp,
-    records: &mut Vec<ShareGroupRecord>,
-) -> bool {
-    let Some(member) = group.members.get(&request.member) else {
-        return false;
-    };
-    let target_epoch = group.target.epoch;
-    let is_behind = member.epoch != target_epoch;
-    if !moves && !is_behind {
-        return false;
-    }
-    let wanted = member.topic_ids(topics);
-    let mut partitions = group.target.member(&request.member).clone();
-    partitions.retain_topics(|topic| wanted.contains(&topic));
-    let has_changed = partitions != member.assigned;
-    if !is_behind && !has_changed {
-        return false;
-    }
-    let previous_epoch = if is_behind {
-        Some(member.epoch)
-    } else {
-        member.previous_epoch
-    };
-    let assignment = ShareMemberAssignment {
-        epoch: target_epoch,
-        previous_epoch,
-        partitions,
-    };
-    let part = ShareGroupPart::Current(request.member.clone(), Some(assignment));
-    push(group, records, part, now);
-    has_changed
 }
 
 /// Subscribed partitions without a state (`maybeCreateInitializeShareGroupStateRequest`).

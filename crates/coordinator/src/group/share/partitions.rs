@@ -73,6 +73,11 @@ impl KnownStates {
         missing
     }
 
+    /// Whether the share coordinator has not answered yet for a partition.
+    pub(crate) fn waits(&self) -> bool {
+        !self.partitions.initializing.is_empty()
+    }
+
     /// Partitions that may be assigned.
     pub(crate) fn assignable(&self) -> TopicPartitions {
         flat(&self.partitions.initialized)

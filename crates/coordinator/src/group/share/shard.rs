@@ -159,6 +159,9 @@ impl GroupShard {
 
     /// Topics came, went or grew: states of topics that are gone are of no use.
     pub(in crate::group) fn share_topics_changed(&mut self, now: Now, output: &mut Output) {
+        for group in self.groups.values_mut().filter_map(Group::share_mut) {
+            group.is_settled = false;
+        }
         let gone = |group: &ShareGroup| {
             let states = group.states.as_ref()?;
             let next = states.partitions.without_gone_topics(&self.topics)?;
@@ -242,6 +245,12 @@ impl GroupShard {
             now.wall,
         )?;
         self.apply_share(now, heartbeat.records, output);
+        if heartbeat.settles
+            && let Some(group) = self.groups.get_mut(&request.group)
+            && let Some(group) = group.share_mut()
+        {
+            group.is_settled = true;
+        }
         let action = TimerAction::ExpireShareSession {
             group: request.group.clone(),
             member: request.member.clone(),

@@ -72,6 +72,8 @@ pub(crate) struct ShareGroup {
     pub(crate) target: TargetAssignment,
     /// `None` until a partition was asked for.
     pub(crate) states: Option<KnownStates>,
+    /// Somebody looked at all of it since something changed, and found nothing to do. Not in the log.
+    pub(crate) is_settled: bool,
 }
 
 impl ShareGroup {
@@ -83,6 +85,7 @@ impl ShareGroup {
             members: BTreeMap::new(),
             target: TargetAssignment::default(),
             states: None,
+            is_settled: false,
         }
     }
 
@@ -126,6 +129,8 @@ impl ShareGroup {
 
     /// Applies a record. A tombstone of what is not there is nothing.
     pub(crate) fn apply(&mut self, part: ShareGroupPart, now: Timestamp) {
+        // What a member has concerns nobody else.
+        self.is_settled &= matches!(part, ShareGroupPart::Current(..));
         match part {
             ShareGroupPart::Group(Some(ShareGroupMetadata {
                 epoch,

@@ -9,7 +9,7 @@ use types::{GroupId, Instant, MemberId, PartitionIndex, Timestamp, TopicId, Topi
 
 use super::assignor::{Applicant, assign};
 use super::heartbeat::{
-    ShareHeartbeatError, ShareHeartbeatReply, ShareHeartbeatRequest, SharePurpose,
+    self, Heartbeat, ShareHeartbeatError, ShareHeartbeatReply, ShareHeartbeatRequest, SharePurpose,
 };
 use super::offsets::{
     AlterShareOffsetsRequest, DeleteShareOffsetsRequest, DeleteShareTopicError, ShareOffsetsError,
@@ -49,6 +49,22 @@ fn partitions(of: &[(u8, i32)]) -> TopicPartitions {
     let partition =
         |&(byte, index): &(u8, i32)| (topic_id(byte), PartitionIndex::new(index).unwrap());
     of.iter().map(partition).collect()
+}
+
+fn request(member: &str, purpose: SharePurpose, topics: Option<&[&str]>) -> ShareHeartbeatRequest {
+    let name = |name: &&str| TopicName::new(name);
+    ShareHeartbeatRequest {
+        group: GroupId::new(GROUP),
+        member: MemberId::new(member),
+        purpose,
+        rack: None,
+        client: Client {
+            id: Arc::from("client"),
+            host: Arc::from("/127.0.0.1"),
+        },
+        topics: topics.map(|topics| topics.iter().map(name).collect()),
+        session_timeout: SESSION,
+    }
 }
 
 /// A shard, its log, and a share coordinator that does what it is asked when told to.
@@ -113,19 +129,7 @@ impl World {
         purpose: SharePurpose,
         topics: Option<&[&str]>,
     ) -> Result<ShareHeartbeatReply, ShareHeartbeatError> {
-        let name = |name: &&str| TopicName::new(name);
-        let request = ShareHeartbeatRequest {
-            group: GroupId::new(GROUP),
-            member: MemberId::new(member),
-            purpose,
-            rack: None,
-            client: Client {
-                id: Arc::from("client"),
-                host: Arc::from("/127.0.0.1"),
-            },
-            topics: topics.map(|topics| topics.iter().map(name).collect()),
-            session_timeout: SESSION,
-        };
+        let request = request(member, purpose, topics);
         let ShareGroupReply::Heartbeat(reply) = self.share(ShareGroupRequest::Heartbeat(request))
         else {
             panic!("another reply");
@@ -177,6 +181,17 @@ impl World {
             .and_then(Group::share)
     }
 
+    /// What `stay` would come to if it looked at the whole group.
+    fn looked_at_all(&self, member: &str, epoch: Epoch) -> Heartbeat {
+        let request = request(member, SharePurpose::Stay(epoch), None);
+        let group = ShareGroup {
+            is_settled: false,
+            ..self.group().unwrap().clone()
+        };
+        let (settings, topics) = (&self.shard.settings, &self.shard.topics);
+        heartbeat::stay(&group, &request, epoch, settings, topics, self.now().wall).unwrap()
+    }
+
     /// The group as the log tells it; times of the states are those of the replay.
     fn replayed(&self) -> Option<ShareGroup> {
         let mut shard = GroupShard::new(GroupSettings::default());
@@ -196,6 +211,7 @@ impl World {
                 if let Some(states) = &mut group.states {
                     states.since = Timestamp::from_ms(0);
                 }
+                group.is_settled = false;
                 group
             })
         };
@@ -267,6 +283,57 @@ fn new_partitions_and_new_topics_are_found_and_gone_ones_forgotten() {
     let reply = world.stay("a", epoch + 1).unwrap();
     assert_eq!(reply.assignment, Some(partitions(&[(2, 0)])));
     world.assert_log_tells_the_same();
+}
+
+#[test]
+fn a_group_is_settled_until_something_of_it_changes() {
+    let mut world = World::new(topics(&[("jobs", 1, 2)]));
+    let is_settled = |world: &World| world.group().unwrap().is_settled;
+    world.join("a", &["jobs"]).unwrap();
+    world.join("b", &["jobs"]).unwrap();
+    // The share coordinator has not answered.
+    world.stay("a", 1).unwrap();
+    assert!(!is_settled(&world));
+    world.initialize(true);
+    let settle = |world: &mut World| {
+        for _ in 0..2 {
+            for member in ["a", "b"] {
+                let epoch = world.group().unwrap().members[&MemberId::new(member)].epoch;
+                world.stay(member, epoch.value()).unwrap();
+            }
+        }
+        assert!(is_settled(world));
+    };
+    settle(&mut world);
+    // The answer with what it has may have been lost.
+    let again = world.join("a", &["jobs"]).unwrap();
+    assert_eq!(again.assignment.map(|assigned| assigned.len()), Some(1));
+    assert!(is_settled(&world));
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 4] = [
+        ("a member comes", |world| {
+            world.join("c", &["jobs"]).unwrap();
+        }),
+        ("a member goes", |world| {
+            world.heartbeat("c", SharePurpose::Leave, None).unwrap();
+        }),
+        ("a member wants something else", |world| {
+            world.join("b", &["jobs", "later"]).unwrap();
+        }),
+        ("a topic grows", |world| {
+            world.ask(GroupRequest::TopicsChanged(topics(&[("jobs", 1, 3)])));
+        }),
+    ];
+    for (change, make) in changes {
+        make(&mut world);
+        assert!(!is_settled(&world), "{change}");
+        if change == "a topic grows" {
+            let epoch = world.group().unwrap().epoch.value();
+            world.stay("a", epoch).unwrap();
+            world.initialize(true);
+        }
+        settle(&mut world);
+    }
 }
 
 #[test]
@@ -469,7 +536,13 @@ proptest! {
                     let id = format!("m{member}");
                     let known = world.group().and_then(|group| group.members.get(&MemberId::new(&id)).cloned());
                     if let Some(known) = known {
+                        let all = world.looked_at_all(&id, known.epoch);
+                        let records_before = world.log.len();
                         let reply = world.stay(&id, known.epoch.value()).unwrap();
+                        // A settled group only saves the looking.
+                        prop_assert_eq!(&reply, &all.reply);
+                        let written: Vec<_> = all.records.into_iter().map(GroupRecord::Share).collect();
+                        prop_assert_eq!(&world.log[records_before..], written);
                         let group = world.group().unwrap();
                         let member = &group.members[&MemberId::new(&id)];
                         prop_assert_eq!(reply.epoch, Some(group.target.epoch));
