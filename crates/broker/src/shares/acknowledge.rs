@@ -70,8 +70,8 @@ impl Shares {
         let Some(read) = self.sessions.remove(key, serial) else {
             return;
         };
-        for topic in read {
-            if let Some(partition) = self.known_partition(&key.0, topic) {
+        for topic in read.iter() {
+            if let Some(partition) = self.known_partition(&key.0, *topic) {
                 let mut inner = partition.lock();
                 let Some(machine) = inner.machine() else {
                     continue;

@@ -14,7 +14,7 @@ use types::{GroupId, Instant, MemberId, Offset, ProducerId};
 
 use super::partition::{Begun, FetchGuard, LivePartition};
 use super::wait::Subscriptions;
-use super::{Shares, TopicKey};
+use super::{OpenSession, Shares, TopicKey};
 use crate::coordinators::in_memory;
 use crate::handlers::{blocking, errors};
 
@@ -28,6 +28,8 @@ const FOLLOWS_MAX: u32 = 3;
 pub(crate) struct ShareFetch {
     pub(crate) group: GroupId,
     pub(crate) member: MemberId,
+    /// When it ends, the member is handed nothing more.
+    pub(crate) session: OpenSession,
     /// In the order in which they are read.
     pub(crate) partitions: Vec<TopicKey>,
     pub(crate) deadline: Instant,
@@ -66,6 +68,14 @@ struct Read {
     is_behind: bool,
 }
 
+/// What the partitions of an attempt come to so far.
+struct HandedOut {
+    /// How many records may still be handed out.
+    records_left: i64,
+    /// How many were archived instead.
+    archived: i64,
+}
+
 impl Shares {
     /// Reads and hands out records; waits while there are none.
     pub(crate) async fn fetch(self: &Arc<Self>, fetch: ShareFetch) -> Vec<(TopicKey, Fetched)> {
@@ -100,15 +110,20 @@ impl Shares {
                     follows += 1;
                     continue;
                 }
+                Attempt::Archived => {
+                    // Each time behind what was archived, and not after the deadline.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Attempt::LogStartMoved | Attempt::TooLittle => {}
             }
-            if is_last {
+            if is_last || fetch.session.has_ended() {
                 return answers;
             }
-            subscriptions
-                .waiter
-                .wait(&self.topics.env, fetch.deadline)
-                .await;
+            tokio::select! {
+                _rang = subscriptions.waiter.wait(&self.topics.env, fetch.deadline) => {}
+                () = fetch.session.ended.cancelled() => {}
+            }
         }
     }
 
@@ -149,15 +164,20 @@ impl Shares {
                 false => Attempt::TooLittle,
             };
         }
-        let mut records_left = fetch.max_records;
+        let mut handed_out = HandedOut {
+            records_left: fetch.max_records,
+            archived: 0,
+        };
         let mut has_any = false;
         for read in reads {
-            let fetched = self.hand_out(fetch, reading, &read, &mut records_left);
+            let fetched = self.hand_out(fetch, reading, &read, &mut handed_out);
             has_any |= matches!(fetched, Fetched::Records(..));
             answers.push((read.key, fetched));
         }
         if has_any || has_error || is_last || fetch.min_bytes == 0 {
             Attempt::Done(answers)
+        } else if handed_out.archived > 0 {
+            Attempt::Archived
         } else {
             Attempt::TooLittle
         }
@@ -199,7 +219,7 @@ impl Shares {
         fetch: &ShareFetch,
         reading: Reading,
         read: &Read,
-        records_left: &mut i64,
+        so_far: &mut HandedOut,
     ) -> Fetched {
         let (plan, bytes) = match &read.result {
             Ok(found) => found,
@@ -221,7 +241,7 @@ impl Shares {
             member: &fetch.member,
             mode: fetch.mode,
             batch_size: fetch.batch_size,
-            records_max: *records_left,
+            records_max: so_far.records_left,
             fetch_offset: read.from,
             lock_duration: reading.lock_duration,
         };
@@ -230,12 +250,17 @@ impl Shares {
         let Some(machine) = inner.machine() else {
             return Fetched::Failed(ErrorCode::NotLeaderOrFollower);
         };
+        if fetch.session.has_ended() {
+            // What its member had is released under this lock after the end: nobody would release more.
+            return Fetched::Nothing;
+        }
         let acquired = machine.acquire(now, &request, &headers, &aborted);
         if let Some(deadline) = machine.next_deadline() {
             self.wakeup.wake_at(deadline);
         }
         drop(inner);
-        *records_left -= acquired.count;
+        so_far.records_left -= acquired.count;
+        so_far.archived += acquired.archived;
         let (Some(first), Some(last)) = (acquired.ranges.first(), acquired.ranges.last()) else {
             return Fetched::Nothing;
         };
@@ -250,6 +275,8 @@ impl Shares {
 enum Attempt {
     Done(Vec<(TopicKey, Fetched)>),
     TooLittle,
+    /// What was read is archived, because nobody may have it: there may be more behind it.
+    Archived,
     /// Records were deleted from under a partition: reading again finds the new start.
     LogStartMoved,
 }

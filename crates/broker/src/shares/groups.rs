@@ -1,8 +1,9 @@
 //! Conversations between group coordinator and share coordinator: partitions of a group get a state before members read
 //! them, offsets of a group are altered and deleted, and a group goes with its states (`GroupCoordinatorService.java`).
 //!
-//! Invariant: the group records what it is about to do before the share coordinator is asked, and how it went after; so a
-//! crash between leaves work that the next heartbeat or request takes up.
+//! Invariants: the group records what it is about to do before the share coordinator is asked, and how it went after; so a
+//! crash between leaves work that the next heartbeat or request takes up. Of a group there is one such conversation at a
+//! time ([`super::turns`]), and a state that was begun is not begun again by one that was planned before that.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use coordinator::{
     ShareGroupRequest, ShareHeartbeatError, ShareHeartbeatReply, ShareHeartbeatRequest,
     ShareOffsetsError, TopicPartitions,
 };
+use futures_util::future::join_all;
 use protocol::ErrorCode;
 use types::{GroupId, PartitionIndex, TopicId};
 
@@ -20,6 +22,9 @@ use super::{Shares, partition_key};
 use crate::coordinators::CoordinatorError;
 use crate::handlers::groups::errors;
 use crate::handlers::refusal::Refusal;
+
+/// How many states are begun at once: enough to share a group commit, few enough to leave room for others.
+const STATES_AT_ONCE: usize = 128;
 
 /// A start offset for one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +106,7 @@ impl Shares {
     ) -> Result<Result<(AlterShareOffsets, PartitionCodes), ShareOffsetsError>, CoordinatorError>
     {
         let group = request.group.clone();
+        let _turn = self.turns.take(&group).await;
         let reply = self
             .ask(&group, ShareGroupRequest::AlterOffsets(request))
             .await?;
@@ -138,6 +144,7 @@ impl Shares {
         CoordinatorError,
     > {
         let group = request.group.clone();
+        let _turn = self.turns.take(&group).await;
         let reply = self
             .ask(&group, ShareGroupRequest::DeleteOffsets(request))
             .await?;
@@ -189,6 +196,7 @@ impl Shares {
     }
 
     async fn delete_group(&self, group: &GroupId) -> Result<DeletedGroup, ErrorCode> {
+        let _turn = self.turns.take(group).await;
         let prepare = ShareGroupRequest::PrepareDelete(vec![group.clone()]);
         let reply = self
             .ask(group, prepare)
@@ -213,9 +221,26 @@ impl Shares {
     }
 
     /// Begins the states that a heartbeat asked for, and tells the group how it went.
-    async fn initialize(&self, group: GroupId, initialize: InitializeShareStates) {
-        let wanted = initialize.partitions.iter();
-        let wanted: Vec<_> = wanted
+    pub(super) async fn initialize(&self, group: GroupId, initialize: InitializeShareStates) {
+        let _turn = self.turns.take(&group).await;
+        // It may have been a while: what another conversation began meanwhile, and what is no longer wanted, stays as it is.
+        let asked = ShareGroupRequest::StillInitializing {
+            group: group.clone(),
+            partitions: initialize.partitions,
+        };
+        let partitions = match self.ask(&group, asked).await {
+            Ok(ShareGroupReply::StillInitializing(partitions)) => partitions,
+            Ok(other) => unreachable!("the machine answered {other:?}"),
+            Err(error) => {
+                tracing::warn!(%group, %error, "could not begin the state of share partitions");
+                return;
+            }
+        };
+        if partitions.is_empty() {
+            return;
+        }
+        let wanted: Vec<_> = partitions
+            .iter()
             .map(|(topic, partition)| AlterOffset {
                 topic,
                 partition,
@@ -228,13 +253,14 @@ impl Shares {
             tracing::warn!(%group, ?code, "could not begin the state of share partitions");
         }
         let noted = self
-            .note_initialized(&group, initialize.partitions, failed.is_none())
+            .note_initialized(&group, partitions, failed.is_none())
             .await;
         if let Err(error) = noted {
             tracing::warn!(%group, %error, "could not note that share partitions have a state");
         }
     }
 
+    /// Begins states, many at once: each waits for the disk.
     async fn begin_states(
         &self,
         group: &GroupId,
@@ -242,27 +268,39 @@ impl Shares {
         wanted: &[AlterOffset],
     ) -> PartitionCodes {
         let mut codes = Vec::with_capacity(wanted.len());
-        for alter in wanted {
-            let index = alter.partition.value();
-            let code = match partition_key(group, alter.topic, index) {
-                None => ErrorCode::InvalidRequest,
-                Some(key) => {
-                    let request = InitializeShareState {
-                        key,
-                        partition_exists: self.partition_exists(alter.topic, index),
-                        state_epoch: epoch.value(),
-                        start_offset: alter.start_offset,
-                    };
-                    match self.coordinator.initialize(request).await {
-                        Ok(Ok(())) => ErrorCode::None,
-                        Ok(Err(error)) => state_code(error),
-                        Err(error) => errors::coordinator(error),
-                    }
-                }
-            };
-            codes.push(((alter.topic, alter.partition), code));
+        for wanted in wanted.chunks(STATES_AT_ONCE) {
+            let begun = wanted
+                .iter()
+                .map(|alter| self.begin_state(group, epoch, *alter));
+            codes.extend(join_all(begun).await);
         }
         codes
+    }
+
+    async fn begin_state(
+        &self,
+        group: &GroupId,
+        epoch: Epoch,
+        alter: AlterOffset,
+    ) -> ((TopicId, PartitionIndex), ErrorCode) {
+        let index = alter.partition.value();
+        let code = match partition_key(group, alter.topic, index) {
+            None => ErrorCode::InvalidRequest,
+            Some(key) => {
+                let request = InitializeShareState {
+                    key,
+                    partition_exists: self.partition_exists(alter.topic, index),
+                    state_epoch: epoch.value(),
+                    start_offset: alter.start_offset,
+                };
+                match self.coordinator.initialize(request).await {
+                    Ok(Ok(())) => ErrorCode::None,
+                    Ok(Err(error)) => state_code(error),
+                    Err(error) => errors::coordinator(error),
+                }
+            }
+        };
+        ((alter.topic, alter.partition), code)
     }
 
     async fn delete_states(&self, group: &GroupId, partitions: &TopicPartitions) -> ErrorCode {

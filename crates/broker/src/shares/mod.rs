@@ -8,6 +8,7 @@
 //! | `acknowledge` | acknowledgements and released records, until they are persisted; locks that run out |
 //! | `sessions` | what a member reads |
 //! | `groups` | heartbeats, offsets and deletion of share groups: both coordinators together |
+//! | `turns` | one conversation about a group at a time |
 //! | `reset` | where reading begins |
 //! | `wait` | a fetch that waits |
 //!
@@ -20,7 +21,11 @@ mod groups;
 mod partition;
 mod reset;
 mod sessions;
+mod turns;
 mod wait;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +42,7 @@ use types::{GroupId, PartitionIndex, TopicId};
 use self::partition::{LivePartition, State};
 use self::reset::Reset;
 use self::sessions::{SessionKey, ShareSessions};
+use self::turns::Turns;
 use crate::context::Context;
 use crate::coordinators::{CoordinatorError, GroupCoordinator, ShareCoordinator, Wakeup};
 use crate::handlers::{blocking, errors};
@@ -44,7 +50,7 @@ use crate::topics::Topics;
 
 pub(crate) use fetch::{Fetched, ShareFetch};
 pub(crate) use groups::state_refusal;
-pub(crate) use sessions::{SessionRequest, ShareScope, ShareSessionError};
+pub(crate) use sessions::{OpenSession, SessionRequest, ShareScope, ShareSessionError};
 
 /// A partition as requests name it.
 pub(crate) type TopicKey = (Uuid, i32);
@@ -57,6 +63,7 @@ pub(crate) struct Shares {
     pub(crate) coordinator: Arc<ShareCoordinator>,
     partitions: Mutex<HashMap<SharePartitionKey, Arc<LivePartition>>>,
     sessions: ShareSessions,
+    turns: Turns,
     wakeup: Wakeup,
     /// The topics as groups see them, made anew when the metadata changes.
     topics_image: Mutex<Arc<TopicsImage>>,
@@ -75,6 +82,7 @@ impl Shares {
             coordinator,
             partitions: Mutex::default(),
             sessions: ShareSessions::default(),
+            turns: Turns::default(),
             wakeup: Wakeup::new(),
             topics_image: Mutex::new(image),
         }
@@ -94,10 +102,9 @@ impl Shares {
         let broker = &self.topics.image().broker;
         let sessions_max = usize::try_from(broker.values.group_share_max_share_sessions);
         let scope = self.sessions.begin(request, sessions_max.unwrap_or(0))?;
-        if let ShareScope::Opened { serial, .. } = scope
-            && let Some(ended) = self.sessions.ended(request.key, serial)
-        {
+        if let ShareScope::Opened(session) = &scope {
             let (shares, key) = (Arc::clone(self), request.key.clone());
+            let (serial, ended) = (session.serial, session.ended.clone());
             let closed = context.connection.closed.clone();
             self.topics.env.spawner.spawn(Box::pin(async move {
                 // One task for each session that is open, however often clients open them.
@@ -127,14 +134,18 @@ impl Shares {
 
     /// Without readers a group's partitions are let go; what is in flight to the share coordinator gets there.
     fn forget_idle(&self, group: &GroupId) {
-        if !self.sessions.has_group(group) {
-            let of_group = |_: &SharePartitionKey, partition: &mut Arc<LivePartition>| {
-                partition.key.group == *group
-            };
-            let ended: Vec<_> = self.partitions.lock().extract_if(of_group).collect();
-            for (_, partition) in ended {
-                partition.end(State::Ended);
-            }
+        let mut partitions = self.partitions.lock();
+        // Under the lock: a session that begins now takes up new partitions, not those that end here.
+        if self.sessions.has_group(group) {
+            return;
+        }
+        let of_group = |_: &SharePartitionKey, partition: &mut Arc<LivePartition>| {
+            partition.key.group == *group
+        };
+        let ended: Vec<_> = partitions.extract_if(of_group).collect();
+        drop(partitions);
+        for (_, partition) in ended {
+            partition.end(State::Ended);
         }
     }
 

@@ -1,10 +1,16 @@
 //! Share sessions: which partitions a member reads, so that it need not say so each time
 //! (`ShareSessionCache.java`, `SharePartitionManager.newContext`).
 //!
-//! Invariant: a session is used by one request at a time, because each must name the epoch after the last; a request
-//! that is sent twice is told apart by it.
+//! Invariants: a session is used by one request at a time, because each must name the epoch after the last; a request
+//! that is sent twice is told apart by it. Whoever reads for a session that has ended is handed nothing more
+//! ([`OpenSession::has_ended`]), so what its member had when it ended is all there is to release.
+//!
+//! The lock is held for what a request changes, not for what its session reads.
 
-use hashbrown::HashMap;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use indexmap::IndexSet;
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{GroupId, MemberId};
@@ -36,21 +42,34 @@ pub(crate) enum ShareSessionError {
 /// A session, by who has it.
 pub(crate) type SessionKey = (GroupId, MemberId);
 
+/// What a session reads, in the order in which it was told.
+pub(crate) type ReadPartitions = Arc<IndexSet<TopicKey>>;
+
+/// A session, as one request sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenSession {
+    /// What is read.
+    pub(crate) partitions: ReadPartitions,
+    /// Names this life of the session.
+    pub(super) serial: u64,
+    /// Cancels when this life of the session ends.
+    pub(super) ended: CancellationToken,
+}
+
+impl OpenSession {
+    /// Whether the session was closed, or opened anew.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+}
+
 /// What a request is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum ShareScope {
     /// A session begins; every partition is answered.
-    Opened {
-        /// What is read.
-        partitions: Vec<TopicKey>,
-        /// Names this life of the session.
-        serial: u64,
-    },
+    Opened(OpenSession),
     /// A session goes on; partitions with news are answered.
-    Continued {
-        /// What is read.
-        partitions: Vec<TopicKey>,
-    },
+    Continued(OpenSession),
     /// The session ends after this request, which reads nothing.
     Closing,
 }
@@ -72,9 +91,37 @@ pub(crate) struct SessionRequest<'a> {
 struct Session {
     epoch: i32,
     serial: u64,
-    partitions: Vec<TopicKey>,
-    /// Cancels when the session ends, for whoever waits for that or for its connection.
+    partitions: ReadPartitions,
+    /// Cancels when the session ends, for whoever reads for it, waits for that or for its connection.
     ended: DropGuard,
+}
+
+impl Session {
+    fn open(&self) -> OpenSession {
+        OpenSession {
+            partitions: Arc::clone(&self.partitions),
+            serial: self.serial,
+            ended: self.ended.token().clone(),
+        }
+    }
+
+    fn advance(&mut self, epoch: i32) -> Result<(), ShareSessionError> {
+        if self.epoch != epoch {
+            return Err(ShareSessionError::InvalidEpoch);
+        }
+        self.epoch = next_epoch(epoch);
+        Ok(())
+    }
+
+    fn change(&mut self, request: &SessionRequest<'_>) {
+        if request.listed.iter().any(|key| !self.partitions.contains(key)) {
+            Arc::make_mut(&mut self.partitions).extend(request.listed);
+        }
+        if !request.forgotten.is_empty() {
+            let forgotten: HashSet<&TopicKey> = request.forgotten.iter().collect();
+            Arc::make_mut(&mut self.partitions).retain(|key| !forgotten.contains(key));
+        }
+    }
 }
 
 /// All share sessions of this broker.
@@ -85,8 +132,40 @@ pub(crate) struct ShareSessions {
 
 #[derive(Debug, Default)]
 struct Inner {
-    sessions: HashMap<SessionKey, Session>,
+    /// Invariant: no group without a session.
+    groups: HashMap<GroupId, HashMap<MemberId, Session>>,
+    /// How many sessions there are.
+    count: usize,
     serials: u64,
+}
+
+impl Inner {
+    fn get(&self, (group, member): &SessionKey) -> Option<&Session> {
+        self.groups.get(group)?.get(member)
+    }
+
+    fn get_mut(&mut self, (group, member): &SessionKey) -> Result<&mut Session, ShareSessionError> {
+        let sessions = self.groups.get_mut(group);
+        let session = sessions.and_then(|sessions| sessions.get_mut(member));
+        session.ok_or(ShareSessionError::NotFound)
+    }
+
+    fn insert(&mut self, (group, member): &SessionKey, session: Session) {
+        let sessions = self.groups.entry(group.clone()).or_default();
+        if sessions.insert(member.clone(), session).is_none() {
+            self.count += 1;
+        }
+    }
+
+    fn remove(&mut self, (group, member): &SessionKey) -> Option<Session> {
+        let sessions = self.groups.get_mut(group)?;
+        let session = sessions.remove(member)?;
+        self.count -= 1;
+        if sessions.is_empty() {
+            self.groups.remove(group);
+        }
+        Some(session)
+    }
 }
 
 impl ShareSessions {
@@ -98,43 +177,34 @@ impl ShareSessions {
     ) -> Result<ShareScope, ShareSessionError> {
         let inner = &mut *self.inner.lock();
         match request.epoch {
-            FINAL_EPOCH => match inner.sessions.contains_key(request.key) {
-                true => Ok(ShareScope::Closing),
-                false => Err(ShareSessionError::NotFound),
+            FINAL_EPOCH => match inner.get(request.key) {
+                Some(_) => Ok(ShareScope::Closing),
+                None => Err(ShareSessionError::NotFound),
             },
             INITIAL_EPOCH => {
                 if request.acknowledges {
                     return Err(ShareSessionError::AcknowledgesAtFirst);
                 }
-                inner.sessions.remove(request.key);
-                if inner.sessions.len() >= sessions_max {
+                inner.remove(request.key);
+                if inner.count >= sessions_max {
                     return Err(ShareSessionError::LimitReached);
                 }
                 inner.serials += 1;
-                let serial = inner.serials;
-                let mut partitions = Vec::with_capacity(request.listed.len());
-                add(&mut partitions, request.listed);
-                inner.sessions.insert(
-                    request.key.clone(),
-                    Session {
-                        epoch: next_epoch(INITIAL_EPOCH),
-                        serial,
-                        partitions: partitions.clone(),
-                        ended: CancellationToken::new().drop_guard(),
-                    },
-                );
-                Ok(ShareScope::Opened { partitions, serial })
+                let session = Session {
+                    epoch: next_epoch(INITIAL_EPOCH),
+                    serial: inner.serials,
+                    partitions: Arc::new(request.listed.iter().copied().collect()),
+                    ended: CancellationToken::new().drop_guard(),
+                };
+                let open = session.open();
+                inner.insert(request.key, session);
+                Ok(ShareScope::Opened(open))
             }
             _ => {
-                let session = inner.sessions.get_mut(request.key);
-                let session = session.ok_or(ShareSessionError::NotFound)?;
-                advance(session, request.epoch)?;
-                add(&mut session.partitions, request.listed);
-                let forgotten = |key: &TopicKey| request.forgotten.contains(key);
-                session.partitions.retain(|key| !forgotten(key));
-                Ok(ShareScope::Continued {
-                    partitions: session.partitions.clone(),
-                })
+                let session = inner.get_mut(request.key)?;
+                session.advance(request.epoch)?;
+                session.change(request);
+                Ok(ShareScope::Continued(session.open()))
             }
         }
     }
@@ -149,53 +219,28 @@ impl ShareSessions {
             return Err(ShareSessionError::InvalidEpoch);
         }
         let inner = &mut *self.inner.lock();
-        let session = inner.sessions.get_mut(key);
-        let session = session.ok_or(ShareSessionError::NotFound)?;
+        let session = inner.get_mut(key)?;
         if epoch == FINAL_EPOCH {
             return Ok(true);
         }
-        advance(session, epoch)?;
+        session.advance(epoch)?;
         Ok(false)
     }
 
     /// Ends a session; what it read. With `serial` only in this life.
-    pub(crate) fn remove(&self, key: &SessionKey, serial: Option<u64>) -> Option<Vec<TopicKey>> {
+    pub(crate) fn remove(&self, key: &SessionKey, serial: Option<u64>) -> Option<ReadPartitions> {
         let inner = &mut *self.inner.lock();
-        let session = inner.sessions.get(key)?;
+        let session = inner.get(key)?;
         if serial.is_some_and(|serial| session.serial != serial) {
             return None;
         }
-        inner.sessions.remove(key).map(|session| session.partitions)
-    }
-
-    /// Resolves when this life of the session ends; `None` if it has.
-    pub(crate) fn ended(&self, key: &SessionKey, serial: u64) -> Option<CancellationToken> {
-        let inner = &*self.inner.lock();
-        let session = inner.sessions.get(key);
-        let session = session.filter(|session| session.serial == serial)?;
-        Some(session.ended.token().clone())
+        inner.remove(key).map(|session| session.partitions)
     }
 
     /// Whether a member of the group has a session.
     pub(crate) fn has_group(&self, group: &GroupId) -> bool {
-        self.inner.lock().sessions.keys().any(|(of, _)| of == group)
+        self.inner.lock().groups.contains_key(group)
     }
-}
-
-fn add(partitions: &mut Vec<TopicKey>, listed: &[TopicKey]) {
-    for key in listed {
-        if !partitions.contains(key) {
-            partitions.push(*key);
-        }
-    }
-}
-
-fn advance(session: &mut Session, epoch: i32) -> Result<(), ShareSessionError> {
-    if session.epoch != epoch {
-        return Err(ShareSessionError::InvalidEpoch);
-    }
-    session.epoch = next_epoch(epoch);
-    Ok(())
 }
 
 /// After the last epoch comes the first one again that opens nothing (`ShareRequestMetadata.nextEpoch`).
@@ -234,67 +279,60 @@ mod tests {
         sessions.begin(&request, 2)
     }
 
+    /// The partitions of a session that was opened or goes on.
+    fn read(scope: Result<ShareScope, ShareSessionError>) -> Result<Vec<TopicKey>, ShareSessionError> {
+        scope.map(|scope| match scope {
+            ShareScope::Opened(session) | ShareScope::Continued(session) => {
+                session.partitions.iter().copied().collect()
+            }
+            ShareScope::Closing => panic!("is about to close"),
+        })
+    }
+
+    fn open(sessions: &ShareSessions, member: &str) -> OpenSession {
+        match begin(sessions, member, 0, &[], &[]) {
+            Ok(ShareScope::Opened(session)) => session,
+            other => panic!("was not opened: {other:?}"),
+        }
+    }
+
     #[test]
     fn a_session_remembers_what_is_read_and_wants_each_epoch_once() {
+        use ShareSessionError::{InvalidEpoch, NotFound};
         let sessions = ShareSessions::default();
-        let continued = |partitions: &[TopicKey]| {
-            Ok(ShareScope::Continued {
-                partitions: partitions.to_vec(),
-            })
-        };
-        assert_eq!(
-            begin(&sessions, "a", 1, &[], &[]),
-            Err(ShareSessionError::NotFound)
-        );
-        assert_eq!(
-            begin(&sessions, "a", -1, &[], &[]),
-            Err(ShareSessionError::NotFound)
-        );
-        assert!(begin(&sessions, "a", 0, &[topic(0)], &[]).is_ok());
-        assert_eq!(
-            begin(&sessions, "a", 1, &[topic(1)], &[]),
-            continued(&[topic(0), topic(1)])
-        );
-        assert_eq!(
-            begin(&sessions, "a", 1, &[], &[]),
-            Err(ShareSessionError::InvalidEpoch)
-        );
-        assert_eq!(
-            begin(&sessions, "a", 2, &[], &[topic(0)]),
-            continued(&[topic(1)])
-        );
-        assert_eq!(
-            sessions.acknowledge(&key("a"), 0),
-            Err(ShareSessionError::InvalidEpoch)
-        );
-        assert_eq!(
-            sessions.acknowledge(&key("a"), 2),
-            Err(ShareSessionError::InvalidEpoch)
-        );
+        assert_eq!(begin(&sessions, "a", 1, &[], &[]).err(), Some(NotFound));
+        assert_eq!(begin(&sessions, "a", -1, &[], &[]).err(), Some(NotFound));
+        let opened = begin(&sessions, "a", 0, &[topic(0), topic(0)], &[]);
+        assert_eq!(read(opened), Ok(vec![topic(0)]));
+        let continued = begin(&sessions, "a", 1, &[topic(1), topic(0)], &[]);
+        assert_eq!(read(continued), Ok(vec![topic(0), topic(1)]));
+        assert_eq!(begin(&sessions, "a", 1, &[], &[]).err(), Some(InvalidEpoch));
+        let continued = begin(&sessions, "a", 2, &[topic(2)], &[topic(0), topic(9)]);
+        assert_eq!(read(continued), Ok(vec![topic(1), topic(2)]));
+        assert_eq!(sessions.acknowledge(&key("a"), 0), Err(InvalidEpoch));
+        assert_eq!(sessions.acknowledge(&key("a"), 2), Err(InvalidEpoch));
         assert_eq!(sessions.acknowledge(&key("a"), 3), Ok(false));
         assert_eq!(sessions.acknowledge(&key("a"), -1), Ok(true));
-        assert_eq!(begin(&sessions, "a", -1, &[], &[]), Ok(ShareScope::Closing));
-        assert_eq!(sessions.remove(&key("a"), None), Some(vec![topic(1)]));
-        assert_eq!(
-            sessions.acknowledge(&key("a"), 4),
-            Err(ShareSessionError::NotFound)
-        );
+        assert!(matches!(
+            begin(&sessions, "a", -1, &[], &[]),
+            Ok(ShareScope::Closing)
+        ));
+        let removed = sessions.remove(&key("a"), None).unwrap();
+        assert!(removed.iter().eq(&[topic(1), topic(2)]));
+        assert_eq!(sessions.acknowledge(&key("a"), 4), Err(NotFound));
     }
 
     #[test]
     fn there_are_only_so_many_sessions_and_an_old_life_does_not_end_a_new_one() {
         let sessions = ShareSessions::default();
-        let Ok(ShareScope::Opened { serial, .. }) = begin(&sessions, "a", 0, &[], &[]) else {
-            panic!("was not opened");
-        };
-        assert!(begin(&sessions, "b", 0, &[], &[]).is_ok());
-        assert_eq!(
-            begin(&sessions, "c", 0, &[], &[]),
-            Err(ShareSessionError::LimitReached)
-        );
-        assert!(begin(&sessions, "a", 0, &[], &[]).is_ok());
-        assert_eq!(sessions.remove(&key("a"), Some(serial)), None);
-        assert!(sessions.has_group(&GroupId::new("group")));
+        let old = open(&sessions, "a");
+        open(&sessions, "b");
+        let full = begin(&sessions, "c", 0, &[], &[]).err();
+        assert_eq!(full, Some(ShareSessionError::LimitReached));
+        assert!(!old.has_ended());
+        let new = open(&sessions, "a");
+        assert!(old.has_ended() && !new.has_ended());
+        assert!(sessions.remove(&key("a"), Some(old.serial)).is_none());
         let at_first = SessionRequest {
             key: &key("a"),
             epoch: 0,
@@ -302,9 +340,15 @@ mod tests {
             forgotten: &[],
             acknowledges: true,
         };
-        assert_eq!(
-            sessions.begin(&at_first, 2),
-            Err(ShareSessionError::AcknowledgesAtFirst)
-        );
+        let refused = sessions.begin(&at_first, 2).err();
+        assert_eq!(refused, Some(ShareSessionError::AcknowledgesAtFirst));
+        assert!(!new.has_ended());
+        for member in ["a", "b"] {
+            assert!(sessions.has_group(&GroupId::new("group")));
+            assert!(sessions.remove(&key(member), None).is_some());
+        }
+        assert!(new.has_ended() && !sessions.has_group(&GroupId::new("group")));
+        open(&sessions, "c");
+        open(&sessions, "d");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coordinator::{AlterShareOffsetsRequest, ShareOffsetsError};
+use coordinator::AlterShareOffsetsRequest;
 use hashbrown::HashMap;
 use protocol::messages::alter_share_group_offsets_request::AlterShareGroupOffsetsRequestTopic;
 use protocol::messages::alter_share_group_offsets_response::{
@@ -10,7 +10,7 @@ use protocol::messages::alter_share_group_offsets_response::{
 };
 use protocol::messages::{AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse};
 use protocol::{ErrorCode, Uuid};
-use types::{GroupId, PartitionIndex, TopicId, TopicName};
+use types::{PartitionIndex, TopicId, TopicName};
 
 use super::wire;
 use crate::context::Context;
@@ -40,15 +40,7 @@ async fn alter(
     shares: &Arc<Shares>,
     request: AlterShareGroupOffsetsRequest,
 ) -> Result<Vec<AlterShareGroupOffsetsResponseTopic>, Refusal> {
-    if !shares.is_enabled() {
-        return Err(wire::disabled());
-    }
-    if request.group_id.is_empty() {
-        return Err(Refusal::new(
-            ErrorCode::InvalidGroupId,
-            "the group id is empty",
-        ));
-    }
+    let group = wire::group_with_offsets(shares, &request.group_id)?;
     let mut partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
     if partitions.any(|partition| partition.start_offset < 0) {
         return Err(Refusal::new(
@@ -77,7 +69,7 @@ async fn alter(
     });
     let altered = shares.alter_offsets(
         AlterShareOffsetsRequest {
-            group: GroupId::new(&request.group_id),
+            group,
             topics: asked.collect(),
         },
         |topic, partition| {
@@ -90,7 +82,7 @@ async fn alter(
     let altered = altered
         .await
         .map_err(|error| Refusal::new(errors::coordinator(error), error.to_string()))?;
-    let (plan, codes) = altered.map_err(refuse)?;
+    let (plan, codes) = altered.map_err(wire::offsets)?;
     let codes: HashMap<(TopicId, PartitionIndex), ErrorCode> = codes.into_iter().collect();
     let topics = request.topics.into_iter().zip(plan.topics);
     Ok(topics
@@ -124,12 +116,4 @@ fn answer(
             .collect(),
         topic_name: topic.topic_name,
     }
-}
-
-pub(super) fn refuse(error: ShareOffsetsError) -> Refusal {
-    let code = match error {
-        ShareOffsetsError::UnknownGroup => ErrorCode::GroupIdNotFound,
-        ShareOffsetsError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
-    };
-    Refusal::new(code, error.to_string())
 }

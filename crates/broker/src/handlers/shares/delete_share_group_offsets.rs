@@ -6,9 +6,8 @@ use coordinator::DeleteShareOffsetsRequest;
 use protocol::messages::delete_share_group_offsets_response::DeleteShareGroupOffsetsResponseTopic;
 use protocol::messages::{DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse};
 use protocol::{ErrorCode, Uuid};
-use types::{GroupId, TopicName};
+use types::TopicName;
 
-use super::alter_share_group_offsets::refuse;
 use super::wire;
 use crate::context::Context;
 use crate::handlers::groups::errors;
@@ -37,18 +36,10 @@ async fn delete(
     shares: &Arc<Shares>,
     request: DeleteShareGroupOffsetsRequest,
 ) -> Result<Vec<DeleteShareGroupOffsetsResponseTopic>, Refusal> {
-    if !shares.is_enabled() {
-        return Err(wire::disabled());
-    }
-    if request.group_id.is_empty() {
-        return Err(Refusal::new(
-            ErrorCode::InvalidGroupId,
-            "the group id is empty",
-        ));
-    }
+    let group = wire::group_with_offsets(shares, &request.group_id)?;
     let names = request.topics.iter();
     let deleted = shares.delete_offsets(DeleteShareOffsetsRequest {
-        group: GroupId::new(&request.group_id),
+        group,
         topics: names
             .map(|topic| TopicName::new(&topic.topic_name))
             .collect(),
@@ -56,7 +47,7 @@ async fn delete(
     let deleted = deleted
         .await
         .map_err(|error| Refusal::new(errors::coordinator(error), error.to_string()))?;
-    let results = request.topics.into_iter().zip(deleted.map_err(refuse)?);
+    let results = request.topics.into_iter().zip(deleted.map_err(wire::offsets)?);
     let answer = |(topic, (id, code, message)): (
         protocol::messages::delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic,
         (Option<types::TopicId>, ErrorCode, String),

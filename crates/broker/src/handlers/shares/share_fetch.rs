@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::share_partition::AcquireMode;
-use hashbrown::HashMap;
+use indexmap::IndexMap;
 use protocol::messages::share_fetch_response::{
     AcquiredRecords, LeaderIdAndEpoch, NodeEndpoint, PartitionData, ShareFetchableTopicResponse,
 };
 use protocol::messages::{ShareFetchRequest, ShareFetchResponse};
-use protocol::{ErrorCode, Records};
+use protocol::{ErrorCode, Records, Uuid};
 use types::{GroupId, MemberId};
 
 use super::share_acknowledge::acknowledge_all;
@@ -22,7 +22,7 @@ use super::wire;
 use crate::context::Context;
 use crate::handlers::refusal::Refusal;
 use crate::shares::{
-    Fetched, SessionRequest, ShareFetch, ShareScope, ShareSessionError, Shares, TopicKey,
+    Fetched, OpenSession, SessionRequest, ShareFetch, ShareScope, ShareSessionError, Shares, TopicKey,
 };
 use crate::topics::Topics;
 
@@ -73,17 +73,14 @@ pub(crate) async fn handle(
     } else {
         None
     };
-    let (partitions, is_full) = match scope {
-        ShareScope::Opened { partitions, .. } => (partitions, true),
-        ShareScope::Continued { partitions } => (partitions, false),
-        ShareScope::Closing => (Vec::new(), false),
-    };
-    let is_closing = request.share_session_epoch == -1;
-    let fetched = if is_renew || partitions.is_empty() {
-        Vec::new()
-    } else {
-        let fetch = fetch(&context, &request, &member, partitions, &shares);
-        shares.fetch(fetch).await
+    let is_full = matches!(scope, ShareScope::Opened(_));
+    let is_closing = matches!(scope, ShareScope::Closing);
+    let fetched = match scope {
+        ShareScope::Opened(session) | ShareScope::Continued(session) if !is_renew => {
+            let fetch = fetch(&context, &request, &member, session, &shares);
+            shares.fetch(fetch).await
+        }
+        _ => Vec::new(),
     };
     let acknowledged = match acknowledged {
         Some(acknowledged) => acknowledged.await,
@@ -125,7 +122,7 @@ fn fetch(
     context: &Context,
     request: &ShareFetchRequest,
     (group, member): &(GroupId, MemberId),
-    mut partitions: Vec<TopicKey>,
+    session: OpenSession,
     shares: &Shares,
 ) -> ShareFetch {
     let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
@@ -133,12 +130,14 @@ fn fetch(
         bytes(request.max_bytes).min(bytes(shares.topics.image().broker.fetch_max_bytes));
     // Each request begins with another partition (`PartitionRotateStrategy`).
     let turn = usize::try_from(request.share_session_epoch).unwrap_or(0);
-    let turn = turn.checked_rem(partitions.len()).unwrap_or(0);
-    partitions.rotate_left(turn);
+    let turn = turn.checked_rem(session.partitions.len()).unwrap_or(0);
+    let behind = session.partitions.iter().skip(turn);
+    let partitions = behind.chain(session.partitions.iter().take(turn));
     ShareFetch {
         group: group.clone(),
         member: member.clone(),
-        partitions,
+        partitions: partitions.copied().collect(),
+        session,
         deadline: context.received.plus(wait(request)),
         min_bytes: bytes(request.min_bytes).min(max_bytes),
         max_bytes,
@@ -180,8 +179,7 @@ fn respond(
     acknowledged: Vec<(TopicKey, ErrorCode)>,
     is_full: bool,
 ) -> ShareFetchResponse {
-    let mut order = Vec::new();
-    let mut answers: HashMap<TopicKey, PartitionData> = HashMap::new();
+    let mut answers: IndexMap<TopicKey, PartitionData> = IndexMap::new();
     let mut has_moved = false;
     for (key, fetched) in fetched {
         if fetched == Fetched::Nothing && !is_full {
@@ -209,32 +207,23 @@ fn respond(
                 }
             }
         }
-        order.push(key);
         answers.insert(key, data);
     }
     for (key, code) in acknowledged {
-        let data = answers.entry(key).or_insert_with(|| {
-            order.push(key);
-            empty(key.1)
-        });
+        let data = answers.entry(key).or_insert_with(|| empty(key.1));
         data.acknowledge_error_code = code.into();
     }
-    let mut responses: Vec<ShareFetchableTopicResponse> = Vec::new();
-    for key in order {
-        let Some(data) = answers.remove(&key) else {
-            continue;
-        };
-        match responses.iter_mut().find(|topic| topic.topic_id == key.0) {
-            Some(topic) => topic.partitions.push(data),
-            None => responses.push(ShareFetchableTopicResponse {
-                topic_id: key.0,
-                partitions: vec![data],
-            }),
-        }
+    let mut by_topic: IndexMap<Uuid, Vec<PartitionData>> = IndexMap::new();
+    for ((topic, _), data) in answers {
+        by_topic.entry(topic).or_default().push(data);
     }
+    let response = |(topic_id, partitions)| ShareFetchableTopicResponse {
+        topic_id,
+        partitions,
+    };
     ShareFetchResponse {
         acquisition_lock_timeout_ms: shares.lock_duration_ms(group),
-        responses,
+        responses: by_topic.into_iter().map(response).collect(),
         node_endpoints: if has_moved {
             endpoints(&shares.topics)
         } else {

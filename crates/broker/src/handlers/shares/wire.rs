@@ -1,5 +1,6 @@
 //! Fields that several APIs of share groups have in common.
 
+use coordinator::ShareOffsetsError;
 use coordinator::share_partition::{AcknowledgeType, AcknowledgementBatch};
 use coordinator::share_state::SharePartitionKey;
 use protocol::messages::{share_acknowledge_request, share_fetch_request};
@@ -7,7 +8,7 @@ use protocol::{ErrorCode, Uuid};
 use types::{GroupId, MemberId, TopicId};
 
 use crate::handlers::refusal::Refusal;
-use crate::shares::{ShareSessionError, TopicKey, partition_key};
+use crate::shares::{ShareSessionError, Shares, TopicKey, partition_key};
 
 /// The longest member id: members make their own, as UUIDs in text (`KafkaApis.isMemberIdValid`).
 const MEMBER_ID_LENGTH_MAX: usize = 36;
@@ -52,6 +53,29 @@ pub(super) fn session(error: ShareSessionError) -> Refusal {
         ShareSessionError::InvalidEpoch => ErrorCode::InvalidShareSessionEpoch,
         ShareSessionError::LimitReached => ErrorCode::ShareSessionLimitReached,
         ShareSessionError::AcknowledgesAtFirst => ErrorCode::InvalidRequest,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+/// The first checks of requests about the start offsets of a group: the group they are about.
+pub(super) fn group_with_offsets(shares: &Shares, group: &str) -> Result<GroupId, Refusal> {
+    if !shares.is_enabled() {
+        return Err(disabled());
+    }
+    if group.is_empty() {
+        return Err(Refusal::new(
+            ErrorCode::InvalidGroupId,
+            "the group id is empty",
+        ));
+    }
+    Ok(GroupId::new(group))
+}
+
+/// Why the start offsets of a group cannot be changed.
+pub(super) fn offsets(error: ShareOffsetsError) -> Refusal {
+    let code = match error {
+        ShareOffsetsError::UnknownGroup => ErrorCode::GroupIdNotFound,
+        ShareOffsetsError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
     };
     Refusal::new(code, error.to_string())
 }

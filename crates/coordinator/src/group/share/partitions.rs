@@ -78,6 +78,18 @@ impl KnownStates {
         !self.partitions.initializing.is_empty()
     }
 
+    /// Those of `partitions` that wait for a state and have none.
+    pub(crate) fn still_initializing(&self, partitions: &TopicPartitions) -> TopicPartitions {
+        let initialized = self.assignable();
+        let waiting = flat(&self.partitions.initializing);
+        partitions
+            .iter()
+            .filter(|(topic, index)| {
+                waiting.contains(*topic, *index) && !initialized.contains(*topic, *index)
+            })
+            .collect()
+    }
+
     /// Partitions that may be assigned.
     pub(crate) fn assignable(&self) -> TopicPartitions {
         flat(&self.partitions.initialized)

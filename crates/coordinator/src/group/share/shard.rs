@@ -42,6 +42,13 @@ pub enum ShareGroupRequest {
     },
     /// Partitions of a group that have a state.
     InitializedPartitions(GroupId),
+    /// Which of these partitions still wait for a state.
+    StillInitializing {
+        /// The group.
+        group: GroupId,
+        /// Which partitions.
+        partitions: TopicPartitions,
+    },
     /// AlterShareGroupOffsets, first step.
     AlterOffsets(AlterShareOffsetsRequest),
     /// DeleteShareGroupOffsets, first step.
@@ -68,6 +75,8 @@ pub enum ShareGroupReply {
     Noted,
     /// To InitializedPartitions.
     InitializedPartitions(TopicPartitions),
+    /// To StillInitializing.
+    StillInitializing(TopicPartitions),
     /// To AlterOffsets.
     AlterOffsets(Result<AlterShareOffsets, ShareOffsetsError>),
     /// To DeleteOffsets.
@@ -105,6 +114,13 @@ impl GroupShard {
                     .and_then(|group| group.states.as_ref());
                 let partitions = states.map(|states| states.assignable());
                 ShareGroupReply::InitializedPartitions(partitions.unwrap_or_default())
+            }
+            ShareGroupRequest::StillInitializing { group, partitions } => {
+                let states = self
+                    .share_group(&group)
+                    .and_then(|group| group.states.as_ref());
+                let waiting = states.map(|states| states.still_initializing(&partitions));
+                ShareGroupReply::StillInitializing(waiting.unwrap_or_default())
             }
             ShareGroupRequest::AlterOffsets(request) => {
                 ShareGroupReply::AlterOffsets(self.alter_share_offsets(now, &request, output))
