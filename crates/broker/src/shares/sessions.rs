@@ -114,7 +114,11 @@ impl Session {
     }
 
     fn change(&mut self, request: &SessionRequest<'_>) {
-        if request.listed.iter().any(|key| !self.partitions.contains(key)) {
+        if request
+            .listed
+            .iter()
+            .any(|key| !self.partitions.contains(key))
+        {
             Arc::make_mut(&mut self.partitions).extend(request.listed);
         }
         if !request.forgotten.is_empty() {
@@ -280,7 +284,9 @@ mod tests {
     }
 
     /// The partitions of a session that was opened or goes on.
-    fn read(scope: Result<ShareScope, ShareSessionError>) -> Result<Vec<TopicKey>, ShareSessionError> {
+    fn read(
+        scope: Result<ShareScope, ShareSessionError>,
+    ) -> Result<Vec<TopicKey>, ShareSessionError> {
         scope.map(|scope| match scope {
             ShareScope::Opened(session) | ShareScope::Continued(session) => {
                 session.partitions.iter().copied().collect()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coordinator::share_state::{WriteShareState};
+use coordinator::share_state::WriteShareState;
 use coordinator::{
     Client, Epoch, InitializeShareStates, ShareHeartbeatReply, ShareHeartbeatRequest, SharePurpose,
 };
@@ -85,7 +85,10 @@ async fn an_initialisation_that_was_planned_long_ago_sets_no_state_back() {
     // A group that was deleted meanwhile gets no state from an old plan.
     heartbeat(&shares, SharePurpose::Leave).await;
     let deleted = shares.delete_groups(vec![group.clone()]).await;
-    assert!(deleted.iter().all(|(_, result)| result.is_ok()), "{deleted:?}");
+    assert!(
+        deleted.iter().all(|(_, result)| result.is_ok()),
+        "{deleted:?}"
+    );
     shares.initialize(group.clone(), plan).await;
     let read = ReadShareState {
         key,

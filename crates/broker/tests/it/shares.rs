@@ -24,6 +24,8 @@ use protocol::{ErrorCode, Uuid};
 use testkit::requests::{PRODUCE, batch, produce, topic};
 use testkit::{RawClient, Server, eventually};
 
+mod delivery;
+
 const GROUP: &str = "workers";
 const TOPIC: &str = "jobs";
 /// `ConfigResource.Type.GROUP`.
@@ -552,5 +554,72 @@ async fn a_group_is_described_listed_altered_and_deleted() {
         client.call(&delete, 2).await.results[0].error_code,
         code(ErrorCode::GroupIdNotFound)
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_offset_may_lie_behind_everything_or_be_that_of_the_reset_strategy() {
+    let (server, mut client) = prepared(&[10]).await;
+    let find = FindCoordinatorRequest {
+        coordinator_keys: vec![GROUP.to_owned()],
+        ..Default::default()
+    };
+    assert_eq!(client.call(&find, 6).await.coordinators[0].error_code, 0);
+    for (start_offset, expected) in [(i64::MAX, vec![]), (-1, vec![(0, 9, 1)])] {
+        let alter = AlterShareGroupOffsetsRequest {
+            group_id: GROUP.to_owned(),
+            topics: vec![AlterShareGroupOffsetsRequestTopic {
+                topic_name: TOPIC.to_owned(),
+                partitions: vec![AlterShareGroupOffsetsRequestPartition {
+                    partition_index: 0,
+                    start_offset,
+                }],
+            }],
+        };
+        eventually("the start offset is altered", async || {
+            let answer = client.call(&alter, 0).await;
+            answer.error_code == 0 && answer.responses[0].partitions[0].error_code == 0
+        })
+        .await;
+        let mut a = Member::join(&server, "a").await;
+        // No error, and no records either if there are none so far out.
+        assert_eq!(a.fetch(1000, 10).await, expected, "{start_offset}");
+        a.leave().await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn classic_members_cannot_join_a_share_group_even_when_it_is_empty() {
+    let (server, mut client) = prepared(&[1]).await;
+    let mut a = Member::join(&server, "a").await;
+    let join = |member_id: &str| JoinGroupRequest {
+        group_id: GROUP.to_owned(),
+        member_id: member_id.to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![join_group_request::JoinGroupRequestProtocol {
+            name: "range".to_owned(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    for is_empty in [false, true] {
+        if is_empty {
+            a.leave().await;
+        }
+        for member_id in ["", "a"] {
+            let answer = client.call(&join(member_id), 9).await;
+            assert_eq!(
+                (answer.error_code, answer.member_id.as_str()),
+                (code(ErrorCode::InconsistentGroupProtocol), ""),
+                "as {member_id:?}, empty: {is_empty}"
+            );
+        }
+    }
+    // It is still a share group.
+    let mut b = Member::join(&server, "b").await;
+    assert_eq!(b.fetch(5000, 10).await, [(0, 0, 1)]);
     server.stop().await;
 }

@@ -47,7 +47,7 @@ pub enum InvalidShareState {
     },
 }
 
-/// The largest offset that states may name: sums of offsets and counts stay numbers.
+/// The largest offset there is, so that sums of offsets and counts stay numbers. No log comes near it.
 const OFFSET_MAX: i64 = i64::MAX - (1 << 32);
 
 /// Offsets that a former life of the partition may have handed out and never heard of again.
@@ -81,7 +81,8 @@ pub struct SharePartition {
 
 impl SharePartition {
     /// The partition as the share coordinator remembers it. `start_offset` is what the group's reset strategy says if
-    /// nothing was remembered.
+    /// nothing was remembered. It may be any number, because AlterShareGroupOffsets takes any: before all logs is as good
+    /// as their start, and behind all logs means that there is never anything to read.
     ///
     /// # Errors
     /// The state contradicts itself.
@@ -91,6 +92,7 @@ impl SharePartition {
         start_offset: i64,
         batches: &[StateBatch],
     ) -> Result<Self, InvalidShareState> {
+        let start_offset = start_offset.clamp(0, OFFSET_MAX);
         let mut partition = Self {
             limits,
             state_epoch,
@@ -103,12 +105,6 @@ impl SharePartition {
             pending: Pending::default(),
             next_lock: None,
         };
-        if !(-1..=OFFSET_MAX).contains(&start_offset) {
-            return Err(InvalidShareState::ImpossibleRange {
-                first: start_offset,
-                last: start_offset,
-            });
-        }
         let mut gap_first = None;
         let mut previous_last = start_offset - 1;
         for batch in batches {

@@ -1,4 +1,6 @@
 //! AlterShareGroupOffsets, key 91, version 0.
+//!
+//! Any number may be a start offset; -1 is that of the group's reset strategy.
 
 use std::sync::Arc;
 
@@ -41,13 +43,6 @@ async fn alter(
     request: AlterShareGroupOffsetsRequest,
 ) -> Result<Vec<AlterShareGroupOffsetsResponseTopic>, Refusal> {
     let group = wire::group_with_offsets(shares, &request.group_id)?;
-    let mut partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
-    if partitions.any(|partition| partition.start_offset < 0) {
-        return Err(Refusal::new(
-            ErrorCode::InvalidRequest,
-            "a start offset is negative",
-        ));
-    }
     let image = shares.topics.image();
     let mut offsets: HashMap<(TopicId, i32), i64> = HashMap::new();
     for topic in &request.topics {

@@ -47,7 +47,10 @@ async fn delete(
     let deleted = deleted
         .await
         .map_err(|error| Refusal::new(errors::coordinator(error), error.to_string()))?;
-    let results = request.topics.into_iter().zip(deleted.map_err(wire::offsets)?);
+    let results = request
+        .topics
+        .into_iter()
+        .zip(deleted.map_err(wire::offsets)?);
     let answer = |(topic, (id, code, message)): (
         protocol::messages::delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic,
         (Option<types::TopicId>, ErrorCode, String),

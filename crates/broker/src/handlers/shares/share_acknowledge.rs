@@ -75,7 +75,8 @@ fn begin(
     Ok((member, is_closing.map_err(wire::session)?))
 }
 
-/// Takes up everything at once; what comes back waits for it to be final.
+/// Takes up everything at once; what comes back waits for it to be final. Partitions of which nothing is said are told of
+/// only beside others.
 pub(super) fn acknowledge_all(
     shares: &Arc<Shares>,
     (group, member): &(GroupId, MemberId),
@@ -93,7 +94,10 @@ pub(super) fn acknowledge_all(
         };
         (key, written)
     };
-    let begun: Vec<_> = acknowledgements.iter().map(begin).collect();
+    let mut begun: Vec<_> = acknowledgements.iter().map(begin).collect();
+    if begun.iter().all(|(_, written)| written.is_err()) {
+        begun.retain(|(_, written)| !matches!(written, Err(ErrorCode::None)));
+    }
     async move {
         let mut results = Vec::with_capacity(begun.len());
         for (key, written) in begun {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::share_partition::AcquireMode;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use protocol::messages::share_fetch_response::{
     AcquiredRecords, LeaderIdAndEpoch, NodeEndpoint, PartitionData, ShareFetchableTopicResponse,
 };
@@ -22,7 +22,8 @@ use super::wire;
 use crate::context::Context;
 use crate::handlers::refusal::Refusal;
 use crate::shares::{
-    Fetched, OpenSession, SessionRequest, ShareFetch, ShareScope, ShareSessionError, Shares, TopicKey,
+    Fetched, OpenSession, SessionRequest, ShareFetch, ShareScope, ShareSessionError, Shares,
+    TopicKey,
 };
 use crate::topics::Topics;
 
@@ -73,7 +74,10 @@ pub(crate) async fn handle(
     } else {
         None
     };
-    let is_full = matches!(scope, ShareScope::Opened(_));
+    let opened = match &scope {
+        ShareScope::Opened(session) => Some(Arc::clone(&session.partitions)),
+        ShareScope::Continued(_) | ShareScope::Closing => None,
+    };
     let is_closing = matches!(scope, ShareScope::Closing);
     let fetched = match scope {
         ShareScope::Opened(session) | ShareScope::Continued(session) if !is_renew => {
@@ -89,7 +93,7 @@ pub(crate) async fn handle(
     if is_closing {
         shares.end_session(&member, None);
     }
-    respond(&shares, &member.0, fetched, acknowledged, is_full)
+    respond(&shares, &member.0, fetched, acknowledged, opened.as_deref())
 }
 
 fn check(
@@ -172,17 +176,18 @@ fn forgotten(request: &ShareFetchRequest) -> Vec<TopicKey> {
         .collect()
 }
 
+/// With `opened`, what a session reads from now on, all of that is answered, and otherwise what there is to tell.
 fn respond(
     shares: &Shares,
     group: &GroupId,
     fetched: Vec<(TopicKey, Fetched)>,
     acknowledged: Vec<(TopicKey, ErrorCode)>,
-    is_full: bool,
+    opened: Option<&IndexSet<TopicKey>>,
 ) -> ShareFetchResponse {
     let mut answers: IndexMap<TopicKey, PartitionData> = IndexMap::new();
     let mut has_moved = false;
     for (key, fetched) in fetched {
-        if fetched == Fetched::Nothing && !is_full {
+        if fetched == Fetched::Nothing {
             continue;
         }
         let mut data = empty(key.1);
@@ -212,6 +217,9 @@ fn respond(
     for (key, code) in acknowledged {
         let data = answers.entry(key).or_insert_with(|| empty(key.1));
         data.acknowledge_error_code = code.into();
+    }
+    for key in opened.into_iter().flatten() {
+        answers.entry(*key).or_insert_with(|| empty(key.1));
     }
     let mut by_topic: IndexMap<Uuid, Vec<PartitionData>> = IndexMap::new();
     for ((topic, _), data) in answers {

@@ -167,7 +167,14 @@ pub(crate) fn stay(
             settles,
         });
     }
-    Ok(look_at_all(group, request, epoch, (before, member), topics, now))
+    Ok(look_at_all(
+        group,
+        request,
+        epoch,
+        (before, member),
+        topics,
+        now,
+    ))
 }
 
 /// The group's part of a heartbeat, and then the member's.
@@ -242,12 +249,8 @@ fn bring_to_target(
         assignment: (is_full || *partitions != member.assigned).then(|| partitions.clone()),
         initialize: None,
     };
-    let current = moved.map(|moved| {
-        group.record(ShareGroupPart::Current(
-            request.member.clone(),
-            Some(moved),
-        ))
-    });
+    let current = moved
+        .map(|moved| group.record(ShareGroupPart::Current(request.member.clone(), Some(moved))));
     (current, reply)
 }
 

@@ -397,7 +397,9 @@ fn what_fills_the_flight_and_is_archived_is_in_flight_no_more() {
             .copied()
             .filter(|batch| batch.last_offset >= from)
             .collect();
-        got = partition.acquire(at(0), &request(from), &read, &aborted).ranges;
+        got = partition
+            .acquire(at(0), &request(from), &read, &aborted)
+            .ranges;
     }
     assert_eq!(got, [range(100, 100, 1)]);
     assert_eq!(partition.start_offset(), 100);
@@ -443,6 +445,32 @@ fn a_rebuilt_partition_looks_at_the_gaps_first() {
     assert_eq!(got, [range(15, 19, 2), range(20, 24, 1)]);
     acknowledge(&mut partition, at(0), "a", &[say(0, 4, Accept)]).unwrap();
     assert_eq!(partition.start_offset(), 10);
+}
+
+#[test]
+fn a_start_offset_may_be_any_number() {
+    for (stored, start_offset) in [(i64::MIN, 0), (-7, 0), (0, 0), (5, 5)] {
+        let mut partition = SharePartition::new(LIMITS, 1, stored, &[]).unwrap();
+        assert_eq!(partition.start_offset(), start_offset, "{stored}");
+        assert_eq!(partition.next_fetch_offset(), start_offset, "{stored}");
+    }
+    for stored in [i64::MAX - 1, i64::MAX] {
+        let mut partition = SharePartition::new(LIMITS, 1, stored, &[]).unwrap();
+        // No log ever reaches it, and nothing overflows on the way.
+        let offset = partition.next_fetch_offset();
+        assert!(offset > i64::MAX / 2, "{offset}");
+        let log = [fetched(0, 9)];
+        let mode = AcquireMode::BatchOptimized;
+        assert_eq!(acquire(&mut partition, at(0), "a", mode, 9, &log), []);
+        partition.log_start_moved(10);
+        assert_eq!(partition.release(&member("a")), None);
+        let late = partition.acknowledge(at(0), &member("a"), &[say(0, 9, Accept)], LOCK);
+        assert_eq!(late, Ok(None));
+        let far = say(offset, i64::MAX, Accept);
+        let far = partition.acknowledge(at(0), &member("a"), &[far], LOCK);
+        assert_eq!(far, Err(AcknowledgeError::InvalidRecordState));
+        assert_eq!(partition.in_flight(), 0);
+    }
 }
 
 #[test]

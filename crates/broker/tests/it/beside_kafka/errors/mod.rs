@@ -9,6 +9,7 @@ mod classic_groups;
 mod consumer_groups;
 mod offsets;
 mod producers;
+mod share_groups;
 mod streams_groups;
 
 use std::fmt::Display;
@@ -96,6 +97,7 @@ pub(super) async fn errors(pair: &mut Pair, run: &str) {
         offsets::errors(&mut side).await;
         producers::errors(&mut side).await;
         streams_groups::errors(&mut side).await;
+        share_groups::errors(&mut side).await;
         transcripts.push(side.lines);
     }
     let ours = transcripts.pop().unwrap_or_default();
