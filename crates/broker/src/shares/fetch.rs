@@ -117,12 +117,16 @@ impl Shares {
                 }
                 Attempt::LogStartMoved | Attempt::TooLittle => {}
             }
-            if is_last || fetch.session.has_ended() {
+            if is_last {
                 return answers;
             }
             tokio::select! {
                 _rang = subscriptions.waiter.wait(&self.topics.env, fetch.deadline) => {}
                 () = fetch.session.ended.cancelled() => {}
+            }
+            if fetch.session.has_ended() {
+                // Before its partitions, which may go with it.
+                return answers;
             }
         }
     }

@@ -439,7 +439,6 @@ async fn sessions(side: &mut Side, version: i16, shared: &Shared) {
             .map(|(topic_id, partitions)| ForgottenTopic {
                 topic_id,
                 partitions,
-                ..Default::default()
             })
             .to_vec(),
         ..fetch(&group, "a", 4, &[], &[])
@@ -554,8 +553,7 @@ async fn renewals(side: &mut Side, shared: &Shared) {
         tell_fetch(side, &format!("renews, with {step}"), NEWEST, &request).await;
     }
     tell_fetch(side, "renews", NEWEST, &nothing).await;
-    let mut epoch = 2;
-    for (step, said, is_renew_ack) in [
+    let renewals = [
         ("renews", renews, true),
         (
             "renews what is not handed out",
@@ -569,13 +567,13 @@ async fn renewals(side: &mut Side, shared: &Shared) {
         ),
         ("announces a renewal", &[(0, 0, &[ACCEPT])], true),
         ("renews what is done", &[(0, 0, &[RENEW])], true),
-    ] {
+    ];
+    for (epoch, (step, said, is_renew_ack)) in (2..).zip(renewals) {
         let request = ShareAcknowledgeRequest {
             is_renew_ack,
             ..acknowledge(&group, "a", epoch, &[partition], said)
         };
         tell_acknowledge(side, step, NEWEST, &request).await;
-        epoch += 1;
     }
     heartbeat(side, "leaves", &staying(&group, "a", -1)).await;
 }
