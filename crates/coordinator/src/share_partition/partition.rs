@@ -291,15 +291,27 @@ impl SharePartition {
         self.gap.filter(|gap| gap.end == self.end_offset)
     }
 
-    /// The gaps below `offset` were looked at (`maybeUpdatePersisterGapWindowStartOffset`).
+    /// The gaps below `offset` were looked at (`maybeUpdatePersisterGapWindowStartOffset`). Records before a gap may come
+    /// back after it was looked at, which opens no gap again; and what is in flight is no gap. Kafka, which forgets both, may
+    /// wait for ever for records it has.
     pub(super) fn gap_seen_to(&mut self, offset: i64) {
-        self.gap = self
-            .active_gap()
-            .filter(|gap| offset <= gap.end)
-            .map(|gap| GapWindow {
-                first: offset,
-                ..gap
-            });
+        let gap = self.active_gap();
+        let moved = gap.map(|gap| GapWindow {
+            first: self.behind_cached(offset.max(gap.first)),
+            ..gap
+        });
+        self.gap = moved.filter(|gap| gap.first <= gap.end);
+    }
+
+    /// The first offset from `offset` on that no batch in flight holds.
+    fn behind_cached(&self, offset: i64) -> i64 {
+        let mut first = offset;
+        while let Some((_, batch)) = self.cached.range(..=first).next_back()
+            && batch.last >= first
+        {
+            first = batch.last + 1;
+        }
+        first
     }
 
     pub(super) fn note_lock(&mut self, lock: Instant) {

@@ -272,12 +272,20 @@ impl ShareStateShard {
             return Err(ShareStateError::FencedStateEpoch);
         }
         exists(request.partition_exists)?;
+        // A write that comes late, because it was tried again, brings back nothing that was done meanwhile. Kafka takes the
+        // start offset back, and hands out again what it has forgotten.
+        let state = &stored.state;
+        let is_late = request.start_offset < state.start_offset;
+        let (start_offset, delivery_complete_count) = match is_late {
+            true => (state.start_offset, state.delivery_complete_count),
+            false => (request.start_offset, request.delivery_complete_count),
+        };
         let change = ShareUpdate {
-            snapshot_epoch: stored.state.snapshot_epoch,
-            leader_epoch: stored.state.leader_epoch,
-            start_offset: request.start_offset,
-            delivery_complete_count: request.delivery_complete_count,
-            batches: combine(&[], &request.batches, request.start_offset),
+            snapshot_epoch: state.snapshot_epoch,
+            leader_epoch: state.leader_epoch,
+            start_offset,
+            delivery_complete_count,
+            batches: combine(&[], &request.batches, start_offset),
         };
         self.change(now, request.key, change, output);
         Ok(())

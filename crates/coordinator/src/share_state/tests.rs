@@ -207,6 +207,26 @@ fn old_epochs_are_fenced_and_none_never_is() {
 }
 
 #[test]
+fn a_write_that_comes_late_takes_no_start_offset_back() {
+    let mut partition = Partition::new();
+    partition.initialize(0, 1);
+    let accepted = |first, last| state_batch(first, last, RecordState::Acknowledged, 1);
+    let in_time = WriteShareState {
+        start_offset: 5,
+        delivery_complete_count: 2,
+        ..write_of(0, vec![accepted(8, 9)])
+    };
+    let late = write_of(0, vec![accepted(3, 6)]);
+    for write in [in_time, late] {
+        let reply = partition.write(at(1), write);
+        assert_eq!(reply, ShareStateReply::Done(Ok(())));
+    }
+    let batches = vec![accepted(5, 6), accepted(8, 9)];
+    let state = ShareStateReply::State(Ok((1, 5, batches)));
+    assert_eq!(partition.read(0, 1), state);
+}
+
+#[test]
 fn every_few_updates_a_snapshot_is_written_and_the_log_is_cut_before_it() {
     let mut partition = Partition::new();
     partition.initialize(0, 1);

@@ -83,7 +83,8 @@ struct Persisted {
 
 impl Persisted {
     fn write(&mut self, write: &StateWrite) {
-        self.start_offset = write.start_offset;
+        // As the share coordinator does with a write that comes late.
+        self.start_offset = self.start_offset.max(write.start_offset);
         for batch in &write.batches {
             for offset in batch.first..=batch.last {
                 let rank = (batch.delivery_count, batch.state);

@@ -448,6 +448,34 @@ fn a_rebuilt_partition_looks_at_the_gaps_first() {
 }
 
 #[test]
+fn gaps_that_were_looked_at_are_not_looked_at_again_when_records_before_them_come_back() {
+    let done = StateBatch {
+        first: 10,
+        last: 19,
+        state: RecordState::Acknowledged,
+        delivery_count: 1,
+    };
+    let limits = ShareLimits {
+        in_flight_max: 20,
+        ..LIMITS
+    };
+    let mut partition = SharePartition::new(limits, 1, 0, &[done]).unwrap();
+    let log = [fetched(0, 9), fetched(10, 19), fetched(20, 29)];
+    let mode = AcquireMode::RecordLimit;
+    let take = |partition: &mut SharePartition, name, records_max| {
+        acquire(partition, at(0), name, mode, records_max, &log)
+    };
+    assert_eq!(take(&mut partition, "a", 4), [range(0, 3, 1)]);
+    assert_eq!(take(&mut partition, "b", 6), [range(4, 9, 1)]);
+    acknowledge(&mut partition, at(1), "a", &[say(0, 3, Release)]).unwrap();
+    assert_eq!(take(&mut partition, "a", 4), [range(0, 3, 2)]);
+    acknowledge(&mut partition, at(2), "a", &[say(0, 3, Accept)]).unwrap();
+    acknowledge(&mut partition, at(2), "b", &[say(4, 9, Accept)]).unwrap();
+    assert_eq!((partition.start_offset(), partition.in_flight()), (20, 0));
+    assert_eq!(take(&mut partition, "a", 10), [range(20, 29, 1)]);
+}
+
+#[test]
 fn a_start_offset_may_be_any_number() {
     for (stored, start_offset) in [(i64::MIN, 0), (-7, 0), (0, 0), (5, 5)] {
         let mut partition = SharePartition::new(LIMITS, 1, stored, &[]).unwrap();
