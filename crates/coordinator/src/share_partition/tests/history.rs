@@ -265,7 +265,8 @@ impl World {
             let persisted = self.persisted.states.get(&offset).copied();
             let seen = self.seen(offset);
             seen.owner = None;
-            if !seen.done {
+            // Below the start offset nothing is forgotten: it is over.
+            if !seen.done && offset >= start_offset {
                 seen.deliveries = persisted.map_or(0, |(count, _)| count);
             }
         }
