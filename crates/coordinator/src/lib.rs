@@ -94,6 +94,7 @@ pub use group::streams::topology::{
 pub use machine::{EndMarker, Machine, MachineOutput, Origin, Output, Producer, ReplyToken};
 pub use time::Now;
 pub use transaction::add_partitions::{AddPartitionsError, AddPartitionsRequest};
+pub use transaction::claim::ClaimedProducer;
 pub use transaction::describe::DescribedTransaction;
 pub use transaction::end::{EndError, EndRequest};
 pub use transaction::init_producer::{InitProducerError, InitProducerRequest};

@@ -20,6 +20,7 @@ use crate::offset_index::OffsetEntry;
 use crate::scan::{CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::Segment;
 use crate::tail::MEMORY_READ_BYTES_MAX;
+use crate::validate::NO_TIMESTAMP;
 use crate::{Isolation, ReadError, ReadPlan, TimestampQuery, TimestampedOffset};
 
 /// How much is read at once to walk over headers: enough for an interval of the index with small batches.
@@ -529,11 +530,9 @@ impl LocalLog {
         segments: &[Arc<Segment>],
         log_start: Offset,
     ) -> Result<Option<(Offset, i64)>, ReadError> {
-        let mut best: Option<(i64, &Arc<Segment>)> = None;
+        let mut best: Option<(Option<i64>, &Arc<Segment>)> = None;
         for segment in segments {
-            let Some(max) = segment.facts().max_timestamp else {
-                continue;
-            };
+            let max = segment.facts().max_timestamp;
             if best.is_none_or(|(largest, _)| max > largest) {
                 best = Some((max, segment));
             }
@@ -541,11 +540,19 @@ impl LocalLog {
         let Some((largest, segment)) = best else {
             return Ok(None);
         };
-        let index = self.index_of(segment).map_err(ReadError::Io)?;
-        let last = segment.facts().max_timestamp_last;
-        let position = index.offsets.floor(segment.base(), last);
+        let position = match largest {
+            Some(_) => {
+                let index = self.index_of(segment).map_err(ReadError::Io)?;
+                index
+                    .offsets
+                    .floor(segment.base(), segment.facts().max_timestamp_last)
+            }
+            None => 0,
+        };
+        // Where no record has a timestamp, the first is as late as any.
+        let largest = largest.unwrap_or(NO_TIMESTAMP);
         self.find_record(segment, position, |header, offset, at| {
-            header.max_timestamp >= largest && at >= largest && offset >= log_start
+            header.max_timestamp == largest && at == largest && offset >= log_start
         })
     }
 
@@ -595,9 +602,6 @@ impl LocalLog {
         header: &BatchHeader,
         wanted: &impl Fn(&BatchHeader, Offset, i64) -> bool,
     ) -> Result<Option<(Offset, i64)>, ReadError> {
-        if header.is_control() {
-            return Ok(None);
-        }
         let corrupt = || ReadError::Corrupt {
             segment: segment.base(),
             position: u64::from(position),

@@ -156,9 +156,6 @@ fn check_client_header(header: &BatchHeader) -> Result<(), AppendError> {
     if header.producer_id >= 0 && header.base_sequence < 0 {
         return Err(invalid("a batch with a producer id has no sequence"));
     }
-    if header.producer_id >= 0 && header.producer_epoch < 0 {
-        return Err(invalid("a batch with a producer id has no producer epoch"));
-    }
     Ok(())
 }
 
@@ -286,7 +283,7 @@ fn inspect(bytes: &[u8], rules: &RecordRules, settings: &LogSettings) -> Result<
 }
 
 /// What stands for no timestamp.
-const NO_TIMESTAMP: i64 = -1;
+pub(crate) const NO_TIMESTAMP: i64 = -1;
 
 /// Calls `look` with each record, its index and its timestamp.
 fn each_record(

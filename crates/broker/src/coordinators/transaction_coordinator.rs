@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::{
-    AddPartitionsError, AddPartitionsRequest, DescribedTransaction, EndError, EndRequest, FreshId,
-    InitProducerError, InitProducerRequest, ListTransactionsRequest, ListedTransaction, Markers,
-    MarkersWritten, Producer, TransactionEffect, TransactionReply, TransactionRequest,
-    TransactionSettings, TransactionShard, VerifiedPartition, VerifyPartitionsError,
-    VerifyPartitionsRequest,
+    AddPartitionsError, AddPartitionsRequest, ClaimedProducer, DescribedTransaction, EndError,
+    EndRequest, FreshId, InitProducerError, InitProducerRequest, ListTransactionsRequest,
+    ListedTransaction, Markers, MarkersWritten, Producer, TransactionEffect, TransactionReply,
+    TransactionRequest, TransactionSettings, TransactionShard, VerifiedPartition,
+    VerifyPartitionsError, VerifyPartitionsRequest,
 };
 use env::Env;
 use metadata::{Cluster, ClusterImage, InternalTopic};
@@ -81,7 +81,7 @@ impl TransactionCoordinator {
         &self,
         id: TransactionalId,
         timeout_ms: i32,
-        expected: Option<Producer>,
+        expected: Option<ClaimedProducer>,
     ) -> Answer<Producer, InitProducerError> {
         let ask = |fresh: FreshId| {
             self.call(

@@ -467,6 +467,123 @@ async fn wrong_requests_get_kafkas_errors() {
     server.stop().await;
 }
 
+/// Numbers that no producer has are as wrong as those of another: the state decides what is said about them.
+#[tokio::test]
+async fn a_session_that_cannot_be_is_a_wrong_one() {
+    let server = Server::start().await;
+    let client = &mut RawClient::connect(server.address()).await;
+    topic(client, "flights", &[]).await;
+    coordinated(client, "transfers").await;
+    let session = init(client, "transfers").await;
+    let no_epoch = Session {
+        epoch: -5,
+        ..session
+    };
+    let no_id = Session { id: -2, ..session };
+    for (wrong, expected) in [
+        (no_epoch, ErrorCode::ProducerFenced),
+        (no_id, ErrorCode::InvalidProducerIdMapping),
+    ] {
+        let answer = client
+            .call(&init_request("transfers", Some(wrong)), 5)
+            .await;
+        assert_eq!(
+            answer.error_code,
+            code(ErrorCode::ProducerFenced),
+            "{wrong:?}"
+        );
+        assert_eq!(
+            add(client, "transfers", wrong, &["flights"]).await,
+            code(expected)
+        );
+        for version in [END_V1, END_V2] {
+            let ended = end(client, "transfers", wrong, true, version).await;
+            assert_eq!(ended, Err(expected), "{wrong:?}, EndTxn v{version}");
+        }
+        let request = AddOffsetsToTxnRequest {
+            transactional_id: "transfers".to_owned(),
+            producer_id: wrong.id,
+            producer_epoch: wrong.epoch,
+            group_id: "readers".to_owned(),
+        };
+        let answer = client.call(&request, 3).await;
+        assert_eq!(answer.error_code, code(expected), "{wrong:?}");
+    }
+    // Nobody was fenced by them.
+    assert_eq!(add(client, "transfers", session, &["flights"]).await, 0);
+    // Of an id that nobody knows, any session is the first.
+    let answer = client
+        .call(&init_request("unknown", Some(no_epoch)), 5)
+        .await;
+    assert_eq!((answer.error_code, answer.producer_epoch), (0, 0));
+    server.stop().await;
+}
+
+/// The answer is as the request where all have the same result, and by partition where they differ.
+#[tokio::test]
+async fn a_partition_that_is_added_twice_is_added_once() {
+    let server = Server::start().await;
+    let client = &mut RawClient::connect(server.address()).await;
+    topic(client, "flights", &[]).await;
+    coordinated(client, "transfers").await;
+    let session = init(client, "transfers").await;
+    let many = 2_000;
+    let topics = |last: i32| {
+        let topic = |partitions| AddPartitionsToTxnTopic {
+            name: "flights".to_owned(),
+            partitions,
+        };
+        vec![topic(vec![0; many]), topic(vec![0, last])]
+    };
+    let codes = |topics: &[add_partitions_to_txn_response::AddPartitionsToTxnTopicResult]| {
+        let partitions = topics.iter().flat_map(|topic| &topic.results_by_partition);
+        partitions
+            .map(|partition| (partition.partition_index, partition.partition_error_code))
+            .collect::<Vec<_>>()
+    };
+    let mut request = add_request("transfers", session, &[]);
+    request.v3_and_below_topics = topics(1);
+    let answer = client.call(&request, 3).await;
+    let (missing, kept) = (
+        code(ErrorCode::UnknownTopicOrPartition),
+        code(ErrorCode::OperationNotAttempted),
+    );
+    assert_eq!(
+        codes(&answer.results_by_topic_v3_and_below),
+        [(0, kept), (1, missing)]
+    );
+    request.v3_and_below_topics = topics(0);
+    let answer = client.call(&request, 3).await;
+    assert_eq!(
+        codes(&answer.results_by_topic_v3_and_below),
+        vec![(0, 0); many + 2]
+    );
+    let described = describe(client, "transfers").await;
+    assert_eq!(described.topics.len(), 1);
+    assert_eq!(described.topics[0].partitions, [0]);
+    let verify = AddPartitionsToTxnRequest {
+        transactions: vec![AddPartitionsToTxnTransaction {
+            transactional_id: "transfers".to_owned(),
+            producer_id: session.id,
+            producer_epoch: session.epoch,
+            verify_only: true,
+            topics: topics(0),
+        }],
+        ..Default::default()
+    };
+    let answer = client.call(&verify, 5).await;
+    assert_eq!(
+        codes(&answer.results_by_transaction[0].topic_results),
+        [(0, 0)]
+    );
+    let next = end(client, "transfers", session, true, END_V2)
+        .await
+        .unwrap();
+    reaches(client, "transfers", "CompleteCommit").await;
+    assert_eq!(markers(client, "flights").await, [(next, true)]);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn brokers_ask_and_add_for_several_transactions_at_once() {
     let server = Server::start().await;
@@ -757,5 +874,48 @@ async fn administrators_may_end_what_a_coordinator_has_lost() {
         markers(client, "flights").await,
         [(session, false), (session, false)]
     );
+    server.stop().await;
+}
+
+/// A marker is one of a transaction, however often the partition is named; repeated markers of several are several.
+#[tokio::test]
+async fn a_marker_for_a_partition_that_is_named_twice_is_written_once() {
+    let server = Server::start().await;
+    let client = &mut RawClient::connect(server.address()).await;
+    topic(client, "flights", &[]).await;
+    let marker = |version, topics: &[&[i32]]| WritableTxnMarker {
+        producer_id: 5,
+        producer_epoch: 0,
+        transaction_result: true,
+        topics: topics
+            .iter()
+            .map(|partitions| WritableTxnMarkerTopic {
+                name: "flights".to_owned(),
+                partition_indexes: partitions.to_vec(),
+            })
+            .collect(),
+        coordinator_epoch: 0,
+        transaction_version: version,
+    };
+    let session = Session { id: 5, epoch: 0 };
+    for (markers_asked, written) in [
+        (vec![marker(0, &[&[0; 1_000]])], 1),
+        (vec![marker(0, &[&[0, 0], &[0], &[0]])], 1),
+        (vec![marker(0, &[&[0]]), marker(0, &[&[0]])], 2),
+    ] {
+        let before = markers(client, "flights").await.len();
+        let request = WriteTxnMarkersRequest {
+            markers: markers_asked,
+        };
+        let answer = client.call(&request, 2).await;
+        assert_eq!(answer.markers.len(), 1);
+        assert_eq!(answer.markers[0].topics.len(), 1);
+        let partitions = &answer.markers[0].topics[0].partitions;
+        assert_eq!(partitions.len(), 1);
+        assert_eq!(partitions[0].error_code, 0);
+        let after = markers(client, "flights").await;
+        assert_eq!(after.len() - before, written);
+        assert!(after.iter().all(|marker| *marker == (session, true)));
+    }
     server.stop().await;
 }

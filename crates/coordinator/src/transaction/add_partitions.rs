@@ -3,8 +3,8 @@
 
 use types::{Timestamp, TopicPartition, TransactionalId};
 
+use super::claim::ClaimedProducer;
 use super::state::{LAST_EPOCH_OF_CLIENTS, Transaction, TransactionState, TransactionVersion};
-use crate::machine::Producer;
 
 /// AddPartitionsToTxn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct AddPartitionsRequest {
     /// The transactional id, not empty.
     pub id: TransactionalId,
     /// Who asks.
-    pub producer: Producer,
+    pub producer: ClaimedProducer,
     /// What the client speaks: V2 if the partitions are added because something was sent to them.
     pub version: TransactionVersion,
     /// What to add; offsets of a group are added as the group's partition of `__consumer_offsets`.
@@ -47,12 +47,12 @@ pub(crate) fn add_partitions(
     if before.state.is_prepared() {
         return Err(AddPartitionsError::Concurrent);
     }
-    if before.producer.id != request.producer.id {
+    if Some(before.producer.id) != request.producer.id {
         return Err(AddPartitionsError::UnknownProducer);
     }
     // Nobody was given the epoch beyond the last of clients: no marker could end a transaction of it.
-    if before.producer.epoch != request.producer.epoch
-        || request.producer.epoch.value() > LAST_EPOCH_OF_CLIENTS
+    if Some(before.producer.epoch) != request.producer.epoch
+        || before.producer.epoch.value() > LAST_EPOCH_OF_CLIENTS
     {
         return Err(AddPartitionsError::Fenced);
     }

@@ -12,6 +12,7 @@
 
 use types::{ProducerEpoch, Timestamp, TransactionalId};
 
+use super::claim::ClaimedProducer;
 use super::request::FreshId;
 use super::state::{
     LAST_EPOCH_OF_CLIENTS, Transaction, TransactionState, TransactionVersion, is_exhausted,
@@ -25,7 +26,7 @@ pub struct EndRequest {
     /// The transactional id, not empty.
     pub id: TransactionalId,
     /// Who asks.
-    pub producer: Producer,
+    pub producer: ClaimedProducer,
     /// Whether to commit.
     pub commit: bool,
     /// What the client speaks.
@@ -86,10 +87,10 @@ fn end_without_bump(
     request: &EndRequest,
     now: Timestamp,
 ) -> Result<End, EndError> {
-    if before.producer.id != request.producer.id {
+    if Some(before.producer.id) != request.producer.id {
         return Err(EndError::UnknownProducer);
     }
-    if before.producer.epoch != request.producer.epoch {
+    if Some(before.producer.epoch) != request.producer.epoch {
         return Err(EndError::Fenced);
     }
     match before.state {
@@ -130,15 +131,18 @@ fn end_with_bump(
         // Aborted over its head with the last epoch there is: no marker could end another transaction of it.
         return Err(EndError::Fenced);
     }
-    let retries_over_new_id = before.previous_id == Some(request.producer.id)
-        && request.producer.epoch.value() == LAST_EPOCH_OF_CLIENTS
+    let claimed = request.producer;
+    let claimed_epoch = claimed.epoch.map(ProducerEpoch::value);
+    let retries_over_new_id = before.previous_id.is_some()
+        && before.previous_id == claimed.id
+        && claimed_epoch == Some(LAST_EPOCH_OF_CLIENTS)
         && epoch == ProducerEpoch::ZERO;
-    if id != request.producer.id && !retries_over_new_id {
+    if claimed.id != Some(id) && !retries_over_new_id {
         return Err(EndError::UnknownProducer);
     }
-    let is_current = epoch == request.producer.epoch;
+    let is_current = claimed.epoch == Some(epoch);
     let is_retry = retries_over_new_id
-        || i32::from(epoch.value()) == i32::from(request.producer.epoch.value()) + 1;
+        || claimed_epoch.is_some_and(|claimed| claimed.checked_add(1) == Some(epoch.value()));
     match before.state {
         TransactionState::Ongoing if is_current => prepare_with_bump(before, request, false, now),
         TransactionState::Empty if is_current && !request.commit => {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use types::{ProducerEpoch, ProducerId, Timestamp, TransactionalId};
 
+use super::claim::ClaimedProducer;
 use super::request::FreshId;
 use super::state::{Transaction, TransactionState, TransactionVersion, is_exhausted, next_epoch};
 use crate::machine::Producer;
@@ -17,7 +18,7 @@ pub struct InitProducerRequest {
     /// How long its transactions may stay open, in milliseconds; checked by the caller.
     pub timeout_ms: i32,
     /// The session the producer has and wants to go on from (KIP-360).
-    pub expected: Option<Producer>,
+    pub expected: Option<ClaimedProducer>,
     /// For an id that is not known yet, or whose epochs are used up.
     pub fresh: FreshId,
 }
@@ -78,7 +79,9 @@ pub(crate) fn init_producer(
     if is_exhausted(epoch) {
         // The last epoch is that of a producer whose transaction was just aborted in its own name. Kafka answers it
         // UNKNOWN_SERVER_ERROR here; nothing speaks against a new id.
-        let goes_on = |expected| expected == epoch || Some(expected) == last_epoch;
+        let goes_on = |expected: Option<ProducerEpoch>| {
+            expected == Some(epoch) || (expected.is_some() && expected == last_epoch)
+        };
         if !expected_epoch.is_none_or(goes_on) {
             return Err(InitProducerError::Fenced);
         }
@@ -94,9 +97,9 @@ pub(crate) fn init_producer(
     }
     let (epoch, last_epoch) = match expected_epoch {
         None => (next_epoch(epoch), None),
-        Some(expected) if expected == epoch => (next_epoch(epoch), Some(epoch)),
+        Some(expected) if expected == Some(epoch) => (next_epoch(epoch), Some(epoch)),
         // A retry of a request that was answered: the same answer.
-        Some(expected) if Some(expected) == last_epoch => (epoch, last_epoch),
+        Some(Some(expected)) if Some(expected) == last_epoch => (epoch, last_epoch),
         Some(_) => return Err(InitProducerError::Fenced),
     };
     let id = before.producer.id;
@@ -108,9 +111,11 @@ pub(crate) fn init_producer(
 }
 
 /// Whether the producer has this session, or had it and never heard of the new producer id.
-fn may_go_on_from(before: &Transaction, expected: Producer) -> bool {
-    expected.id == before.producer.id
-        || (Some(expected.id) == before.previous_id && is_exhausted(expected.epoch))
+fn may_go_on_from(before: &Transaction, expected: ClaimedProducer) -> bool {
+    expected.id == Some(before.producer.id)
+        || (expected.id.is_some()
+            && expected.id == before.previous_id
+            && expected.epoch.is_some_and(is_exhausted))
 }
 
 fn first_session(id: ProducerId, request: &InitProducerRequest, now: Timestamp) -> Transaction {

@@ -7,6 +7,7 @@
 //! everybody is told to come back (`CONCURRENT_TRANSACTIONS`).
 
 pub(crate) mod add_partitions;
+pub(crate) mod claim;
 pub(crate) mod complete;
 pub(crate) mod describe;
 pub(crate) mod end;

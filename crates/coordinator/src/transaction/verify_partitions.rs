@@ -3,8 +3,8 @@
 
 use types::{TopicPartition, TransactionalId};
 
+use super::claim::ClaimedProducer;
 use super::state::Transaction;
-use crate::machine::Producer;
 
 /// AddPartitionsToTxn with `VerifyOnly`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct VerifyPartitionsRequest {
     /// The transactional id, not empty.
     pub id: TransactionalId,
     /// Who writes to the partitions.
-    pub producer: Producer,
+    pub producer: ClaimedProducer,
     /// What to look for.
     pub partitions: Vec<TopicPartition>,
 }
@@ -45,10 +45,10 @@ pub(crate) fn verify_partitions(
     request: VerifyPartitionsRequest,
 ) -> Result<Vec<VerifiedPartition>, VerifyPartitionsError> {
     let transaction = transaction.ok_or(VerifyPartitionsError::UnknownProducer)?;
-    if transaction.producer.id != request.producer.id {
+    if Some(transaction.producer.id) != request.producer.id {
         return Err(VerifyPartitionsError::UnknownProducer);
     }
-    if transaction.producer.epoch != request.producer.epoch {
+    if Some(transaction.producer.epoch) != request.producer.epoch {
         return Err(VerifyPartitionsError::Fenced);
     }
     if transaction.state.is_prepared() {

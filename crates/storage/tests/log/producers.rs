@@ -83,6 +83,22 @@ fn sequences_and_epochs_are_checked_as_kafka_does() {
     );
 }
 
+/// Kafka does not ask for one outside of transactions either.
+#[test]
+fn a_producer_without_an_epoch_is_below_every_epoch() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    assert_eq!(outcome(&log, produced(9, -1, 0, &["a"])), Ok((0, false)));
+    assert_eq!(outcome(&log, produced(9, -1, 0, &["a"])), Ok((0, true)));
+    assert_eq!(outcome(&log, produced(9, -1, 1, &["a"])), Ok((1, false)));
+    assert_eq!(outcome(&log, produced(9, 0, 0, &["a"])), Ok((2, false)));
+    assert_eq!(
+        outcome(&log, produced(9, -1, 2, &["a"])),
+        Err("fenced 0".to_owned())
+    );
+}
+
 #[test]
 fn sequences_wrap_to_zero() {
     let world = World::new();

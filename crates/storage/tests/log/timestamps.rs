@@ -1,7 +1,9 @@
 //! Finding records by their time, against a search through all records.
 
-use protocol::records::{BatchOptions, Compression};
-use storage::{Isolation, LocalLog, PartitionLog, TimestampQuery};
+use protocol::records::{
+    BatchBuilder, BatchOptions, Compression, ControlRecordType, EndTransactionMarker,
+};
+use storage::{AppendContext, Isolation, LocalLog, PartitionLog, TimestampQuery};
 use types::Timestamp;
 
 use crate::support::*;
@@ -120,4 +122,58 @@ fn the_answer_names_the_leader_epoch() {
             Some(epoch)
         );
     }
+}
+
+/// As in Kafka, where the largest timestamp is then that of no timestamp.
+#[test]
+fn where_no_record_has_a_time_the_first_is_the_latest() {
+    const NONE: i64 = -1;
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(350));
+    let batch = |compression, time: i64| {
+        let options = BatchOptions {
+            compression,
+            ..BatchOptions::default()
+        };
+        let mut builder = BatchBuilder::new(options);
+        for value in [b"a", b"b"] {
+            builder.push(time, None, Some(value), &[]).unwrap();
+        }
+        builder.build().unwrap()
+    };
+    for _ in 0..10 {
+        for compression in Compression::ALL {
+            write(&log, batch(compression, NONE));
+        }
+    }
+    assert_eq!(find(&log, TimestampQuery::Largest), Some((0, NONE)));
+    assert_eq!(at_least(&log, 0), None);
+    let end = log.offsets().log_end.value();
+    write(&log, batch(Compression::None, 5));
+    assert_eq!(find(&log, TimestampQuery::Largest), Some((end, 5)));
+}
+
+/// Markers take offsets, and have the time they were written at.
+#[test]
+fn markers_are_found_by_their_time_like_records() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, small_segments(1 << 20));
+    write(&log, batch_at(10, &["a"]));
+    let options = BatchOptions {
+        producer_id: 9,
+        producer_epoch: 0,
+        ..BatchOptions::default()
+    };
+    let marker = EndTransactionMarker {
+        coordinator_epoch: 0,
+    };
+    let kind = ControlRecordType::Commit;
+    let marker = BatchBuilder::end_transaction(options, 20, kind, marker).unwrap();
+    let context = AppendContext::coordinator(epoch(&log));
+    committed(log.append(marker, context).unwrap()).unwrap();
+    write(&log, batch_at(15, &["b"]));
+    assert_eq!(find(&log, TimestampQuery::Largest), Some((1, 20)));
+    assert_eq!(at_least(&log, 11), Some((1, 20)));
 }

@@ -61,7 +61,7 @@ async fn begin(transactions: &Arc<TransactionCoordinator>, topics: &[&str]) -> P
     let session = session.unwrap().unwrap();
     let added = transactions.add_partitions(AddPartitionsRequest {
         id: id(),
-        producer: session,
+        producer: session.into(),
         version: TransactionVersion::V0,
         partitions: topics.iter().map(|topic| partition(topic)).collect(),
     });
@@ -77,7 +77,7 @@ async fn end(
 ) -> Producer {
     let ended = transactions.end(EndRequest {
         id: id(),
-        producer,
+        producer: producer.into(),
         commit,
         version,
         fresh: None,

@@ -10,11 +10,12 @@
 //! All appends of the request happen before the first wait; `acks=all` then waits for the commits. With `acks=0` there is
 //! no response, and an error closes the connection (`KafkaApis.handleProduceRequest`).
 
+mod repeated;
+mod single_batch;
 mod transaction;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use metadata::{ClusterImage, Topic};
 use protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use protocol::messages::produce_response::{
@@ -22,10 +23,11 @@ use protocol::messages::produce_response::{
     TopicProduceResponse,
 };
 use protocol::messages::{ProduceRequest, ProduceResponse};
-use protocol::records::{BatchError, BatchIterator, BatchView, Compression};
-use protocol::{ErrorCode, Records, Uuid};
+use protocol::{ErrorCode, Uuid};
 use storage::{AppendContext, AppendError, AppendTicket, VerificationGuard};
 
+use self::repeated::keep_last;
+use self::single_batch::single_batch;
 use self::transaction::{Admissions, has_transactional_records};
 use crate::context::Context;
 use crate::coordinators::TransactionCoordinator;
@@ -34,8 +36,6 @@ use crate::ownership::Owner;
 use crate::reply::Reply;
 use crate::topics::{PartitionError, Topics};
 
-/// The first version that may carry zstd (KIP-110).
-const ZSTD_SINCE: i16 = 7;
 /// The first version that tells the new leader.
 const LEADER_SINCE: i16 = 10;
 /// The first version that names topics by id.
@@ -69,7 +69,7 @@ enum Refused {
 
 pub(crate) async fn handle(
     context: Context,
-    request: ProduceRequest,
+    mut request: ProduceRequest,
     topics: Arc<Topics>,
     transactions: Arc<TransactionCoordinator>,
 ) -> Reply<ProduceResponse> {
@@ -77,9 +77,7 @@ pub(crate) async fn handle(
     if is_transactional && request.transactional_id.is_none() {
         return refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
     }
-    if !matches!(request.acks, -1..=1) {
-        return refuse_all(&request, ErrorCode::InvalidRequiredAcks);
-    }
+    keep_last(&mut request);
     let mut admissions = Admissions::default();
     // Until the batches are appended, nothing of the connection may overtake them.
     let held = is_transactional.then(|| context.hold_others());
@@ -143,7 +141,7 @@ fn append_topic(
         let number = partition.index;
         let outcome = match &topic {
             Ok(topic) => admissions.of((position, index)).and_then(|guard| {
-                append_partition(context, topics, topic, partition, guard)
+                append_partition(context, topics, topic, (partition, acks), guard)
                     .map(|ticket| Appended::Ticket(ticket, ack_at(acks, topic)))
             }),
             Err(error) => Err(Refused::Partition(*error)),
@@ -179,55 +177,25 @@ fn append_partition(
     context: &Context,
     topics: &Topics,
     topic: &Topic,
-    data: PartitionProduceData,
+    (data, acks): (PartitionProduceData, i16),
     guard: Option<VerificationGuard>,
 ) -> Result<AppendTicket, Refused> {
+    let led = topics
+        .leading(topic, data.index, -1)
+        .map_err(Refused::Partition)?;
+    let batch = single_batch(data.records, context.version)?;
+    if !matches!(acks, -1..=1) {
+        let reason = "acks must be -1, 0 or 1";
+        return Err(Refused::Code(ErrorCode::InvalidRequiredAcks, reason));
+    }
     if topic.internal && context.client_id() != ADMIN_CLIENT {
         return Err(Refused::Code(
             ErrorCode::InvalidTopicException,
             "internal topics are written by the broker only",
         ));
     }
-    let led = topics
-        .leading(topic, data.index, -1)
-        .map_err(Refused::Partition)?;
-    let batch = single_batch(data.records, context.version)?;
     let append = AppendContext::client(led.epoch).with_guard(guard);
     led.log.append(batch, append).map_err(Refused::Append)
-}
-
-/// The rules on what a request may carry per partition (`ProduceRequest.validateRecords`): exactly one batch of magic 2.
-fn single_batch(records: Option<Records>, version: i16) -> Result<Bytes, Refused> {
-    let invalid = |reason| Refused::Code(ErrorCode::InvalidRecord, reason);
-    let bytes = records
-        .and_then(|records| records.into_bytes().ok())
-        .filter(|bytes| !bytes.is_empty())
-        .ok_or(invalid(
-            "produce requests must have exactly one record batch per partition",
-        ))?;
-    let mut batches = BatchIterator::new(&bytes);
-    let first: BatchView<'_> = match batches.next() {
-        Some(Ok(batch)) => batch,
-        // A batch that cannot even be stepped over (`ByteBufferLogInputStream`).
-        Some(Err(BatchError::LengthTooSmall { .. })) => {
-            return Err(Refused::Code(
-                ErrorCode::CorruptMessage,
-                "a record batch of impossible length",
-            ));
-        }
-        // Whatever else is wrong with the batch, the log says it with the right code.
-        _ => return Ok(bytes),
-    };
-    if first.compression() == Compression::Zstd && version < ZSTD_SINCE {
-        let reason = "zstd needs version 7 of produce requests";
-        return Err(Refused::Code(ErrorCode::UnsupportedCompressionType, reason));
-    }
-    if first.total_size() != bytes.len() {
-        return Err(invalid(
-            "produce requests must have exactly one record batch per partition",
-        ));
-    }
-    Ok(bytes)
 }
 
 async fn answer(index: i32, outcome: Appended, moved: &mut Vec<Owner>) -> PartitionProduceResponse {

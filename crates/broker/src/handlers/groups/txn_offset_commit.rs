@@ -72,15 +72,16 @@ async fn commit(
     let id = ProducerId::new(request.producer_id).ok_or(ErrorCode::InvalidProducerIdMapping)?;
     let epoch =
         ProducerEpoch::new(request.producer_epoch).ok_or(ErrorCode::InvalidProducerEpoch)?;
+    let producer = Producer { id, epoch };
     let participant = Participant {
         id: TransactionalId::new(&request.transactional_id),
-        producer: Producer { id, epoch },
+        producer: producer.into(),
         support: Support::of_offset_commit(context.version),
     };
     let group = GroupId::new(&request.group_id);
     // Until the commit is made, nothing of the connection may overtake it.
     let held = context.hold_others();
-    let guard = admit(&participant, &group, groups, topics, transactions).await?;
+    let guard = admit(&participant, producer, &group, groups, topics, transactions).await?;
     let commit = CommitRequest {
         group,
         member: wire::member(&request.member_id),
@@ -90,7 +91,6 @@ async fn commit(
         takes_member_epochs: true,
         topics: commits,
     };
-    let producer = participant.producer;
     let committed = groups.txn_commit(TxnCommitRequest { producer, commit }, guard);
     drop(held);
     match committed.await {
@@ -114,6 +114,7 @@ async fn commit(
 /// Sees to it that the group's partition belongs to the transaction.
 async fn admit(
     participant: &Participant,
+    producer: Producer,
     group: &GroupId,
     groups: &GroupCoordinator,
     topics: &Topics,
@@ -128,7 +129,7 @@ async fn admit(
     let begin = || {
         let begun = groups.begin_txn_commit(
             partition.partition,
-            participant.producer,
+            producer,
             participant.support.has_own_epochs(),
         );
         vec![(partition.clone(), begun.map_err(errors::coordinator))]

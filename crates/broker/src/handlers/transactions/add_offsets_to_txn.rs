@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use coordinator::{AddPartitionsRequest, TransactionVersion};
+use coordinator::{AddPartitionsRequest, ClaimedProducer, TransactionVersion};
 use metadata::CONSUMER_OFFSETS;
 use protocol::ErrorCode;
 use protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
@@ -42,8 +42,6 @@ async fn add(
     if request.transactional_id.is_empty() {
         return Err(ErrorCode::InvalidRequest);
     }
-    let producer =
-        errors::producer(request.producer_id, request.producer_epoch).ok_or(errors::NO_PRODUCER)?;
     // The client looks for the group's coordinator only after this.
     groups.ensure_topic().await.map_err(errors::coordinator)?;
     let partition = groups
@@ -51,7 +49,7 @@ async fn add(
         .ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let added = transactions.add_partitions(AddPartitionsRequest {
         id: TransactionalId::new(&request.transactional_id),
-        producer,
+        producer: ClaimedProducer::from_wire(request.producer_id, request.producer_epoch),
         version: TransactionVersion::V0,
         partitions: vec![TopicPartition {
             topic: TopicName::new(CONSUMER_OFFSETS),

@@ -10,7 +10,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use coordinator::{AddPartitionsRequest, TransactionVersion, VerifyPartitionsRequest};
+use coordinator::{
+    AddPartitionsRequest, ClaimedProducer, TransactionVersion, VerifyPartitionsRequest,
+};
 use futures_util::future::join_all;
 use protocol::ErrorCode;
 use protocol::messages::add_partitions_to_txn_request::{
@@ -74,7 +76,7 @@ fn add(
                     true => ErrorCode::OperationNotAttempted,
                     false => ErrorCode::UnknownTopicOrPartition,
                 };
-                return results(transaction, code);
+                return distinct_results(transaction, code);
             }
             Begun::Refused(error) => error,
             Begun::Adding(added) => match added.await {
@@ -87,7 +89,7 @@ fn add(
                         true => ErrorCode::None,
                         false => ErrorCode::TransactionAbortable,
                     };
-                    return results(transaction, code);
+                    return distinct_results(transaction, code);
                 }
                 Err(error) => error,
             },
@@ -146,10 +148,7 @@ fn begin(
         return Begun::Refused(ErrorCode::InvalidRequest);
     }
     let id = TransactionalId::new(&transaction.transactional_id);
-    let producer = errors::producer(transaction.producer_id, transaction.producer_epoch);
-    let Some(producer) = producer else {
-        return Begun::Refused(errors::NO_PRODUCER);
-    };
+    let producer = ClaimedProducer::from_wire(transaction.producer_id, transaction.producer_epoch);
     if transaction.verify_only {
         let verified = transactions.verify_partitions(VerifyPartitionsRequest {
             id,
@@ -200,6 +199,22 @@ fn existing(topics: &Topics, asked: &[AddPartitionsToTxnTopic]) -> Vec<TopicPart
             .collect::<Vec<_>>()
     };
     asked.iter().flat_map(of_topic).collect()
+}
+
+/// As [`results`], once for each partition, however often it is named: what differs by partition is a map in Kafka.
+fn distinct_results(
+    mut transaction: AddPartitionsToTxnTransaction,
+    code: impl Fn(&str, i32) -> ErrorCode,
+) -> AddPartitionsToTxnResult {
+    let mut seen: HashMap<String, HashSet<i32>> = HashMap::new();
+    for topic in &mut transaction.topics {
+        let seen = seen.entry(topic.name.clone()).or_default();
+        topic.partitions.retain(|index| seen.insert(*index));
+    }
+    transaction
+        .topics
+        .retain(|topic| !topic.partitions.is_empty());
+    results(transaction, code)
 }
 
 /// The answer about one transaction, in the order of its request.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use coordinator::{EndRequest, TransactionVersion};
+use coordinator::{ClaimedProducer, EndRequest, TransactionVersion};
 use protocol::ErrorCode;
 use protocol::messages::{EndTxnRequest, EndTxnResponse};
 use types::TransactionalId;
@@ -26,9 +26,6 @@ pub(crate) async fn handle(
     if request.transactional_id.is_empty() {
         return refuse(ErrorCode::InvalidRequest);
     }
-    let Some(producer) = errors::producer(request.producer_id, request.producer_epoch) else {
-        return refuse(errors::NO_PRODUCER);
-    };
     let bumps = context.version >= BUMPS_SINCE;
     let version = match bumps {
         true => TransactionVersion::V2,
@@ -36,7 +33,7 @@ pub(crate) async fn handle(
     };
     let ended = transactions.end(EndRequest {
         id: TransactionalId::new(&request.transactional_id),
-        producer,
+        producer: ClaimedProducer::from_wire(request.producer_id, request.producer_epoch),
         commit: request.committed,
         version,
         fresh: None,

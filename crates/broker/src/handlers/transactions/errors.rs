@@ -21,9 +21,6 @@ pub(super) fn producer(id: i64, epoch: i16) -> Option<Producer> {
     })
 }
 
-/// What a producer is told that names no producer id or epoch: no transactional id has such a one.
-pub(super) const NO_PRODUCER: ErrorCode = ErrorCode::InvalidProducerIdMapping;
-
 pub(super) fn init_producer(error: InitProducerError, version: i16) -> ErrorCode {
     match error {
         InitProducerError::Concurrent => ErrorCode::ConcurrentTransactions,

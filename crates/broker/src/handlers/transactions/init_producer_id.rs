@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use coordinator::Producer;
+use coordinator::{ClaimedProducer, Producer};
 use protocol::ErrorCode;
 use protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use types::{ProducerEpoch, TransactionalId};
@@ -65,7 +65,8 @@ async fn transactional(
     if timeout_ms <= 0 || timeout_ms > timeout_max {
         return Err(ErrorCode::InvalidTransactionTimeout);
     }
-    let expected = errors::producer(request.producer_id, request.producer_epoch);
+    let named = ClaimedProducer::from_wire(request.producer_id, request.producer_epoch);
+    let expected = (request.producer_id != NO_ID).then_some(named);
     let id = TransactionalId::new(transactional_id);
     let begun = transactions.init_producer(id, timeout_ms, expected).await;
     begun

@@ -7,8 +7,8 @@
 //! whose transaction is open already is asked about by nobody.
 
 use coordinator::{
-    AddPartitionsError, AddPartitionsRequest, Producer, TransactionVersion, VerifyPartitionsError,
-    VerifyPartitionsRequest,
+    AddPartitionsError, AddPartitionsRequest, ClaimedProducer, TransactionVersion,
+    VerifyPartitionsError, VerifyPartitionsRequest,
 };
 use env::Clock;
 use protocol::ErrorCode;
@@ -60,7 +60,7 @@ impl Support {
 #[derive(Clone, Debug)]
 pub(crate) struct Participant {
     pub(crate) id: TransactionalId,
-    pub(crate) producer: Producer,
+    pub(crate) producer: ClaimedProducer,
     pub(crate) support: Support,
 }
 

@@ -35,13 +35,17 @@ pub(crate) async fn handle(
     let mut writes = Vec::new();
     for marker in request.markers {
         let end = end_marker(&marker);
+        // One marker ends a transaction; those that repeat it would only cost the disk.
+        let mut topics: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
         for topic in marker.topics {
-            // One marker ends a transaction; those that repeat it would only cost the disk.
-            let indexes: BTreeSet<i32> = topic.partition_indexes.into_iter().collect();
+            let indexes = topics.entry(topic.name).or_default();
+            indexes.extend(topic.partition_indexes);
+        }
+        for (name, indexes) in topics {
             for index in indexes {
-                let place = (marker.producer_id, topic.name.clone(), index);
+                let place = (marker.producer_id, name.clone(), index);
                 // The marker is in the log when this returns, so the order of the request is that of the log.
-                let written = write(&writer, end, &topic.name, index);
+                let written = write(&writer, end, &name, index);
                 writes.push(async move { (place, written.await) });
             }
         }
@@ -80,12 +84,15 @@ fn write(
 
 fn end_marker(marker: &WritableTxnMarker) -> Option<EndMarker> {
     let producer = errors::producer(marker.producer_id, marker.producer_epoch)?;
-    let version = TransactionVersion::from_level(marker.transaction_version.into());
+    let version = match marker.transaction_version {
+        2.. => TransactionVersion::V2,
+        _ => TransactionVersion::V0,
+    };
     Some(EndMarker {
         producer,
         coordinator_epoch: marker.coordinator_epoch,
         committed: marker.transaction_result,
-        version: version.unwrap_or_default(),
+        version,
     })
 }
 

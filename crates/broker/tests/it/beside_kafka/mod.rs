@@ -164,9 +164,12 @@ fn hide_message(error_code: i16, message: &mut Option<String>) {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs a Kafka"]
-async fn answers_are_those_of_kafka() {
+/// One by one: they change what all of a broker's clients see.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A Kafka that was asked before still knows its topics; `run` is part of the names of those to come.
+async fn beside_kafka(run: &str, ask: impl AsyncFnOnce(&mut Pair, &str)) {
+    let _one = ONE_AT_A_TIME.lock().await;
     let address =
         std::env::var("WATERTABLE_KAFKA").expect("WATERTABLE_KAFKA says where a Kafka is");
     let kafka_address: SocketAddr = address.parse().unwrap();
@@ -185,29 +188,42 @@ async fn answers_are_those_of_kafka() {
         our_address: server.address(),
         differences: Vec::new(),
     };
-    // A Kafka that was asked before still knows its topics.
-    let run = format!("t{}", std::process::id());
-    cluster::api_versions(&mut pair).await;
-    cluster::features(&mut pair).await;
-    topics::create_topics(&mut pair, &run).await;
-    cluster::metadata(&mut pair, &run).await;
-    topics::describe_topic_partitions(&mut pair, &run).await;
-    offsets::offsets(&mut pair, &run).await;
-    configs::configs(&mut pair, &run).await;
-    more_configs::more_configs(&mut pair, &run).await;
-    topics::create_partitions(&mut pair, &run).await;
-    cluster::cluster(&mut pair, &run).await;
-    administration::leaders_and_replicas(&mut pair, &run).await;
-    administration::quorum(&mut pair).await;
-    administration::security(&mut pair).await;
-    administration::scram(&mut pair, &run).await;
-    quotas::quotas(&mut pair, &run).await;
-    topics::delete_topics(&mut pair, &run).await;
-    errors::errors(&mut pair, &run).await;
+    ask(&mut pair, &format!("{run}{}", std::process::id())).await;
     assert!(
         pair.differences.is_empty(),
         "{} answers differ:\n{}",
         pair.differences.len(),
         pair.differences.join("\n")
     );
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka"]
+async fn answers_are_those_of_kafka() {
+    beside_kafka("t", async |pair, run| {
+        cluster::api_versions(pair).await;
+        cluster::features(pair).await;
+        topics::create_topics(pair, run).await;
+        cluster::metadata(pair, run).await;
+        topics::describe_topic_partitions(pair, run).await;
+        offsets::offsets(pair, run).await;
+        configs::configs(pair, run).await;
+        more_configs::more_configs(pair, run).await;
+        topics::create_partitions(pair, run).await;
+        cluster::cluster(pair, run).await;
+        administration::leaders_and_replicas(pair, run).await;
+        administration::quorum(pair).await;
+        administration::security(pair).await;
+        administration::scram(pair, run).await;
+        quotas::quotas(pair, run).await;
+        topics::delete_topics(pair, run).await;
+        errors::errors(pair, run).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka"]
+async fn what_is_written_is_told_as_kafka_tells_it() {
+    beside_kafka("w", errors::what_is_written).await;
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use coordinator::Producer;
+use coordinator::ClaimedProducer;
 use metadata::ClusterImage;
 use protocol::ErrorCode;
 use protocol::Records;
@@ -12,7 +12,7 @@ use protocol::Slice;
 use protocol::messages::ProduceRequest;
 use protocol::records::{BatchIterator, BatchView};
 use storage::{FirstBatch, PartitionLog, VerificationGuard};
-use types::{PartitionIndex, ProducerEpoch, ProducerId, TopicPartition, TransactionalId};
+use types::{PartitionIndex, ProducerId, TopicPartition, TransactionalId};
 
 use super::{Refused, find_topic, single_batch};
 use crate::context::Context;
@@ -111,16 +111,13 @@ pub(super) async fn admit(
     if producers.len() > 1 {
         return Err(ErrorCode::InvalidProducerIdMapping);
     }
-    let Some(producer) = producers.first().and_then(|(id, epoch)| {
-        let epoch = ProducerEpoch::new(*epoch)?;
-        Some(Producer { id: *id, epoch })
-    }) else {
+    let Some((producer, epoch)) = producers.first() else {
         // The log refuses batches without producer.
         return Ok(Admissions::default());
     };
     let participant = Participant {
         id: TransactionalId::new(id),
-        producer,
+        producer: ClaimedProducer::from_wire(producer.value(), *epoch),
         support,
     };
     if !participant.is_verified(topics) {

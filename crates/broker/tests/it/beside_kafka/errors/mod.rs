@@ -5,12 +5,15 @@
 //! against either broker by itself, and notes what is the same by nature: error codes, epochs, generations, offsets. The two
 //! transcripts must not differ.
 
+mod batches;
 mod classic_groups;
 mod consumer_groups;
+mod malformed;
 mod offsets;
 mod producers;
 mod share_groups;
 mod streams_groups;
+mod transactions;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -83,6 +86,28 @@ impl Side {
 }
 
 pub(super) async fn errors(pair: &mut Pair, run: &str) {
+    transcripts(pair, run, async |side| {
+        classic_groups::errors(side).await;
+        consumer_groups::errors(side).await;
+        offsets::errors(side).await;
+        producers::errors(side).await;
+        streams_groups::errors(side).await;
+        share_groups::errors(side).await;
+    })
+    .await;
+}
+
+pub(super) async fn what_is_written(pair: &mut Pair, run: &str) {
+    transcripts(pair, run, async |side| {
+        batches::errors(side).await;
+        malformed::errors(side).await;
+        transactions::errors(side).await;
+    })
+    .await;
+}
+
+/// Runs a sequence against both brokers and compares what they told.
+async fn transcripts(pair: &mut Pair, run: &str, sequence: impl AsyncFn(&mut Side)) {
     let mut transcripts = Vec::new();
     for address in [pair.kafka_address, pair.our_address] {
         let mut side = Side {
@@ -92,12 +117,7 @@ pub(super) async fn errors(pair: &mut Pair, run: &str) {
             lines: Vec::new(),
         };
         coordinators(&mut side).await;
-        classic_groups::errors(&mut side).await;
-        consumer_groups::errors(&mut side).await;
-        offsets::errors(&mut side).await;
-        producers::errors(&mut side).await;
-        streams_groups::errors(&mut side).await;
-        share_groups::errors(&mut side).await;
+        sequence(&mut side).await;
         transcripts.push(side.lines);
     }
     let ours = transcripts.pop().unwrap_or_default();
@@ -128,18 +148,28 @@ async fn coordinators(side: &mut Side) {
 async fn topic(side: &mut Side, what: &str) -> String {
     let name = side.name(what);
     testkit::requests::topic(&mut side.client, &name, &[]).await;
-    // Kafka's broker learns of it a little later.
-    let request = MetadataRequest {
-        topics: Some(vec![metadata_request::MetadataRequestTopic {
-            name: Some(name.clone()),
-            ..Default::default()
-        }]),
+    await_leader(side, &name).await;
+    name
+}
+
+/// Waits for a topic that was just created: Kafka's broker learns of it, and that it leads it, a little later.
+async fn await_leader(side: &mut Side, name: &str) {
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![list_offsets_request::ListOffsetsTopic {
+            name: name.to_owned(),
+            partitions: vec![list_offsets_request::ListOffsetsPartition {
+                current_leader_epoch: -1,
+                timestamp: -1,
+                ..Default::default()
+            }],
+        }],
         ..Default::default()
     };
     for _ in 0..NOT_YET_ATTEMPTS {
-        let answer = side.ask(9, &request).await.unwrap();
-        if answer.topics[0].error_code == 0 && answer.topics[0].partitions[0].leader_id >= 0 {
-            return name;
+        let answer = side.ask(5, &request).await.unwrap();
+        if answer.topics[0].partitions[0].error_code == 0 {
+            return;
         }
         tokio::time::sleep(NOT_YET_INTERVAL).await;
     }

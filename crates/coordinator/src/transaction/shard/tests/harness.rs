@@ -163,7 +163,7 @@ impl Harness {
         let mut request = InitProducerRequest {
             id: id(name),
             timeout_ms: TIMEOUT_MS,
-            expected,
+            expected: expected.map(Into::into),
             fresh: None,
         };
         loop {
@@ -193,7 +193,7 @@ impl Harness {
     ) -> Result<(), AddPartitionsError> {
         let request = AddPartitionsRequest {
             id: id(name),
-            producer,
+            producer: producer.into(),
             version,
             partitions: partitions.iter().copied().map(partition).collect(),
         };
@@ -211,7 +211,7 @@ impl Harness {
     ) -> Result<bool, VerifyPartitionsError> {
         let request = VerifyPartitionsRequest {
             id: id(name),
-            producer,
+            producer: producer.into(),
             partitions: vec![partition(index)],
         };
         match self.call(TransactionRequest::VerifyPartitions(request)) {
@@ -231,7 +231,7 @@ impl Harness {
     ) -> Result<Producer, EndError> {
         let mut request = EndRequest {
             id: id(name),
-            producer,
+            producer: producer.into(),
             commit,
             version,
             fresh: None,
