@@ -206,9 +206,12 @@ impl Broker {
         broker.run_in_background(Arc::clone(shares).run_timers(broker.stopping.clone()));
         let share_coordinator = Arc::clone(&shares.coordinator);
         broker.run_in_background(share_coordinator.run_timers(broker.stopping.clone()));
+        let cluster = &broker.topics.cluster;
         broker.run_in_background(
-            Arc::clone(&broker.groups)
-                .follow_cluster(Arc::clone(&broker.topics.cluster), broker.stopping.clone()),
+            Arc::clone(&broker.groups).follow_cluster(Arc::clone(cluster), broker.stopping.clone()),
+        );
+        broker.run_in_background(
+            Arc::clone(transactions).follow_cluster(Arc::clone(cluster), broker.stopping.clone()),
         );
         Ok(broker)
     }

@@ -214,7 +214,7 @@ pub(crate) fn check_value(keys: &[QuotaKey], name: &str, value: f64) -> Result<(
         if value > max {
             return refuse(QuotaProblem::TooLarge);
         }
-        if value.round() < 1.0 || (value % 1.0).abs() > FRACTION_MAX {
+        if (value % 1.0).abs() > FRACTION_MAX {
             return refuse(QuotaProblem::Fraction);
         }
     }

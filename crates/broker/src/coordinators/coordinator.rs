@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use coordinator::Machine;
 use env::Env;
+use metadata::Cluster;
 use storage::{FirstBatch, VerificationGuard};
 use tokio_util::sync::CancellationToken;
 use types::{Instant, PartitionIndex};
@@ -196,8 +197,20 @@ impl<M: RecordFormat> Coordinator<M> {
         }
     }
 
-    /// Tells all machines what the cluster is set to now.
-    pub(super) fn configure(&self) {
+    /// Tells all machines whenever topics or settings change, until `stopping`. One that loads meanwhile looks for itself
+    /// when it is done.
+    pub(super) async fn follow_cluster(&self, cluster: &Cluster, stopping: CancellationToken) {
+        let mut changes = cluster.changes();
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+            self.configure();
+        }
+    }
+
+    fn configure(&self) {
         for shard in self.shards() {
             shard.configure();
         }

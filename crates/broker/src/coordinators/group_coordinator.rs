@@ -334,21 +334,13 @@ impl GroupCoordinator {
         }
     }
 
-    /// Tells all shards whenever topics or settings change, until `stopping`. A shard that loads meanwhile looks for
-    /// itself when it is done.
+    /// See [`Coordinator::follow_cluster`].
     pub(crate) async fn follow_cluster(
         self: Arc<Self>,
         cluster: Arc<Cluster>,
         stopping: CancellationToken,
     ) {
-        let mut changes = cluster.changes();
-        loop {
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                changed = changes.changed() => if changed.is_err() { return },
-            }
-            self.coordinator.configure();
-        }
+        self.coordinator.follow_cluster(&cluster, stopping).await;
     }
 
     /// The partition of `__consumer_offsets` that a group belongs to, once the topic exists.

@@ -9,11 +9,11 @@ use coordinator::{
     AddPartitionsError, AddPartitionsRequest, ClaimedProducer, DescribedTransaction, EndError,
     EndRequest, FreshId, InitProducerError, InitProducerRequest, ListTransactionsRequest,
     ListedTransaction, Markers, MarkersWritten, Producer, TransactionEffect, TransactionReply,
-    TransactionRequest, TransactionSettings, TransactionShard, VerifiedPartition,
-    VerifyPartitionsError, VerifyPartitionsRequest,
+    TransactionRequest, TransactionSettings, TransactionShard, TransactionVersion,
+    VerifiedPartition, VerifyPartitionsError, VerifyPartitionsRequest,
 };
 use env::Env;
-use metadata::{Cluster, ClusterImage, InternalTopic};
+use metadata::{Cluster, ClusterImage, InternalTopic, TRANSACTION_VERSION};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -223,6 +223,15 @@ impl TransactionCoordinator {
         self.coordinator.run_timers(stopping).await;
     }
 
+    /// See [`Coordinator::follow_cluster`].
+    pub(crate) async fn follow_cluster(
+        self: Arc<Self>,
+        cluster: Arc<Cluster>,
+        stopping: CancellationToken,
+    ) {
+        self.coordinator.follow_cluster(&cluster, stopping).await;
+    }
+
     /// Writes the markers of transactions that end, until `stopping`. Runs once.
     pub(crate) async fn run_markers(self: Arc<Self>, stopping: CancellationToken) {
         let Some(wishes) = self.wishes.lock().take() else {
@@ -287,7 +296,10 @@ fn transaction_settings(
 ) -> TransactionSettings {
     let broker = &image.broker.values;
     let milliseconds = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    // What is finalized is a level this release knows.
+    let version = TransactionVersion::from_level(image.features.level(TRANSACTION_VERSION));
     TransactionSettings {
+        version: version.unwrap_or_default(),
         coordinator_epoch: epoch.value(),
         timeout_check_interval: milliseconds(
             broker.transaction_abort_timed_out_cleanup_interval_ms,

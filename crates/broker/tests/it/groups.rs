@@ -478,3 +478,55 @@ async fn coordinators_are_found_in_every_version() {
     }
     server.stop().await;
 }
+
+/// The records of a commit make one batch, and each repeats the names of group and topic.
+#[tokio::test]
+async fn a_commit_that_fits_no_batch_is_refused_as_a_whole() {
+    let server = Server::start().await;
+    let client = &mut RawClient::connect(server.address()).await;
+    let mut create = testkit::requests::create("many", &[]);
+    create.topics[0].num_partitions = 40;
+    let created = client.call(&create, testkit::requests::CREATE).await;
+    assert_eq!(created.topics[0].error_code, 0);
+    let group = "x".repeat(30_000);
+    coordinated(client, &group).await;
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: 7,
+        committed_leader_epoch: -1,
+        ..Default::default()
+    };
+    let commit = |count: i32| OffsetCommitRequest {
+        group_id: group.clone(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: "many".to_owned(),
+            partitions: (0..count).map(partition).collect(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    // 1.2 MB of records, where __consumer_offsets takes 1 MB.
+    let refused = i16::from(ErrorCode::UnknownServerError);
+    for (count, expected) in [(40, refused), (30, 0), (40, refused)] {
+        let answer = client.call(&commit(count), 8).await;
+        let partitions = &answer.topics[0].partitions;
+        assert_eq!(partitions.len(), usize::try_from(count).unwrap());
+        assert!(
+            partitions
+                .iter()
+                .all(|partition| partition.error_code == expected)
+        );
+    }
+    let request = OffsetFetchRequest {
+        groups: vec![OffsetFetchRequestGroup {
+            group_id: group,
+            topics: None,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let answer = client.call(&request, 8).await;
+    assert_eq!(answer.groups[0].topics[0].partitions.len(), 30);
+    server.stop().await;
+}

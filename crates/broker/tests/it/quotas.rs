@@ -156,3 +156,41 @@ async fn an_address_that_connects_too_fast_is_held_and_closed() {
     client.call(&ApiVersionsRequest::default(), 0).await;
     server.stop().await;
 }
+
+/// Sets it over a connection of its own, since one that was above its quota is not read for a while.
+async fn set(server: &Server, entity_type: &str, key: &str, value: Option<f64>) {
+    let mut client = RawClient::connect(server.address()).await;
+    quota(&mut client, entity_type, key, value).await;
+}
+
+/// Kafka takes any value above zero, for whole numbers too; what such a rate throttles for is longer than the wire can say.
+#[tokio::test]
+async fn a_rate_of_almost_nothing_throttles_for_as_long_as_can_be_said() {
+    let server = Server::start().await;
+    topic(&mut RawClient::connect(server.address()).await, "t", &[]).await;
+    for rate in [1e-20, f64::MIN_POSITIVE] {
+        for key in ["producer_byte_rate", "request_percentage"] {
+            set(&server, "client-id", key, Some(rate)).await;
+            let mut producer = RawClient::connect(server.address()).await;
+            let answer = producer.call(&produce("t", 1, records(10)), PRODUCE).await;
+            assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+            if key == "producer_byte_rate" {
+                assert_eq!(answer.throttle_time_ms, i32::MAX, "{rate}");
+            }
+            set(&server, "client-id", key, None).await;
+        }
+        set(&server, "user", "controller_mutation_rate", Some(rate)).await;
+        let mut told = Vec::new();
+        for number in 0..3 {
+            let mut creator = RawClient::connect(server.address()).await;
+            let name = format!("created-{number}-{rate:e}");
+            let create = testkit::requests::create(&name, &[]);
+            let answer = creator.call(&create, 6).await;
+            told.push((answer.topics[0].error_code, answer.throttle_time_ms));
+        }
+        // The first takes more than there is; whoever comes then is refused for ever.
+        assert_eq!(told[1..], [(89, i32::MAX), (89, i32::MAX)]);
+        set(&server, "user", "controller_mutation_rate", None).await;
+    }
+    server.stop().await;
+}

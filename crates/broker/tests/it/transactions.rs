@@ -919,3 +919,74 @@ async fn a_marker_for_a_partition_that_is_named_twice_is_written_once() {
     }
     server.stop().await;
 }
+
+/// Clients go by the finalized level; the coordinator's own aborts do too, at once and after a restart.
+#[tokio::test]
+async fn transactions_follow_the_level_of_their_feature() {
+    let mut server = Server::start().await;
+    let mut client = RawClient::connect(server.address()).await;
+    topic(&mut client, "flights", &[]).await;
+    let level = |level| UpdateFeaturesRequest {
+        feature_updates: vec![update_features_request::FeatureUpdateKey {
+            feature: "transaction.version".to_owned(),
+            max_version_level: level,
+            upgrade_type: if level == 2 { 1 } else { 2 },
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    for (round, (wanted, may_go_on)) in [(2, true), (1, false), (0, false), (2, true)]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(client.call(&level(wanted), 2).await.error_code, 0);
+        let ask = ApiVersionsRequest {
+            client_software_name: "test".to_owned(),
+            client_software_version: "1".to_owned(),
+            ..Default::default()
+        };
+        let versions = client.call(&ask, 4).await;
+        let finalized = versions.finalized_features.iter();
+        let finalized = finalized
+            .filter(|feature| feature.name == "transaction.version")
+            .map(|feature| feature.max_version_level);
+        assert_eq!(finalized.last().unwrap_or(0), wanted);
+        for restarted in [false, true] {
+            if restarted {
+                server = server.restart().await;
+                client = RawClient::connect(server.address()).await;
+            }
+            let id = format!("transfers-{round}-{restarted}");
+            coordinated(&mut client, &id).await;
+            // The coordinator learns of the level a little later.
+            eventually("the abort is of the level", async || {
+                let old = init(&mut client, &id).await;
+                assert_eq!(add(&mut client, &id, old, &["flights"]).await, 0);
+                let answer = client.call(&init_request(&id, None), 5).await;
+                assert_eq!(answer.error_code, code(ErrorCode::ConcurrentTransactions));
+                reaches(&mut client, &id, "CompleteAbort").await;
+                let fenced = Session {
+                    epoch: old.epoch + 1,
+                    ..old
+                };
+                assert_eq!(
+                    markers(&mut client, "flights").await.last(),
+                    Some(&(fenced, false))
+                );
+                let answer = client.call(&init_request(&id, Some(old)), 5).await;
+                match answer.error_code {
+                    0 => may_go_on && answer.producer_epoch == fenced.epoch,
+                    error => !may_go_on && error == code(ErrorCode::ProducerFenced),
+                }
+            })
+            .await;
+            // Clients that bump epochs may do so at every level: what they send says it.
+            let session = init(&mut client, &id).await;
+            assert_eq!(add(&mut client, &id, session, &["flights"]).await, 0);
+            let next = end(&mut client, &id, session, true, END_V2).await.unwrap();
+            assert_eq!(next.epoch, session.epoch + 1);
+            reaches(&mut client, &id, "CompleteCommit").await;
+        }
+    }
+    server.stop().await;
+}

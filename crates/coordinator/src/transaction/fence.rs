@@ -6,8 +6,14 @@ use types::{ProducerEpoch, Timestamp};
 use super::state::{Transaction, TransactionState, TransactionVersion, next_epoch};
 use crate::machine::Producer;
 
-/// The transaction as it is aborted, with the epoch above that of its producer, and the epoch it had.
-pub(crate) fn fence(before: &Transaction, now: Timestamp) -> (Transaction, ProducerEpoch) {
+/// The transaction as it is aborted, with the epoch above that of its producer, and the epoch it had if its producer may
+/// go on from that. With the cluster at version 2 it may (the abort is one like any other, which bumps the epoch); before,
+/// it has lost its session.
+pub(crate) fn fence(
+    before: &Transaction,
+    version: TransactionVersion,
+    now: Timestamp,
+) -> (Transaction, Option<ProducerEpoch>) {
     let epoch = before.producer.epoch;
     let after = Transaction {
         producer: Producer {
@@ -18,9 +24,12 @@ pub(crate) fn fence(before: &Transaction, now: Timestamp) -> (Transaction, Produ
         next_id: None,
         state: TransactionState::PrepareAbort,
         updated: now,
-        // The broker's own: the marker's epoch is above that of the records.
-        client_version: TransactionVersion::V2,
+        // By which rule the partitions judge the marker, whose epoch is above that of the records in any case.
+        client_version: match version.bumps_epoch() {
+            true => version,
+            false => TransactionVersion::V0,
+        },
         ..before.clone()
     };
-    (after, epoch)
+    (after, version.bumps_epoch().then_some(epoch))
 }

@@ -11,4 +11,6 @@ pub struct TransactionRecord {
     pub id: TransactionalId,
     /// `None` is a tombstone: the id is forgotten.
     pub value: Option<Transaction>,
+    /// Whether it may be written with tagged fields (from `transaction.version` 1 on): an older Kafka could not read them.
+    pub is_flexible: bool,
 }

@@ -22,7 +22,7 @@ use super::request::{
     Markers, MarkersWritten, Output, TransactionEffect, TransactionReply, TransactionRequest,
 };
 use super::settings::TransactionSettings;
-use super::state::{Transaction, TransactionState};
+use super::state::{Transaction, TransactionState, TransactionVersion};
 use super::verify_partitions::verify_partitions;
 use crate::machine::{EndMarker, Machine, MachineOutput, Origin, Producer, ReplyToken};
 use crate::time::Now;
@@ -87,6 +87,12 @@ impl Machine for TransactionShard {
 
     fn replay_marker(&mut self, _now: Now, _marker: EndMarker) {
         // Nobody writes transactions to this topic.
+    }
+
+    fn configure(&mut self, _now: Now, settings: TransactionSettings) -> MachineOutput<Self> {
+        // Checks that are due keep their deadlines.
+        self.settings = settings;
+        Output::default()
     }
 
     fn start(&mut self, now: Now) -> MachineOutput<Self> {
@@ -223,8 +229,8 @@ impl TransactionShard {
 
     fn fence(&mut self, now: Now, id: TransactionalId, output: &mut Output) {
         if let Some(before) = self.transaction(&id) {
-            let (after, last_epoch) = fence(before, now.wall);
-            self.prepare(now, id, after, Some(last_epoch), output);
+            let (after, last_epoch) = fence(before, self.settings.version, now.wall);
+            self.prepare(now, id, after, last_epoch, output);
         }
     }
 
@@ -294,7 +300,7 @@ impl TransactionShard {
         let expiration = self.settings.id_expiration;
         for id in self.ids_where(|transaction| is_expired(transaction, expiration, now.wall)) {
             self.transactions.remove(&id);
-            output.records.push(TransactionRecord { id, value: None });
+            output.records.push(self.record(id, None));
         }
     }
 
@@ -306,6 +312,14 @@ impl TransactionShard {
         wanted.map(|(id, _)| id.clone()).collect()
     }
 
+    fn record(&self, id: TransactionalId, value: Option<Transaction>) -> TransactionRecord {
+        TransactionRecord {
+            id,
+            value,
+            is_flexible: self.settings.version != TransactionVersion::V0,
+        }
+    }
+
     /// The only way a transaction changes.
     fn store(
         &mut self,
@@ -314,10 +328,8 @@ impl TransactionShard {
         last_epoch: Option<ProducerEpoch>,
         output: &mut Output,
     ) {
-        output.records.push(TransactionRecord {
-            id: id.clone(),
-            value: Some(transaction.clone()),
-        });
+        let record = self.record(id.clone(), Some(transaction.clone()));
+        output.records.push(record);
         let known = Known {
             transaction,
             last_epoch,

@@ -1,5 +1,8 @@
-//! The records of `__transaction_state` (`TransactionLog.scala`): the value is written in version 1, as from
-//! `transaction.version` 1 on; every version is read.
+//! The records of `__transaction_state` (`TransactionLog.scala`): the value is written in version 1 if the cluster is at
+//! `transaction.version` 1 or above, else in version 0; every version is read.
+//!
+//! A transaction that a client of version 2 has changed is written in version 1 at level 0 too, because version 0 has no
+//! field for that; Kafka cannot write it then.
 //!
 //! Kafka 4.2 leaves out the previous and the next producer id, although it reads them, and so forgets over a restart what
 //! it has promised to a producer whose epochs were used up. Here they are written, in the rare case that there are any.
@@ -24,7 +27,8 @@ use types::{
 
 use super::{DecodeRecordError, DecodedRecord, NO_TIMESTAMP, RecordFormat, timestamp};
 
-const TRANSACTION_VERSION: i16 = 1;
+const FLEXIBLE: i16 = 1;
+const NOT_FLEXIBLE: i16 = 0;
 const NO_PRODUCER_ID: i64 = -1;
 
 impl RecordFormat for TransactionShard {
@@ -34,7 +38,16 @@ impl RecordFormat for TransactionShard {
         let key = encode_coordinator_key(&TransactionLogKey {
             transactional_id: record.id.as_str().to_owned(),
         })?;
-        let encode = |value| encode_versioned(&message(value), TRANSACTION_VERSION);
+        let encode = |value: &Transaction| {
+            let needs_tags = value.client_version != TransactionVersion::V0
+                || value.previous_id.is_some()
+                || value.next_id.is_some();
+            let version = match record.is_flexible || needs_tags {
+                true => FLEXIBLE,
+                false => NOT_FLEXIBLE,
+            };
+            encode_versioned(&message(value), version)
+        };
         Ok((key, record.value.as_ref().map(encode).transpose()?))
     }
 
@@ -48,16 +61,19 @@ impl RecordFormat for TransactionShard {
             return Ok(DecodedRecord::UnknownType(kind));
         }
         let key: TransactionLogKey = decode_coordinator_key(key)?;
-        let value = match value {
+        let (is_flexible, value) = match value {
             Some(value) => {
                 let value = Bytes::copy_from_slice(value);
-                let (_, value) = decode_versioned::<TransactionLogValue>(value)?;
-                Some(transaction(value)?)
+                let (version, value) = decode_versioned::<TransactionLogValue>(value)?;
+                (version >= FLEXIBLE, Some(transaction(value)?))
             }
-            None => None,
+            None => (true, None),
         };
-        let id = TransactionalId::new(&key.transactional_id);
-        Ok(DecodedRecord::Known(TransactionRecord { id, value }))
+        Ok(DecodedRecord::Known(TransactionRecord {
+            id: TransactionalId::new(&key.transactional_id),
+            value,
+            is_flexible,
+        }))
     }
 }
 
@@ -165,6 +181,7 @@ mod tests {
         TransactionRecord {
             id: TransactionalId::new("transfers"),
             value,
+            is_flexible: true,
         }
     }
 
@@ -234,6 +251,61 @@ mod tests {
         assert_eq!(value.unwrap(), expected);
     }
 
+    /// Bytes as Kafka 4.2 writes them with `transaction.version` 0, and as every Kafka before wrote them.
+    #[test]
+    fn at_level_0_a_transaction_has_the_bytes_of_old() {
+        let old = Transaction {
+            client_version: TransactionVersion::V0,
+            ..ongoing()
+        };
+        let old = TransactionRecord {
+            is_flexible: false,
+            ..record(Some(old))
+        };
+        let (key, value) = TransactionShard::encode(&old).unwrap();
+        let mut expected = vec![0, 0];
+        expected.extend(7_i64.to_be_bytes());
+        expected.extend(3_i16.to_be_bytes());
+        expected.extend(60_000_i32.to_be_bytes());
+        expected.push(1);
+        expected
+            .extend(b"\0\0\0\x02\0\x01a\0\0\0\x02\0\0\0\0\0\0\0\x02\0\x01b\0\0\0\x01\0\0\0\x01");
+        expected.extend(2_000_i64.to_be_bytes());
+        expected.extend(1_000_i64.to_be_bytes());
+        assert_eq!(value.as_deref(), Some(&expected[..]));
+        let decoded = TransactionShard::decode(Some(&key), value.as_deref()).unwrap();
+        assert_eq!(decoded, DecodedRecord::Known(old.clone()));
+        // What has no place in it is kept all the same.
+        let other = ProducerId::new(8);
+        let value = old.value.unwrap();
+        for value in [
+            Transaction {
+                client_version: TransactionVersion::V2,
+                ..value.clone()
+            },
+            Transaction {
+                previous_id: other,
+                ..value.clone()
+            },
+            Transaction {
+                next_id: other,
+                ..value
+            },
+        ] {
+            let record = TransactionRecord {
+                is_flexible: false,
+                ..record(Some(value))
+            };
+            let (key, value) = TransactionShard::encode(&record).unwrap();
+            let decoded = TransactionShard::decode(Some(&key), value.as_deref()).unwrap();
+            let record = TransactionRecord {
+                is_flexible: true,
+                ..record
+            };
+            assert_eq!(decoded, DecodedRecord::Known(record));
+        }
+    }
+
     #[test]
     fn what_is_no_transaction_is_told_apart() {
         let unknown = TransactionShard::decode(Some(&[0, 1, 0, 0]), None).unwrap();
@@ -261,7 +333,7 @@ mod tests {
                 ..valid
             },
         ] {
-            let value = encode_versioned(&damaged, TRANSACTION_VERSION).unwrap();
+            let value = encode_versioned(&damaged, FLEXIBLE).unwrap();
             TransactionShard::decode(Some(key), Some(&value)).unwrap_err();
         }
     }

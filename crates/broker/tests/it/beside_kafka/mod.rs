@@ -181,6 +181,9 @@ async fn beside_kafka(run: &str, ask: impl AsyncFnOnce(&mut Pair, &str)) {
             .set("group.share.min.record.lock.duration.ms", "1000"),
     )
     .await;
+    for address in [kafka_address, server.address()] {
+        errors::coordinators(address).await;
+    }
     let mut pair = Pair {
         kafka: RawClient::connect(kafka_address).await,
         ours: RawClient::connect(server.address()).await,

@@ -55,6 +55,30 @@ pub(super) async fn quotas(pair: &mut Pair, run: &str) {
         ),
         (
             vec![("user", alice)],
+            vec![("producer_byte_rate", Some(1e-20))],
+        ),
+        (
+            vec![("user", alice)],
+            vec![("producer_byte_rate", Some(0.999_999_9))],
+        ),
+        (
+            vec![("user", alice)],
+            vec![("consumer_byte_rate", Some(5e-324))],
+        ),
+        (
+            vec![("ip", Some("10.1.2.3"))],
+            vec![("connection_creation_rate", Some(1e-20))],
+        ),
+        (
+            vec![("user", alice)],
+            vec![("request_percentage", Some(1e-20))],
+        ),
+        (
+            vec![("user", alice)],
+            vec![("controller_mutation_rate", Some(1e-20))],
+        ),
+        (
+            vec![("user", alice)],
             vec![rate, ("producer_byte_rate", None)],
         ),
         (vec![("user", alice), ("ip", None)], vec![rate]),

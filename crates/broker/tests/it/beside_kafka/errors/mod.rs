@@ -40,6 +40,15 @@ struct Side {
 }
 
 impl Side {
+    async fn new(address: SocketAddr, run: String) -> Self {
+        Self {
+            client: RawClient::connect(address).await,
+            address,
+            run,
+            lines: Vec::new(),
+        }
+    }
+
     /// `None`: the connection was closed; there is a new one.
     async fn ask<R: Request>(&mut self, version: i16, request: &R) -> Option<R::Response> {
         self.client.request(request, version).await;
@@ -110,13 +119,7 @@ pub(super) async fn what_is_written(pair: &mut Pair, run: &str) {
 async fn transcripts(pair: &mut Pair, run: &str, sequence: impl AsyncFn(&mut Side)) {
     let mut transcripts = Vec::new();
     for address in [pair.kafka_address, pair.our_address] {
-        let mut side = Side {
-            client: RawClient::connect(address).await,
-            address,
-            run: format!("{run}-errors"),
-            lines: Vec::new(),
-        };
-        coordinators(&mut side).await;
+        let mut side = Side::new(address, format!("{run}-errors")).await;
         sequence(&mut side).await;
         transcripts.push(side.lines);
     }
@@ -128,8 +131,10 @@ async fn transcripts(pair: &mut Pair, run: &str, sequence: impl AsyncFn(&mut Sid
     }
 }
 
-/// Has the topics of the coordinators created, which happens when one is asked for.
-async fn coordinators(side: &mut Side) {
+/// Has the topics of the coordinators created, which happens when one is asked for: then they are there for every test,
+/// also on a Kafka that was asked before.
+pub(super) async fn coordinators(address: SocketAddr) {
+    let side = &mut Side::new(address, String::new()).await;
     let code = |answer: &FindCoordinatorResponse| answer.coordinators[0].error_code;
     for (key_type, step) in [
         (0, "find the coordinator of groups"),

@@ -22,6 +22,33 @@ pub(super) async fn errors(side: &mut Side) {
     let name = topic(side, "commits").await;
     without_members(side, &name).await;
     with_a_member(side, &name).await;
+    too_many_bytes(side).await;
+}
+
+/// Each record repeats the name of the group, so that a small request can make more bytes than a batch may have.
+async fn too_many_bytes(side: &mut Side) {
+    const PARTITIONS: i32 = 40;
+    let name = side.name("commits-many");
+    let mut create = testkit::requests::create(&name, &[]);
+    create.topics[0].num_partitions = PARTITIONS;
+    let created = side.ask(testkit::requests::CREATE, &create).await.unwrap();
+    side.note(
+        "create",
+        testkit::requests::CREATE,
+        &created.topics[0].error_code.to_string(),
+    );
+    super::await_leader(side, &name).await;
+    let group = format!("{}-{}", side.name("large"), "x".repeat(30_000));
+    for count in [PARTITIONS, 30, PARTITIONS] {
+        let mut request = commit(&group, &name, -1, "");
+        let one = request.topics[0].partitions.remove(0);
+        let partition = |partition_index| OffsetCommitRequestPartition {
+            partition_index,
+            ..one.clone()
+        };
+        request.topics[0].partitions = (0..count).map(partition).collect();
+        tell(side, &format!("{count} records of 30 kB"), &request).await;
+    }
 }
 
 fn commit(group: &str, name: &str, generation: i32, member: &str) -> OffsetCommitRequest {

@@ -80,6 +80,7 @@ impl Harness {
         harness.records.push(TransactionRecord {
             id: id(name),
             value: Some(transaction),
+            is_flexible: true,
         });
         harness.restart();
         harness
@@ -90,6 +91,13 @@ impl Harness {
         let output = self.shard.start(self.now);
         assert!(output.appends_nothing() && output.replies.is_empty());
         self.take(output);
+    }
+
+    /// Changes the level of the cluster.
+    pub(super) fn configure(&mut self, version: TransactionVersion) {
+        self.settings.version = version;
+        let output = self.shard.configure(self.now, self.settings.clone());
+        assert_eq!(output, Output::default());
     }
 
     /// Forgets everything but the log.

@@ -10,7 +10,7 @@ use crate::transaction::verify_partitions::VerifyPartitionsError;
 use TransactionState::{
     CompleteAbort, CompleteCommit, Empty, Ongoing, PrepareAbort, PrepareCommit,
 };
-use TransactionVersion::{V0, V2};
+use TransactionVersion::{V0, V1, V2};
 
 #[test]
 fn an_unknown_id_gets_a_fresh_producer_id_at_epoch_zero() {
@@ -252,4 +252,35 @@ fn a_transaction_that_fits_no_record_is_not_made_larger() {
     );
     assert_eq!(harness.state("a"), Empty);
     harness.add("a", session, V2, &[0]).unwrap();
+}
+
+/// What the coordinator does by itself it does at the level of the cluster; only at version 2 may the producer go on from
+/// the epoch that was taken from it.
+#[test]
+fn an_abort_over_the_producers_head_is_of_the_clusters_version() {
+    let may_go_on = |version| version == V2;
+    for (version, marked) in [(V2, V2), (V1, V0), (V0, V0)] {
+        let mut harness = Harness::new();
+        harness.configure(version);
+        let session = harness.init("a", None).unwrap();
+        harness.add("a", session, V0, &[0]).unwrap();
+        assert_eq!(harness.init("a", None), Err(InitProducerError::Concurrent));
+        let wish = harness.wishes.pop().unwrap();
+        assert_eq!((wish.version, wish.committed), (marked, false));
+        let fenced = producer(session.id.value(), session.epoch.value() + 1);
+        assert_eq!(wish.producer, fenced);
+        harness.written(&wish);
+        assert_eq!(harness.state("a"), CompleteAbort);
+        let expected = match may_go_on(version) {
+            true => Ok(fenced),
+            false => Err(InitProducerError::Fenced),
+        };
+        assert_eq!(harness.init("a", Some(session)), expected, "{version:?}");
+        assert!(
+            harness
+                .records
+                .iter()
+                .all(|record| record.is_flexible == (version != V0))
+        );
+    }
 }

@@ -3,6 +3,7 @@
 
 mod coordinator;
 mod ending;
+mod features;
 mod markers;
 mod offsets;
 mod written;
@@ -35,6 +36,7 @@ pub(super) async fn errors(side: &mut Side) {
     written::errors(side, &name).await;
     offsets::errors(side, &name).await;
     markers::errors(side, &name).await;
+    features::errors(side, &name).await;
 }
 
 /// A transactional producer's session.
