@@ -91,7 +91,10 @@ pub struct Output<Record, Reply, Effect> {
     pub producer: Option<Producer>,
     /// Ends of transactions, to be appended behind `records`. Already applied.
     pub markers: Vec<EndMarker>,
-    /// To be sent once every record of this and of all earlier calls is durable. May answer earlier requests.
+    /// What this output appends follows from what is in the log before it, and would follow again after a crash: nobody
+    /// waits until it is durable, which it is before whatever comes after it.
+    pub may_wait: bool,
+    /// To be sent once every record of this and of all earlier calls is durable, but for those that `may_wait`. May answer earlier requests.
     pub replies: Vec<(ReplyToken, Reply)>,
     /// To be done once every record of this and of all earlier calls is durable. Forgotten if they never will be.
     pub effects: Vec<Effect>,
@@ -103,6 +106,7 @@ impl<Record, Reply, Effect> Default for Output<Record, Reply, Effect> {
             records: Vec::new(),
             producer: None,
             markers: Vec::new(),
+            may_wait: false,
             replies: Vec::new(),
             effects: Vec::new(),
         }

@@ -30,6 +30,9 @@ use crate::{
 
 /// How often producers are looked through for expiry.
 const PRODUCER_SWEEP_MS: i64 = 10 * 60 * 1000;
+/// When an append that nobody waits for is synced at last: late enough that the next append of a log at work takes it
+/// along, soon enough for whoever reads the log.
+const WAIT_MS_MAX: u64 = 1000;
 
 impl LocalLog {
     pub(crate) fn append_batches(
@@ -55,7 +58,8 @@ impl LocalLog {
         }
         let stamped = Stamped::new(valid, self.log_end().offset, current, &settings, now);
         let file = self.write(&mut writer, &stamped, &settings, now)?;
-        let published = self.publish_append(&mut writer, &stamped, file, &settings, now)?;
+        let published =
+            self.publish_append(&mut writer, &stamped, file, &settings, &context, now)?;
         self.sweep_producers(&mut writer, now.ms());
         drop(writer);
         self.tell_of(&published, &settings);
@@ -301,6 +305,7 @@ impl LocalLog {
         stamped: &Stamped,
         file: Arc<SegmentFile>,
         settings: &LogSettings,
+        context: &AppendContext,
         now: Timestamp,
     ) -> Result<Published, AppendError> {
         let mut kept = self.keep_copy(stamped);
@@ -356,7 +361,8 @@ impl LocalLog {
         if !listed.iter().any(|known| Arc::ptr_eq(known, &file)) {
             listed.push(file);
         }
-        let sync = self.wants_sync(writer, stamped, settings);
+        let may_wait = context.may_wait && !settings.write_caching;
+        let sync = !may_wait && self.wants_sync(writer, stamped, settings);
         if sync && settings.write_caching {
             view_ref.sync_wanted = end.offset;
         }
@@ -365,6 +371,7 @@ impl LocalLog {
             end: end.offset,
             bytes,
             sync,
+            may_wait,
             visible,
             high_watermark: view_ref.high_watermark.offset,
         })
@@ -382,9 +389,17 @@ impl LocalLog {
 
     /// Starts what an append leads to, under no lock of the log.
     fn tell_of(&self, published: &Published, settings: &LogSettings) {
+        let flush_ms = match published.may_wait {
+            true => Some(
+                settings
+                    .flush_ms
+                    .map_or(WAIT_MS_MAX, |ms| ms.min(WAIT_MS_MAX)),
+            ),
+            false => settings.flush_ms,
+        };
         if published.sync {
             self.submit();
-        } else if let Some(flush_ms) = settings.flush_ms
+        } else if let Some(flush_ms) = flush_ms
             && !self.flush_scheduled.swap(true, Ordering::AcqRel)
         {
             self.shared.flush_later(&self.arc(), flush_ms);
@@ -458,6 +473,8 @@ struct Published {
     bytes: u64,
     /// It waits for a sync.
     sync: bool,
+    /// It waits for a sync that somebody else begins.
+    may_wait: bool,
     /// Bytes that became visible with it.
     visible: u64,
     high_watermark: Offset,

@@ -123,6 +123,8 @@ pub struct AppendContext {
     pub guard: Option<VerificationGuard>,
     /// For a marker: the protocol its transaction follows.
     pub transaction_version: TransactionVersion,
+    /// Nobody waits for it: it may become durable, and visible, with the next append, or a little later if there is none.
+    pub may_wait: bool,
 }
 
 impl AppendContext {
@@ -142,7 +144,14 @@ impl AppendContext {
             origin,
             guard: None,
             transaction_version: TransactionVersion::V1,
+            may_wait: false,
         }
+    }
+
+    /// For what nobody waits for.
+    #[must_use]
+    pub const fn with_may_wait(self, may_wait: bool) -> Self {
+        Self { may_wait, ..self }
     }
 
     /// With the guard that a verification began with.

@@ -361,6 +361,7 @@ impl<M: RecordFormat> Shard<M> {
         };
         let effects = &self.surroundings.effects;
         match appended {
+            // Of what may wait nobody hears that it is durable: replies wait for what came before it.
             Ok(None) => inner.in_flight.release_behind(parked, effects),
             Ok(Some(commit)) => {
                 if inner.in_flight.push(commit, parked) {
@@ -474,7 +475,7 @@ fn marker_version(markers: &[EndMarker]) -> storage::TransactionVersion {
     }
 }
 
-/// Appends what a call wrote to the shard's log; `None` if that is nothing.
+/// Appends what a call wrote to the shard's log; `None` if that is nothing that anybody waits for.
 fn append<M: RecordFormat>(
     serving: &mut Serving<M>,
     now: Now,
@@ -494,11 +495,12 @@ fn append<M: RecordFormat>(
     })?;
     let context = AppendContext::coordinator(serving.led.epoch)
         .with_guard(transaction.and_then(TransactionPart::guard))
-        .with_transaction_version(marker_version(&output.markers));
+        .with_transaction_version(marker_version(&output.markers))
+        .with_may_wait(output.may_wait);
     match serving.led.log.append(batches, context) {
         Ok(ticket) => {
             serving.machine.appended(ticket.outcome.base_offset);
-            Ok(Some(ticket.commit))
+            Ok((!output.may_wait).then_some(ticket.commit))
         }
         Err(error) => {
             let told = CoordinatorError::from(&error);

@@ -15,6 +15,8 @@ use coordinator::{
 use env::Env;
 use metadata::{Cluster, ClusterImage, InternalTopic, TRANSACTION_VERSION};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use types::{LeaderEpoch, PartitionIndex, TransactionalId};
@@ -35,6 +37,7 @@ pub(crate) struct TransactionCoordinator {
     /// Gives out producer ids.
     cluster: Arc<Cluster>,
     markers: MarkerSender,
+    endings: Endings,
     /// What the shards want written, until somebody runs [`Self::run_markers`].
     wishes: Mutex<Option<UnboundedReceiver<Markers>>>,
 }
@@ -72,6 +75,7 @@ impl TransactionCoordinator {
             coordinator: Coordinator::new(env, topic, effects),
             cluster,
             markers,
+            endings: Endings::default(),
             wishes: Mutex::new(Some(wishes)),
         }
     }
@@ -205,6 +209,11 @@ impl TransactionCoordinator {
         }
     }
 
+    /// Resolves when a transaction of this id ends, and sometimes when another one does.
+    pub(crate) fn ending(&self, id: &TransactionalId) -> Notified<'_> {
+        self.endings.of(id).notified()
+    }
+
     /// The partition of `__transaction_state` that a transactional id belongs to, once the topic exists.
     pub(crate) fn partition_of(&self, id: &str) -> Option<PartitionIndex> {
         self.coordinator.partition_of(id)
@@ -244,6 +253,7 @@ impl TransactionCoordinator {
             });
             // A shard that does not take it now is loaded again, and then asks for the markers again.
             drop(self.call(&markers.id, written));
+            self.endings.of(&markers.id).notify_waiters();
         };
         self.markers.run(wishes, stopping, written).await;
     }
@@ -259,6 +269,28 @@ impl TransactionCoordinator {
         request: TransactionRequest,
     ) -> Result<PendingReply<TransactionShard>, CoordinatorError> {
         self.coordinator.call(id.as_str(), request)
+    }
+}
+
+/// Wakes those who wait until a transaction has ended. An id shares its place with few others.
+#[derive(Debug)]
+struct Endings([Notify; Endings::PLACES]);
+
+impl Endings {
+    /// As many as `__transaction_state` has partitions, about.
+    const PLACES: usize = 64;
+
+    fn of(&self, id: &TransactionalId) -> &Notify {
+        let hash = id.as_str().bytes().fold(0_usize, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        &self.0[hash % Self::PLACES]
+    }
+}
+
+impl Default for Endings {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Notify::new()))
     }
 }
 

@@ -16,5 +16,6 @@ mod produce_fetch;
 mod quotas;
 mod shares;
 mod streams_groups;
+mod transaction_commits;
 mod transactional_data;
 mod transactions;

@@ -270,6 +270,8 @@ impl TransactionShard {
         if let Some(after) = complete(&known.transaction, now.wall) {
             let last_epoch = known.last_epoch;
             self.store(written.id, after, last_epoch, output);
+            // That it was prepared is durable, and so are the markers: after a crash it would be completed once more.
+            output.may_wait = true;
         }
     }
 

@@ -229,6 +229,37 @@ fn flush_ms_syncs_after_its_time() {
 }
 
 #[test]
+fn what_nobody_waits_for_is_synced_with_what_comes_next_or_a_second_later() {
+    let world = manual();
+    let directory = world.open();
+    let log = log(&directory, LogSettings::default());
+    let write = |may_wait| {
+        let context = AppendContext::client(epoch(&log)).with_may_wait(may_wait);
+        log.append(batch(&["a"]), context).unwrap()
+    };
+    drop(write(true));
+    assert!(!directory.run_once(), "nobody asked for a sync");
+    let offsets = log.offsets();
+    assert_eq!((offsets.high_watermark, offsets.log_end), (at(0), at(1)));
+    let next = write(false);
+    assert!(directory.run_once());
+    committed(next).unwrap();
+    assert_eq!(log.offsets().high_watermark, at(2));
+    // Nothing follows.
+    drop(write(true));
+    world.clock.advance(999);
+    assert!(!directory.run_once());
+    world.clock.advance(1);
+    while directory.run_once() {}
+    assert_eq!(log.offsets().high_watermark, at(3));
+    assert_eq!(directory.metrics().commits.get(), 2);
+    // Or the log is closed.
+    drop(write(true));
+    directory.close().unwrap();
+    assert_eq!(directory.metrics().commits.get(), 3);
+}
+
+#[test]
 fn closing_makes_cached_writes_durable() {
     let world = manual();
     let directory = world.open();

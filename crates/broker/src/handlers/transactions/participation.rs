@@ -12,6 +12,7 @@ use coordinator::{
 };
 use env::Clock;
 use protocol::ErrorCode;
+use std::pin::pin;
 use std::time::Duration;
 use storage::VerificationGuard;
 use types::{Instant, TopicPartition, TransactionalId};
@@ -104,7 +105,8 @@ impl Participant {
                 .transaction_partition_verification_enable
     }
 
-    /// Asks for all partitions that `begin` gives, in order. With `retry`, again while the last transaction is ending.
+    /// Asks for all partitions that `begin` gives, in order. With `retry`, again while the last transaction is ending:
+    /// as soon as it has ended, and after each pause in case its end was not heard.
     pub(crate) async fn admit(
         &self,
         transactions: &TransactionCoordinator,
@@ -113,6 +115,9 @@ impl Participant {
         begin: impl Fn() -> Vec<Wanted> + Send + Sync,
     ) -> Vec<Admission> {
         loop {
+            // Before anybody is asked: an end that comes right after the answer counts.
+            let mut ending = pin!(transactions.ending(&self.id));
+            ending.as_mut().enable();
             let mut wanted = begin();
             let asked: Vec<_> = wanted
                 .iter()
@@ -126,7 +131,11 @@ impl Participant {
             };
             let is_ending = codes.contains(&ErrorCode::ConcurrentTransactions);
             if let Some(retry) = retry.filter(|retry| is_ending && clock.now() < retry.until) {
-                clock.sleep_until(clock.now().plus(retry.pause)).await;
+                let pause = clock.sleep_until(clock.now().plus(retry.pause));
+                tokio::select! {
+                    () = ending => {}
+                    () = pause => {}
+                }
                 continue;
             }
             let mut codes = codes.drain(..);

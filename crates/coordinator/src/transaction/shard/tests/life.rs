@@ -98,6 +98,30 @@ fn markers_are_asked_for_again_after_a_restart_and_only_the_last_who_was_asked_m
     }
 }
 
+/// Nobody waits until the end of a transaction is durable.
+#[test]
+fn an_end_that_the_log_has_lost_is_come_to_again() {
+    for (version, commit) in [(V0, true), (V0, false), (V2, true), (V2, false)] {
+        let mut harness = Harness::new();
+        let session = harness.init("a", None).unwrap();
+        harness.add("a", session, version, &[0, 1]).unwrap();
+        let next = harness.end("a", session, commit, version).unwrap();
+        let first = harness.fulfil();
+        let over = harness.transaction("a");
+        let lost = harness.records.pop().unwrap();
+        assert_eq!(lost.value.as_ref(), Some(&over));
+        harness.restart();
+        let again = harness.fulfil();
+        assert_eq!(
+            (again.producer, again.committed, again.version),
+            (first.producer, first.committed, first.version)
+        );
+        let found = harness.transaction("a");
+        assert_eq!((found.producer, found.state), (next, over.state));
+        harness.add("a", next, version, &[0]).unwrap();
+    }
+}
+
 #[test]
 fn a_restart_forgets_whose_retry_it_was() {
     // Kafka's log does not keep the last epoch either.
