@@ -20,6 +20,39 @@ use crate::{Read, Target, place, read, read_all, unique};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A broker, a topic, and a transactional producer that has begun nothing.
+struct Scene {
+    target: Target,
+    topic: Arc<str>,
+    id: Arc<str>,
+    producer: TransactionalProducer,
+}
+
+impl Scene {
+    async fn new(partitions: i32) -> Self {
+        let target = Target::start().await;
+        let topic = target.topic("txn", partitions).await;
+        let id = unique("transfers");
+        let producer = producer(&target, &id).await;
+        Self {
+            target,
+            topic,
+            id,
+            producer,
+        }
+    }
+
+    /// As [`Scene::new`], with a record in an open transaction, which is on the broker.
+    async fn with_pending(value: &str) -> Self {
+        let mut scene = Self::new(1).await;
+        scene.producer.begin().expect("nothing is open");
+        send(&mut scene.producer, &scene.topic, value).await;
+        let everything = read_all(&scene.target.cluster, &scene.topic, 1).await;
+        assert_eq!(values(everything), [value]);
+        scene
+    }
+}
+
 async fn producer(target: &Target, id: &Arc<str>) -> TransactionalProducer {
     let cluster = target.cluster.clone();
     let config = ProducerConfig::default();
@@ -36,7 +69,8 @@ async fn send(producer: &mut TransactionalProducer, topic: &Arc<str>, value: &st
     sent.expect("the record is taken");
 }
 
-async fn committed(target: &Target, topic: &Arc<str>, count: usize) -> Vec<String> {
+/// Reads the committed records of a topic from its beginning.
+async fn reader(target: &Target, topic: &Arc<str>) -> Consumer {
     let config = ConsumerConfig {
         isolation: Isolation::ReadCommitted,
         ..ConsumerConfig::default()
@@ -45,7 +79,11 @@ async fn committed(target: &Target, topic: &Arc<str>, count: usize) -> Vec<Strin
     let topics = [Arc::clone(topic)];
     let assigned = consumer.assign_topics(&topics, OffsetSpec::Earliest).await;
     assigned.expect("the topic exists");
-    values(read(&mut consumer, count).await)
+    consumer
+}
+
+async fn committed(target: &Target, topic: &Arc<str>, count: usize) -> Vec<String> {
+    values(read(&mut reader(target, topic).await, count).await)
 }
 
 fn values(found: BTreeMap<i32, Vec<Read>>) -> Vec<String> {
@@ -60,10 +98,9 @@ fn values(found: BTreeMap<i32, Vec<Read>>) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn committed_records_count_and_aborted_ones_do_not() {
-    let target = Target::start().await;
-    let (first, second) = (target.topic("txn", 1).await, target.topic("txn", 1).await);
-    let id = unique("transfers");
-    let mut producer = producer(&target, &id).await;
+    let scene = Scene::new(1).await;
+    let (target, first, mut producer) = (scene.target, scene.topic, scene.producer);
+    let second = target.topic("txn", 1).await;
     assert_eq!(producer.protocol(), TransactionProtocol::V2);
     let mut session = producer.session();
     for round in 0..6 {
@@ -101,40 +138,20 @@ async fn committed_records_count_and_aborted_ones_do_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_transaction_holds_back_who_reads_what_is_committed() {
-    let target = Target::start().await;
-    let topic = target.topic("txn", 1).await;
-    let id = unique("transfers");
-    let mut producer = producer(&target, &id).await;
-    producer.begin().unwrap();
-    send(&mut producer, &topic, "pending").await;
-    let everything = read_all(&target.cluster, &topic, 1).await;
-    assert_eq!(values(everything), ["pending"]);
-    let config = ConsumerConfig {
-        isolation: Isolation::ReadCommitted,
-        ..ConsumerConfig::default()
-    };
-    let mut consumer = Consumer::new(target.cluster.clone(), config);
-    let topics = [Arc::clone(&topic)];
-    let assigned = consumer.assign_topics(&topics, OffsetSpec::Earliest).await;
-    assigned.unwrap();
+    let mut scene = Scene::with_pending("pending").await;
+    let mut consumer = reader(&scene.target, &scene.topic).await;
     let nothing = tokio::time::timeout(Duration::from_millis(300), read(&mut consumer, 1)).await;
     assert!(nothing.is_err());
-    producer.commit().await.unwrap();
+    scene.producer.commit().await.unwrap();
     assert_eq!(values(read(&mut consumer, 1).await), ["pending"]);
-    target.stop().await;
+    scene.target.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_producer_fences_the_older_and_aborts_its_transaction() {
-    let target = Target::start().await;
-    let topic = target.topic("txn", 1).await;
-    let id = unique("transfers");
-    let mut old = producer(&target, &id).await;
-    old.begin().unwrap();
-    send(&mut old, &topic, "lost").await;
-    // It is on the broker.
-    read_all(&target.cluster, &topic, 1).await;
-    let mut new = producer(&target, &id).await;
+    let scene = Scene::with_pending("lost").await;
+    let (target, topic, mut old) = (scene.target, scene.topic, scene.producer);
+    let mut new = producer(&target, &scene.id).await;
     let error = old.commit().await.unwrap_err();
     assert!(matches!(error, TransactionError::Fenced { .. }), "{error}");
     let again = old.begin().unwrap_err();
@@ -148,10 +165,9 @@ async fn a_newer_producer_fences_the_older_and_aborts_its_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offsets_count_with_their_transaction() {
-    let target = Target::start().await;
-    let topic = target.topic("txn", 2).await;
-    let (id, group) = (unique("transfers"), unique("readers"));
-    let mut producer = producer(&target, &id).await;
+    let scene = Scene::new(2).await;
+    let (target, topic, mut producer) = (scene.target, scene.topic, scene.producer);
+    let group = unique("readers");
     let coordinator = GroupCoordinator::new(target.cluster.clone(), Arc::clone(&group));
     let metadata = ConsumerGroupMetadata::outsider(Arc::clone(&group));
     for (offset, commits) in [(3, true), (5, false), (7, true)] {
@@ -185,9 +201,8 @@ async fn offsets_count_with_their_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_out_of_order_is_refused() {
-    let target = Target::start().await;
-    let topic = target.topic("txn", 1).await;
-    let mut producer = producer(&target, &unique("transfers")).await;
+    let scene = Scene::new(1).await;
+    let (target, topic, mut producer) = (scene.target, scene.topic, scene.producer);
     let not_open = TransactionError::NotOpen;
     let record = ProducerRecord::default();
     let sent = producer.send(&topic, record).await.unwrap_err();
@@ -207,13 +222,8 @@ async fn a_transaction_out_of_order_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn administrators_see_transactions_and_may_abort_one_in_a_partition() {
-    let target = Target::start().await;
-    let topic = target.topic("txn", 1).await;
-    let id = unique("transfers");
-    let mut producer = producer(&target, &id).await;
-    producer.begin().unwrap();
-    send(&mut producer, &topic, "pending").await;
-    read_all(&target.cluster, &topic, 1).await;
+    let scene = Scene::with_pending("pending").await;
+    let (target, topic, id, producer) = (scene.target, scene.topic, scene.id, scene.producer);
     let cluster = &target.cluster;
     let described = describe_transaction(cluster, &id).await.unwrap();
     assert_eq!(described.state, "Ongoing");

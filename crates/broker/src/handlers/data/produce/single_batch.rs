@@ -80,7 +80,7 @@ fn next_batch(bytes: &[u8]) -> Result<Option<usize>, Refused> {
     if *magic > MAGIC_V2 {
         return Err(corrupt());
     }
-    let size = usize::try_from(length).map_err(|_| corrupt())?;
+    let size = usize::try_from(length).map_err(|_negative| corrupt())?;
     let size = size.saturating_add(OVERHEAD);
     Ok((size <= bytes.len()).then_some(size))
 }

@@ -97,47 +97,47 @@ async fn tell(side: &mut Side, step: &str, request: &OffsetCommitRequest) {
 async fn without_members(side: &mut Side, name: &str) {
     let group = side.name("commits-simple");
     let missing = side.name("no-such-topic");
-    tell(
-        side,
-        "a generation in an unknown group",
-        &commit(&group, name, 0, "nobody"),
-    )
-    .await;
-    tell(
-        side,
-        "a member without generation in an unknown group",
-        &commit(&group, name, -1, "nobody"),
-    )
-    .await;
-    tell(side, "no group id", &commit("", name, -1, "")).await;
-    tell(side, "an unknown topic", &commit(&group, &missing, -1, "")).await;
-    let mut request = commit(&group, name, -1, "");
-    request.topics[0].partitions[0].partition_index = 1;
-    tell(side, "an unknown partition", &request).await;
-    for (step, size) in [
-        ("metadata as large as allowed", METADATA_MAX),
-        ("metadata too large", METADATA_MAX + 1),
+    let plain = || commit(&group, name, -1, "");
+    let with = |change: &dyn Fn(&mut OffsetCommitRequestPartition)| {
+        let mut request = plain();
+        change(&mut request.topics[0].partitions[0]);
+        request
+    };
+    let noted =
+        |size: usize| with(&|partition| partition.committed_metadata = Some("x".repeat(size)));
+    for (step, request) in [
+        (
+            "a generation in an unknown group",
+            commit(&group, name, 0, "nobody"),
+        ),
+        (
+            "a member without generation in an unknown group",
+            commit(&group, name, -1, "nobody"),
+        ),
+        ("no group id", commit("", name, -1, "")),
+        ("an unknown topic", commit(&group, &missing, -1, "")),
+        (
+            "an unknown partition",
+            with(&|partition| partition.partition_index = 1),
+        ),
+        ("metadata as large as allowed", noted(METADATA_MAX)),
+        ("metadata too large", noted(METADATA_MAX + 1)),
+        (
+            "a negative offset",
+            with(&|partition| partition.committed_offset = -1),
+        ),
+        ("no members", plain()),
+        (
+            "a generation in a group without members",
+            commit(&group, name, 0, "nobody"),
+        ),
+        (
+            "a member in a group without members",
+            commit(&group, name, -1, "nobody"),
+        ),
     ] {
-        let mut request = commit(&group, name, -1, "");
-        request.topics[0].partitions[0].committed_metadata = Some("x".repeat(size));
         tell(side, step, &request).await;
     }
-    let mut request = commit(&group, name, -1, "");
-    request.topics[0].partitions[0].committed_offset = -1;
-    tell(side, "a negative offset", &request).await;
-    tell(side, "no members", &commit(&group, name, -1, "")).await;
-    tell(
-        side,
-        "a generation in a group without members",
-        &commit(&group, name, 0, "nobody"),
-    )
-    .await;
-    tell(
-        side,
-        "a member in a group without members",
-        &commit(&group, name, -1, "nobody"),
-    )
-    .await;
     delete_offsets(side, "of a group without members", &group, name).await;
     delete_offsets(side, "of an unknown topic", &group, &missing).await;
     let unknown = side.name("commits-unknown");
@@ -190,38 +190,17 @@ async fn with_a_member(side: &mut Side, name: &str) {
     };
     let code = |answer: &SyncGroupResponse| answer.error_code;
     side.tell("sync to commit", 5, &sync, code, code).await;
-    tell(side, "a member", &commit(&group, name, 1, &member)).await;
-    tell(
-        side,
-        "an older generation",
-        &commit(&group, name, 0, &member),
-    )
-    .await;
-    tell(
-        side,
-        "a later generation",
-        &commit(&group, name, 2, &member),
-    )
-    .await;
-    tell(
-        side,
-        "an unknown member",
-        &commit(&group, name, 1, "nobody"),
-    )
-    .await;
-    tell(side, "an outsider", &commit(&group, name, -1, "")).await;
-    tell(
-        side,
-        "an outsider with a generation",
-        &commit(&group, name, 1, ""),
-    )
-    .await;
-    tell(
-        side,
-        "a member without generation",
-        &commit(&group, name, -1, &member),
-    )
-    .await;
+    for (step, generation, member) in [
+        ("a member", 1, &*member),
+        ("an older generation", 0, &member),
+        ("a later generation", 2, &member),
+        ("an unknown member", 1, "nobody"),
+        ("an outsider", -1, ""),
+        ("an outsider with a generation", 1, ""),
+        ("a member without generation", -1, &member),
+    ] {
+        tell(side, step, &commit(&group, name, generation, member)).await;
+    }
     for instance in ["nobody", ""] {
         let mut request = commit(&group, name, 1, &member);
         request.group_instance_id = Some(instance.to_owned());

@@ -10,6 +10,9 @@ const ADD_OFFSETS_MAX: i16 = 4;
 const ADD_BATCHES: i16 = 4;
 const LIST_MAX: i16 = 2;
 
+/// Partitions of topics.
+type Topics<'a> = &'a [(&'a str, &'a [i32])];
+
 pub(super) async fn errors(side: &mut Side, name: &str) {
     sessions(side).await;
     fenced_sessions(side, name).await;
@@ -147,7 +150,7 @@ async fn adding(side: &mut Side, name: &str) {
         ("an epoch behind", producer.at(producer.epoch - 1)),
         ("an epoch there cannot be", producer.at(-5)),
     ];
-    let topics: [(&str, &[(&str, &[i32])]); 9] = [
+    let topics: [(&str, Topics<'_>); 9] = [
         ("an unknown topic", &[(&missing, &[0])]),
         (
             "a known and an unknown topic",

@@ -37,7 +37,6 @@ async fn update(side: &mut Side, level: i16, upgrade_type: i8) {
         let request = ApiVersionsRequest {
             client_software_name: "test".to_owned(),
             client_software_version: "1".to_owned(),
-            ..Default::default()
         };
         let answer = side.ask(4, &request).await.unwrap();
         let mut features = answer.finalized_features.iter();
