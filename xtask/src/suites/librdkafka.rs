@@ -71,6 +71,9 @@ pub(crate) struct LibrdkafkaArguments {
     /// What librdkafka logs, for example `broker,protocol`
     #[arg(long)]
     debug: Option<String>,
+    /// Run everything so often; a test passes if it does in every run
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
     /// Test processes at once
     #[arg(long, default_value_t = 2)]
     parallel: usize,
@@ -136,11 +139,13 @@ fn run_suite(arguments: &LibrdkafkaArguments) -> Result<Counts> {
     };
     let mut outcomes = Vec::new();
     for (scenario, jobs) in by_scenario {
-        outcomes.extend(run.scenario(&scenario, jobs)?);
+        for _ in 0..arguments.repeat {
+            outcomes.extend(run.scenario(&scenario, jobs.clone())?);
+        }
     }
     let mut results = Results::read(&arguments.results_name())?;
     let mut ran = Vec::new();
-    for (test, outcome) in outcomes {
+    for (test, outcome) in of_all_runs(outcomes) {
         results.record(arguments.against, &test, outcome);
         ran.push(test);
     }
@@ -168,6 +173,9 @@ impl Run<'_> {
             &[("auto.create.topics.enable", "false")]
         };
         let data_dir = self.folder.join(format!("broker-{scenario}"));
+        if data_dir.exists() {
+            fs::remove_dir_all(&data_dir)?;
+        }
         let mut server = Server::start_with(self.arguments.against, data_dir, settings)?;
         let bootstrap = server.bootstrap();
         let configuration = self.folder.join(format!("test-{scenario}.conf"));
@@ -283,9 +291,55 @@ impl Run<'_> {
     }
 }
 
+/// One outcome a test: the first that was not a pass, with how many runs passed, if not all did.
+fn of_all_runs(outcomes: Vec<(String, Outcome)>) -> BTreeMap<String, Outcome> {
+    let mut by_test: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
+    for (test, outcome) in outcomes {
+        by_test.entry(test).or_default().push(outcome);
+    }
+    let of_all = |(test, outcomes): (String, Vec<Outcome>)| {
+        let runs = outcomes.len();
+        let is_passed = |outcome: &&Outcome| outcome.verdict == Verdict::Passed;
+        let passed = outcomes.iter().filter(is_passed).count();
+        let mut outcomes = outcomes.into_iter();
+        let first = outcomes.next()?;
+        if passed == runs || passed == 0 {
+            return Some((test, first));
+        }
+        let other = |outcome: &Outcome| outcome.verdict != Verdict::Passed;
+        let mut outcome = std::iter::once(first).chain(outcomes).find(other)?;
+        outcome.note = shortened(&format!(
+            "passed in {passed} of {runs} runs: {}",
+            outcome.note
+        ));
+        Some((test, outcome))
+    };
+    by_test.into_iter().filter_map(of_all).collect()
+}
+
 fn configuration_text(bootstrap: &str) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "bootstrap.servers={bootstrap}")?;
     writeln!(text, "test.timeout.multiplier={TIMEOUT_MULTIPLIER}")?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_passes_if_it_does_in_every_run() {
+        fn runs(verdicts: &[(Verdict, &str)]) -> Outcome {
+            let runs = verdicts.iter();
+            let runs = runs.map(|(verdict, note)| ("0045".to_owned(), Outcome::of(*verdict, note)));
+            of_all_runs(runs.collect()).remove("0045").unwrap()
+        }
+        let outcome = Outcome::of;
+        let (passed, failed) = (Verdict::Passed, Verdict::Failed);
+        assert_eq!(runs(&[(passed, ""), (passed, "")]), outcome(passed, ""));
+        assert_eq!(runs(&[(failed, "a"), (failed, "b")]), outcome(failed, "a"));
+        let mixed = runs(&[(passed, ""), (failed, "late"), (passed, "")]);
+        assert_eq!(mixed, outcome(failed, "passed in 2 of 3 runs: late"));
+    }
 }
