@@ -44,6 +44,10 @@ pub trait Disk: Debug + Send + Sync {
     fn total_bytes(&self, directory: &Path) -> io::Result<u64>;
     /// Takes the lock file `path` for the life of the returned guard; `None` if another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>>;
+    /// As [`Disk::lock`] for a lock file that is there: it need not be writable.
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<DiskLock>> {
+        self.lock(path)
+    }
 }
 
 /// How to open a file.
@@ -191,11 +195,19 @@ impl Disk for SystemDisk {
             .create(true)
             .truncate(false)
             .open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(DiskLock::new(Arc::new(file)))),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
-        }
+        try_lock(file)
+    }
+
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<DiskLock>> {
+        try_lock(File::open(path)?)
+    }
+}
+
+fn try_lock(file: File) -> io::Result<Option<DiskLock>> {
+    match file.try_lock() {
+        Ok(()) => Ok(Some(DiskLock::new(Arc::new(file)))),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
     }
 }
 

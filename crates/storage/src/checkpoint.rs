@@ -37,7 +37,7 @@ use crate::small_file;
 use crate::state_codec::{get_producers, get_transactions, put_producers, put_transactions};
 use crate::transactions::Transactions;
 
-const FILE: &str = "checkpoint";
+pub(crate) const FILE: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"WTCHKPNT";
 /// Version 1 lacks the number of replacements by cleaning, of which there were none then.
 const VERSION: u32 = 2;
@@ -122,6 +122,51 @@ impl CheckpointWriter {
         small_file::replace(disk, &root.join(FILE), &self.bytes)?;
         Ok(self.bytes.len() as u64)
     }
+}
+
+/// Replaces a checkpoint by one that does not know some partitions and comes from no clean stop: what it says of the others
+/// stays true.
+pub(crate) fn forget(
+    disk: &dyn Disk,
+    root: &Path,
+    now_ms: i64,
+    forgotten: &[TopicPartition],
+) -> Result<(), LoadError> {
+    let Some(checkpoint) = load(disk, root, now_ms)? else {
+        return Ok(());
+    };
+    let mut writer = CheckpointWriter::new(checkpoint.boot, false);
+    for entry in &checkpoint.logs {
+        if !forgotten.contains(&entry.partition) {
+            writer.add(&encode_recovered(
+                &entry.partition,
+                &entry.topic_id,
+                &entry.recovered,
+            ));
+        }
+    }
+    writer.write(disk, root)?;
+    Ok(())
+}
+
+/// The bytes of a log that was only read.
+pub(crate) fn encode_recovered(
+    partition: &TopicPartition,
+    topic_id: &str,
+    recovered: &Recovered,
+) -> Vec<u8> {
+    encode_log(&LogState {
+        partition,
+        topic_id,
+        log_start: recovered.log_start,
+        log_end: recovered.log_end,
+        untrimmed: recovered.untrimmed,
+        generation: recovered.generation,
+        segments: &recovered.segments,
+        epochs: &recovered.epochs,
+        producers: &recovered.producers,
+        transactions: &recovered.transactions,
+    })
 }
 
 /// The bytes of one log.

@@ -48,7 +48,7 @@ impl<'a> Cutter<'a> {
         let last = last_nonzero(file, position, length)?;
         if let Some(last) = last {
             // Zeros right behind may belong to what is cut; the rest of the reserved space does not.
-            let end = (last + 1).next_multiple_of(KEPT_UNIT).min(length);
+            let end = kept_end(last, length);
             let bytes = end - position;
             let kept = self.keep(base, file, position, end)?;
             self.metrics.truncated_bytes.add(bytes);
@@ -68,23 +68,7 @@ impl<'a> Cutter<'a> {
 
     fn keep(&self, base: Offset, file: &dyn DiskFile, from: u64, to: u64) -> io::Result<PathBuf> {
         let path = part_path(self.folder, base, SegmentPart::Cut { from });
-        let copy = self.disk.open(&path, OpenMode::CreateIfMissing)?;
-        copy.set_length(0)?;
-        let mut buffer = vec![0; COPY_BYTES];
-        let mut at = from;
-        while at < to {
-            let want = usize::try_from(to - at).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
-            let buffer = buffer.get_mut(..want).unwrap_or_default();
-            let count = file.read_at(buffer, at)?;
-            if count == 0 {
-                break;
-            }
-            let bytes = buffer.get(..count).unwrap_or_default();
-            copy.write_at(&[IoSlice::new(bytes)], at - from)?;
-            at += count as u64;
-        }
-        copy.sync_data()?;
-        self.disk.sync_directory(self.folder)?;
+        copy_aside(self.disk, file, from, to, &path)?;
         Ok(path)
     }
 
@@ -107,8 +91,43 @@ impl<'a> Cutter<'a> {
     }
 }
 
+/// Up to where is kept what ends with the byte at `last`, the last that is not zero.
+pub(crate) fn kept_end(last: u64, length: u64) -> u64 {
+    (last + 1).next_multiple_of(KEPT_UNIT).min(length)
+}
+
+/// Copies the bytes `from..to` of a file to `path`, durably, replacing what is there.
+pub(crate) fn copy_aside(
+    disk: &dyn Disk,
+    file: &dyn DiskFile,
+    from: u64,
+    to: u64,
+    path: &Path,
+) -> io::Result<()> {
+    let copy = disk.open(path, OpenMode::CreateIfMissing)?;
+    copy.set_length(0)?;
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut at = from;
+    while at < to {
+        let want = usize::try_from(to - at).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
+        let buffer = buffer.get_mut(..want).unwrap_or_default();
+        let count = file.read_at(buffer, at)?;
+        if count == 0 {
+            break;
+        }
+        let bytes = buffer.get(..count).unwrap_or_default();
+        copy.write_at(&[IoSlice::new(bytes)], at - from)?;
+        at += count as u64;
+    }
+    copy.sync_data()?;
+    match path.parent() {
+        Some(folder) => disk.sync_directory(folder),
+        None => Ok(()),
+    }
+}
+
 /// The position of the last byte that is not zero in `from..to`.
-fn last_nonzero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Option<u64>> {
+pub(crate) fn last_nonzero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<Option<u64>> {
     let mut buffer = vec![0; COPY_BYTES];
     let mut end = to;
     while end > from {

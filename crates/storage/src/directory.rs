@@ -33,7 +33,7 @@ use crate::registry::Registry;
 use crate::settings::LogSettings;
 use crate::shared::{LOGS_FOLDER, Shared, TRASH_FOLDER};
 
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 /// More threads than this do not clean, whatever is set.
 const CLEANER_THREADS_MAX: usize = 64;
 

@@ -14,8 +14,8 @@ use crate::small_file;
 /// The format that this version reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-const FORMAT_FILE: &str = "watertable.format";
-const BOOT_FILE: &str = "boot-count";
+pub(crate) const FORMAT_FILE: &str = "watertable.format";
+pub(crate) const BOOT_FILE: &str = "boot-count";
 const TEXT_BYTES_MAX: u64 = 4096;
 
 /// Why a directory cannot be used by this version.
@@ -72,6 +72,19 @@ pub(crate) fn check(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
         write(disk, &path, &text)?;
         return sync_name(disk, root);
     };
+    check_text(&text, path)
+}
+
+/// Whether a directory has a format, one that this version reads. Changes nothing.
+pub(crate) fn look(disk: &dyn Disk, root: &Path) -> Result<bool, FormatError> {
+    let path = root.join(FORMAT_FILE);
+    let Some(text) = read_text(disk, &path)? else {
+        return Ok(false);
+    };
+    check_text(&text, path).map(|()| true)
+}
+
+fn check_text(text: &str, path: PathBuf) -> Result<(), FormatError> {
     let found = text
         .trim_end()
         .strip_prefix("format ")
@@ -80,6 +93,18 @@ pub(crate) fn check(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
         Some(FORMAT_VERSION) => Ok(()),
         Some(found) if found > FORMAT_VERSION => Err(FormatError::Newer { path, found }),
         _ => Err(FormatError::Damaged { path }),
+    }
+}
+
+/// How often a directory was opened; `None` if nothing says so. Changes nothing.
+pub(crate) fn boots(disk: &dyn Disk, root: &Path) -> Result<Option<LeaderEpoch>, FormatError> {
+    let path = root.join(BOOT_FILE);
+    match read_text(disk, &path)? {
+        None => Ok(None),
+        Some(text) => match decode_boot(&text) {
+            Some(last) => Ok(Some(last)),
+            None => Err(FormatError::Damaged { path }),
+        },
     }
 }
 
@@ -105,13 +130,10 @@ pub(crate) fn count_boot(
     has_logs: bool,
 ) -> Result<LeaderEpoch, FormatError> {
     let path = root.join(BOOT_FILE);
-    let last = match read_text(disk, &path)? {
+    let last = match boots(disk, root)? {
         None if has_logs => return Err(FormatError::BootCountLost { path }),
         None => LeaderEpoch::ZERO,
-        Some(text) => match decode_boot(&text) {
-            Some(last) => last,
-            None => return Err(FormatError::Damaged { path }),
-        },
+        Some(last) => last,
     };
     let Some(epoch) = last.next() else {
         return Err(FormatError::EpochsUsedUp { path });

@@ -7,6 +7,7 @@ mod append;
 mod background;
 mod batch_header;
 mod chain;
+mod check;
 mod checkpoint;
 mod clean;
 mod codec;
@@ -43,6 +44,10 @@ mod validate;
 mod verification;
 mod waiters;
 
+pub use check::{
+    CheckError, CheckReport, DirectoryCheck, Finding, FindingKind, Remedy, RepairAction,
+    RepairError, Repaired, Severity,
+};
 pub use clean::CleanerSettings;
 pub use commit::GroupCommit;
 pub use directory::{DirectoryOptions, LogDirectory, MoveAwayError, OpenError, Opened};

@@ -224,7 +224,7 @@ fn try_recover_folder(
 }
 
 /// The partition that a folder is named after.
-fn parse_folder(name: &str) -> Option<TopicPartition> {
+pub(crate) fn parse_folder(name: &str) -> Option<TopicPartition> {
     let (topic, number) = name.rsplit_once('-')?;
     if topic.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

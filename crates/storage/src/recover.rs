@@ -35,9 +35,9 @@ use crate::validate::marker_of;
 /// Names the topic's id, in Kafka's format.
 pub(crate) const METADATA_FILE: &str = "partition.metadata";
 /// No file of ours with text in it is longer.
-const TEXT_BYTES_MAX: u64 = 4096;
+pub(crate) const TEXT_BYTES_MAX: u64 = 4096;
 /// A snapshot of more producers than fit is not read.
-const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
+pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
 /// How much is read at once to walk over headers.
 const WALK_BYTES: usize = 16 * 1024;
 

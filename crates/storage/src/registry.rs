@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use types::{Offset, TopicId, TopicPartition};
 
-use crate::checkpoint::{CheckpointWriter, LogState, encode_log};
+use crate::checkpoint::{CheckpointWriter, LogState, encode_log, encode_recovered};
 use crate::clean::worker::Cleaner;
 use crate::directory::MoveAwayError;
 use crate::local_log::{LocalLog, Recovered, Status};
@@ -259,18 +259,7 @@ impl Registry {
     fn add_found(&self, writer: &mut CheckpointWriter) {
         for (partition, found) in self.found.lock().iter() {
             if let (Some(topic_id), Ok(recovered)) = (&found.topic_id, &found.recovered) {
-                writer.add(&encode_log(&LogState {
-                    partition,
-                    topic_id,
-                    log_start: recovered.log_start,
-                    log_end: recovered.log_end,
-                    untrimmed: recovered.untrimmed,
-                    generation: recovered.generation,
-                    segments: &recovered.segments,
-                    epochs: &recovered.epochs,
-                    producers: &recovered.producers,
-                    transactions: &recovered.transactions,
-                }));
+                writer.add(&encode_recovered(partition, topic_id, recovered));
             }
         }
     }

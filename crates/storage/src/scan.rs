@@ -132,8 +132,13 @@ impl<'a> Scanner<'a> {
         Ok(Some(crc))
     }
 
+    /// Goes on at `position`, where a batch begins.
+    pub(crate) fn seek(&mut self, position: u32) {
+        self.position = position;
+    }
+
     /// The bytes from `at`, at least `want` of them unless the walk's range or the file ends before.
-    fn window(&mut self, at: u32, want: usize) -> io::Result<&[u8]> {
+    pub(crate) fn window(&mut self, at: u32, want: usize) -> io::Result<&[u8]> {
         let buffer_end = u64::from(self.buffer_start) + self.buffer.len() as u64;
         let inside = at >= self.buffer_start && u64::from(at) + want as u64 <= buffer_end;
         if !inside {

@@ -428,12 +428,12 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
-fn is_cleaned(name: &str) -> bool {
+pub(crate) fn is_cleaned(name: &str) -> bool {
     parse_part(name).is_some_and(|(_, suffix)| suffix.ends_with(".cleaned"))
 }
 
 /// The base and the end of a swap.
-fn parse_swap(name: &str) -> Option<(Offset, Offset)> {
+pub(crate) fn parse_swap(name: &str) -> Option<(Offset, Offset)> {
     let (base, suffix) = parse_part(name)?;
     let (end, suffix) = suffix.split_once('.')?;
     let end = Offset::new(end.parse().ok()?)?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod basics;
+mod check;
 mod commits;
 mod compaction;
 mod compaction_crashes;

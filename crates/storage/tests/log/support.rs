@@ -414,6 +414,11 @@ impl World {
         self.try_open().unwrap().directory
     }
 
+    /// The directory, held for a check.
+    pub(crate) fn check(&self) -> Result<storage::DirectoryCheck, storage::CheckError> {
+        storage::DirectoryCheck::open(&self.env, &self.root)
+    }
+
     /// The path of a file in the folder of partition 0 of topic `t`.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root.join("logs").join("t-0").join(name)

@@ -1,0 +1,613 @@
+//! One partition's folder: its small files, its segments one after the other, and what the next start would make of them.
+//!
+//! Invariant: what a start would do is judged by the rules of `recover` and `opening`: a clean stop seals the log where the
+//! checkpoint says it ends; otherwise a start cuts at the first trouble behind the checkpoint, or in the last segment if no
+//! checkpoint counts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use env::disk::{Disk, DiskFile, Entry, OpenMode};
+use types::{Offset, TopicPartition};
+
+use super::finding::{Finding, FindingKind};
+use super::indexes::{Fault, IndexCheck};
+use super::repair::RepairAction;
+use super::report::Collector;
+use super::segment::{Extent, FirstTrouble, Sort, Trouble, Walked, walk};
+use crate::checkpoint::LogEntry;
+use crate::clean::state::{self, CleanState};
+use crate::clean::swap::{is_cleaned, parse_swap};
+use crate::cut::{kept_end, last_nonzero};
+use crate::files::{SegmentPart, parse_part, part_path};
+use crate::local_log::Mark;
+use crate::producer_snapshot;
+use crate::recover::{METADATA_FILE, SNAPSHOT_BYTES_MAX, TEXT_BYTES_MAX, read_topic_id};
+use crate::retain::{LOG_START_FILE, decode_log_start};
+use crate::small_file;
+
+/// The folder that is checked, and what is known of it from elsewhere.
+#[derive(Debug)]
+pub(super) struct PartitionCheck<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) partition: TopicPartition,
+    pub(super) folder: PathBuf,
+    /// What the checkpoint says.
+    pub(super) entry: Option<LogEntry>,
+    /// The checkpoint is that of a clean stop.
+    pub(super) was_closed: bool,
+    /// The topic ids that the metadata has, if it was read.
+    pub(super) topic_id: Option<Option<String>>,
+}
+
+/// A segment's file.
+#[derive(Debug)]
+struct Part {
+    base: Offset,
+    path: PathBuf,
+    /// It has another name yet: its indexes too.
+    is_swap: bool,
+}
+
+/// What is known before the segments are read.
+#[derive(Debug)]
+struct Ground {
+    log_start: Offset,
+    /// Cleaning may have left gaps in closed segments.
+    has_gaps: bool,
+    /// Where the log was closed in order.
+    sealed: Option<Mark>,
+    /// From here on a start checks and cuts: a segment, and a position in it.
+    strict_from: (Offset, u32),
+}
+
+impl PartitionCheck<'_> {
+    pub(super) fn run(mut self, report: &mut Collector<'_>) {
+        report.count_partition();
+        let mut entries = match self.disk.list(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.unreadable(report, &self.folder, None, &error),
+        };
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        let parts = self.look_at_names(&entries, report);
+        self.check_topic_id(&parts, report);
+        let ground = self.ground(&parts, report);
+        self.check_segments(&parts, &ground, report);
+    }
+
+    fn unreadable(
+        &self,
+        report: &mut Collector<'_>,
+        path: &Path,
+        position: Option<u64>,
+        error: &io::Error,
+    ) {
+        report.add(Finding {
+            kind: FindingKind::Unreadable,
+            path: path.to_owned(),
+            bytes: position.map(|position| (position, position)),
+            offsets: None,
+            detail: error.to_string(),
+        });
+    }
+
+    fn plain(
+        &self,
+        report: &mut Collector<'_>,
+        kind: FindingKind,
+        path: &Path,
+        detail: impl Into<String>,
+    ) {
+        report.add(Finding {
+            kind,
+            path: path.to_owned(),
+            bytes: None,
+            offsets: None,
+            detail: detail.into(),
+        });
+    }
+
+    /// Tells of files that need no segment to be judged, and returns the segments as a start would see them.
+    fn look_at_names(&self, entries: &[Entry], report: &mut Collector<'_>) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let mut swaps = Vec::new();
+        for entry in entries {
+            let name = entry.name.as_str();
+            if let Some((base, end)) = parse_swap(name) {
+                swaps.push((base, end, entry.path.clone()));
+                let detail = format!("replaces the segments from {base} up to {end}");
+                self.plain(report, FindingKind::UnfinishedCleaning, &entry.path, detail);
+                continue;
+            }
+            match parse_part(name) {
+                Some((base, "log")) => parts.push(Part {
+                    base,
+                    path: entry.path.clone(),
+                    is_swap: false,
+                }),
+                Some((_, "index" | "timeindex")) => {}
+                Some((_, "snapshot")) => self.check_snapshot(&entry.path, report),
+                Some((_, suffix)) if suffix.ends_with("cut") => {
+                    let length = self.length_of(&entry.path);
+                    let detail = format!("{} bytes", length.unwrap_or_default());
+                    self.plain(report, FindingKind::EarlierCut, &entry.path, detail);
+                }
+                _ if is_cleaned(name) => self.plain(
+                    report,
+                    FindingKind::UnfinishedCleaning,
+                    &entry.path,
+                    "not put in place",
+                ),
+                _ if matches!(name, METADATA_FILE | LOG_START_FILE | state::FILE) => {}
+                // A small file that was being replaced: the next replacement begins anew.
+                _ if name.ends_with(".tmp") => {}
+                _ => self.plain(
+                    report,
+                    FindingKind::UnknownFile,
+                    &entry.path,
+                    "not a file of a partition",
+                ),
+            }
+        }
+        for (base, end, path) in swaps {
+            // Without the first segment it does not count any more: retention gave it up.
+            if let Some(first) = parts.iter().position(|part| part.base == base) {
+                parts.retain(|part| part.base < base || part.base >= end);
+                let part = Part {
+                    base,
+                    path,
+                    is_swap: true,
+                };
+                parts.insert(first, part);
+            }
+        }
+        parts
+    }
+
+    fn length_of(&self, path: &Path) -> io::Result<u64> {
+        self.disk.open(path, OpenMode::Read)?.length()
+    }
+
+    fn check_snapshot(&self, path: &Path, report: &mut Collector<'_>) {
+        match small_file::read(self.disk, path, SNAPSHOT_BYTES_MAX) {
+            Ok(Some(bytes)) if producer_snapshot::decode(&bytes, 0).is_none() => {
+                let detail = format!("{} bytes do not match their checksum", bytes.len());
+                self.plain(report, FindingKind::DamagedSnapshot, path, detail);
+                report.repair(RepairAction::SetAside {
+                    path: path.to_owned(),
+                });
+            }
+            Ok(_) => {}
+            Err(error) => self.unreadable(report, path, None, &error),
+        }
+    }
+
+    fn check_topic_id(&mut self, parts: &[Part], report: &mut Collector<'_>) {
+        let path = self.folder.join(METADATA_FILE);
+        let found = match read_topic_id(self.disk, &self.folder) {
+            Ok(found) => found,
+            Err(error) => return self.unreadable(report, &path, None, &error),
+        };
+        // After a clean stop no folder is looked into.
+        if !self.was_closed {
+            self.entry
+                .take_if(|entry| found.as_ref() != Some(&entry.topic_id));
+        }
+        let Some(found) = found else {
+            if !parts.is_empty() {
+                let detail = "names no topic id";
+                self.plain(report, FindingKind::NamelessFolder, &path, detail);
+            }
+            return;
+        };
+        match &self.topic_id {
+            Some(Some(expected)) if *expected != found => {
+                let detail = format!("topic id {found}, the topic of this name has {expected}");
+                self.plain(report, FindingKind::UnclaimedFolder, &self.folder, detail);
+            }
+            Some(None) => {
+                let detail = format!("topic id {found}, no topic has this name and partition");
+                self.plain(report, FindingKind::UnclaimedFolder, &self.folder, detail);
+            }
+            _ => {}
+        }
+    }
+
+    /// What a start would go by.
+    fn ground(&self, parts: &[Part], report: &mut Collector<'_>) -> Ground {
+        let last = parts.last().map(|part| part.base).unwrap_or_default();
+        let mut ground = Ground {
+            log_start: self.log_start(report),
+            has_gaps: self.has_gaps(report),
+            sealed: None,
+            strict_from: (last, 0),
+        };
+        let Some(entry) = &self.entry else {
+            return ground;
+        };
+        let recovered = &entry.recovered;
+        let end = recovered.log_end;
+        ground.log_start = ground.log_start.max(recovered.log_start);
+        let tail = parts.iter().find(|part| part.base == end.segment);
+        let length = tail.map(|tail| self.length_of(&tail.path));
+        let is_there = match length {
+            Some(Ok(length)) if length < u64::from(end.position) => {
+                self.short(tail, length, end, report);
+                false
+            }
+            Some(outcome) => outcome.is_ok(),
+            // Retention may have given up all that the checkpoint knew.
+            None => {
+                let is_gone = end.offset > ground.log_start && end.position > 0;
+                if is_gone && parts.iter().all(|part| part.base < end.offset) {
+                    self.short(tail, 0, end, report);
+                }
+                false
+            }
+        };
+        if self.was_closed {
+            ground.sealed = Some(end);
+        } else if is_there {
+            ground.strict_from = (end.segment, end.position);
+        }
+        ground
+    }
+
+    fn short(&self, tail: Option<&Part>, length: u64, end: Mark, report: &mut Collector<'_>) {
+        let path = match tail {
+            Some(tail) => tail.path.clone(),
+            None => part_path(&self.folder, end.segment, SegmentPart::Log),
+        };
+        let detail = format!(
+            "{length} bytes are there; the checkpoint says that the log ends at byte {}, before offset {}",
+            end.position, end.offset
+        );
+        report.add(Finding {
+            kind: FindingKind::ShortLog,
+            path,
+            bytes: Some((length, u64::from(end.position))),
+            offsets: None,
+            detail,
+        });
+    }
+
+    fn log_start(&self, report: &mut Collector<'_>) -> Offset {
+        let path = self.folder.join(LOG_START_FILE);
+        match small_file::read(self.disk, &path, TEXT_BYTES_MAX) {
+            Ok(None) => Offset::ZERO,
+            Ok(Some(bytes)) => {
+                let text = String::from_utf8(bytes).ok();
+                text.as_deref()
+                    .and_then(decode_log_start)
+                    .unwrap_or_else(|| {
+                        let detail = "does not hold an offset";
+                        self.plain(report, FindingKind::DamagedLogStart, &path, detail);
+                        report.repair(RepairAction::SetAside { path: path.clone() });
+                        Offset::ZERO
+                    })
+            }
+            Err(error) => {
+                self.unreadable(report, &path, None, &error);
+                Offset::ZERO
+            }
+        }
+    }
+
+    fn has_gaps(&self, report: &mut Collector<'_>) -> bool {
+        let path = self.folder.join(state::FILE);
+        match CleanState::read(self.disk, &self.folder) {
+            Ok(Some(state)) => state.generation > 0,
+            Ok(None) => {
+                let detail = "does not hold what cleaning writes";
+                self.plain(report, FindingKind::DamagedCleanerState, &path, detail);
+                report.repair(RepairAction::SetAside { path });
+                true
+            }
+            Err(error) => {
+                self.unreadable(report, &path, None, &error);
+                true
+            }
+        }
+    }
+
+    fn check_segments(&self, parts: &[Part], ground: &Ground, report: &mut Collector<'_>) {
+        let mut next = None;
+        let mut is_cut = false;
+        for (number, part) in parts.iter().enumerate() {
+            let below = parts
+                .get(number + 1)
+                .map_or(Offset::MAX, |following| following.base);
+            let is_last = number + 1 == parts.len();
+            if is_cut {
+                let detail = "the log is cut before it";
+                self.plain(report, FindingKind::BehindCut, &part.path, detail);
+            } else if let Some(next) = next {
+                is_cut = self.check_border(part, next, ground, report);
+            }
+            let file = match self.disk.open(&part.path, OpenMode::Read) {
+                Ok(file) => file,
+                Err(error) => {
+                    self.unreadable(report, &part.path, None, &error);
+                    next = None;
+                    continue;
+                }
+            };
+            let Some(walked) = self.check_segment(part, &*file, below, is_last, ground, report)
+            else {
+                next = None;
+                continue;
+            };
+            is_cut |= walked.strict.is_some();
+            next = walked.next;
+        }
+    }
+
+    /// Whether the segment begins where the one before ends. True if a start would cut the log between them.
+    fn check_border(
+        &self,
+        part: &Part,
+        next: Offset,
+        ground: &Ground,
+        report: &mut Collector<'_>,
+    ) -> bool {
+        if part.base < next {
+            let detail = format!("begins at offset {}, but {next} comes next", part.base);
+            report.add(Finding {
+                kind: FindingKind::OverlappingSegment,
+                path: part.path.clone(),
+                bytes: None,
+                offsets: Some((part.base, Some(next))),
+                detail,
+            });
+            return false;
+        }
+        let is_deleted = part.base <= ground.log_start;
+        if part.base == next || is_deleted || ground.has_gaps {
+            return false;
+        }
+        report.add(Finding {
+            kind: FindingKind::MissingOffsets,
+            path: part.path.clone(),
+            bytes: None,
+            offsets: Some((next, Some(part.base))),
+            detail: "no segment has these offsets".to_owned(),
+        });
+        ground.sealed.is_none() && part.base > ground.strict_from.0
+    }
+
+    fn check_segment(
+        &self,
+        part: &Part,
+        file: &dyn DiskFile,
+        below: Offset,
+        is_last: bool,
+        ground: &Ground,
+        report: &mut Collector<'_>,
+    ) -> Option<Walked> {
+        let length = match file.length() {
+            Ok(length) => length,
+            Err(error) => {
+                self.unreadable(report, &part.path, None, &error);
+                return None;
+            }
+        };
+        let end = u32::try_from(length).unwrap_or(u32::MAX);
+        let (strict_segment, strict_position) = ground.strict_from;
+        let strict_from = match part.base.cmp(&strict_segment) {
+            _ if ground.sealed.is_some() => u32::MAX,
+            std::cmp::Ordering::Less => u32::MAX,
+            std::cmp::Ordering::Equal => strict_position,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let extent = Extent {
+            base: part.base,
+            below,
+            has_gaps: ground.has_gaps && !is_last && strict_from > 0,
+            end: match ground.sealed {
+                Some(sealed) if sealed.segment == part.base => end.min(sealed.position),
+                _ => end,
+            },
+            strict_from,
+        };
+        let mut indexes = self.open_indexes(part, report);
+        let mut troubles = Vec::new();
+        let mut tell = |trouble: Trouble| {
+            if !is_last && trouble.start < strict_from {
+                troubles.push(trouble);
+            }
+        };
+        let walked = walk(file, extent, &mut indexes, &mut tell, &mut |bytes| {
+            report.progress(bytes);
+        });
+        report.count_segment(walked.batches);
+        for trouble in troubles {
+            self.tell_closed(part, &trouble, report);
+        }
+        self.tell_end(part, file, length, is_last, &walked, report);
+        if walked.is_whole() {
+            self.tell_indexes(&indexes, report);
+        }
+        if extent.end < end {
+            self.tell_behind_end(part, file, u64::from(extent.end), length, report);
+        }
+        Some(walked)
+    }
+
+    fn open_indexes(&self, part: &Part, report: &mut Collector<'_>) -> Vec<IndexCheck> {
+        let mut indexes = Vec::new();
+        if part.is_swap {
+            return indexes;
+        }
+        let path = |part_kind| part_path(&self.folder, part.base, part_kind);
+        let offsets = path(SegmentPart::OffsetIndex);
+        let times = path(SegmentPart::TimeIndex);
+        for (path, opened) in [
+            (
+                &offsets,
+                IndexCheck::offsets(self.disk, offsets.clone(), part.base),
+            ),
+            (
+                &times,
+                IndexCheck::times(self.disk, times.clone(), part.base),
+            ),
+        ] {
+            match opened {
+                Ok(opened) => indexes.extend(opened),
+                Err(error) => self.unreadable(report, path, None, &error),
+            }
+        }
+        indexes
+    }
+
+    fn tell_indexes(&self, indexes: &[IndexCheck], report: &mut Collector<'_>) {
+        for index in indexes {
+            let (kind, offsets, detail) = match index.fault {
+                None => continue,
+                Some(Fault::Falls) => (
+                    FindingKind::DamagedIndex,
+                    None,
+                    "its entries do not rise".to_owned(),
+                ),
+                Some(Fault::Wrong { last }) => (
+                    FindingKind::WrongIndex,
+                    Some((last, None)),
+                    format!("its entry for the batch that ends at offset {last} is wrong"),
+                ),
+            };
+            report.add(Finding {
+                kind,
+                path: index.path.clone(),
+                bytes: None,
+                offsets,
+                detail,
+            });
+            report.repair(RepairAction::SetAside {
+                path: index.path.clone(),
+            });
+        }
+    }
+
+    /// A trouble in a segment that others follow.
+    fn tell_closed(&self, part: &Part, trouble: &Trouble, report: &mut Collector<'_>) {
+        let kind = match trouble.sort {
+            Sort::Damaged => FindingKind::DamagedBatch,
+            Sort::Misplaced => FindingKind::MisplacedBatch,
+            Sort::Missing => FindingKind::MissingOffsets,
+        };
+        report.add(Finding {
+            kind,
+            path: part.path.clone(),
+            bytes: Some((u64::from(trouble.start), u64::from(trouble.end))),
+            offsets: Some((trouble.first, trouble.next)),
+            detail: trouble.cause.to_string(),
+        });
+    }
+
+    /// What was found in the last segment, or where a start would cut.
+    fn tell_end(
+        &self,
+        part: &Part,
+        file: &dyn DiskFile,
+        length: u64,
+        is_last: bool,
+        walked: &Walked,
+        report: &mut Collector<'_>,
+    ) {
+        if let Some((position, error)) = &walked.unreadable {
+            self.unreadable(report, &part.path, Some(u64::from(*position)), error);
+            // What cannot be read cannot be kept either.
+            return;
+        }
+        let tail = walked.lenient.filter(|_| is_last);
+        if let Some(first) = &tail {
+            self.tell_first(FindingKind::DamagedTail, part, first, length, report);
+        }
+        if let Some(first) = &walked.strict {
+            let kind = match (is_last, first.following.batches) {
+                (false, _) => FindingKind::CutAhead,
+                (true, 0) => FindingKind::TornEnd,
+                (true, _) => FindingKind::DamagedEnd,
+            };
+            self.tell_first(kind, part, first, length, report);
+        }
+        let Some(cut) = tail.or(walked.strict).filter(|_| is_last && !part.is_swap) else {
+            return;
+        };
+        let from = u64::from(cut.trouble.start);
+        match last_nonzero(file, from, length) {
+            Ok(last) => report.repair(RepairAction::Cut {
+                partition: self.partition.clone(),
+                path: part.path.clone(),
+                base: part.base,
+                from,
+                to: last.map_or(from, |last| kept_end(last, length)),
+                first: cut.trouble.first,
+                whole_batches: cut.following.batches,
+                end: (cut.following.batches > 0).then_some(cut.following.end),
+            }),
+            Err(error) => self.unreadable(report, &part.path, Some(from), &error),
+        }
+    }
+
+    fn tell_first(
+        &self,
+        kind: FindingKind,
+        part: &Part,
+        first: &FirstTrouble,
+        length: u64,
+        report: &mut Collector<'_>,
+    ) {
+        let FirstTrouble {
+            trouble,
+            others,
+            following,
+        } = first;
+        let mut detail = trouble.cause.to_string();
+        if following.batches > 0 {
+            detail += &format!(
+                "; {} whole batches follow, offsets {} to {}",
+                following.batches,
+                following.first,
+                following.end.value() - 1
+            );
+        }
+        if *others > 0 {
+            detail += &format!("; {others} more such places follow");
+        }
+        let is_served = kind == FindingKind::DamagedTail;
+        let end = if is_served {
+            u64::from(trouble.end)
+        } else {
+            length
+        };
+        let next = if is_served { trouble.next } else { None };
+        report.add(Finding {
+            kind,
+            path: part.path.clone(),
+            bytes: Some((u64::from(trouble.start), end)),
+            offsets: Some((trouble.first, next)),
+            detail,
+        });
+    }
+
+    fn tell_behind_end(
+        &self,
+        part: &Part,
+        file: &dyn DiskFile,
+        end: u64,
+        length: u64,
+        report: &mut Collector<'_>,
+    ) {
+        match last_nonzero(file, end, length) {
+            Ok(None) => {}
+            Ok(Some(last)) => report.add(Finding {
+                kind: FindingKind::BytesBehindEnd,
+                path: part.path.clone(),
+                bytes: Some((end, last + 1)),
+                offsets: None,
+                detail: format!("{} bytes that are not all zero", last + 1 - end),
+            }),
+            Err(error) => self.unreadable(report, &part.path, Some(end), &error),
+        }
+    }
+}
