@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use env::Env;
 use env::disk::OpenMode;
-use metadata::{Cluster, ClusterConfig, OpenClusterError};
+use metadata::{Cluster, ClusterConfig, OpenClusterError, metadata_file};
 use storage::{DirectoryOptions, LogDirectory, OpenError, Opened};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,8 +27,6 @@ use crate::services::Services;
 use crate::shares::Shares;
 use crate::topics::Topics;
 
-/// The metadata's file in the data directory.
-const METADATA_FILE: &str = "metadata.redb";
 /// How long a stop waits for requests that run. Long polls end by themselves only after their own wait, so they are cut.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -99,7 +97,7 @@ impl Broker {
     /// See [`StartError`]. Nothing runs then.
     pub async fn start(env: Env, config: BrokerConfig) -> Result<Self, StartError> {
         let opened = open_logs(&env, &config).await?;
-        let path = config.data_directory.join(METADATA_FILE);
+        let path = metadata_file(&config.data_directory);
         refuse_lost_metadata(&env, &opened, &path)?;
         let cluster = Cluster::open(
             &env,

@@ -5,10 +5,12 @@
 mod cluster;
 mod features;
 mod image;
+mod inspect;
 mod keys;
 mod local;
 mod names;
 mod quotas;
+mod redb_file;
 mod scram;
 pub mod settings;
 mod store;
@@ -26,6 +28,7 @@ pub use features::{
     SHARE_VERSION, STREAMS_VERSION, TRANSACTION_VERSION, UpdateFeatureError,
 };
 pub use image::{ClusterImage, Topic};
+pub use inspect::{InspectError, StoredMetadata, metadata_file};
 pub use keys::DamagedValue;
 pub use local::{LocalStore, OpenStoreError};
 pub use names::{

@@ -2,11 +2,12 @@
 //!
 //! Invariant: one thread writes. It takes whatever transactions wait, decides each against the state its predecessors
 //! leave, makes them durable with one commit, and only then shows them in memory and answers. After a commit failed,
-//! what the file holds is unknown, so nothing is written any more until the store is opened again.
+//! what the file holds is unknown. If it failed for lack of room alone, the file is read again before the next commit and
+//! tells; after anything else nothing is written any more until the store is opened again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::inspect::verified;
+use crate::redb_file::{FileBackend, Trouble};
 use crate::store::{
     Change, Commit, KeyValue, MetadataStore, Revision, TransactError, Transaction, Watch,
     WatchError,
@@ -30,7 +33,7 @@ const FIGURES: TableDefinition<'_, &str, u64> = TableDefinition::new("figures");
 const FORMAT: &str = "format";
 const REVISION: &str = "revision";
 /// What this code writes, and the newest format it reads.
-const FORMAT_VERSION: u64 = 1;
+pub(crate) const FORMAT_VERSION: u64 = 1;
 
 /// Transactions that may wait for the writer before callers wait to hand theirs over.
 const QUEUE_LENGTH_MAX: usize = 1024;
@@ -39,7 +42,7 @@ const GROUP_SIZE_MAX: usize = 256;
 /// Commits kept for watchers that lag behind.
 const HISTORY_LENGTH_MAX: usize = 1024;
 /// redb's page cache; the copy in memory answers all reads, so it serves writes only.
-const CACHE_BYTES: usize = 1024 * 1024;
+pub(crate) const CACHE_BYTES: usize = 1024 * 1024;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +94,7 @@ impl fmt::Debug for LocalStore {
 
 struct Submission {
     transaction: Transaction,
-    answer: oneshot::Sender<Result<Revision, TransactError>>,
+    answer: Answer,
 }
 
 type Entries = BTreeMap<Bytes, (Revision, Bytes)>;
@@ -132,10 +135,12 @@ impl LocalStore {
             path: path.to_owned(),
             source: Box::new(source),
         };
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(FileBackend(file))
-            .map_err(|error| read_error(error.into()))?;
+        let trouble = Arc::new(Trouble::default());
+        if file.length().map_err(open_error)? > 0 {
+            // Before anything is changed: damage is told, not repaired by going back to an older commit.
+            verified(Arc::clone(&file)).map_err(read_error)?;
+        }
+        let database = open_database(&file, &trouble).map_err(read_error)?;
         let format = initialise(&database).map_err(read_error)?;
         if format > FORMAT_VERSION {
             return Err(OpenStoreError::NewerFormat {
@@ -152,7 +157,9 @@ impl LocalStore {
         });
         let (queue, submissions) = mpsc::channel(QUEUE_LENGTH_MAX);
         let writer = Writer {
-            database,
+            file,
+            trouble,
+            database: Some(database),
             shared: Arc::clone(&shared),
             failure: None,
         };
@@ -295,16 +302,40 @@ impl Watch for LocalWatch {
 
 /// What the writer thread owns.
 struct Writer {
-    database: Database,
+    file: Arc<dyn DiskFile>,
+    trouble: Arc<Trouble>,
+    /// `None` after a commit failed.
+    database: Option<Database>,
     shared: Arc<Shared>,
-    failure: Option<TransactError>,
+    failure: Option<Failure>,
+}
+
+/// A commit that failed.
+enum Failure {
+    /// There was no room: the file says what of it counts once it can be opened again.
+    NoRoom {
+        error: TransactError,
+        commits: Vec<Commit>,
+        overlay: Overlay,
+    },
+    /// Nothing is written any more.
+    ForGood(TransactError),
 }
 
 /// A transaction that passed its conditions, waiting for the group's commit.
 struct Accepted {
     commit: Commit,
-    answer: oneshot::Sender<Result<Revision, TransactError>>,
+    answer: Answer,
 }
+
+impl Accepted {
+    fn split(self) -> (Commit, (Answer, Revision)) {
+        let revision = self.commit.revision;
+        (self.commit, (self.answer, revision))
+    }
+}
+
+type Answer = oneshot::Sender<Result<Revision, TransactError>>;
 
 /// The state that the transactions of a group leave, above what is published.
 type Overlay = HashMap<Bytes, Option<(Revision, Bytes)>>;
@@ -326,27 +357,113 @@ impl Writer {
     }
 
     fn write(&mut self, group: Vec<Submission>) {
-        if let Some(failure) = &self.failure {
+        if let Err(failure) = self.open_again() {
             for submission in group {
                 answer(submission.answer, Err(failure.clone()));
             }
             return;
         }
         let (accepted, overlay) = self.decide(group);
-        if accepted.is_empty() {
+        let Some(database) = self.database.as_ref().filter(|_| !accepted.is_empty()) else {
             return;
-        }
-        match persist(&self.database, &accepted, &overlay) {
-            Ok(()) => self.publish(accepted, overlay),
-            Err(error) => {
-                tracing::error!(%error, "the metadata could not be written; no more changes until restart");
-                let failure = TransactError::Storage(Arc::new(error));
-                for one in accepted {
-                    answer(one.answer, Err(failure.clone()));
+        };
+        match persist(database, &accepted, &overlay) {
+            Ok(()) => {
+                let (commits, answers) = accepted.into_iter().map(Accepted::split).unzip();
+                self.publish(commits, overlay);
+                let answers: Vec<_> = answers;
+                for (to, revision) in answers {
+                    answer(to, Ok(revision));
                 }
-                self.failure = Some(failure);
             }
+            Err(error) => self.commit_failed(error, accepted, overlay),
         }
+    }
+
+    fn commit_failed(&mut self, error: redb::Error, accepted: Vec<Accepted>, overlay: Overlay) {
+        // redb does nothing more with a file that failed once.
+        self.database = None;
+        let has_room_soon = self.trouble.is_only_lack_of_room();
+        if has_room_soon {
+            tracing::error!(%error, "no space left for the metadata: changes are refused until there is");
+        } else {
+            tracing::error!(%error, "the metadata could not be written; no more changes until restart");
+        }
+        let error = TransactError::Storage(Arc::new(error));
+        let (commits, answers): (Vec<_>, Vec<_>) =
+            accepted.into_iter().map(Accepted::split).unzip();
+        for (to, _) in answers {
+            answer(to, Err(error.clone()));
+        }
+        self.failure = Some(if has_room_soon {
+            Failure::NoRoom {
+                error,
+                commits,
+                overlay,
+            }
+        } else {
+            Failure::ForGood(error)
+        });
+    }
+
+    /// After a commit found no room: opens the file again, and goes on from what it holds.
+    fn open_again(&mut self) -> Result<(), TransactError> {
+        let (commits, overlay) = match self.failure.take() {
+            None => return Ok(()),
+            Some(Failure::ForGood(error)) => {
+                self.failure = Some(Failure::ForGood(error.clone()));
+                return Err(error);
+            }
+            Some(Failure::NoRoom {
+                error,
+                commits,
+                overlay,
+            }) => match self.read_again() {
+                Ok(revision) => {
+                    let published = self.shared.published.read().revision;
+                    let last = commits.last().map(|commit| commit.revision);
+                    if revision == published {
+                        // Nothing of it came to be.
+                        (Vec::new(), Overlay::new())
+                    } else if Some(revision) == last {
+                        (commits, overlay)
+                    } else {
+                        tracing::error!(%revision, %published, "the metadata file holds another revision than was written; no more changes until restart");
+                        self.database = None;
+                        self.failure = Some(Failure::ForGood(error.clone()));
+                        return Err(error);
+                    }
+                }
+                Err(_) if self.trouble.is_only_lack_of_room() => {
+                    self.failure = Some(Failure::NoRoom {
+                        error: error.clone(),
+                        commits,
+                        overlay,
+                    });
+                    return Err(error);
+                }
+                Err(again) => {
+                    tracing::error!(error = %again, "the metadata could not be read again; no more changes until restart");
+                    let again = TransactError::Storage(Arc::new(again));
+                    self.failure = Some(Failure::ForGood(again.clone()));
+                    return Err(again);
+                }
+            },
+        };
+        tracing::info!("the metadata file is open again: changes are accepted");
+        if !commits.is_empty() {
+            self.publish(commits, overlay);
+        }
+        Ok(())
+    }
+
+    /// Opens the file and returns the revision it holds.
+    fn read_again(&mut self) -> Result<Revision, redb::Error> {
+        self.trouble = Arc::new(Trouble::default());
+        let database = open_database(&self.file, &self.trouble)?;
+        let revision = stored_revision(&database)?;
+        self.database = Some(database);
+        Ok(revision)
     }
 
     /// Answers the transactions whose conditions do not hold and gives the others their revisions.
@@ -382,8 +499,7 @@ impl Writer {
         (accepted, overlay)
     }
 
-    fn publish(&self, accepted: Vec<Accepted>, overlay: Overlay) {
-        let mut answers = Vec::with_capacity(accepted.len());
+    fn publish(&self, commits: Vec<Commit>, overlay: Overlay) {
         let revision = {
             let mut published = self.shared.published.write();
             for (key, entry) in overlay {
@@ -392,10 +508,9 @@ impl Writer {
                     None => drop(published.entries.remove(&key)),
                 }
             }
-            for one in accepted {
-                published.revision = one.commit.revision;
-                answers.push((one.answer, one.commit.revision));
-                published.history.push_back(Arc::new(one.commit));
+            for commit in commits {
+                published.revision = commit.revision;
+                published.history.push_back(Arc::new(commit));
             }
             while published.history.len() > HISTORY_LENGTH_MAX {
                 published.history.pop_front();
@@ -403,9 +518,6 @@ impl Writer {
             published.revision
         };
         self.shared.moved.send_replace(revision);
-        for (to, revision) in answers {
-            answer(to, Ok(revision));
-        }
     }
 }
 
@@ -422,10 +534,7 @@ impl Shared {
 /// No store reaches this revision, so it can say that there will be none any more.
 const CLOSED: Revision = Revision::new(u64::MAX);
 
-fn answer(
-    to: oneshot::Sender<Result<Revision, TransactError>>,
-    result: Result<Revision, TransactError>,
-) {
+fn answer(to: Answer, result: Result<Revision, TransactError>) {
     // Nobody waits any more: the transaction stands all the same.
     to.send(result).ok();
 }
@@ -444,16 +553,21 @@ fn apply(transaction: Transaction, revision: Revision, overlay: &mut Overlay) ->
     changes.into_values().collect()
 }
 
+fn open_database(
+    file: &Arc<dyn DiskFile>,
+    trouble: &Arc<Trouble>,
+) -> Result<Database, redb::Error> {
+    let backend = FileBackend::new(Arc::clone(file), Arc::clone(trouble));
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(backend)?;
+    Ok(database)
+}
+
 /// The format of the file; a new file gets ours.
 fn initialise(database: &Database) -> Result<u64, redb::Error> {
-    match database.begin_read()?.open_table(FIGURES) {
-        Ok(figures) => {
-            if let Some(format) = figures.get(FORMAT)? {
-                return Ok(format.value());
-            }
-        }
-        Err(redb::TableError::TableDoesNotExist(_)) => {}
-        Err(error) => return Err(error.into()),
+    if let Some(format) = format(database)? {
+        return Ok(format);
     }
     let transaction = database.begin_write()?;
     {
@@ -466,22 +580,45 @@ fn initialise(database: &Database) -> Result<u64, redb::Error> {
     Ok(FORMAT_VERSION)
 }
 
-fn load(database: &Database) -> Result<Published, redb::Error> {
-    let transaction = database.begin_read()?;
-    let figures = transaction.open_table(FIGURES)?;
+/// The format that the file names; `None` if nothing was written to it yet.
+pub(crate) fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    match database.begin_read()?.open_table(FIGURES) {
+        Ok(figures) => Ok(figures.get(FORMAT)?.map(|format| format.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn stored_revision(database: &Database) -> Result<Revision, redb::Error> {
+    let figures = database.begin_read()?.open_table(FIGURES)?;
     let revision = figures.get(REVISION)?.map_or(0, |value| value.value());
-    let mut entries = Entries::new();
-    for entry in transaction.open_table(ENTRIES)?.iter()? {
+    Ok(Revision::new(revision))
+}
+
+/// Everything that the file holds.
+pub(crate) fn stored(database: &Database) -> Result<(Revision, Vec<KeyValue>), redb::Error> {
+    let revision = stored_revision(database)?;
+    let mut entries = Vec::new();
+    for entry in database.begin_read()?.open_table(ENTRIES)?.iter()? {
         let (key, value) = entry?;
         let (mod_revision, value) = value.value();
-        entries.insert(
-            Bytes::copy_from_slice(key.value()),
-            (Revision::new(mod_revision), Bytes::copy_from_slice(value)),
-        );
+        entries.push(KeyValue {
+            key: Bytes::copy_from_slice(key.value()),
+            value: Bytes::copy_from_slice(value),
+            mod_revision: Revision::new(mod_revision),
+        });
     }
+    Ok((revision, entries))
+}
+
+fn load(database: &Database) -> Result<Published, redb::Error> {
+    let (revision, entries) = stored(database)?;
+    let entries = entries.into_iter();
     Ok(Published {
-        revision: Revision::new(revision),
-        entries,
+        revision,
+        entries: entries
+            .map(|entry| (entry.key, (entry.mod_revision, entry.value)))
+            .collect(),
         history: VecDeque::new(),
     })
 }
@@ -513,34 +650,4 @@ fn persist(
     }
     transaction.commit()?;
     Ok(())
-}
-
-/// Lets redb write through `env`.
-#[derive(Debug)]
-struct FileBackend(Arc<dyn DiskFile>);
-
-impl redb::StorageBackend for FileBackend {
-    fn len(&self) -> io::Result<u64> {
-        self.0.length()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if self.0.read_at(out, offset)? == out.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_length(length)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(&[IoSlice::new(data)], offset)
-    }
 }

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use env::Env;
 use env::disk::{Disk, DiskDirectory, DiskFile, DiskLock, Entry, OpenMode};
@@ -43,10 +43,22 @@ struct Content {
 }
 
 /// One file in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MemoryDisk {
     content: Mutex<Content>,
-    syncs_fail: AtomicBool,
+    pub(crate) syncs_fail: AtomicBool,
+    /// How many more writes find room.
+    pub(crate) room: AtomicI64,
+}
+
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        Self {
+            content: Mutex::default(),
+            syncs_fail: AtomicBool::new(false),
+            room: AtomicI64::new(i64::MAX),
+        }
+    }
 }
 
 impl MemoryDisk {
@@ -65,14 +77,19 @@ impl MemoryDisk {
                 durable: left,
                 pending: Vec::new(),
             }),
-            syncs_fail: AtomicBool::new(false),
+            ..Self::default()
         }
     }
 
-    fn write(&self, write: Write) {
+    fn write(&self, write: Write) -> io::Result<()> {
+        if self.room.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            self.room.store(0, Ordering::Relaxed);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let mut content = self.content.lock();
         write.apply(&mut content.current);
         content.pending.push(write);
+        Ok(())
     }
 }
 
@@ -91,8 +108,7 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let bytes = parts.iter().flat_map(|part| part.iter().copied());
-        self.0.write(Write::Bytes(offset, bytes.collect()));
-        Ok(())
+        self.0.write(Write::Bytes(offset, bytes.collect()))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -110,8 +126,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.0.write(Write::Length(length));
-        Ok(())
+        self.0.write(Write::Length(length))
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {

@@ -8,6 +8,8 @@
 mod crash;
 mod documentation;
 mod fixture;
+mod full_disk;
+mod inspect;
 mod settings;
 mod store;
 mod topics;
