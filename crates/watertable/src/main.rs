@@ -28,5 +28,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
     let json = cli.command.wants_json();
-    report::exit_code(cli.command.run(), json)
+    let failure = cli.command.failure_status();
+    report::exit_code(cli.command.run(), json, failure)
 }

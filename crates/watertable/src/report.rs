@@ -25,14 +25,22 @@ impl Failure {
     }
 }
 
-/// Reports the result on standard error and turns it into an exit code.
-pub(crate) fn exit_code(result: anyhow::Result<()>, json: bool) -> ExitCode {
+/// The work was done, and its result is told by the exit status, too. Nothing more is said.
+#[derive(Debug, thiserror::Error)]
+#[error("exit status {0}")]
+pub(crate) struct Status(pub(crate) u8);
+
+/// Reports the result on standard error and turns it into an exit code: `failure` if the command failed.
+pub(crate) fn exit_code(result: anyhow::Result<()>, json: bool, failure: u8) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
     // Whoever reads our output has seen enough (`watertable consume … | head`).
     if error.chain().any(|cause| cause.is::<OutputClosed>()) {
         return ExitCode::SUCCESS;
+    }
+    if let Some(Status(status)) = error.downcast_ref() {
+        return ExitCode::from(*status);
     }
     let sentence = sentence(&error);
     let next_step = next_step(&error);
@@ -52,7 +60,7 @@ pub(crate) fn exit_code(result: anyhow::Result<()>, json: bool) -> ExitCode {
     };
     // Nobody is left to tell.
     stderr.write_all(text.as_bytes()).ok();
-    ExitCode::FAILURE
+    ExitCode::from(failure)
 }
 
 /// The error and its causes, each once.

@@ -35,6 +35,21 @@ pub struct CheckReport {
     pub repairs: Vec<RepairAction>,
 }
 
+impl CheckReport {
+    /// Takes a finding down, with a path below the data directory.
+    pub fn add(&mut self, finding: Finding) {
+        match finding.kind.severity() {
+            Severity::Damage => self.damage += 1,
+            Severity::Note => self.notes += 1,
+        }
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.left_out += 1;
+        }
+    }
+}
+
 /// A report while it is being made.
 pub(super) struct Collector<'a> {
     report: CheckReport,
@@ -55,16 +70,8 @@ impl<'a> Collector<'a> {
 
     /// Takes a finding down, under its path below the data directory.
     pub(super) fn add(&mut self, mut finding: Finding) {
-        match finding.kind.severity() {
-            Severity::Damage => self.report.damage += 1,
-            Severity::Note => self.report.notes += 1,
-        }
-        if self.report.findings.len() == FINDINGS_MAX {
-            self.report.left_out += 1;
-            return;
-        }
         finding.path = below(self.root, &finding.path);
-        self.report.findings.push(finding);
+        self.report.add(finding);
     }
 
     /// Takes down what a repair would do.

@@ -1,6 +1,7 @@
 //! The command line: one file per noun, one list of them here.
 
 mod bench;
+mod check;
 mod cluster;
 mod completion;
 mod consume;
@@ -25,7 +26,7 @@ Try:
   echo 'AA:first flight' | watertable produce flights -k :
   watertable consume flights --from-beginning --json -n 1
 
-Every command but `start` talks to the brokers in --brokers or WATERTABLE_BROKERS, ours or Apache Kafka's."
+Every command but `start` and `check` talks to the brokers in --brokers or WATERTABLE_BROKERS, ours or Apache Kafka's."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -36,6 +37,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the broker
     Start(start::Arguments),
+    /// Look for damage in the data directory of a broker that does not run, and repair what is safe to repair
+    Check(check::Arguments),
     /// Create, list, describe, change and delete topics
     Topic(topic::Arguments),
     /// Write records, one per line of standard input
@@ -59,6 +62,7 @@ impl Command {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Self::Start(_) | Self::Completion(_) => false,
+            Self::Check(arguments) => arguments.json,
             Self::Topic(arguments) => arguments.session.json,
             Self::Produce(arguments) => arguments.session.json,
             Self::Consume(arguments) => arguments.session.json,
@@ -69,9 +73,18 @@ impl Command {
         }
     }
 
+    /// The exit status of a failure. That of a check lies apart from what it finds.
+    pub(crate) fn failure_status(&self) -> u8 {
+        match self {
+            Self::Check(_) => 2,
+            _ => 1,
+        }
+    }
+
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Start(arguments) => start::run(&arguments),
+            Self::Check(arguments) => check::run(&arguments),
             Self::Topic(arguments) => topic::run(arguments),
             Self::Produce(arguments) => produce::run(arguments),
             Self::Consume(arguments) => consume::run(arguments),

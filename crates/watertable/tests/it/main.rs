@@ -5,6 +5,7 @@
     reason = "clippy knows tests by their attribute, not the functions they share"
 )]
 
+mod check;
 mod commands;
 mod crash;
 mod idle_connections;
