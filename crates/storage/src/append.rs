@@ -14,8 +14,9 @@ use types::{LeaderEpoch, Offset, Timestamp};
 use crate::batch_header::{
     ASSIGNED_BYTES, CRC_START, HEADER_BYTES, assign, set_crc, set_timestamps,
 };
-use crate::files::SegmentFile;
+use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::{LocalLog, Mark, Status, Writer};
+use crate::losses::{Loss, LossKind};
 use crate::producers::{Fit, Producers, Rules};
 use crate::roll::segment_bytes;
 use crate::segment::Segment;
@@ -213,13 +214,19 @@ impl LocalLog {
     /// lost; what is appended from now on must not lie behind a hole that no walk gets over.
     fn is_short(&self, tail: &Arc<Segment>) -> bool {
         let length = self.file(tail).and_then(|file| file.disk_file().length());
-        let is_short = length.is_ok_and(|length| length < u64::from(tail.size()));
+        let is_short = matches!(length, Ok(length) if length < u64::from(tail.size()));
         if is_short {
-            tracing::error!(
-                partition = %self.partition,
-                segment = %tail.base(),
-                "the last segment is shorter than it was: its last records are lost; going on in a new segment"
-            );
+            let size = u64::from(tail.size());
+            let length = length.unwrap_or_default();
+            self.shared.losses.tell(Loss {
+                kind: LossKind::Missing,
+                path: part_path(&self.folder(), tail.base(), SegmentPart::Log),
+                bytes: Some((length, size - length)),
+                offsets: Some((tail.base(), Some(self.log_end().offset))),
+                cause: "the last segment is shorter than it was; going on in a new segment"
+                    .to_owned(),
+                kept: None,
+            });
         }
         is_short
     }

@@ -10,6 +10,7 @@ use env::disk::{Disk, DiskFile, OpenMode};
 use types::Offset;
 
 use crate::files::{SegmentPart, part_path};
+use crate::losses::{Loss, LossKind, LossLog};
 use crate::metrics::StorageMetrics;
 use crate::recover::Unfit;
 
@@ -23,24 +24,32 @@ const COPY_BYTES: usize = 256 * 1024;
 pub(crate) struct Cutter<'a> {
     disk: &'a dyn Disk,
     metrics: &'a StorageMetrics,
+    losses: &'a LossLog,
     folder: &'a Path,
 }
 
 impl<'a> Cutter<'a> {
-    pub(crate) fn new(disk: &'a dyn Disk, metrics: &'a StorageMetrics, folder: &'a Path) -> Self {
+    pub(crate) fn new(
+        disk: &'a dyn Disk,
+        metrics: &'a StorageMetrics,
+        losses: &'a LossLog,
+        folder: &'a Path,
+    ) -> Self {
         Self {
             disk,
             metrics,
+            losses,
             folder,
         }
     }
 
-    /// Ends a segment at `position`. Returns whether something was cut off; zeros are reserved space and nothing.
+    /// Ends a segment at `position`, where the log would go on at `next`. Returns whether something was cut off; zeros are reserved space and nothing.
     pub(crate) fn cut(
         &self,
         base: Offset,
         file: &dyn DiskFile,
         position: u32,
+        next: Offset,
         length: u64,
         cause: &Unfit,
     ) -> io::Result<bool> {
@@ -52,15 +61,14 @@ impl<'a> Cutter<'a> {
             let bytes = end - position;
             let kept = self.keep(base, file, position, end)?;
             self.metrics.truncated_bytes.add(bytes);
-            tracing::warn!(
-                folder = %self.folder.display(),
-                segment = %base,
-                position,
-                bytes,
-                %cause,
-                kept = %kept.display(),
-                "the end of a log is not a whole record batch; it was cut off"
-            );
+            self.losses.tell(Loss {
+                kind: LossKind::Cut,
+                path: part_path(self.folder, base, SegmentPart::Log),
+                bytes: Some((position, bytes)),
+                offsets: Some((next, None)),
+                cause: cause.to_string(),
+                kept: Some(kept),
+            });
         }
         file.set_length(position)?;
         Ok(last.is_some())
@@ -72,17 +80,21 @@ impl<'a> Cutter<'a> {
         Ok(path)
     }
 
-    /// Segments behind the end of the log are kept under another name.
-    pub(crate) fn set_aside(&self, bases: &[Offset]) -> io::Result<()> {
+    /// Segments that do not follow the log, which ends at `end`, are kept under another name.
+    pub(crate) fn set_aside(&self, bases: &[Offset], end: Offset) -> io::Result<()> {
         for base in bases {
             let from = part_path(self.folder, *base, SegmentPart::Log);
             let to = part_path(self.folder, *base, SegmentPart::SetAside);
-            tracing::warn!(
-                segment = %from.display(),
-                kept = %to.display(),
-                "a segment does not follow the log before it; it was set aside"
-            );
+            let length = self.disk.open(&from, OpenMode::Read)?.length()?;
             self.disk.rename(&from, &to)?;
+            self.losses.tell(Loss {
+                kind: LossKind::SetAside,
+                path: from,
+                bytes: Some((0, length)),
+                offsets: Some((*base, None)),
+                cause: format!("the log before it ends at offset {end}"),
+                kept: Some(to),
+            });
         }
         if !bases.is_empty() {
             self.disk.sync_directory(self.folder)?;

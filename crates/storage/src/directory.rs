@@ -27,6 +27,7 @@ use crate::background::{Job, Next};
 use crate::commit::{AbortOnPanic, GroupCommit};
 use crate::format::{self, FormatError};
 use crate::local_log::LocalLog;
+use crate::losses::{Loss, LossLog};
 use crate::metrics::StorageMetrics;
 use crate::opening::find_logs;
 use crate::registry::Registry;
@@ -161,13 +162,16 @@ impl LogDirectory {
         let leader_epoch = format::count_boot(&*disk, root, has_logs)?;
         let logs_names = disk.open_directory(&logs).map_err(io_error)?;
         let metrics = Arc::new(StorageMetrics::default());
-        let findings = find_logs(&env, root, &logs, leader_epoch, &metrics).map_err(io_error)?;
+        let losses = Arc::new(LossLog::default());
+        let findings =
+            find_logs(&env, root, &logs, leader_epoch, &metrics, &losses).map_err(io_error)?;
         let shared = Arc::new(Shared::new(
             env,
             root,
             options,
             leader_epoch,
             metrics,
+            losses,
             logs_names,
         ));
         let registry = Arc::new(Registry::new(shared, findings.found));
@@ -326,6 +330,11 @@ impl LogDirectory {
     /// The counters of this directory.
     pub fn metrics(&self) -> &Arc<StorageMetrics> {
         &self.shared().metrics
+    }
+
+    /// What was taken out of logs since opening, given up, or not believed. Each was also told in the broker's log.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.shared().losses.all()
     }
 
     /// The group commit of this directory.

@@ -20,6 +20,7 @@ mod format;
 mod index_files;
 mod leader_epochs;
 mod local_log;
+mod losses;
 mod metrics;
 mod offset_index;
 mod opening;
@@ -55,6 +56,7 @@ pub use durability::{CommitFailed, Durability, SyncTarget};
 pub use files::SegmentFile;
 pub use format::{FORMAT_VERSION, FormatError};
 pub use local_log::LocalLog;
+pub use losses::{Loss, LossKind};
 pub use metrics::{Counter, Gauge, StorageMetrics};
 pub use partition_log::{
     ActiveProducer, AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket,

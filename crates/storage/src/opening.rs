@@ -17,6 +17,7 @@ use types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
 
 use crate::checkpoint::{self, LoadError, LogEntry};
 use crate::local_log::Recovered;
+use crate::losses::{LossKind, LossLog};
 use crate::metrics::StorageMetrics;
 use crate::recover::{Recovery, read_topic_id};
 use crate::settings::LogSettings;
@@ -59,13 +60,16 @@ pub(crate) fn find_logs(
     logs: &Path,
     leader_epoch: LeaderEpoch,
     metrics: &Arc<StorageMetrics>,
+    losses: &Arc<LossLog>,
 ) -> io::Result<Findings> {
     let now_ms = env.clock.wall().ms();
     let checkpoint = match checkpoint::load(&*env.disk, root, now_ms) {
         Ok(checkpoint) => checkpoint,
         Err(LoadError::Io(error)) => return Err(error),
-        Err(error @ LoadError::Damaged) => {
-            tracing::warn!(%error, "reading all logs instead");
+        Err(LoadError::Damaged) => {
+            let path = root.join(checkpoint::FILE);
+            let cause = "it does not match its checksum";
+            losses.tell_unused(LossKind::Checkpoint, &path, cause);
             None
         }
     };
@@ -104,7 +108,7 @@ pub(crate) fn find_logs(
             }),
         }
     }
-    let recovered = recover_in_parallel(env, metrics, leader_epoch, tasks)?;
+    let recovered = recover_in_parallel(env, metrics, losses, leader_epoch, tasks)?;
     findings.found.extend(recovered);
     if metrics.recovered_logs.get() > 0 {
         // What was read may be in the page cache only; from now on it counts as committed.
@@ -116,6 +120,7 @@ pub(crate) fn find_logs(
 fn recover_in_parallel(
     env: &Env,
     metrics: &Arc<StorageMetrics>,
+    losses: &Arc<LossLog>,
     leader_epoch: LeaderEpoch,
     tasks: Vec<Task>,
 ) -> io::Result<Vec<(TopicPartition, Found)>> {
@@ -135,11 +140,12 @@ fn recover_in_parallel(
         let work = Arc::clone(&shared);
         let disk = Arc::clone(&env.disk);
         let metrics = Arc::clone(metrics);
+        let losses = Arc::clone(losses);
         let name = format!("log-recovery-{number}");
-        let run = Box::new(move || work.run(&*disk, &metrics));
+        let run = Box::new(move || work.run(&*disk, &metrics, &losses));
         threads.push(env.spawner.spawn_thread(&name, run)?);
     }
-    shared.run(&*env.disk, metrics);
+    shared.run(&*env.disk, metrics, losses);
     for thread in threads {
         if !thread.join() {
             return Err(io::Error::other("a thread that recovered logs panicked"));
@@ -159,10 +165,11 @@ struct Work {
 }
 
 impl Work {
-    fn run(&self, disk: &dyn env::disk::Disk, metrics: &StorageMetrics) {
+    fn run(&self, disk: &dyn env::disk::Disk, metrics: &StorageMetrics, losses: &LossLog) {
         let recovery = Recovery {
             disk,
             metrics,
+            losses,
             now_ms: self.now_ms,
             leader_epoch: self.leader_epoch,
             index_interval_bytes: LogSettings::default().index_interval_bytes,

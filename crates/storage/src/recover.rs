@@ -16,12 +16,13 @@ use types::{LeaderEpoch, Offset};
 
 use crate::batch_header::{BatchHeader, HEADER_BYTES, HeaderError};
 use crate::chain::Chain;
-use crate::clean::state::CleanState;
+use crate::clean::state::{self, CleanState};
 use crate::clean::swap::{recover_swaps, remove_if_there};
-use crate::cut::Cutter;
+use crate::cut::{Cutter, last_nonzero};
 use crate::files::{SegmentFile, SegmentPart, parse_part, part_path};
 use crate::index_files::load_index;
 use crate::local_log::{Mark, Recovered};
+use crate::losses::{Loss, LossKind, LossLog};
 use crate::metrics::StorageMetrics;
 use crate::producer_snapshot;
 use crate::producers::Producers;
@@ -46,6 +47,7 @@ const WALK_BYTES: usize = 16 * 1024;
 pub(crate) struct Recovery<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) metrics: &'a StorageMetrics,
+    pub(crate) losses: &'a LossLog,
     pub(crate) now_ms: i64,
     /// The epoch of this opening: batches have earlier ones.
     pub(crate) leader_epoch: LeaderEpoch,
@@ -92,6 +94,12 @@ impl Recovery<'_> {
     ) -> io::Result<Recovered> {
         recover_swaps(self.disk, folder)?;
         let state = CleanState::read(self.disk, folder)?;
+        if state.is_none() {
+            let path = folder.join(state::FILE);
+            let cause = "it does not hold what cleaning writes";
+            self.losses
+                .tell_unused(LossKind::CleanerState, &path, cause);
+        }
         if let Some(mut checkpointed) = checkpointed {
             checkpointed.decided = state.unwrap_or_default().decided;
             let bases = self.segment_bases(folder)?;
@@ -101,12 +109,31 @@ impl Recovery<'_> {
                 }
                 return self.resume(folder, checkpointed, &bases);
             }
-            tracing::warn!(
-                folder = %folder.display(),
-                "the files do not reach as far as the checkpoint says; reading the whole log"
-            );
+            self.tell_short(folder, &checkpointed)?;
         }
         self.read_all(folder, state)
+    }
+
+    /// Tells that the log in the folder ends before the checkpoint says.
+    fn tell_short(&self, folder: &Path, checkpointed: &Recovered) -> io::Result<()> {
+        let end = checkpointed.log_end;
+        let length = match self.open_segment(folder, end.segment, OpenMode::Read)? {
+            Some(file) => file.disk_file().length()?,
+            None => 0,
+        };
+        let missing = u64::from(end.position).saturating_sub(length);
+        self.losses.tell(Loss {
+            kind: LossKind::Short,
+            path: part_path(folder, end.segment, SegmentPart::Log),
+            bytes: Some((length, missing)),
+            offsets: Some((end.segment, Some(end.offset))),
+            cause: format!(
+                "the checkpoint knows a log that ends at offset {}",
+                end.offset
+            ),
+            kept: None,
+        });
+        Ok(())
     }
 
     /// Learns anew what lies below the last segment that a checkpoint knew: cleaning has replaced some of it since. What is
@@ -292,13 +319,15 @@ impl Recovery<'_> {
     /// segment.
     fn finish(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
         if draft.log_end.offset < draft.log_start && !draft.segments.is_empty() {
-            tracing::warn!(
-                folder = %folder.display(),
-                log_start = %draft.log_start,
-                log_end = %draft.log_end.offset,
-                "the log ended below where its records were deleted up to; it goes on from there"
-            );
             for segment in std::mem::take(&mut draft.segments) {
+                self.losses.tell(Loss {
+                    kind: LossKind::Removed,
+                    path: part_path(folder, segment.base(), SegmentPart::Log),
+                    bytes: Some((0, u64::from(segment.size()))),
+                    offsets: Some((segment.base(), Some(draft.log_end.offset))),
+                    cause: format!("records were deleted up to offset {}", draft.log_start),
+                    kept: None,
+                });
                 for part in [
                     SegmentPart::OffsetIndex,
                     SegmentPart::TimeIndex,
@@ -321,10 +350,17 @@ impl Recovery<'_> {
     }
 
     fn read_log_start(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
-        let bytes = small_file::read(self.disk, &folder.join(LOG_START_FILE), TEXT_BYTES_MAX)?;
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        if let Some(log_start) = text.as_deref().and_then(decode_log_start) {
-            draft.log_start = draft.log_start.max(log_start);
+        let path = folder.join(LOG_START_FILE);
+        let Some(bytes) = small_file::read(self.disk, &path, TEXT_BYTES_MAX)? else {
+            return Ok(());
+        };
+        let text = String::from_utf8(bytes).ok();
+        match text.as_deref().and_then(decode_log_start) {
+            Some(log_start) => draft.log_start = draft.log_start.max(log_start),
+            None => {
+                let cause = "it does not hold an offset";
+                self.losses.tell_unused(LossKind::LogStart, &path, cause);
+            }
         }
         Ok(())
     }
@@ -336,7 +372,7 @@ impl Recovery<'_> {
         bases: &[Offset],
         mode: impl Fn(Offset) -> Mode,
     ) -> io::Result<()> {
-        let cutter = Cutter::new(self.disk, self.metrics, folder);
+        let cutter = Cutter::new(self.disk, self.metrics, self.losses, folder);
         for (number, base) in bases.iter().enumerate() {
             let below = bases.get(number + 1).copied().unwrap_or(Offset::MAX);
             let place = Place {
@@ -349,12 +385,13 @@ impl Recovery<'_> {
                 Added::Last => number + 1,
                 Added::Stale => {
                     // It is no reason to give up those that do follow.
-                    cutter.set_aside(&[*base])?;
+                    cutter.set_aside(&[*base], draft.log_end.offset)?;
                     continue;
                 }
                 Added::Misplaced => number,
             };
-            return cutter.set_aside(bases.get(behind..).unwrap_or_default());
+            let end = draft.log_end.offset;
+            return cutter.set_aside(bases.get(behind..).unwrap_or_default(), end);
         }
         Ok(())
     }
@@ -387,7 +424,25 @@ impl Recovery<'_> {
             if !follows && !gap {
                 return Ok(Added::Misplaced);
             }
-            let is_unknown = std::mem::take(&mut draft.after_corrupt) || first;
+            let was_corrupt = std::mem::take(&mut draft.after_corrupt);
+            let is_unknown = was_corrupt || first;
+            if gap && !first && !is_deleted && !draft.has_gaps && !was_corrupt {
+                self.losses.tell(Loss {
+                    kind: LossKind::Missing,
+                    path: part_path(folder, base, SegmentPart::Log),
+                    bytes: None,
+                    offsets: Some((draft.log_end.offset, Some(base))),
+                    cause: format!(
+                        "a segment begins at offset {base}, the one before ends earlier"
+                    ),
+                    kept: None,
+                });
+            }
+            if gap && was_corrupt && !draft.producers.is_empty() {
+                let path = part_path(folder, base, SegmentPart::Log);
+                let cause = "the segment before it is corrupt";
+                self.losses.tell_unused(LossKind::Producers, &path, cause);
+            }
             if gap && is_unknown {
                 // Nobody knows what producers did in the gap, where retention or corruption took the records away; the
                 // snapshot behind it may. Gaps of compaction hold nothing that counts, and what was aborted before a
@@ -424,24 +479,31 @@ impl Recovery<'_> {
         };
         let length = file.disk_file().length()?;
         let end = u32::try_from(length).unwrap_or(u32::MAX);
-        let broken = self.walk(draft, &file, place, &mut facts, &mut index, end)?;
+        let broken = self.walk(folder, draft, &file, place, &mut facts, &mut index, end)?;
         let mut added = Added::Whole;
         if let Some((position, cause)) = broken {
             match mode {
                 Mode::Strict => {
-                    if cutter.cut(base, file.disk_file(), position, length, &cause)? {
+                    let next = draft.log_end.offset;
+                    if cutter.cut(base, file.disk_file(), position, next, length, &cause)? {
                         added = Added::Last;
                     }
                 }
-                Mode::Lenient if cause == Unfit::Broken(Broken::Header(HeaderError::Zeros)) => {}
+                // Reserved space, unless something lies behind it.
+                Mode::Lenient
+                    if cause == Unfit::Broken(Broken::Header(HeaderError::Zeros))
+                        && last_nonzero(file.disk_file(), u64::from(position), length)?
+                            .is_none() => {}
                 Mode::Lenient => {
-                    tracing::error!(
-                        folder = %folder.display(),
-                        segment = %base,
-                        position,
-                        %cause,
-                        "a closed segment is corrupt; what lies behind is served as far as it can be found"
-                    );
+                    let next = draft.log_end.offset;
+                    self.losses.tell(Loss {
+                        kind: LossKind::Corrupt,
+                        path: part_path(folder, base, SegmentPart::Log),
+                        bytes: Some((u64::from(position), length - u64::from(position))),
+                        offsets: Some((next, Some(place.below).filter(|end| *end < Offset::MAX))),
+                        cause: cause.to_string(),
+                        kept: None,
+                    });
                     facts.size = end;
                     index = None;
                     draft.after_corrupt = true;
@@ -471,6 +533,7 @@ impl Recovery<'_> {
     )]
     fn walk(
         &self,
+        folder: &Path,
         draft: &mut Recovered,
         file: &SegmentFile,
         place: Place,
@@ -504,13 +567,16 @@ impl Recovery<'_> {
                             break Some((position, Unfit::Misplaced { expected, found }));
                         }
                         // Its base offset is under no checksum. It ends where the next one begins, and readers are told.
-                        tracing::error!(
-                            segment = %base,
-                            position,
-                            %expected,
-                            %found,
-                            "a batch of a closed segment has an impossible base offset; it is not served"
-                        );
+                        let next =
+                            expected.plus(u64::from(header.last_offset_delta.unsigned_abs()) + 1);
+                        self.losses.tell(Loss {
+                            kind: LossKind::Misplaced,
+                            path: part_path(folder, base, SegmentPart::Log),
+                            bytes: Some((u64::from(position), u64::from(header.size))),
+                            offsets: Some((expected, Some(next))),
+                            cause: Unfit::Misplaced { expected, found }.to_string(),
+                            kept: None,
+                        });
                         header.base_offset = expected.value();
                     }
                     let start = Mark {
@@ -591,7 +657,8 @@ impl Recovery<'_> {
                 }
             }
             None => {
-                tracing::warn!(path = %path.display(), "a producer snapshot is damaged; it is not used");
+                let cause = "it does not match its checksum";
+                self.losses.tell_unused(LossKind::Snapshot, &path, cause);
             }
         }
         Ok(())
@@ -605,6 +672,8 @@ pub(crate) enum Unfit {
     Broken(Broken),
     #[error("a batch begins at offset {found}, but {expected} comes next")]
     Misplaced { expected: Offset, found: Offset },
+    #[error("these bytes never became part of the log")]
+    Unclaimed,
 }
 
 /// Brings the parts of a recovered log in line with where it begins and ends.

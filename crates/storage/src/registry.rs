@@ -116,6 +116,7 @@ impl Registry {
         let recovery = Recovery {
             disk: &*shared.env.disk,
             metrics: &shared.metrics,
+            losses: &shared.losses,
             now_ms: shared.env.clock.wall().ms(),
             leader_epoch: shared.leader_epoch,
             index_interval_bytes: LogSettings::default().index_interval_bytes,

@@ -9,13 +9,11 @@ use std::sync::Arc;
 use env::disk::OpenMode;
 use types::{Offset, Timestamp};
 
-use crate::batch_header::HeaderError;
 use crate::cut::Cutter;
 use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::{LocalLog, Mark, Writer};
 use crate::producer_snapshot;
 use crate::recover::{METADATA_FILE, Unfit, encode_metadata};
-use crate::scan::Broken;
 use crate::segment::Segment;
 use crate::settings::LogSettings;
 use crate::small_file;
@@ -44,9 +42,12 @@ impl LocalLog {
         let names = disk.open_directory(&folder)?;
         let path = part_path(&folder, base, SegmentPart::Log);
         let file = disk.open(&path, OpenMode::CreateIfMissing)?;
-        // A file of that name can only be what a failed attempt left.
-        if file.length()? > 0 {
-            file.set_length(0)?;
+        // A file of that name can only be what a failed attempt left; whatever it holds is kept.
+        let length = file.length()?;
+        if length > 0 {
+            let shared = &self.shared;
+            let cutter = Cutter::new(&**disk, &shared.metrics, &shared.losses, &folder);
+            cutter.cut(base, &*file, 0, base, length, &Unfit::Unclaimed)?;
         }
         let segment = Segment::create(base, now.ms());
         self.shared.files.admit(&segment, SegmentFile::new(file));
@@ -92,11 +93,20 @@ impl LocalLog {
     /// log, which is kept beside.
     pub(crate) fn trim(&self, tail: &Segment, file: &SegmentFile) -> io::Result<()> {
         let folder = self.folder();
-        let cutter = Cutter::new(&*self.shared.env.disk, &self.shared.metrics, &folder);
+        let shared = &self.shared;
+        let disk = &*shared.env.disk;
+        let cutter = Cutter::new(disk, &shared.metrics, &shared.losses, &folder);
         let file = file.disk_file();
         let length = file.length()?;
-        let cause = Unfit::Broken(Broken::Header(HeaderError::Zeros));
-        cutter.cut(tail.base(), file, tail.size(), length, &cause)?;
+        let end = self.view.lock().log_end.offset;
+        cutter.cut(
+            tail.base(),
+            file,
+            tail.size(),
+            end,
+            length,
+            &Unfit::Unclaimed,
+        )?;
         Ok(())
     }
 

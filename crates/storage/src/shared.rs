@@ -18,6 +18,7 @@ use crate::directory::DirectoryOptions;
 use crate::files::FileCache;
 use crate::index_files::IndexCache;
 use crate::local_log::LocalLog;
+use crate::losses::LossLog;
 use crate::metrics::StorageMetrics;
 use crate::tail::TailBudget;
 
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) producers: ProducerRules,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) metrics: Arc<StorageMetrics>,
+    pub(crate) losses: Arc<LossLog>,
     pub(crate) files: FileCache,
     pub(crate) indexes: IndexCache,
     pub(crate) tails: TailBudget,
@@ -93,6 +95,7 @@ impl Shared {
         options: DirectoryOptions,
         leader_epoch: LeaderEpoch,
         metrics: Arc<StorageMetrics>,
+        losses: Arc<LossLog>,
         logs_names: Arc<dyn DiskDirectory>,
     ) -> Self {
         Self {
@@ -109,6 +112,7 @@ impl Shared {
             )),
             background: Background::new(Arc::clone(&env.clock), Arc::clone(&env.disk)),
             metrics,
+            losses,
             logs_names,
             trash_count: AtomicU64::new(0),
             is_full: AtomicBool::new(false),

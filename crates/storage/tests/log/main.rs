@@ -14,6 +14,7 @@ mod crash_disk;
 mod damage;
 mod directories;
 mod faults;
+mod losses;
 mod model;
 mod producer_model;
 mod producers;
