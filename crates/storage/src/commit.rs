@@ -4,8 +4,13 @@
 //! arrives while a round syncs is the next round. Up to [`FILE_SYNCS_MAX`] logs are synced one by one; more are covered by
 //! one sync of the file system. Syncing on several threads at once costs more than it gains (docs/performance.md, S3).
 //!
-//! Invariants: a round reports only what was appended before its syncs began; a failed sync fails every log of its round
-//! and is never repeated. A crash at any point leaves logs that were not reported, which recovery may keep or cut.
+//! Whose sync fails goes offline, and no other. A sync of the file system does not say whose error it met: each log of the
+//! round then syncs its own files, which report errors of their own (the kernel keeps one per file); if none does, the error
+//! may be anybody's, and all of them go offline.
+//!
+//! Invariants: a round reports only what was appended before its syncs began; a file's failed sync is never repeated, and a
+//! log is reported only after a sync that covers it returned without an error of its own. A crash at any point leaves logs
+//! that were not reported, which recovery may keep or cut.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,34 +119,50 @@ impl GroupCommit {
         let ends: Vec<_> = targets.iter().map(|target| target.appended()).collect();
         let is_whole =
             targets.len() > FILE_SYNCS_MAX && !self.file_system_failed.load(Ordering::Relaxed);
-        let outcome = if is_whole {
-            self.sync_file_system()
+        let outcomes = if is_whole {
+            self.sync_together(&targets)
         } else {
-            targets.iter().try_for_each(|target| target.sync())
+            sync_each(&targets)
         };
         self.metrics.commits.add(1);
-        match outcome {
-            Ok(()) => {
-                self.metrics.committed_logs.add(targets.len() as u64);
-                for (target, end) in targets.iter().zip(ends) {
+        let mut failed = 0;
+        let mut first = None;
+        for ((target, end), outcome) in targets.iter().zip(ends).zip(outcomes) {
+            match outcome {
+                Ok(()) => {
+                    self.metrics.committed_logs.add(1);
                     target.committed(end);
                 }
-            }
-            Err(failure) => {
-                self.metrics.failed_commits.add(1);
-                self.file_system_failed
-                    .fetch_or(is_whole, Ordering::Relaxed);
-                tracing::error!(
-                    cause = %failure.cause,
-                    logs = targets.len(),
-                    "a sync of the log failed; its partitions are offline until the broker is restarted"
-                );
-                for target in &targets {
-                    target.failed(failure.clone());
+                Err(failure) => {
+                    failed += 1;
+                    first.get_or_insert_with(|| Arc::clone(&failure.cause));
+                    target.failed(failure);
                 }
             }
         }
+        if let Some(cause) = first {
+            self.metrics.failed_commits.add(1);
+            tracing::error!(
+                %cause,
+                logs = failed,
+                of = targets.len(),
+                "a sync of the log failed; its partitions are offline until the broker is restarted"
+            );
+        }
         true
+    }
+
+    /// One sync for all logs of a round.
+    fn sync_together(&self, targets: &[Arc<dyn SyncTarget>]) -> Vec<Result<(), CommitFailed>> {
+        let Err(failure) = self.sync_file_system() else {
+            return targets.iter().map(|_| Ok(())).collect();
+        };
+        self.file_system_failed.store(true, Ordering::Relaxed);
+        let outcomes = sync_each(targets);
+        if outcomes.iter().any(Result::is_err) {
+            return outcomes;
+        }
+        targets.iter().map(|_| Err(failure.clone())).collect()
     }
 
     fn sync_file_system(&self) -> Result<(), CommitFailed> {
@@ -152,6 +173,10 @@ impl GroupCommit {
                 cause: Arc::new(error),
             })
     }
+}
+
+fn sync_each(targets: &[Arc<dyn SyncTarget>]) -> Vec<Result<(), CommitFailed>> {
+    targets.iter().map(|target| target.sync()).collect()
 }
 
 /// Ends the process when its thread panics: without commits no ack is ever sent, without checkpoints recovery grows

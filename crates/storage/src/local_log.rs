@@ -530,7 +530,7 @@ impl LocalLog {
             // The folder's own name is in the folder of all logs.
             self.shared.metrics.directory_syncs.add(2);
             names.sync()?;
-            self.shared.logs_names.sync()?;
+            self.shared.sync_logs_names()?;
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ pub struct StorageMetrics {
     pub directory_syncs: Counter,
     /// Calls that made the whole file system durable.
     pub file_system_syncs: Counter,
-    /// Commits that failed; each takes its partitions offline.
+    /// Commits that failed for at least one log, which is offline since.
     pub failed_commits: Counter,
     /// Record batches appended.
     pub appended_batches: Counter,

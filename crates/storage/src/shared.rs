@@ -77,7 +77,9 @@ pub(crate) struct Shared {
     pub(crate) background: Background,
     /// The folder of all logs, open: a new log's name is made durable with its first commit, and no lack of descriptors
     /// may keep it from that.
-    pub(crate) logs_names: Arc<dyn DiskDirectory>,
+    logs_names: Arc<dyn DiskDirectory>,
+    /// Making its names durable failed once: which of them are is not known, and another sync would not tell.
+    logs_names_failed: AtomicBool,
     trash_count: AtomicU64,
     /// The last write found no room.
     is_full: AtomicBool,
@@ -114,6 +116,7 @@ impl Shared {
             metrics,
             losses,
             logs_names,
+            logs_names_failed: AtomicBool::new(false),
             trash_count: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             appended_since_checkpoint: AtomicU64::new(0),
@@ -140,6 +143,19 @@ impl Shared {
 
     pub(crate) fn log_folder(&self, partition: &TopicPartition) -> PathBuf {
         self.logs_folder().join(partition.to_string())
+    }
+
+    /// Makes the names of all logs' folders durable. Once that failed it fails for every log that is new.
+    pub(crate) fn sync_logs_names(&self) -> io::Result<()> {
+        if self.logs_names_failed.load(Ordering::Relaxed) {
+            return Err(io::Error::other(
+                "the names in the folder of all logs could not be made durable before",
+            ));
+        }
+        let outcome = self.logs_names.sync();
+        self.logs_names_failed
+            .fetch_or(outcome.is_err(), Ordering::Relaxed);
+        outcome
     }
 
     /// Has `log` synced by the next commit.

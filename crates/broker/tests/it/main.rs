@@ -5,10 +5,12 @@
     reason = "helpers of tests are not test functions"
 )]
 
+mod bad_disk;
 mod bad_input;
 mod beside_kafka;
 mod connections;
 mod consumer_groups;
+mod disk_faults;
 mod fetch_rules;
 mod groups;
 mod ordering;

@@ -50,31 +50,90 @@ fn a_failed_sync_takes_the_log_offline_for_good() {
     assert_eq!(directory.metrics().failed_commits.get(), 1);
 }
 
+/// Logs with a record each that waits for its commit.
+fn waiting(
+    directory: &storage::LogDirectory,
+    numbers: std::ops::Range<i32>,
+) -> Vec<storage::AppendTicket> {
+    let tickets = numbers.map(|number| {
+        let log = directory
+            .log(&partition(number), topic_id(1), LogSettings::default())
+            .unwrap();
+        append(&log, batch(&["a"])).unwrap()
+    });
+    tickets.collect()
+}
+
 #[test]
-fn a_failed_sync_fails_every_log_of_its_round_and_no_other() {
+fn a_failed_sync_takes_its_own_log_offline_and_no_other() {
     for logs in [2, 20] {
         let world = manual();
         let directory = world.open();
-        let outside = directory
-            .log(&partition(99), topic_id(1), LogSettings::default())
-            .unwrap();
-        append(&outside, batch(&["a"])).unwrap();
+        let tickets = waiting(&directory, 0..logs);
+        world.faults.fail(Call::Sync, "t-1/", EIO, 1);
+        world.faults.fail(Call::SyncFileSystem, "", EIO, 1);
         directory.run_once();
-        let mut tickets = Vec::new();
+        for (number, ticket) in tickets.into_iter().enumerate() {
+            assert_eq!(
+                committed(ticket).is_err(),
+                number == 1,
+                "{number} of {logs}"
+            );
+        }
+        assert_eq!(directory.metrics().offline_logs.get(), 1);
+        world.faults.clear();
         for number in 0..logs {
             let log = directory
                 .log(&partition(number), topic_id(1), LogSettings::default())
                 .unwrap();
-            tickets.push(append(&log, batch(&["a"])).unwrap());
+            let outcome = append(&log, batch(&["b"]));
+            assert_eq!(outcome.is_err(), number == 1, "{number} of {logs}");
         }
-        world.faults.fail(Call::Sync, "t-1/", EIO, 1);
-        world.faults.fail(Call::SyncFileSystem, "", EIO, 1);
-        directory.run_once();
-        for ticket in tickets {
-            assert!(committed(ticket).is_err());
-        }
-        world.faults.clear();
-        assert!(append(&outside, batch(&["b"])).is_ok());
+    }
+}
+
+#[test]
+fn a_failed_sync_of_the_file_system_that_is_no_files_fails_every_log_of_its_round() {
+    let world = manual();
+    let directory = world.open();
+    let outside = directory
+        .log(&partition(99), topic_id(1), LogSettings::default())
+        .unwrap();
+    append(&outside, batch(&["a"])).unwrap();
+    directory.run_once();
+    let tickets = waiting(&directory, 0..20);
+    world.faults.fail(Call::SyncFileSystem, "", EIO, 1);
+    directory.run_once();
+    for ticket in tickets {
+        assert!(committed(ticket).is_err());
+    }
+    world.faults.clear();
+    assert!(append(&outside, batch(&["b"])).is_ok());
+}
+
+#[test]
+fn names_of_folders_that_could_not_be_synced_once_are_durable_for_no_later_log() {
+    let world = manual();
+    let directory = world.open();
+    let known = directory
+        .log(&partition(9), topic_id(1), LogSettings::default())
+        .unwrap();
+    let first = append(&known, batch(&["a"])).unwrap();
+    directory.run_once();
+    committed(first).unwrap();
+    let tickets = waiting(&directory, 0..3);
+    // Not the folder of one of the logs, but the one that all of them are in.
+    world.faults.fail(Call::SyncDirectory, "logs$", EIO, 1);
+    directory.run_once();
+    for ticket in tickets {
+        assert!(committed(ticket).is_err());
+    }
+    let later = waiting(&directory, 3..4);
+    let again = append(&known, batch(&["b"])).unwrap();
+    directory.run_once();
+    committed(again).unwrap();
+    for ticket in later {
+        assert!(committed(ticket).is_err(), "the sync is not repeated");
     }
 }
 

@@ -120,7 +120,8 @@ pub(crate) const ENOSPC: i32 = 28;
 pub(crate) const EMFILE: i32 = 24;
 
 impl Faults {
-    /// The next `times` calls on paths with `path_part` in them fail with the system's error `error`.
+    /// The next `times` calls on paths with `path_part` in them, or at their end if it ends with `$`, fail with the system's
+    /// error `error`.
     pub(crate) fn fail(&self, call: Call, path_part: &str, error: i32, times: usize) {
         self.fail_after(call, path_part, error, times, 0);
     }
@@ -197,7 +198,11 @@ impl Faults {
         let mut rules = self.rules.lock().unwrap();
         for rule in rules.iter_mut() {
             let path = path.to_string_lossy();
-            if rule.call == call && rule.times > 0 && path.contains(&rule.path_part) {
+            let is_meant = match rule.path_part.strip_suffix('$') {
+                Some(end) => path.ends_with(end),
+                None => path.contains(&rule.path_part),
+            };
+            if rule.call == call && rule.times > 0 && is_meant {
                 rule.times -= 1;
                 return Err((io::Error::from_raw_os_error(rule.error), rule.partial));
             }

@@ -8,6 +8,7 @@
 mod check;
 mod commands;
 mod crash;
+mod full_disk;
 mod idle_connections;
 mod server;
 mod start;

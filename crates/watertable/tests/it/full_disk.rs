@@ -1,0 +1,180 @@
+//! The binary on a file system of a few MiB that fills up: records are refused, readers go on, and once there is room
+//! everything goes on without a restart; nothing that was acknowledged is lost.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use protocol::ErrorCode;
+use protocol::messages::ProduceRequest;
+use protocol::records::{BatchIterator, BatchOptions};
+use rustix::process::Signal;
+use testkit::RawClient;
+use testkit::requests::{CREATE, FETCH, PRODUCE, batch, create, fetch, produce, topic};
+
+use crate::server::{Server, short_command};
+
+const SIZE: &str = "size=16m";
+const BALLAST_BYTES: usize = 8 << 20;
+/// Of a record, so that few requests fill what is left.
+const VALUE_BYTES: usize = 60_000;
+
+/// A file system in memory, unmounted at the end.
+struct SmallDisk {
+    folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// Mounts it. Only root may: as root a failure is one of the test, otherwise there is nothing to test on, and that is
+    /// said.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        if !rustix::process::geteuid().is_root() {
+            eprintln!(
+                "SKIPPED: a small file system can only be mounted by root; run this test as root"
+            );
+            return None;
+        }
+        let output = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", SIZE, "tmpfs"])
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "root could not mount a tmpfs, which this test needs: {said}"
+        );
+        Some(Self { folder })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A lazy one: a broker that a failed test left may still be ending.
+        Command::new("umount")
+            .arg("-l")
+            .arg(self.folder.path())
+            .status()
+            .ok();
+    }
+}
+
+fn value(number: usize) -> String {
+    format!("{number:0VALUE_BYTES$}")
+}
+
+async fn produced(client: &mut RawClient, number: usize) -> i16 {
+    let bytes = batch(BatchOptions::default(), &[&value(number)]);
+    let id = client.request(&produce("t", -1, bytes), PRODUCE).await;
+    let answer = client.response::<ProduceRequest>(PRODUCE, id).await;
+    answer.responses[0].partition_responses[0].error_code
+}
+
+/// The numbers of all records.
+async fn numbers(client: &mut RawClient) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    loop {
+        let from = i64::try_from(numbers.len()).unwrap();
+        let mut answer = client.call(&fetch("t", from, 0), FETCH).await;
+        let partition = answer.responses.remove(0).partitions.remove(0);
+        assert_eq!(partition.error_code, 0);
+        let bytes = partition.records.unwrap().into_bytes().unwrap();
+        if bytes.is_empty() {
+            assert_eq!(from, partition.high_watermark);
+            return numbers;
+        }
+        for view in BatchIterator::new(&bytes) {
+            let view = view.unwrap();
+            view.verify_crc().unwrap();
+            for record in view.records(view.record_bytes()) {
+                let value = record.unwrap().value.unwrap();
+                let text = std::str::from_utf8(value).unwrap();
+                numbers.push(text.parse().unwrap());
+            }
+        }
+    }
+}
+
+fn check(data: &Path) {
+    let output = short_command()
+        .args(["check", "--data-dir"])
+        .arg(data)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_file_system_refuses_records_until_there_is_room_and_loses_none() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let data = disk.path("data");
+    std::fs::write(disk.path("ballast"), vec![1; BALLAST_BYTES]).unwrap();
+    let mut server = Server::start(&data, &[]);
+    let mut client = RawClient::connect(server.kafka).await;
+    topic(&mut client, "t", &[("segment.bytes", "1048576")]).await;
+    let refused: i16 = ErrorCode::KafkaStorageError.into();
+    let mut acked = Vec::new();
+    let mut number = 0;
+    // Twice: the second time it is full, it is killed.
+    for round in 0..2 {
+        loop {
+            let code = produced(&mut client, number).await;
+            number += 1;
+            if code == refused {
+                break;
+            }
+            assert_eq!(code, 0);
+            acked.push(number - 1);
+            assert!(number < 1000, "16 MiB are full by now");
+        }
+        for _ in 0..3 {
+            let code = produced(&mut client, number).await;
+            number += 1;
+            assert_eq!(code, refused);
+        }
+        assert_eq!(numbers(&mut client).await, acked, "consumers go on");
+        if round == 0 {
+            let answer = client.call(&create("late", &[]), CREATE).await;
+            let before = answer.topics[0].error_code;
+            std::fs::remove_file(disk.path("ballast")).unwrap();
+            // Both without a restart.
+            let code = produced(&mut client, number).await;
+            assert_eq!(code, 0, "there is room again");
+            acked.push(number);
+            number += 1;
+            if before != 0 {
+                let answer = client.call(&create("late", &[]), CREATE).await;
+                assert_eq!(answer.topics[0].error_code, 0);
+            }
+        }
+    }
+    server.signal(Signal::KILL);
+    let (_, log) = server.end();
+    assert!(log.contains("no space left"), "{log}");
+    assert!(log.contains("there is space again"), "{log}");
+    check(&data);
+
+    // Room for the start; then what was acknowledged is there, in order, and nothing twice.
+    let folders = std::fs::read_dir(disk.path("data/logs")).unwrap();
+    assert!(folders.count() >= 1);
+    Command::new("mount")
+        .args(["-o", "remount,size=32m"])
+        .arg(disk.folder.path())
+        .status()
+        .unwrap();
+    server = Server::start(&data, &[]);
+    let mut client = RawClient::connect(server.kafka).await;
+    assert_eq!(numbers(&mut client).await, acked);
+    assert_eq!(produced(&mut client, number).await, 0);
+    server.signal(Signal::TERM);
+    let (status, _) = server.end();
+    assert!(status.success());
+    check(&data);
+}
