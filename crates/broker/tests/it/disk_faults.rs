@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use protocol::ErrorCode;
 use protocol::records::{BatchIterator, BatchOptions};
+use protocol::{ErrorCode, Uuid};
 use testkit::requests::{CREATE, FETCH, PRODUCE, batch, create, fetch, produce};
 use testkit::{RawClient, Server, ServerOptions};
 
 use crate::bad_disk::{Call, Faults, env_with};
+use crate::groups::{commit, committed, coordinated};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -144,5 +145,47 @@ async fn a_full_disk_refuses_records_until_there_is_room() {
     assert_eq!(fetched(&mut client, "t", 0).await, (NONE, 2));
     let answer = client.call(&create("new", &[]), CREATE).await;
     assert_eq!(answer.topics[0].error_code, NONE);
+    server.stop().await;
+}
+
+/// What a group committed before the disk was full is known all along; later commits are refused so that clients try again,
+/// and taken once there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_offset_commits_until_there_is_room() {
+    const VERSION: i16 = 8;
+    let faults = Arc::new(Faults::default());
+    let (server, mut client) = start(&faults).await;
+    for _ in 0..5 {
+        assert_eq!(produced(&mut client, "t", 0, "a").await, NONE);
+    }
+    coordinated(&mut client, "g").await;
+    let offset = async |client: &mut RawClient, offset: i64| {
+        let request = commit("g", "t", Uuid::ZERO, offset);
+        let answer = client.call(&request, VERSION).await;
+        answer.topics[0].partitions[0].error_code
+    };
+    assert_eq!(offset(&mut client, 1).await, NONE);
+    faults.fail(Call::Write, "", ENOSPC);
+    let retriable: [i16; 3] = [
+        ErrorCode::NotCoordinator.into(),
+        ErrorCode::CoordinatorNotAvailable.into(),
+        ErrorCode::CoordinatorLoadInProgress.into(),
+    ];
+    for number in 2..5 {
+        let code = offset(&mut client, number).await;
+        assert!(retriable.contains(&code), "{code}");
+    }
+    faults.clear();
+    testkit::eventually("the commit is taken", async || {
+        offset(&mut client, 5).await == NONE
+    })
+    .await;
+    let (known, _) = committed(&mut client, "g", "t", Uuid::ZERO, VERSION).await;
+    assert_eq!(known, 5);
+    let server = server.restart().await;
+    let mut client = RawClient::connect(server.address()).await;
+    coordinated(&mut client, "g").await;
+    let (known, _) = committed(&mut client, "g", "t", Uuid::ZERO, VERSION).await;
+    assert_eq!(known, 5);
     server.stop().await;
 }

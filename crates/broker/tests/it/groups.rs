@@ -24,7 +24,7 @@ fn code(code: ErrorCode) -> i16 {
 }
 
 /// Waits until the broker coordinates the group.
-async fn coordinated(client: &mut RawClient, group: &str) {
+pub(crate) async fn coordinated(client: &mut RawClient, group: &str) {
     let find = FindCoordinatorRequest {
         coordinator_keys: vec![group.to_owned()],
         ..Default::default()
@@ -56,7 +56,7 @@ fn join(group: &str, member: &str) -> JoinGroupRequest {
     }
 }
 
-fn commit(group: &str, name: &str, id: Uuid, offset: i64) -> OffsetCommitRequest {
+pub(crate) fn commit(group: &str, name: &str, id: Uuid, offset: i64) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition {
         partition_index: 0,
         committed_offset: offset,
@@ -77,7 +77,7 @@ fn commit(group: &str, name: &str, id: Uuid, offset: i64) -> OffsetCommitRequest
     }
 }
 
-async fn committed(
+pub(crate) async fn committed(
     client: &mut RawClient,
     group: &str,
     name: &str,
