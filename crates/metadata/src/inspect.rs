@@ -11,8 +11,7 @@ use types::{TopicId, TopicName};
 
 use crate::image::ClusterImage;
 use crate::keys::DamagedValue;
-use crate::local::{self, CACHE_BYTES, FORMAT_VERSION};
-use crate::redb_file::ReadOnlyBackend;
+use crate::redb_file::{self, CACHE_BYTES, FORMAT_VERSION, ReadOnlyBackend};
 use crate::settings::Layers;
 use crate::store::Revision;
 
@@ -65,11 +64,13 @@ impl StoredMetadata {
             return Err(InspectError::Missing);
         }
         let database = verified(file).map_err(pages)?;
-        let found = local::format(&database).map_err(pages)?.unwrap_or_default();
+        let found = redb_file::format(&database)
+            .map_err(pages)?
+            .unwrap_or_default();
         if found > FORMAT_VERSION {
             return Err(InspectError::NewerFormat { found });
         }
-        let (revision, entries) = local::stored(&database).map_err(pages)?;
+        let (revision, entries) = redb_file::stored(&database).map_err(pages)?;
         let image = ClusterImage::empty(1, Layers::default()).load(revision, entries)?;
         let topics = image.topics();
         let topics = topics.map(|topic| (topic.name.clone(), topic.id, topic.partitions));

@@ -16,24 +16,18 @@ use bytes::Bytes;
 use env::disk::{DiskFile, OpenMode};
 use env::{BoxFuture, Env, Thread};
 use parking_lot::{Mutex, RwLock};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::Database;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::inspect::verified;
-use crate::redb_file::{FileBackend, Trouble};
+use crate::redb_file::{
+    ENTRIES, FIGURES, FORMAT_VERSION, REVISION, Trouble, initialise, open_database, stored,
+    stored_revision,
+};
 use crate::store::{
     Change, Commit, KeyValue, MetadataStore, Revision, TransactError, Transaction, Watch,
     WatchError,
 };
-
-/// Key → (revision that put it, value).
-const ENTRIES: TableDefinition<'_, &[u8], (u64, &[u8])> = TableDefinition::new("entries");
-/// Figures about the file itself.
-const FIGURES: TableDefinition<'_, &str, u64> = TableDefinition::new("figures");
-const FORMAT: &str = "format";
-const REVISION: &str = "revision";
-/// What this code writes, and the newest format it reads.
-pub(crate) const FORMAT_VERSION: u64 = 1;
 
 /// Transactions that may wait for the writer before callers wait to hand theirs over.
 const QUEUE_LENGTH_MAX: usize = 1024;
@@ -41,8 +35,6 @@ const QUEUE_LENGTH_MAX: usize = 1024;
 const GROUP_SIZE_MAX: usize = 256;
 /// Commits kept for watchers that lag behind.
 const HISTORY_LENGTH_MAX: usize = 1024;
-/// redb's page cache; the copy in memory answers all reads, so it serves writes only.
-pub(crate) const CACHE_BYTES: usize = 1024 * 1024;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -551,64 +543,6 @@ fn apply(transaction: Transaction, revision: Revision, overlay: &mut Overlay) ->
         changes.insert(key.clone(), Change::Put { key, value });
     }
     changes.into_values().collect()
-}
-
-fn open_database(
-    file: &Arc<dyn DiskFile>,
-    trouble: &Arc<Trouble>,
-) -> Result<Database, redb::Error> {
-    let backend = FileBackend::new(Arc::clone(file), Arc::clone(trouble));
-    let database = Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create_with_backend(backend)?;
-    Ok(database)
-}
-
-/// The format of the file; a new file gets ours.
-fn initialise(database: &Database) -> Result<u64, redb::Error> {
-    if let Some(format) = format(database)? {
-        return Ok(format);
-    }
-    let transaction = database.begin_write()?;
-    {
-        let mut figures = transaction.open_table(FIGURES)?;
-        figures.insert(FORMAT, FORMAT_VERSION)?;
-        figures.insert(REVISION, Revision::ZERO.value())?;
-        transaction.open_table(ENTRIES)?;
-    }
-    transaction.commit()?;
-    Ok(FORMAT_VERSION)
-}
-
-/// The format that the file names; `None` if nothing was written to it yet.
-pub(crate) fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
-    match database.begin_read()?.open_table(FIGURES) {
-        Ok(figures) => Ok(figures.get(FORMAT)?.map(|format| format.value())),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn stored_revision(database: &Database) -> Result<Revision, redb::Error> {
-    let figures = database.begin_read()?.open_table(FIGURES)?;
-    let revision = figures.get(REVISION)?.map_or(0, |value| value.value());
-    Ok(Revision::new(revision))
-}
-
-/// Everything that the file holds.
-pub(crate) fn stored(database: &Database) -> Result<(Revision, Vec<KeyValue>), redb::Error> {
-    let revision = stored_revision(database)?;
-    let mut entries = Vec::new();
-    for entry in database.begin_read()?.open_table(ENTRIES)?.iter()? {
-        let (key, value) = entry?;
-        let (mod_revision, value) = value.value();
-        entries.push(KeyValue {
-            key: Bytes::copy_from_slice(key.value()),
-            value: Bytes::copy_from_slice(value),
-            mod_revision: Revision::new(mod_revision),
-        });
-    }
-    Ok((revision, entries))
 }
 
 fn load(database: &Database) -> Result<Published, redb::Error> {

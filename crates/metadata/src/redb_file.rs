@@ -1,14 +1,87 @@
-//! The metadata's file as redb sees it: through `env`, remembering why it failed; or read only, with what redb writes kept
-//! in memory.
+//! The metadata's file: its tables, and the file as redb sees it. That is through `env`, remembering why it failed; or read
+//! only, with what redb writes kept in memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use env::disk::DiskFile;
 use parking_lot::Mutex;
-use redb::StorageBackend;
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+
+use crate::store::{KeyValue, Revision};
+
+/// Key → (revision that put it, value).
+pub(crate) const ENTRIES: TableDefinition<'_, &[u8], (u64, &[u8])> =
+    TableDefinition::new("entries");
+/// Figures about the file itself.
+pub(crate) const FIGURES: TableDefinition<'_, &str, u64> = TableDefinition::new("figures");
+const FORMAT: &str = "format";
+pub(crate) const REVISION: &str = "revision";
+/// What this code writes, and the newest format it reads.
+pub(crate) const FORMAT_VERSION: u64 = 1;
+/// redb's page cache; the copy in memory answers all reads, so it serves writes only.
+pub(crate) const CACHE_BYTES: usize = 1024 * 1024;
+
+pub(crate) fn open_database(
+    file: &Arc<dyn DiskFile>,
+    trouble: &Arc<Trouble>,
+) -> Result<Database, redb::Error> {
+    let backend = FileBackend::new(Arc::clone(file), Arc::clone(trouble));
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(backend)?;
+    Ok(database)
+}
+
+/// The format of the file; a new file gets ours.
+pub(crate) fn initialise(database: &Database) -> Result<u64, redb::Error> {
+    if let Some(format) = format(database)? {
+        return Ok(format);
+    }
+    let transaction = database.begin_write()?;
+    {
+        let mut figures = transaction.open_table(FIGURES)?;
+        figures.insert(FORMAT, FORMAT_VERSION)?;
+        figures.insert(REVISION, Revision::ZERO.value())?;
+        transaction.open_table(ENTRIES)?;
+    }
+    transaction.commit()?;
+    Ok(FORMAT_VERSION)
+}
+
+/// The format that the file names; `None` if nothing was written to it yet.
+pub(crate) fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    match database.begin_read()?.open_table(FIGURES) {
+        Ok(figures) => Ok(figures.get(FORMAT)?.map(|format| format.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn stored_revision(database: &Database) -> Result<Revision, redb::Error> {
+    let figures = database.begin_read()?.open_table(FIGURES)?;
+    let revision = figures.get(REVISION)?.map_or(0, |value| value.value());
+    Ok(Revision::new(revision))
+}
+
+/// Everything that the file holds.
+pub(crate) fn stored(database: &Database) -> Result<(Revision, Vec<KeyValue>), redb::Error> {
+    let revision = stored_revision(database)?;
+    let mut entries = Vec::new();
+    for entry in database.begin_read()?.open_table(ENTRIES)?.iter()? {
+        let (key, value) = entry?;
+        let (mod_revision, value) = value.value();
+        entries.push(KeyValue {
+            key: Bytes::copy_from_slice(key.value()),
+            value: Bytes::copy_from_slice(value),
+            mod_revision: Revision::new(mod_revision),
+        });
+    }
+    Ok((revision, entries))
+}
 
 /// What went wrong with a file since redb opened it.
 #[derive(Debug, Default)]

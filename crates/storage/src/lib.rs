@@ -47,7 +47,7 @@ mod waiters;
 
 pub use check::{
     CheckError, CheckReport, DirectoryCheck, Finding, FindingKind, Remedy, RepairAction,
-    RepairError, Repaired, Severity,
+    RepairError, Repaired, Severity, TopicIds,
 };
 pub use clean::CleanerSettings;
 pub use commit::GroupCommit;

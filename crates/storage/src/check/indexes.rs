@@ -4,7 +4,7 @@
 //! out here too.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use env::disk::{Disk, DiskFile, OpenMode};
@@ -27,7 +27,7 @@ struct Entries {
 }
 
 impl Entries {
-    fn open(disk: &dyn Disk, path: &PathBuf, entry_bytes: usize) -> io::Result<Option<Self>> {
+    fn open(disk: &dyn Disk, path: &Path, entry_bytes: usize) -> io::Result<Option<Self>> {
         match disk.open(path, OpenMode::Read) {
             Ok(file) => Ok(Some(Self {
                 file,

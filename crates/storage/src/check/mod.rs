@@ -12,6 +12,7 @@ mod repair;
 mod report;
 mod search;
 mod segment;
+mod tell;
 
 use std::collections::HashMap;
 use std::io;
@@ -35,6 +36,9 @@ use crate::shared::LOGS_FOLDER;
 use partition::PartitionCheck;
 use repair::{Repairer, SET_ASIDE_FOLDER};
 use report::Collector;
+
+/// Says which topic id a partition has in the metadata; `None` if there is no such partition.
+pub type TopicIds<'a> = &'a dyn Fn(&TopicPartition) -> Option<String>;
 
 /// Why a directory could not be checked.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +164,7 @@ impl DirectoryCheck {
     /// See [`CheckError`]; what a partition's files are like is no error but a finding.
     pub fn run(
         &self,
-        topic_ids: Option<&dyn Fn(&TopicPartition) -> Option<String>>,
+        topic_ids: Option<TopicIds<'_>>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<CheckReport, CheckError> {
         let mut report = Collector::new(&self.root, progress);
@@ -276,7 +280,7 @@ impl DirectoryCheck {
     fn check_lost(
         &self,
         entries: HashMap<TopicPartition, LogEntry>,
-        topic_ids: Option<&dyn Fn(&TopicPartition) -> Option<String>>,
+        topic_ids: Option<TopicIds<'_>>,
         report: &mut Collector<'_>,
     ) {
         let mut lost: Vec<_> = entries

@@ -231,15 +231,14 @@ impl Walk<'_> {
     fn good(&mut self, position: u32, header: &BatchHeader) -> io::Result<()> {
         self.expected = header.end();
         self.walked.batches += 1;
-        for zone in [&mut self.walked.lenient, &mut self.walked.strict] {
-            if let Some(first) = zone {
-                let following = &mut first.following;
-                if following.batches == 0 {
-                    following.first = header.base();
-                }
-                following.batches += 1;
-                following.end = header.end();
+        let troubles = [&mut self.walked.lenient, &mut self.walked.strict];
+        for first in troubles.into_iter().flatten() {
+            let following = &mut first.following;
+            if following.batches == 0 {
+                following.first = header.base();
             }
+            following.batches += 1;
+            following.end = header.end();
         }
         if self.walked.is_whole() {
             for index in self.indexes.iter_mut() {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use env::Env;
 use metadata::{InspectError, StoredMetadata, metadata_file};
-use storage::{CheckError, CheckReport, DirectoryCheck, Finding, FindingKind};
+use storage::{CheckError, CheckReport, DirectoryCheck, Finding, FindingKind, TopicIds};
 use types::TopicPartition;
 
 use crate::report::{Failure, Status};
@@ -127,8 +127,7 @@ fn look(env: &Env, check: &DirectoryCheck, root: &Path) -> Result<CheckReport> {
         (partition.partition.value() < *partitions).then(|| id.clone())
     };
     let known = topics.is_some();
-    let topic_ids: Option<&dyn Fn(&TopicPartition) -> Option<String>> =
-        if known { Some(&topic_id) } else { None };
+    let topic_ids: Option<TopicIds<'_>> = if known { Some(&topic_id) } else { None };
     let bar = progress::bar(Some(check.bytes()), "bytes", false);
     let report = check.run(topic_ids, &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
