@@ -321,6 +321,10 @@ impl PartitionCheck<'_> {
                 let detail = "the log is cut before it";
                 self.plain(report, FindingKind::BehindCut, &part.path, detail);
             } else if let Some(next) = next {
+                if part.base < next {
+                    self.tell_overlapping(part, next, report);
+                    continue;
+                }
                 is_cut = self.check_border(part, next, ground, report);
             }
             let file = match self.disk.open(&part.path, OpenMode::Read) {
@@ -349,17 +353,6 @@ impl PartitionCheck<'_> {
         ground: &Ground,
         report: &mut Collector<'_>,
     ) -> bool {
-        if part.base < next {
-            let detail = format!("begins at offset {}, but {next} comes next", part.base);
-            report.add(Finding {
-                kind: FindingKind::OverlappingSegment,
-                path: part.path.clone(),
-                bytes: None,
-                offsets: Some((part.base, Some(next))),
-                detail,
-            });
-            return false;
-        }
         let is_deleted = part.base <= ground.log_start;
         if part.base == next || is_deleted || ground.has_gaps {
             return false;

@@ -177,7 +177,7 @@ impl Walk<'_> {
     ) -> io::Result<()> {
         let end = position + header.size;
         let (expected, found) = (self.expected, header.base());
-        let mut chain = Chain::new(Some(expected), self.extent.below, self.extent.has_gaps);
+        let mut chain = Chain::new(Some(expected), self.limit(), self.extent.has_gaps);
         if chain.follow(header) {
             self.close_trouble();
             return self.good(position, header);
@@ -208,6 +208,16 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Up to where offsets are possible, by the rule of recovery: where they are dense the next segment says nothing, for it
+    /// may be a stale one.
+    fn limit(&self) -> Offset {
+        if self.extent.has_gaps {
+            self.extent.below
+        } else {
+            Offset::MAX
+        }
+    }
+
     /// Whether the batch behind says that this one's base offset is right, and batches before it are missing.
     fn is_borne_out(
         &self,
@@ -215,7 +225,7 @@ impl Walk<'_> {
         end: u32,
         header: &BatchHeader,
     ) -> io::Result<bool> {
-        if header.base() < self.expected || header.end() > self.extent.below {
+        if header.base() < self.expected || header.end() > self.limit() {
             return Ok(false);
         }
         let next = if end < self.extent.end {
@@ -263,17 +273,17 @@ impl Walk<'_> {
             // Reserved space.
             return Ok(false);
         }
-        let (expected, below) = (self.expected, self.extent.below);
-        let fits = |header: &BatchHeader| header.base() >= expected && header.end() <= below;
+        let (expected, limit) = (self.expected, self.limit());
+        let fits = |header: &BatchHeader| header.base() >= expected && header.end() <= limit;
         let found = next_whole(scanner, position, end, fits)?;
+        let below = self.extent.below;
+        let following = (below < Offset::MAX && below >= expected).then_some(below);
         self.trouble(Trouble {
             sort: Sort::Damaged,
             start: position,
             end: found.map_or(end, |(found, _)| found),
             first: expected,
-            next: found
-                .map(|(_, header)| header.base())
-                .or((below < Offset::MAX).then_some(below)),
+            next: found.map(|(_, header)| header.base()).or(following),
             cause: Unfit::Broken(cause),
         });
         match found {
@@ -283,9 +293,7 @@ impl Walk<'_> {
                 Ok(true)
             }
             None => {
-                if below < Offset::MAX {
-                    self.expected = below;
-                }
+                self.expected = following.unwrap_or(expected);
                 Ok(false)
             }
         }

@@ -1,6 +1,7 @@
 //! Turns what a walk over a segment found into findings, and into what a repair would do.
 
 use env::disk::DiskFile;
+use types::Offset;
 
 use super::finding::{Finding, FindingKind};
 use super::indexes::{Fault, IndexCheck};
@@ -37,6 +38,18 @@ impl PartitionCheck<'_> {
                 path: index.path.clone(),
             });
         }
+    }
+
+    /// A segment that begins below the end of the log before it. Nobody reads it, so neither does the check.
+    pub(super) fn tell_overlapping(&self, part: &Part, next: Offset, report: &mut Collector<'_>) {
+        let detail = format!("begins at offset {}, but {next} comes next", part.base);
+        report.add(Finding {
+            kind: FindingKind::OverlappingSegment,
+            path: part.path.clone(),
+            bytes: None,
+            offsets: Some((part.base, Some(next))),
+            detail,
+        });
     }
 
     /// A trouble in a segment that others follow.
