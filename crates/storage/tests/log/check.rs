@@ -22,6 +22,11 @@ fn check(world: &World) -> CheckReport {
     report
 }
 
+/// Whatever a crash left half done is no damage.
+pub(crate) fn is_undamaged(world: &World) {
+    assert_eq!(damage(&check(world)), []);
+}
+
 /// Kinds and paths of what is damaged.
 fn damage(report: &CheckReport) -> Vec<(FindingKind, String)> {
     let damaged = report

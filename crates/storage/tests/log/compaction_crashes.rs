@@ -126,6 +126,7 @@ fn crash_after(prepared: &Prepared, changes: i64, share: usize, without_checkpoi
     if without_checkpoint {
         std::fs::remove_file(world.root.join("checkpoint")).ok();
     }
+    crate::check::is_undamaged(&world);
     let (directory, current) = reopened(&world, &model);
     let left: Vec<_> = world
         .names()
