@@ -174,9 +174,9 @@ kinds! {
     UnclaimedFolder, "unclaimed-folder", Note, Broker,
         "no topic of the metadata has this id: the topic was deleted. The next start moves the folder to stray/, or removes it if a new topic has the name",
         "copy it before the next start if the metadata is older than the logs";
-    /// The last broker did not stop in order.
+    /// The last broker did not stop in order, or a log was cut since.
     UncleanStop, "unclean-stop", Note, Broker,
-        "the last broker was killed or crashed: the next start reads what was written behind the checkpoint",
+        "the last broker was killed or crashed, or a repair has cut a log since: the next start reads what lies behind the checkpoint",
         "nothing need be done";
     /// A cleaning did not come to its end.
     UnfinishedCleaning, "unfinished-cleaning", Note, Broker,
