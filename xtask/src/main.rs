@@ -13,6 +13,7 @@ mod clients;
 mod compatibility;
 mod dump_log;
 mod flights;
+mod history;
 mod install;
 mod kafka;
 mod process;
@@ -61,6 +62,8 @@ enum Command {
     ExactlyOnce(suites::exactly_once::ExactlyOnceArguments),
     /// Programs and command line tools of the Java release, compared with Kafka; results in clients/suites
     JavaTools(suites::java::JavaArguments),
+    /// Recorded sends and polls against what a log promises
+    History(history::HistoryArguments),
     /// Kafka's own reader over the segment files of a data folder
     DumpLog(dump_log::DumpLogArguments),
 }
@@ -80,6 +83,7 @@ fn main() -> anyhow::Result<()> {
         Command::Kcat(arguments) => suites::kcat::run(&arguments),
         Command::ExactlyOnce(arguments) => suites::exactly_once::run(&arguments),
         Command::JavaTools(arguments) => suites::java::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::DumpLog(arguments) => dump_log::run(&arguments),
     }
 }

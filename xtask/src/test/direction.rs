@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// What each crate may depend on, lowest first. `types` is at the bottom of everything.
-const MAY_KNOW: [(&str, &[&str]); 9] = [
+const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("types", &[]),
     ("protocol", &["types"]),
     ("env", &["types"]),
@@ -23,6 +23,7 @@ const MAY_KNOW: [(&str, &[&str]); 9] = [
         ],
     ),
     ("client", &["types", "protocol"]),
+    ("history", &[]),
     (
         "watertable",
         &[
