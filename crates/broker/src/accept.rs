@@ -58,6 +58,7 @@ impl Acceptor {
     pub(crate) async fn run(self) {
         loop {
             let accepted = tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => return,
                 accepted = self.accept() => accepted,
             };
@@ -106,6 +107,7 @@ impl Acceptor {
         let task = async move {
             let _place = place;
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = clock.sleep_until(clock.now().plus(throttle)) => {}
             }

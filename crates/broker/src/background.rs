@@ -17,6 +17,7 @@ pub(crate) async fn retention(topics: Arc<Topics>, stopping: CancellationToken) 
             .now()
             .plus(Duration::from_millis(interval.unsigned_abs()));
         tokio::select! {
+            biased;
             () = stopping.cancelled() => return,
             () = clock.sleep_until(next) => {}
         }
@@ -37,6 +38,7 @@ pub(crate) async fn settings(topics: Arc<Topics>, stopping: CancellationToken) {
     let mut changes = topics.cluster.changes();
     loop {
         tokio::select! {
+            biased;
             () = stopping.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }

@@ -53,6 +53,7 @@ impl ConnectionQuotas {
                 return;
             }
             tokio::select! {
+                biased;
                 () = ended => {}
                 changed = changes.changed() => {
                     if changed.is_err() {

@@ -247,6 +247,7 @@ impl Broker {
         let clock = &self.env.clock;
         let deadline = clock.now().plus(DRAIN);
         tokio::select! {
+            biased;
             () = self.connections.wait() => {}
             () = clock.sleep_until(deadline) => {
                 tracing::info!(connections = self.connections.len(), "cut connections that still wait");

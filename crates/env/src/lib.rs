@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, SystemClock};
 pub use random::{Random, SystemRandom};
-pub use spawn::{Spawner, Thread, TokioSpawner};
+pub use spawn::{Spawner, Thread, TokioSpawner, Worker};
 
 /// A future whose type is not named, for traits that are used behind `dyn`.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

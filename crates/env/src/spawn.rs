@@ -5,8 +5,9 @@
     reason = "this is the one place that starts tasks and threads"
 )]
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io;
+use std::sync::Arc;
 
 use crate::BoxFuture;
 
@@ -22,16 +23,56 @@ pub trait Spawner: Debug + Send + Sync {
     /// # Errors
     /// When the system refuses another thread.
     fn spawn_thread(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<Thread>;
+
+    /// Starts a thread of its own for a worker.
+    ///
+    /// # Errors
+    /// When the system refuses another thread.
+    fn spawn_worker(&self, name: &str, worker: Arc<dyn Worker>) -> io::Result<Thread> {
+        self.spawn_thread(name, Box::new(move || worker.run()))
+    }
+
+    /// Whether threads run beside their callers, so that one may block until another has done something. A simulation has
+    /// none: it gives each worker its turns, and who needs what a worker does asks for it.
+    fn has_threads(&self) -> bool {
+        true
+    }
+}
+
+/// Work for the life of the process that blocks: on the disk, and until there is something to do.
+pub trait Worker: Send + Sync {
+    /// Works until the worker shall end; blocks while there is nothing to do.
+    fn run(&self);
+    /// Does some of what waits now, without waiting for more. False if there was nothing to do.
+    fn turn(&self) -> bool;
 }
 
 /// A thread that was started; wait for its end with [`Thread::join`].
-#[derive(Debug)]
-pub struct Thread(std::thread::JoinHandle<()>);
+pub struct Thread(Handle);
+
+enum Handle {
+    System(std::thread::JoinHandle<()>),
+    Simulated(Box<dyn FnOnce() -> bool + Send>),
+}
 
 impl Thread {
+    /// A thread that is none: `end` brings its work to an end and says whether that went well.
+    pub fn simulated(end: Box<dyn FnOnce() -> bool + Send>) -> Self {
+        Self(Handle::Simulated(end))
+    }
+
     /// Waits for the thread's end. False if it ended by a panic.
     pub fn join(self) -> bool {
-        self.0.join().is_ok()
+        match self.0 {
+            Handle::System(thread) => thread.join().is_ok(),
+            Handle::Simulated(end) => end(),
+        }
+    }
+}
+
+impl Debug for Thread {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Thread")
     }
 }
 
@@ -63,6 +104,6 @@ impl Spawner for TokioSpawner {
         std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(work)
-            .map(Thread)
+            .map(|thread| Thread(Handle::System(thread)))
     }
 }

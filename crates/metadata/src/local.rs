@@ -5,7 +5,7 @@
 //! what the file holds is unknown. If it failed for lack of room alone, the file is read again before the next commit and
 //! tells; after anything else nothing is written any more until the store is opened again.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::ops::Bound;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use env::disk::{DiskFile, OpenMode};
-use env::{BoxFuture, Env, Thread};
+use env::{BoxFuture, Env, Thread, Worker};
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -157,7 +157,7 @@ impl LocalStore {
         };
         let writer = env
             .spawner
-            .spawn_thread("metadata", Box::new(move || writer.run(submissions)))
+            .spawn_worker("metadata", Arc::new(WriterThread::new(writer, submissions)))
             .map_err(OpenStoreError::Thread)?;
         Ok(Self {
             shared,
@@ -330,24 +330,64 @@ impl Accepted {
 type Answer = oneshot::Sender<Result<Revision, TransactError>>;
 
 /// The state that the transactions of a group leave, above what is published.
-type Overlay = HashMap<Bytes, Option<(Revision, Bytes)>>;
+type Overlay = BTreeMap<Bytes, Option<(Revision, Bytes)>>;
 
-impl Writer {
-    fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
-        while let Some(first) = submissions.blocking_recv() {
+/// The writer and what waits for it, until the queue is closed.
+struct WriterThread(Mutex<Option<(Writer, mpsc::Receiver<Submission>)>>);
+
+impl WriterThread {
+    fn new(writer: Writer, submissions: mpsc::Receiver<Submission>) -> Self {
+        Self(Mutex::new(Some((writer, submissions))))
+    }
+
+    /// Writes `first` and what waits behind it, or ends without one.
+    fn write(&self, first: Option<Submission>) {
+        let mut state = self.0.lock();
+        let Some((writer, submissions)) = &mut *state else {
+            return;
+        };
+        if let Some(first) = first {
             let mut group = vec![first];
             while group.len() < GROUP_SIZE_MAX
                 && let Ok(next) = submissions.try_recv()
             {
                 group.push(next);
             }
-            self.write(group);
+            writer.write(group);
+            return;
         }
-        let shared = Arc::clone(&self.shared);
-        drop(self); // the file is closed before anyone is told
+        let shared = Arc::clone(&writer.shared);
+        *state = None; // the file is closed before anyone is told
         shared.close();
     }
+}
 
+impl Worker for WriterThread {
+    fn run(&self) {
+        loop {
+            let first = match &mut *self.0.lock() {
+                Some((_, submissions)) => submissions.blocking_recv(),
+                None => return,
+            };
+            self.write(first);
+        }
+    }
+
+    fn turn(&self) -> bool {
+        let first = match &mut *self.0.lock() {
+            Some((_, submissions)) => match submissions.try_recv() {
+                Ok(first) => Some(first),
+                Err(mpsc::error::TryRecvError::Empty) => return false,
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
+            },
+            None => return false,
+        };
+        self.write(first);
+        true
+    }
+}
+
+impl Writer {
     fn write(&mut self, group: Vec<Submission>) {
         if let Err(failure) = self.open_again() {
             for submission in group {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::disk::Disk;
-use env::{Spawner, Thread};
+use env::{Spawner, Thread, Worker};
 use parking_lot::{Condvar, Mutex};
 
 use crate::metrics::StorageMetrics;
@@ -26,6 +26,9 @@ use crate::{CommitFailed, Durability, SyncTarget};
 /// Logs that are synced one by one. One sync of the file system is faster from two logs on if nobody else writes, and
 /// slower below about 25 if somebody does, since it writes that too; at eight either loses little.
 const FILE_SYNCS_MAX: usize = 8;
+
+/// The name of the thread that commits.
+pub const COMMIT_THREAD: &str = "log-commit";
 
 /// Commits for all logs on one disk.
 #[derive(Debug)]
@@ -78,26 +81,13 @@ impl GroupCommit {
     /// # Errors
     /// When the system refuses a thread.
     pub(crate) fn start(self: &Arc<Self>, spawner: &dyn Spawner) -> std::io::Result<Thread> {
-        let commit = Arc::clone(self);
-        spawner.spawn_thread(
-            "log-commit",
-            Box::new(move || {
-                let _guard = AbortOnPanic;
-                commit.run();
-            }),
-        )
+        spawner.spawn_worker(COMMIT_THREAD, Arc::new(CommitThread(Arc::clone(self))))
     }
 
     /// Lets the thread end once everything that was submitted is committed.
     pub(crate) fn stop(&self) {
         self.queue.lock().stopping = true;
         self.work.notify_all();
-    }
-
-    fn run(&self) {
-        while self.wait_for_work() {
-            self.run_once();
-        }
     }
 
     /// Waits until a log is submitted. False once the thread shall end.
@@ -177,6 +167,22 @@ impl GroupCommit {
 
 fn sync_each(targets: &[Arc<dyn SyncTarget>]) -> Vec<Result<(), CommitFailed>> {
     targets.iter().map(|target| target.sync()).collect()
+}
+
+/// Commits what is submitted.
+struct CommitThread(Arc<GroupCommit>);
+
+impl Worker for CommitThread {
+    fn run(&self) {
+        let _guard = AbortOnPanic;
+        while self.0.wait_for_work() {
+            self.0.run_once();
+        }
+    }
+
+    fn turn(&self) -> bool {
+        self.0.run_once()
+    }
 }
 
 /// Ends the process when its thread panics: without commits no ack is ever sent, without checkpoints recovery grows

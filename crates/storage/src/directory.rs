@@ -18,12 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::disk::DiskLock;
-use env::{Env, Thread};
+use env::{Env, Thread, Worker};
 use parking_lot::Mutex;
 use types::{LeaderEpoch, Timestamp, TopicId, TopicPartition};
 
 use crate::CleanerSettings;
 use crate::background::{Job, Next};
+use crate::clean::worker::CleanerThread;
 use crate::commit::{AbortOnPanic, GroupCommit};
 use crate::format::{self, FormatError};
 use crate::local_log::LocalLog;
@@ -216,19 +217,8 @@ impl LogDirectory {
         let spawner = &*shared.env.spawner;
         let mut threads = self.threads.lock();
         threads.commit = Some(shared.commit.start(spawner)?);
-        let registry = Arc::clone(&self.registry);
-        threads.background = Some(spawner.spawn_thread(
-            "log-background",
-            Box::new(move || {
-                let _guard = AbortOnPanic;
-                loop {
-                    match registry.shared.background.next() {
-                        Next::Stop => break,
-                        work => perform(&registry, work),
-                    }
-                }
-            }),
-        )?);
+        let worker = Arc::new(BackgroundThread(Arc::clone(&self.registry)));
+        threads.background = Some(spawner.spawn_worker("log-background", worker)?);
         drop(threads);
         self.start_cleaners()
     }
@@ -244,10 +234,9 @@ impl LogDirectory {
         };
         let mut threads = self.threads.lock();
         for number in threads.cleaners.len()..wanted.min(CLEANER_THREADS_MAX) {
-            let registry = Arc::clone(&self.registry);
+            let worker = Arc::new(CleanerThread::new(Arc::clone(&self.registry), number));
             let name = format!("log-cleaner-{number}");
-            let run = Box::new(move || registry.run_cleaner(number));
-            let thread = shared.env.spawner.spawn_thread(&name, run)?;
+            let thread = shared.env.spawner.spawn_worker(&name, worker)?;
             threads.cleaners.push(thread);
         }
         Ok(())
@@ -440,6 +429,30 @@ impl Drop for LogDirectory {
     fn drop(&mut self) {
         // Without `close` the next process recovers; the threads end all the same, before the lock is given up.
         self.stop_threads();
+    }
+}
+
+/// Does what waits for a time.
+struct BackgroundThread(Arc<Registry>);
+
+impl Worker for BackgroundThread {
+    fn run(&self) {
+        let _guard = AbortOnPanic;
+        loop {
+            match self.0.shared.background.next() {
+                Next::Stop => break,
+                work => perform(&self.0, work),
+            }
+        }
+    }
+
+    fn turn(&self) -> bool {
+        let due = self.0.shared.background.next_due();
+        let is_due = due.is_some();
+        if let Some(work) = due {
+            perform(&self.0, work);
+        }
+        is_due
     }
 }
 

@@ -5,7 +5,7 @@
 //! only for the topic id that their folder names, and a log is used only for it; a folder that cannot be read makes one
 //! partition unavailable, not the broker.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(crate) struct Found {
 /// What opening found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    pub(crate) found: HashMap<TopicPartition, Found>,
+    pub(crate) found: BTreeMap<TopicPartition, Found>,
     pub(crate) was_closed: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a partition is in use or found, never both; a folder is taken for a topic only if it names the topic's id.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,14 +25,14 @@ use crate::shared::Shared;
 pub(crate) struct Registry {
     pub(crate) shared: Arc<Shared>,
     logs: Mutex<HashMap<TopicPartition, Arc<LocalLog>>>,
-    found: Mutex<HashMap<TopicPartition, Found>>,
+    found: Mutex<BTreeMap<TopicPartition, Found>>,
     /// One checkpoint at a time.
     checkpointing: Mutex<()>,
     pub(crate) cleaner: Cleaner,
 }
 
 impl Registry {
-    pub(crate) fn new(shared: Arc<Shared>, found: HashMap<TopicPartition, Found>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, found: BTreeMap<TopicPartition, Found>) -> Self {
         Self {
             cleaner: Cleaner::new(shared.options.cleaner),
             shared,
@@ -195,8 +195,11 @@ impl Registry {
             })
     }
 
+    /// In the order of their names, so that what is done to all of them is done in the same order each time.
     pub(crate) fn logs(&self) -> Vec<Arc<LocalLog>> {
-        self.logs.lock().values().cloned().collect()
+        let mut logs: Vec<_> = self.logs.lock().values().cloned().collect();
+        logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
+        logs
     }
 
     /// See [`crate::LogDirectory::unclaimed`].

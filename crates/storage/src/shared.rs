@@ -207,7 +207,7 @@ impl Shared {
                     return false;
                 }
             }
-            if self.options.own_threads {
+            if self.options.own_threads && self.env.spawner.has_threads() {
                 self.durable_signal.wait_for(&mut lock, DURABLE_LOOK);
             } else {
                 drop(lock);

@@ -158,6 +158,7 @@ impl<M: RecordFormat> Coordinator<M> {
             self.surroundings.wakeup.begin_round();
             let next = self.tick_all();
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = self.surroundings.wakeup.sleep(&*clock, next) => {}
             }

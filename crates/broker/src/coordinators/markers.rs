@@ -155,7 +155,13 @@ impl MarkerSender {
         let mut followed = FuturesUnordered::new();
         loop {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => return,
+                Some(fulfilled) = followed.next(), if !followed.is_empty() => {
+                    if let Some(wish) = fulfilled {
+                        written(wish);
+                    }
+                }
                 wish = wishes.recv() => match wish {
                     Some(wish) => {
                         self.current.lock().insert(wish.id.clone(), wish.asked);
@@ -163,11 +169,6 @@ impl MarkerSender {
                     }
                     None => return,
                 },
-                Some(fulfilled) = followed.next(), if !followed.is_empty() => {
-                    if let Some(wish) = fulfilled {
-                        written(wish);
-                    }
-                }
             }
         }
     }

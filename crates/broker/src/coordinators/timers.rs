@@ -54,6 +54,7 @@ impl Wakeup {
             }
         };
         tokio::select! {
+            biased;
             () = asleep => {}
             () = self.moved.notified() => {}
         }

@@ -59,6 +59,7 @@ impl Waiter {
     /// Waits for the bytes or for `deadline`. True if there may be enough now.
     pub(crate) async fn wait(&self, env: &Env, deadline: Instant) -> bool {
         tokio::select! {
+            biased;
             () = self.gathered.enough.notified() => true,
             () = env.clock.sleep_until(deadline) => false,
         }

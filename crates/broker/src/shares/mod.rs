@@ -109,6 +109,7 @@ impl Shares {
             self.topics.env.spawner.spawn(Box::pin(async move {
                 // One task for each session that is open, however often clients open them.
                 tokio::select! {
+                    biased;
                     () = closed.cancelled() => shares.disconnected(&key, serial),
                     () = ended.cancelled() => shares.forget_idle(&key.0),
                 }
@@ -261,6 +262,7 @@ impl Shares {
             self.wakeup.begin_round();
             let next = self.tick();
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = self.wakeup.sleep(&*clock, next) => {}
             }

@@ -23,6 +23,7 @@ impl FetchWaiter {
     /// Waits for the bell or for `deadline`. True if it rang.
     pub(super) async fn wait(&self, env: &Env, deadline: Instant) -> bool {
         tokio::select! {
+            biased;
             () = self.bell.notified() => true,
             () = env.clock.sleep_until(deadline) => false,
         }

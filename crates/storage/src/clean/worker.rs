@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use env::Worker;
 use parking_lot::{Condvar, Mutex, RwLock};
 use types::Instant;
 
@@ -67,6 +68,51 @@ impl Cleaner {
 
     fn is_stopping(&self) -> bool {
         *self.stopping.lock()
+    }
+}
+
+/// One of the threads that clean.
+pub(crate) struct CleanerThread {
+    registry: Arc<Registry>,
+    number: usize,
+    /// In a simulation: when to look again.
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl CleanerThread {
+    pub(crate) fn new(registry: Arc<Registry>, number: usize) -> Self {
+        Self {
+            registry,
+            number,
+            rests_until: Mutex::default(),
+        }
+    }
+}
+
+impl Worker for CleanerThread {
+    fn run(&self) {
+        self.registry.run_cleaner(self.number);
+    }
+
+    fn turn(&self) -> bool {
+        let registry = &self.registry;
+        let clock = &registry.shared.env.clock;
+        let settings = registry.cleaner.settings();
+        let mut rests_until = self.rests_until.lock();
+        let is_wanted = settings.enabled && self.number < settings.threads;
+        if !is_wanted
+            || registry.cleaner.is_stopping()
+            || rests_until.is_some_and(|until| clock.now() < until)
+        {
+            return false;
+        }
+        *rests_until = None;
+        let is_cleaned = registry.clean_once();
+        if !is_cleaned {
+            let backoff = Duration::from_millis(settings.backoff_ms);
+            *rests_until = Some(clock.now().plus(backoff));
+        }
+        is_cleaned
     }
 }
 
