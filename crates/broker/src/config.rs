@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use metadata::settings::BrokerSettings;
+use storage::DirectoryOptions;
 
 use crate::log_levels::LogLevels;
 use crate::ownership::BrokerId;
@@ -21,6 +22,8 @@ pub struct BrokerConfig {
     pub data_directory: PathBuf,
     /// Settings from flags, environment and file, with defaults.
     pub settings: Arc<BrokerSettings>,
+    /// How the data directory is used, as far as no setting says it.
+    pub storage: DirectoryOptions,
     /// The broker's own log; `None` if its levels are not the broker's to change.
     pub log_levels: Option<Arc<dyn LogLevels>>,
 }

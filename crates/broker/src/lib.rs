@@ -32,3 +32,4 @@ pub use log_levels::{LogLevel, LogLevels, ROOT_LOGGER, SetLogLevelsError};
 pub use metrics::{BrokerMetrics, RequestMetrics};
 pub use ownership::{BrokerId, Owner, Ownership, SingleNode};
 pub use start::{Broker, StartError};
+pub use storage::DirectoryOptions;

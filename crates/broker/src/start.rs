@@ -305,7 +305,7 @@ async fn open_logs(env: &Env, config: &BrokerConfig) -> Result<Opened, StartErro
         producer_expiration_ms: i64::from(config.settings.producer_id_expiration_ms),
         cleaner: cleaner_settings(&config.settings),
         verify_transactions: config.settings.transaction_partition_verification_enable,
-        ..DirectoryOptions::default()
+        ..config.storage.clone()
     };
     let open = move || drop(sender.send(LogDirectory::open(opening, &path, options)));
     env.spawner.run_blocking(Box::new(open)).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{Broker, BrokerConfig, BrokerId};
+use broker::{Broker, BrokerConfig, BrokerId, DirectoryOptions};
 use env::Env;
 use metadata::settings::{BrokerSettings, Layers};
 use tempfile::TempDir;
@@ -91,6 +91,7 @@ impl Server {
                 .map(|address| (address.ip().to_string(), address.port())),
             data_directory: folder.path().to_owned(),
             settings: Arc::new(settings),
+            storage: DirectoryOptions::default(),
             log_levels: None,
         };
         let broker = Broker::start(env, config).await.expect("the broker starts");

@@ -253,6 +253,7 @@ async fn open(
         )),
         data_directory: folder.to_owned(),
         settings: Arc::clone(&cluster.image().broker),
+        storage: DirectoryOptions::default(),
         log_levels,
     };
     let topics = Topics::new(

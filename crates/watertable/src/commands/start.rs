@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{Broker, BrokerConfig, BrokerId, LogLevels};
+use broker::{Broker, BrokerConfig, BrokerId, DirectoryOptions, LogLevels};
 use env::Env;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -163,6 +163,7 @@ fn broker_config(settings: &Settings, log_levels: Arc<dyn LogLevels>) -> BrokerC
             .map(|address| (address.host.clone(), address.port)),
         data_directory: settings.data_directory.clone(),
         settings: Arc::clone(&settings.broker),
+        storage: DirectoryOptions::default(),
         log_levels: Some(log_levels),
     }
 }
