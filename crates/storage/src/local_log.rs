@@ -470,6 +470,10 @@ impl SyncTarget for LocalLog {
     fn sync(&self) -> Result<(), CommitFailed> {
         let (files, names) = {
             let view = self.view.lock();
+            if view.sync_failed {
+                // What was appended while that sync ran asked for another one, which would say nothing of what was lost.
+                return Ok(());
+            }
             (view.syncing_files.clone(), view.syncing_names.clone())
         };
         match self.sync_files(&files, names) {
@@ -492,6 +496,9 @@ impl SyncTarget for LocalLog {
             assert!(end >= view.durable.offset, "commits go forward");
             view.syncing_files.clear();
             view.syncing_names = None;
+            if view.sync_failed {
+                return;
+            }
             view.durable = window;
             (
                 view.advance_high_watermark(write_caching),
