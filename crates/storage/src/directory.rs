@@ -176,6 +176,10 @@ impl LogDirectory {
             logs_names,
         ));
         let registry = Arc::new(Registry::new(shared, findings.found));
+        if !has_logs && !findings.has_checkpoint {
+            // From now on a log that no checkpoint knows is a new one, unless the checkpoint was lost.
+            registry.checkpoint(false).map_err(io_error)?;
+        }
         let directory = Self {
             registry,
             threads: Mutex::default(),

@@ -31,6 +31,7 @@ mod read;
 mod recover;
 mod registry;
 mod retain;
+mod rewrite_unsynced;
 mod roll;
 mod scan;
 mod segment;
@@ -50,7 +51,7 @@ pub use check::{
     RepairError, Repaired, Severity, TopicIds,
 };
 pub use clean::CleanerSettings;
-pub use commit::GroupCommit;
+pub use commit::{COMMIT_THREAD, GroupCommit};
 pub use directory::{DirectoryOptions, LogDirectory, MoveAwayError, OpenError, Opened};
 pub use durability::{CommitFailed, Durability, SyncTarget};
 pub use files::SegmentFile;

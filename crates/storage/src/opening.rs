@@ -19,7 +19,7 @@ use crate::checkpoint::{self, LoadError, LogEntry};
 use crate::local_log::Recovered;
 use crate::losses::{LossKind, LossLog};
 use crate::metrics::StorageMetrics;
-use crate::recover::{Recovery, read_topic_id};
+use crate::recover::{Known, Recovery, read_topic_id};
 use crate::settings::LogSettings;
 
 /// Threads that recover at once.
@@ -43,6 +43,8 @@ pub(crate) struct Found {
 pub(crate) struct Findings {
     pub(crate) found: BTreeMap<TopicPartition, Found>,
     pub(crate) was_closed: bool,
+    /// There is a checkpoint that could be read.
+    pub(crate) has_checkpoint: bool,
 }
 
 /// A folder to look into.
@@ -51,6 +53,8 @@ struct Task {
     partition: TopicPartition,
     folder: PathBuf,
     entry: Option<LogEntry>,
+    /// There is a checkpoint.
+    has_checkpoint: bool,
 }
 
 /// Finds the logs of the data directory at `root`, whose folders are in `logs`.
@@ -76,6 +80,7 @@ pub(crate) fn find_logs(
     let was_closed = checkpoint
         .as_ref()
         .is_some_and(|known| known.clean && known.boot.next() == Some(leader_epoch));
+    let has_checkpoint = checkpoint.is_some();
     let mut entries: HashMap<_, _> = checkpoint
         .into_iter()
         .flat_map(|known| known.logs)
@@ -83,6 +88,7 @@ pub(crate) fn find_logs(
         .collect();
     let mut findings = Findings {
         was_closed,
+        has_checkpoint,
         ..Findings::default()
     };
     let mut tasks = Vec::new();
@@ -105,6 +111,7 @@ pub(crate) fn find_logs(
                 partition,
                 folder: folder.path,
                 entry,
+                has_checkpoint,
             }),
         }
     }
@@ -186,7 +193,7 @@ impl Work {
 }
 
 fn recover_folder(recovery: &Recovery<'_>, task: Task) -> Found {
-    match try_recover_folder(recovery, task.entry, &task.folder) {
+    match try_recover_folder(recovery, task.entry, task.has_checkpoint, &task.folder) {
         Ok(found) => found,
         Err(error) => {
             tracing::error!(
@@ -206,6 +213,7 @@ fn recover_folder(recovery: &Recovery<'_>, task: Task) -> Found {
 fn try_recover_folder(
     recovery: &Recovery<'_>,
     mut entry: Option<LogEntry>,
+    has_checkpoint: bool,
     folder: &Path,
 ) -> io::Result<Found> {
     if let Some(known) = &mut entry
@@ -220,11 +228,13 @@ fn try_recover_folder(
     }
     // From here on files are changed: only for the topic that they belong to.
     let topic_id = read_topic_id(recovery.disk, folder)?;
-    let checkpointed = entry
-        .filter(|entry| Some(&entry.topic_id) == topic_id.as_ref())
-        .map(|entry| entry.recovered);
+    let known = match entry.filter(|entry| Some(&entry.topic_id) == topic_id.as_ref()) {
+        Some(entry) => Known::Checkpointed(Box::new(entry.recovered)),
+        None if has_checkpoint => Known::Younger,
+        None => Known::Nothing,
+    };
     Ok(Found {
-        recovered: Ok(recovery.recover(folder, checkpointed)?),
+        recovered: Ok(recovery.recover(folder, known)?),
         topic_id,
         is_confirmed: true,
     })

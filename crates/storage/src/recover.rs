@@ -2,11 +2,12 @@
 //!
 //! With a checkpoint, every batch behind its position is read and compared with its checksum. The first that is not whole
 //! or does not follow ends the log: the file is cut there, later segments are set aside, and bytes that are not all zero
-//! are kept in a `.cut` file beside it. Without a checkpoint the closed segments are walked over by their headers, and
-//! only the last one is checked and cut so.
+//! are kept in a `.cut` file beside it. A log that is younger than the checkpoint is read like that from its beginning on.
+//! Only if the checkpoint was lost, closed segments are walked over by their headers, and the last one alone is checked
+//! and cut so.
 //!
 //! Invariant: the result has dense offsets (but for gaps that compaction left), and every byte of it that is newer than
-//! the checkpoint was compared with its checksum. The caller syncs before it shows the result to anyone.
+//! the checkpoint was compared with its checksum and written anew. The caller syncs before it shows the result to anyone.
 
 use std::io;
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::producer_snapshot;
 use crate::producers::Producers;
 use crate::read::read_batch;
 use crate::retain::{LOG_START_FILE, decode_log_start};
+use crate::rewrite_unsynced::rewrite;
 use crate::scan::{Broken, CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::{Segment, SegmentFacts, SegmentIndex};
 use crate::small_file;
@@ -52,6 +54,17 @@ pub(crate) struct Recovery<'a> {
     /// The epoch of this opening: batches have earlier ones.
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) index_interval_bytes: u32,
+}
+
+/// What is known of a log before its folder is looked into.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// The last checkpoint knew it like this.
+    Checkpointed(Box<Recovered>),
+    /// There is a checkpoint, and the log is not in it: all of it is newer.
+    Younger,
+    /// There is no checkpoint that could be read.
+    Nothing,
 }
 
 /// How a segment is read.
@@ -87,12 +100,9 @@ enum Added {
 
 impl Recovery<'_> {
     /// The log in `folder`, from what a checkpoint knew of it if the files still bear that out.
-    pub(crate) fn recover(
-        &self,
-        folder: &Path,
-        checkpointed: Option<Recovered>,
-    ) -> io::Result<Recovered> {
+    pub(crate) fn recover(&self, folder: &Path, known: Known) -> io::Result<Recovered> {
         recover_swaps(self.disk, folder)?;
+        self.rewrite_metadata(folder)?;
         let state = CleanState::read(self.disk, folder)?;
         if state.is_none() {
             let path = folder.join(state::FILE);
@@ -100,18 +110,34 @@ impl Recovery<'_> {
             self.losses
                 .tell_unused(LossKind::CleanerState, &path, cause);
         }
-        if let Some(mut checkpointed) = checkpointed {
+        let mut closed = Mode::Lenient;
+        if let Known::Younger = known {
+            closed = Mode::Strict;
+        }
+        if let Known::Checkpointed(mut checkpointed) = known {
             checkpointed.decided = state.unwrap_or_default().decided;
             let bases = self.segment_bases(folder)?;
             if self.still_true(folder, &checkpointed, &bases)? {
                 if state.is_none_or(|state| state.generation != checkpointed.generation) {
                     self.look_again(folder, &mut checkpointed, &bases, state)?;
                 }
-                return self.resume(folder, checkpointed, &bases);
+                return self.resume(folder, *checkpointed, &bases);
             }
             self.tell_short(folder, &checkpointed)?;
         }
-        self.read_all(folder, state)
+        self.read_all(folder, state, closed)
+    }
+
+    /// The commit that should have made the topic's id durable may have failed.
+    fn rewrite_metadata(&self, folder: &Path) -> io::Result<()> {
+        match self
+            .disk
+            .open(&folder.join(METADATA_FILE), OpenMode::ReadWrite)
+        {
+            Ok(file) => rewrite(&*file, 0, TEXT_BYTES_MAX),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells that the log in the folder ends before the checkpoint says.
@@ -290,8 +316,13 @@ impl Recovery<'_> {
         Ok(draft)
     }
 
-    /// Reads everything; for a log that no checkpoint knows.
-    fn read_all(&self, folder: &Path, state: Option<CleanState>) -> io::Result<Recovered> {
+    /// Reads everything; for a log that no checkpoint knows. `closed` is how all segments but the last are read.
+    fn read_all(
+        &self,
+        folder: &Path,
+        state: Option<CleanState>,
+        closed: Mode,
+    ) -> io::Result<Recovered> {
         self.metrics.recovered_logs.add(1);
         let bases = self.segment_bases(folder)?;
         let last = bases.last().copied();
@@ -307,7 +338,7 @@ impl Recovery<'_> {
             if Some(base) == last {
                 Mode::Strict
             } else {
-                Mode::Lenient
+                closed
             }
         })?;
         self.finish(folder, &mut draft)?;
@@ -485,7 +516,12 @@ impl Recovery<'_> {
             match mode {
                 Mode::Strict => {
                     let next = draft.log_end.offset;
-                    if cutter.cut(base, file.disk_file(), position, next, length, &cause)? {
+                    let is_cut =
+                        cutter.cut(base, file.disk_file(), position, next, length, &cause)?;
+                    // What a refused write left behind, and its undoing was not durable: the log went on in the next
+                    // segment, which begins right here.
+                    let goes_on = place.below == next;
+                    if is_cut && !goes_on {
                         added = Added::Last;
                     }
                 }
@@ -509,6 +545,9 @@ impl Recovery<'_> {
                     draft.after_corrupt = true;
                 }
             }
+        }
+        if mode == Mode::Strict {
+            rewrite(file.disk_file(), u64::from(from), u64::from(facts.size))?;
         }
         draft.reserved = u64::from(facts.size);
         draft.log_end.segment = base;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a partition is in use or found, never both; a folder is taken for a topic only if it names the topic's id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use types::{Offset, TopicId, TopicPartition};
 
-use crate::checkpoint::{CheckpointWriter, LogState, encode_log, encode_recovered};
+use crate::checkpoint::{self, CheckpointWriter, LogEntry, LogState, encode_log, encode_recovered};
 use crate::clean::worker::Cleaner;
 use crate::directory::MoveAwayError;
 use crate::local_log::{LocalLog, Recovered, Status};
 use crate::opening::Found;
-use crate::recover::{Recovery, read_topic_id};
+use crate::recover::{Known, Recovery, read_topic_id};
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 
@@ -124,7 +124,7 @@ impl Registry {
         if read_topic_id(recovery.disk, &folder)? != Some(topic_id) {
             return Ok(None);
         }
-        let recovered = recovery.recover(&folder, None)?;
+        let recovered = recovery.recover(&folder, Known::Younger)?;
         shared.env.disk.sync_file_system(shared.root())?;
         Ok(Some(recovered))
     }
@@ -232,11 +232,12 @@ impl Registry {
         // After a clean stop no folder is looked into, and that of an unfinished swap has to be.
         let is_swapping = |log: &Arc<LocalLog>| log.cleaning.segments.lock().is_some();
         let clean = clean && !logs.iter().any(is_swapping);
-        let mut writer = CheckpointWriter::new(self.shared.leader_epoch, clean);
         let mut taken = Vec::new();
+        let mut unknown = BTreeSet::new();
         for log in logs {
-            if let Some((bytes, end, segment)) = log.take_state() {
-                taken.push((log, bytes, end, segment));
+            match log.take_state() {
+                Some((bytes, end, segment)) => taken.push((log, bytes, end, segment)),
+                None => drop(unknown.insert(log.partition().clone())),
             }
         }
         for (log, _, end, _) in &taken {
@@ -245,18 +246,52 @@ impl Registry {
         let mut written = Vec::with_capacity(taken.len());
         for (log, bytes, end, segment) in &taken {
             if self.shared.wait_until_durable(log, *end) {
-                writer.add(bytes);
-                written.push((log, segment));
+                written.push((log, bytes, segment));
+            } else {
+                unknown.insert(log.partition().clone());
             }
+        }
+        let old = self.known_before(&unknown);
+        // Of those that went offline only their older state is known: the next opening has to look.
+        let clean = clean && old.is_empty();
+        let mut writer = CheckpointWriter::new(self.shared.leader_epoch, clean);
+        for (_, bytes, _) in &written {
+            writer.add(bytes);
+        }
+        for entry in &old {
+            writer.add(&encode_recovered(
+                &entry.partition,
+                &entry.topic_id,
+                &entry.recovered,
+            ));
         }
         self.add_found(&mut writer);
         let length = writer.write(&*self.shared.env.disk, self.shared.root())?;
-        for (log, segment) in written {
+        for (log, _, segment) in written {
             let checkpointed = &log.cleaning.checkpointed;
             checkpointed.store(segment.value(), Ordering::Release);
         }
         self.shared.note_checkpoint(length);
         Ok(())
+    }
+
+    /// What the last checkpoint knew of these logs, which went offline since: without it recovery would take them for
+    /// logs that are younger than the checkpoint.
+    fn known_before(&self, partitions: &BTreeSet<TopicPartition>) -> Vec<LogEntry> {
+        if partitions.is_empty() {
+            return Vec::new();
+        }
+        let shared = &self.shared;
+        let now_ms = shared.env.clock.wall().ms();
+        let mut logs = match checkpoint::load(&*shared.env.disk, shared.root(), now_ms) {
+            Ok(known) => known.map(|known| known.logs).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "could not read the last checkpoint");
+                Vec::new()
+            }
+        };
+        logs.retain(|entry| partitions.contains(&entry.partition));
+        logs
     }
 
     /// Logs that nobody asked for are where they were.
@@ -277,6 +312,12 @@ impl LocalLog {
         let tail = {
             let view = self.view.lock();
             if !matches!(view.status, Status::Online | Status::Closed) {
+                return None;
+            }
+            // A segment was made for a write that was refused: no commit has made its name durable, and none is due.
+            // The next opening must not rely on it without a sync.
+            let has_unsynced_names = view.unsynced_names.is_some() || view.syncing_names.is_some();
+            if has_unsynced_names && view.durable.offset == view.log_end.offset {
                 return None;
             }
             view.segments.last().cloned()?

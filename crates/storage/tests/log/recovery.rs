@@ -580,3 +580,96 @@ fn a_last_segment_that_was_cut_while_closed_is_left_and_a_new_one_goes_on() {
     assert_eq!(read(&again, 10, 1000).unwrap()[0].value, "b");
     assert_eq!(read(&again, 0, 1).unwrap()[0].value, "a");
 }
+
+/// A log that no checkpoint knows, of several segments, not closed. Returns the bases of the segments.
+fn crashed_young(world: &World) -> Vec<i64> {
+    let directory = world.open();
+    let log = log(&directory, small_segments(300));
+    for number in 0..20 {
+        write(&log, batch(&[&format!("value-{number}")]));
+    }
+    let mut names = world.names();
+    names.retain(|name| name.ends_with(".log"));
+    names
+        .iter()
+        .map(|name| name[..20].parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_log_younger_than_the_checkpoint_ends_where_a_closed_segment_is_torn() {
+    let world = World::new();
+    let bases = crashed_young(&world);
+    let torn = world.segment(bases[1]);
+    let length = fs::metadata(&torn).unwrap().len();
+    let file = fs::File::options().write(true).open(&torn).unwrap();
+    file.set_len(length - 10).unwrap();
+    let (directory, values) = reopened(&world);
+    let whole = usize::try_from(bases[2] - 1).unwrap();
+    assert_eq!(
+        values.len(),
+        whole,
+        "nothing behind the torn batch was ever acknowledged"
+    );
+    let log = log(&directory, LogSettings::default());
+    assert_eq!(write(&log, batch(&["next"])), bases[2] - 1);
+    let all = read_all(&log, 0, 1 << 20);
+    assert_eq!(all.len(), whole + 1, "readers come to the end");
+}
+
+#[test]
+fn what_a_refused_write_left_in_a_closed_segment_takes_no_later_segment_away() {
+    for is_checkpointed in [false, true] {
+        let world = World::new();
+        let bases = crashed_young(&world);
+        if is_checkpointed {
+            let directory = world.open();
+            log(&directory, small_segments(300));
+            directory.checkpoint().unwrap();
+            drop(directory);
+        }
+        let closed = world.segment(bases[bases.len() - 2]);
+        let mut bytes = fs::read(&closed).unwrap();
+        bytes.extend_from_slice(&bytes.clone()[..70]);
+        fs::write(&closed, &bytes).unwrap();
+        let (_directory, values) = reopened(&world);
+        assert_eq!(values.len(), 20);
+    }
+}
+
+#[test]
+fn a_log_that_went_offline_keeps_its_place_in_the_checkpoint() {
+    let mut world = World::new();
+    world.options.own_threads = false;
+    let directory = world.open();
+    let settings = small_segments(300);
+    let first = log(&directory, settings.clone());
+    let mut last = 0;
+    for number in 0..20 {
+        last = append(&first, batch(&[&format!("value-{number}")]))
+            .unwrap()
+            .outcome
+            .base_offset
+            .value();
+        directory.run_once();
+    }
+    directory.checkpoint().unwrap();
+    world.faults.fail(Call::Sync, ".log", EIO, 1);
+    let lost = append(&first, batch(&["lost"])).unwrap();
+    directory.run_once();
+    assert!(committed(lost).is_err());
+    directory.checkpoint().unwrap();
+    drop(first);
+    directory.close().unwrap();
+    drop(directory);
+    // What lies before the checkpoint is not read again, so a damaged place in it ends nothing.
+    let mut names = world.names();
+    names.retain(|name| name.ends_with(".log"));
+    let damaged = world.file(&names[1]);
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[16] = 9;
+    fs::write(&damaged, &bytes).unwrap();
+    let directory = world.open();
+    let log = log(&directory, settings);
+    assert!(log.offsets().log_end > at(last));
+}
