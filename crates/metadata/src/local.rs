@@ -35,6 +35,8 @@ const QUEUE_LENGTH_MAX: usize = 1024;
 const GROUP_SIZE_MAX: usize = 256;
 /// Commits kept for watchers that lag behind.
 const HISTORY_LENGTH_MAX: usize = 1024;
+/// What is copied at once.
+const COPY_BYTES: usize = 256 * 1024;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,7 @@ impl LocalStore {
         if file.length().map_err(open_error)? > 0 {
             // Before anything is changed: damage is told, not repaired by going back to an older commit.
             verified(Arc::clone(&file)).map_err(read_error)?;
+            write_again(&*file).map_err(open_error)?;
         }
         let database = open_database(&file, &trouble).map_err(read_error)?;
         let format = initialise(&database).map_err(read_error)?;
@@ -583,6 +586,22 @@ fn apply(transaction: Transaction, revision: Revision, overlay: &mut Overlay) ->
         changes.insert(key.clone(), Change::Put { key, value });
     }
     changes.into_values().collect()
+}
+
+/// Writes the whole file over itself and syncs it. If a sync of the last process failed, the page cache has what the disk
+/// never got, and no later sync would say so.
+fn write_again(file: &dyn DiskFile) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut at = 0;
+    loop {
+        let count = file.read_at(&mut buffer, at)?;
+        if count == 0 {
+            break;
+        }
+        file.write_at(&[IoSlice::new(buffer.get(..count).unwrap_or_default())], at)?;
+        at += count as u64;
+    }
+    file.sync_data()
 }
 
 fn load(database: &Database) -> Result<Published, redb::Error> {
