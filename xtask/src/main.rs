@@ -19,6 +19,7 @@ mod kafka;
 mod process;
 mod protocol;
 mod server;
+mod sim;
 mod suites;
 mod test;
 mod workspace;
@@ -64,6 +65,8 @@ enum Command {
     JavaTools(suites::java::JavaArguments),
     /// Recorded sends and polls against what a log promises
     History(history::HistoryArguments),
+    /// The broker on a simulated machine, with faults: seeds and planted bugs
+    Sim(sim::SimArguments),
     /// Kafka's own reader over the segment files of a data folder
     DumpLog(dump_log::DumpLogArguments),
 }
@@ -84,6 +87,7 @@ fn main() -> anyhow::Result<()> {
         Command::ExactlyOnce(arguments) => suites::exactly_once::run(&arguments),
         Command::JavaTools(arguments) => suites::java::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
         Command::DumpLog(arguments) => dump_log::run(&arguments),
     }
 }

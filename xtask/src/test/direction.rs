@@ -40,7 +40,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
 ];
 
 /// Tools and test helpers: they may know everything, and no other crate may depend on them except for its tests.
-const BESIDE: [&str; 3] = ["testkit", "xtask", "floor"];
+const BESIDE: [&str; 4] = ["testkit", "sim", "xtask", "floor"];
 
 #[derive(Deserialize)]
 struct Metadata {
