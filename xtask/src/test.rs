@@ -9,6 +9,7 @@ use crate::compatibility::{self, CompatibilityArguments};
 use crate::flights;
 use crate::protocol::{self, ProtocolArguments};
 use crate::server::{self, Against, Server};
+use crate::sim;
 use crate::suites::exactly_once;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -45,7 +46,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -96,6 +97,11 @@ const STEPS: [Step; 13] = [
         part: Part::Rust,
         name: "tests",
         run: tests,
+    },
+    Step {
+        part: Part::Rust,
+        name: "planted bugs",
+        run: || sim::find_planted().map(|()| Counts::ONE),
     },
     Step {
         part: Part::Rust,

@@ -17,6 +17,7 @@ use crate::batch_header::{
 use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::{LocalLog, Mark, Status, Writer};
 use crate::losses::{Loss, LossKind};
+use crate::planted::{Bug, is_planted};
 use crate::producers::{Fit, Producers, Rules};
 use crate::roll::segment_bytes;
 use crate::segment::Segment;
@@ -206,7 +207,16 @@ impl LocalLog {
         let outcome = self.write_to(writer, &segment, &file, stamped, settings);
         match outcome {
             Ok(()) => Ok(file),
-            Err(error) => Err(self.undo_write(writer, &segment, error)),
+            Err(error) => {
+                if is_planted(Bug::ProducersTooNew) {
+                    for batch in &stamped.batches {
+                        writer
+                            .producers
+                            .apply(&batch.header, batch.marker, now.ms());
+                    }
+                }
+                Err(self.undo_write(writer, &segment, error))
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use env::{Spawner, Thread, Worker};
 use parking_lot::{Condvar, Mutex};
 
 use crate::metrics::StorageMetrics;
+use crate::planted::{Bug, is_planted};
 use crate::{CommitFailed, Durability, SyncTarget};
 
 /// Logs that are synced one by one. One sync of the file system is faster from two logs on if nobody else writes, and
@@ -166,7 +167,14 @@ impl GroupCommit {
 }
 
 fn sync_each(targets: &[Arc<dyn SyncTarget>]) -> Vec<Result<(), CommitFailed>> {
-    targets.iter().map(|target| target.sync()).collect()
+    targets.iter().map(|target| sync(&**target)).collect()
+}
+
+fn sync(target: &dyn SyncTarget) -> Result<(), CommitFailed> {
+    if is_planted(Bug::AckBeforeSync) {
+        return Ok(());
+    }
+    target.sync()
 }
 
 /// Commits what is submitted.

@@ -12,6 +12,7 @@ use types::Offset;
 use crate::files::{SegmentPart, part_path};
 use crate::losses::{Loss, LossKind, LossLog};
 use crate::metrics::StorageMetrics;
+use crate::planted::{Bug, is_planted};
 use crate::recover::Unfit;
 
 /// What is kept of a cut end reaches to a multiple of this.
@@ -70,7 +71,9 @@ impl<'a> Cutter<'a> {
                 kept: Some(kept),
             });
         }
-        file.set_length(position)?;
+        if !is_planted(Bug::LostTruncation) {
+            file.set_length(position)?;
+        }
         Ok(last.is_some())
     }
 

@@ -23,6 +23,7 @@ use types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::clean::state::Cleaning;
 use crate::files::SegmentFile;
 use crate::leader_epochs::LeaderEpochs;
+use crate::planted::{Bug, is_planted};
 use crate::producers::Producers;
 use crate::segment::Segment;
 use crate::settings::LogSettings;
@@ -116,7 +117,8 @@ impl View {
 
     /// Moves the high watermark as far as the class of the topic allows. Returns the bytes that became visible.
     pub(crate) fn advance_high_watermark(&mut self, write_caching: bool) -> u64 {
-        let reached = if write_caching && self.durable.offset >= self.sync_wanted {
+        let runs_ahead = is_planted(Bug::HighWatermarkAboveCommit);
+        let reached = if runs_ahead || write_caching && self.durable.offset >= self.sync_wanted {
             self.log_end
         } else {
             self.durable
@@ -491,9 +493,12 @@ impl SyncTarget for LocalLog {
         let write_caching = self.settings().write_caching;
         let (bytes, visible_end) = {
             let mut view = self.view.lock();
-            let window = view.syncing.take().expect("a window is open");
+            let mut window = view.syncing.take().expect("a window is open");
             assert_eq!(window.offset, end, "the window that was begun is committed");
             assert!(end >= view.durable.offset, "commits go forward");
+            if is_planted(Bug::WindowTooLong) {
+                window = view.log_end;
+            }
             view.syncing_files.clear();
             view.syncing_names = None;
             if view.sync_failed {
@@ -533,7 +538,9 @@ impl LocalLog {
             self.shared.metrics.file_syncs.add(1);
             file.disk_file().sync_data()?;
         }
-        if let Some(names) = names {
+        if let Some(names) = names
+            && !is_planted(Bug::NamesNotSynced)
+        {
             // The folder's own name is in the folder of all logs.
             self.shared.metrics.directory_syncs.add(2);
             names.sync()?;

@@ -25,6 +25,7 @@ use crate::index_files::load_index;
 use crate::local_log::{Mark, Recovered};
 use crate::losses::{Loss, LossKind, LossLog};
 use crate::metrics::StorageMetrics;
+use crate::planted::{Bug, is_planted};
 use crate::producer_snapshot;
 use crate::producers::Producers;
 use crate::read::read_batch;
@@ -588,6 +589,7 @@ impl Recovery<'_> {
             Offset::MAX
         };
         let (check, chunk) = match mode {
+            Mode::Strict if is_planted(Bug::TornTailAccepted) => (Check::Headers, CHUNK_BYTES),
             Mode::Strict => (Check::Checksums, CHUNK_BYTES),
             Mode::Lenient => (Check::Headers, WALK_BYTES),
         };
@@ -652,7 +654,9 @@ impl Recovery<'_> {
         } else {
             None
         };
-        if let Some(change) = draft.producers.apply(header, marker, self.now_ms) {
+        if !is_planted(Bug::ProducersNotReplayed)
+            && let Some(change) = draft.producers.apply(header, marker, self.now_ms)
+        {
             draft.transactions.note(change, start);
         }
         // The epoch is under no checksum: one that was never reached is not believed.

@@ -12,6 +12,7 @@ use types::{Offset, Timestamp};
 use crate::cut::Cutter;
 use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::{LocalLog, Mark, Writer};
+use crate::planted::{Bug, is_planted};
 use crate::producer_snapshot;
 use crate::recover::{METADATA_FILE, Unfit, encode_metadata};
 use crate::segment::Segment;
@@ -63,6 +64,9 @@ impl LocalLog {
             position: 0,
             ..view.log_end
         };
+        if is_planted(Bug::EndedSegmentNotSynced) {
+            view.unsynced_files.clear();
+        }
         view.unsynced_names = Some(names);
         view.unsynced_files.extend(metadata);
         Ok(segment)
