@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -14,7 +14,7 @@
 //! | 4 | the boot that wrote it |
 //! | 1 | 1 if it was written at a clean stop |
 //! | 4 | number of logs |
-//! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position 1, how often cleaning replaced segments 4, segments, epochs, producers, transactions |
+//! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position, or 2 if nothing but the names counts, because a repair cut the log 1, how often cleaning replaced segments 4, segments, epochs, producers, transactions |
 //! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd, 4: may have gaps), largest timestamp 8, last offset of its batch 8, last append 8 |
 //! | epochs | count 4, each: epoch 4, start offset 8 |
 //! | producers, transactions | see `state_codec` |
@@ -51,6 +51,8 @@ const EPOCH_BYTES: usize = 12;
 const HAS_TIMESTAMPS: u8 = 1;
 const HAS_ZSTD: u8 = 2;
 const HAS_GAPS: u8 = 4;
+const UNTRIMMED: u8 = 1;
+const FORGOTTEN: u8 = 2;
 
 /// What a checkpoint says.
 #[derive(Debug)]
@@ -65,7 +67,18 @@ pub(crate) struct Checkpoint {
 pub(crate) struct LogEntry {
     pub(crate) partition: TopicPartition,
     pub(crate) topic_id: String,
-    pub(crate) recovered: Recovered,
+    /// `None` for a log that was repaired since: it is older than the checkpoint, and nothing more is known of it.
+    pub(crate) recovered: Option<Recovered>,
+}
+
+impl LogEntry {
+    /// The entry as it is read.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match &self.recovered {
+            Some(recovered) => encode_recovered(&self.partition, &self.topic_id, recovered),
+            None => encode_forgotten(&self.partition, &self.topic_id),
+        }
+    }
 }
 
 /// A log whose state is to be written.
@@ -124,8 +137,8 @@ impl CheckpointWriter {
     }
 }
 
-/// Replaces a checkpoint by one that does not know some partitions and comes from no clean stop: what it says of the others
-/// stays true.
+/// Replaces a checkpoint by one that knows nothing but the names of some partitions and comes from no clean stop: what it
+/// says of the others stays true.
 pub(crate) fn forget(
     disk: &dyn Disk,
     root: &Path,
@@ -136,14 +149,11 @@ pub(crate) fn forget(
         return Ok(());
     };
     let mut writer = CheckpointWriter::new(checkpoint.boot, false);
-    for entry in &checkpoint.logs {
-        if !forgotten.contains(&entry.partition) {
-            writer.add(&encode_recovered(
-                &entry.partition,
-                &entry.topic_id,
-                &entry.recovered,
-            ));
+    for mut entry in checkpoint.logs {
+        if forgotten.contains(&entry.partition) {
+            entry.recovered = None;
         }
+        writer.add(&entry.encode());
     }
     writer.write(disk, root)?;
     Ok(())
@@ -155,7 +165,15 @@ pub(crate) fn encode_recovered(
     topic_id: &str,
     recovered: &Recovered,
 ) -> Vec<u8> {
-    encode_log(&LogState {
+    encode_log(&state_of(partition, topic_id, recovered))
+}
+
+fn state_of<'a>(
+    partition: &'a TopicPartition,
+    topic_id: &'a str,
+    recovered: &'a Recovered,
+) -> LogState<'a> {
+    LogState {
         partition,
         topic_id,
         log_start: recovered.log_start,
@@ -166,11 +184,20 @@ pub(crate) fn encode_recovered(
         epochs: &recovered.epochs,
         producers: &recovered.producers,
         transactions: &recovered.transactions,
-    })
+    }
+}
+
+fn encode_forgotten(partition: &TopicPartition, topic_id: &str) -> Vec<u8> {
+    let nothing = Recovered::default();
+    encode(&state_of(partition, topic_id, &nothing), FORGOTTEN)
 }
 
 /// The bytes of one log.
 pub(crate) fn encode_log(state: &LogState<'_>) -> Vec<u8> {
+    encode(state, if state.untrimmed { UNTRIMMED } else { 0 })
+}
+
+fn encode(state: &LogState<'_>, flag: u8) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128 + state.segments.len() * SEGMENT_BYTES);
     let topic = state.partition.topic.as_str().as_bytes();
     bytes.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
@@ -182,7 +209,7 @@ pub(crate) fn encode_log(state: &LogState<'_>) -> Vec<u8> {
     bytes.put_i64(state.log_end.offset.value());
     bytes.put_i64(state.log_end.segment.value());
     bytes.put_u32(state.log_end.position);
-    bytes.put_u8(u8::from(state.untrimmed));
+    bytes.put_u8(flag);
     bytes.put_u32(state.generation);
     bytes.put_u32(count(state.segments.len()));
     for segment in state.segments {
@@ -274,7 +301,7 @@ fn decode_log(reader: &mut Reader<'_>, version: u32, now_ms: i64) -> Option<LogE
         position: reader.u32()?,
         total: 0,
     };
-    let untrimmed = reader.u8()? == 1;
+    let flag = reader.u8()?;
     let generation = match version {
         VERSION_WITHOUT_CLEANING => 0,
         _ => reader.u32()?,
@@ -297,7 +324,7 @@ fn decode_log(reader: &mut Reader<'_>, version: u32, now_ms: i64) -> Option<LogE
         segments,
         log_start,
         log_end,
-        untrimmed,
+        untrimmed: flag == UNTRIMMED,
         generation,
         epochs,
         producers: get_producers(reader, now_ms)?,
@@ -307,7 +334,7 @@ fn decode_log(reader: &mut Reader<'_>, version: u32, now_ms: i64) -> Option<LogE
     Some(LogEntry {
         partition: TopicPartition { topic, partition },
         topic_id,
-        recovered,
+        recovered: (flag != FORGOTTEN).then_some(recovered),
     })
 }
 
@@ -385,7 +412,7 @@ mod tests {
             for (number, log) in checkpoint.logs.iter().enumerate() {
                 assert_eq!(log.partition.to_string(), format!("topic-{number}"));
                 assert_eq!(log.topic_id, "an-id");
-                let recovered = &log.recovered;
+                let recovered = log.recovered.as_ref().unwrap();
                 assert_eq!(recovered.log_start, at(6));
                 assert_eq!(recovered.log_end.offset, at(20));
                 assert_eq!(recovered.log_end.position, 700);
@@ -399,6 +426,24 @@ mod tests {
                 assert_eq!(recovered.epochs.at(at(9)), LeaderEpoch::new(2));
             }
         }
+    }
+
+    #[test]
+    fn of_a_log_that_was_repaired_only_the_names_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), written(true, 3)).unwrap();
+        let disk = env::disk::SystemDisk;
+        let before = load(&disk, folder.path(), 0).unwrap().unwrap();
+        let repaired = before.logs[1].partition.clone();
+        forget(&disk, folder.path(), 0, std::slice::from_ref(&repaired)).unwrap();
+        let after = load(&disk, folder.path(), 0).unwrap().unwrap();
+        assert!(!after.clean);
+        assert_eq!(after.logs.len(), 3);
+        for log in &after.logs {
+            assert_eq!(log.topic_id, "an-id");
+            assert_eq!(log.recovered.is_none(), log.partition == repaired);
+        }
+        assert_eq!(after.logs[2].encode(), before.logs[2].encode());
     }
 
     /// As [`decode`], with the checksum made right, so that what lies behind it is looked at.

@@ -99,11 +99,15 @@ pub(crate) fn find_logs(
         };
         let entry = entries.remove(&partition);
         match entry {
-            Some(entry) if was_closed => {
+            Some(LogEntry {
+                topic_id,
+                recovered: Some(recovered),
+                ..
+            }) if was_closed => {
                 let found = Found {
-                    topic_id: Some(entry.topic_id),
+                    topic_id: Some(topic_id),
                     is_confirmed: true,
-                    recovered: Ok(entry.recovered),
+                    recovered: Ok(recovered),
                 };
                 findings.found.insert(partition, found);
             }
@@ -217,21 +221,24 @@ fn try_recover_folder(
     folder: &Path,
 ) -> io::Result<Found> {
     if let Some(known) = &mut entry
-        && recovery.probe(folder, &mut known.recovered)?
+        && let Some(recovered) = &mut known.recovered
+        && recovery.probe(folder, recovered)?
     {
-        let recovered = std::mem::take(&mut known.recovered);
         return Ok(Found {
+            recovered: Ok(std::mem::take(recovered)),
             topic_id: Some(std::mem::take(&mut known.topic_id)),
             is_confirmed: false,
-            recovered: Ok(recovered),
         });
     }
     // From here on files are changed: only for the topic that they belong to.
     let topic_id = read_topic_id(recovery.disk, folder)?;
     let known = match entry.filter(|entry| Some(&entry.topic_id) == topic_id.as_ref()) {
-        Some(entry) => Known::Checkpointed(Box::new(entry.recovered)),
+        Some(LogEntry {
+            recovered: Some(recovered),
+            ..
+        }) => Known::Checkpointed(Box::new(recovered)),
         None if has_checkpoint => Known::Younger,
-        None => Known::Nothing,
+        Some(_) | None => Known::Nothing,
     };
     Ok(Found {
         recovered: Ok(recovery.recover(folder, known)?),

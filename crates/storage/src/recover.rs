@@ -64,7 +64,7 @@ pub(crate) enum Known {
     Checkpointed(Box<Recovered>),
     /// There is a checkpoint, and the log is not in it: all of it is newer.
     Younger,
-    /// There is no checkpoint that could be read.
+    /// There is no checkpoint that could be read, or it says that the log was repaired since.
     Nothing,
 }
 

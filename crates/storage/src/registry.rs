@@ -260,11 +260,7 @@ impl Registry {
             writer.add(bytes);
         }
         for entry in &old {
-            writer.add(&encode_recovered(
-                &entry.partition,
-                &entry.topic_id,
-                &entry.recovered,
-            ));
+            writer.add(&entry.encode());
         }
         self.add_found(&mut writer);
         let length = writer.write(&*self.shared.env.disk, self.shared.root())?;

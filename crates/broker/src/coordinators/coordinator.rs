@@ -204,6 +204,7 @@ impl<M: RecordFormat> Coordinator<M> {
         let mut changes = cluster.changes();
         loop {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => return,
                 changed = changes.changed() => if changed.is_err() { return },
             }

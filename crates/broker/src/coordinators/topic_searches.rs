@@ -41,6 +41,7 @@ impl TopicSearches {
         };
         loop {
             let search = tokio::select! {
+                biased;
                 () = stopping.cancelled() => return,
                 search = wanted.recv() => search,
             };

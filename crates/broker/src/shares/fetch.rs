@@ -121,6 +121,7 @@ impl Shares {
                 return answers;
             }
             tokio::select! {
+                biased;
                 _rang = subscriptions.waiter.wait(&self.topics.env, fetch.deadline) => {}
                 () = fetch.session.ended.cancelled() => {}
             }

@@ -90,6 +90,16 @@ pub struct DirectoryCheck {
     lock: Option<DiskLock>,
 }
 
+/// What the last checkpoint says.
+#[derive(Debug, Default)]
+struct LastCheckpoint {
+    entries: HashMap<TopicPartition, LogEntry>,
+    /// It is that of a clean stop.
+    was_closed: bool,
+    /// There is one that can be read.
+    has_checkpoint: bool,
+}
+
 impl DirectoryCheck {
     /// Takes the directory's lock. Makes nothing, not even the lock file: where there is none, no broker runs.
     ///
@@ -177,7 +187,7 @@ impl DirectoryCheck {
         };
         folders.sort_by(|one, other| one.name.cmp(&other.name));
         self.check_format(&mut report);
-        let (mut entries, was_closed) = self.check_boots(!folders.is_empty(), &mut report);
+        let mut last = self.check_boots(!folders.is_empty(), &mut report);
         for folder in folders {
             let Some(partition) = parse_folder(&folder.name).filter(|_| folder.is_directory) else {
                 let detail = "not a partition's folder";
@@ -186,15 +196,16 @@ impl DirectoryCheck {
             };
             let check = PartitionCheck {
                 disk: &*self.disk,
-                entry: entries.remove(&partition),
+                entry: last.entries.remove(&partition),
                 folder: folder.path,
-                was_closed,
+                was_closed: last.was_closed,
+                has_checkpoint: last.has_checkpoint,
                 topic_id: topic_ids.map(|topic_ids| topic_ids(&partition)),
                 partition,
             };
             check.run(&mut report);
         }
-        self.check_lost(entries, topic_ids, &mut report);
+        self.check_lost(last.entries, topic_ids, &mut report);
         if self.lock.is_none()
             && self
                 .disk
@@ -233,11 +244,7 @@ impl DirectoryCheck {
     }
 
     /// Looks at the number of starts and the checkpoint: what it says of each log, and whether a start would go by it alone.
-    fn check_boots(
-        &self,
-        has_logs: bool,
-        report: &mut Collector<'_>,
-    ) -> (HashMap<TopicPartition, LogEntry>, bool) {
+    fn check_boots(&self, has_logs: bool, report: &mut Collector<'_>) -> LastCheckpoint {
         let path = self.root.join(BOOT_FILE);
         let boots = match format::boots(&*self.disk, &self.root) {
             Ok(None) if has_logs => {
@@ -257,11 +264,11 @@ impl DirectoryCheck {
                 let detail = "does not match its checksum";
                 plain(report, FindingKind::DamagedCheckpoint, &path, detail);
                 report.repair(RepairAction::SetAside { path });
-                return (HashMap::new(), false);
+                return LastCheckpoint::default();
             }
             Err(LoadError::Io(error)) => {
                 plain(report, FindingKind::Unreadable, &path, error.to_string());
-                return (HashMap::new(), false);
+                return LastCheckpoint::default();
             }
         };
         let was_closed = checkpoint
@@ -271,9 +278,14 @@ impl DirectoryCheck {
             let detail = "no checkpoint of a clean stop";
             plain(report, FindingKind::UncleanStop, &path, detail);
         }
+        let has_checkpoint = checkpoint.is_some();
         let logs = checkpoint.into_iter().flat_map(|known| known.logs);
         let entries = logs.map(|entry| (entry.partition.clone(), entry)).collect();
-        (entries, was_closed)
+        LastCheckpoint {
+            entries,
+            was_closed,
+            has_checkpoint,
+        }
     }
 
     /// Tells of logs that the checkpoint knows and that have no folder. Of a topic that was deleted there is none.
@@ -286,19 +298,17 @@ impl DirectoryCheck {
         let mut lost: Vec<_> = entries
             .into_values()
             .filter(|entry| {
-                let is_deleted = topic_ids.is_some_and(|topic_ids| {
-                    topic_ids(&entry.partition).as_ref() != Some(&entry.topic_id)
-                });
-                entry.recovered.log_end.offset > entry.recovered.log_start && !is_deleted
+                topic_ids.is_none_or(|topic_ids| {
+                    topic_ids(&entry.partition).as_ref() == Some(&entry.topic_id)
+                })
             })
+            .filter_map(|entry| Some((entry.partition, entry.recovered?)))
+            .filter(|(_, recovered)| recovered.log_end.offset > recovered.log_start)
             .collect();
-        lost.sort_by_key(|entry| entry.partition.to_string());
-        for entry in lost {
-            let path = self
-                .root
-                .join(LOGS_FOLDER)
-                .join(entry.partition.to_string());
-            let (start, end) = (entry.recovered.log_start, entry.recovered.log_end.offset);
+        lost.sort_by_key(|(partition, _)| partition.to_string());
+        for (partition, recovered) in lost {
+            let path = self.root.join(LOGS_FOLDER).join(partition.to_string());
+            let (start, end) = (recovered.log_start, recovered.log_end.offset);
             report.add(Finding {
                 kind: FindingKind::LostFolder,
                 path,

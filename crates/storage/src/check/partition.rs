@@ -35,6 +35,8 @@ pub(super) struct PartitionCheck<'a> {
     pub(super) entry: Option<LogEntry>,
     /// The checkpoint is that of a clean stop.
     pub(super) was_closed: bool,
+    /// There is a checkpoint: a log that it does not know is younger.
+    pub(super) has_checkpoint: bool,
     /// The topic ids that the metadata has, if it was read.
     pub(super) topic_id: Option<Option<String>>,
 }
@@ -222,9 +224,14 @@ impl PartitionCheck<'_> {
             strict_from: (last, 0),
         };
         let Some(entry) = &self.entry else {
+            if self.has_checkpoint {
+                ground.strict_from = (Offset::ZERO, 0);
+            }
             return ground;
         };
-        let recovered = &entry.recovered;
+        let Some(recovered) = &entry.recovered else {
+            return ground;
+        };
         let end = recovered.log_end;
         ground.log_start = ground.log_start.max(recovered.log_start);
         let tail = parts.iter().find(|part| part.base == end.segment);
@@ -340,7 +347,11 @@ impl PartitionCheck<'_> {
                 next = None;
                 continue;
             };
-            is_cut |= walked.strict.is_some();
+            // Of a closed segment only what a refused write left behind is cut, if the next one goes on right there.
+            is_cut |= walked
+                .strict
+                .as_ref()
+                .is_some_and(|first| first.trouble.first != below);
             next = walked.next;
         }
     }

@@ -67,7 +67,7 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
     Closed,
-    /// With a checkpoint after so many records.
+    /// With a checkpoint after so many records, or without any.
     Crashed(Option<i64>),
 }
 
@@ -91,8 +91,13 @@ fn twenty(world: &World, settings: LogSettings, left: Left) -> Vec<u64> {
             directory.checkpoint().unwrap();
         }
     }
+    drop(log);
     if left == Left::Closed {
         directory.close().unwrap();
+    }
+    drop(directory);
+    if left == Left::Crashed(None) {
+        world.lose_checkpoint();
     }
     positions
 }
@@ -354,6 +359,52 @@ fn a_repair_of_one_log_costs_the_others_no_reading() {
         .log(&partition(1), topic_id(1), LogSettings::default())
         .unwrap();
     assert_eq!(other.offsets().log_end, at(20));
+}
+
+/// The checkpoint forgets a log whose end was cut; it is not taken for one that is younger, of which all behind damage goes.
+#[test]
+fn a_repair_of_the_end_leaves_a_damaged_closed_segment_to_its_readers() {
+    for left in ENDS {
+        let world = World::new();
+        twenty(&world, small_segments(300), left);
+        let logs = logs_of(&world);
+        change(&world.file(&logs[1]), |bytes| bytes[70] ^= 1);
+        let last = logs.last().unwrap();
+        change(&world.file(last), |bytes| bytes[70] ^= 1);
+        let end: i64 = last[..20].parse().unwrap();
+        let report = check(&world);
+        world.check().unwrap().repair(&report.repairs).unwrap();
+        assert_eq!(only(&check(&world)).kind, FindingKind::DamagedBatch);
+        let directory = world.open();
+        let log = log(&directory, small_segments(300));
+        assert_eq!(log.offsets().log_end, at(end), "{left:?}");
+        assert_eq!(directory.metrics().truncated_bytes.get(), 0, "{left:?}");
+    }
+}
+
+/// A log that is younger than the checkpoint is read strictly from its beginning.
+#[test]
+fn the_cut_of_a_log_that_no_checkpoint_knows_is_foreseen() {
+    let world = World::new();
+    let directory = world.open();
+    directory.checkpoint().unwrap();
+    let young = log(&directory, small_segments(300));
+    for number in 0..20 {
+        write(&young, batch(&[&format!("value-{number}")]));
+    }
+    drop((young, directory));
+    let logs = logs_of(&world);
+    change(&world.file(&logs[1]), |bytes| bytes[70] ^= 1);
+    let base: i64 = logs[1][..20].parse().unwrap();
+    let report = check(&world);
+    let is_behind = |finding: &&Finding| finding.kind == FindingKind::BehindCut;
+    let behind = report.findings.iter().filter(is_behind).count();
+    assert_eq!(behind, logs.len() - 2, "{:?}", report.findings);
+    let directory = world.open();
+    assert_eq!(
+        log(&directory, small_segments(300)).offsets().log_end,
+        at(base)
+    );
 }
 
 #[test]

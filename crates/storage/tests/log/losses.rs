@@ -20,6 +20,10 @@ fn twenty(world: &World, settings: LogSettings, checkpoint_after: Option<i64>) -
             directory.checkpoint().unwrap();
         }
     }
+    drop((log, directory));
+    if checkpoint_after.is_none() {
+        world.lose_checkpoint();
+    }
     positions
 }
 

@@ -424,6 +424,14 @@ impl World {
         storage::DirectoryCheck::open(&self.env, &self.root)
     }
 
+    /// The checkpoint is lost, also the one that opening wrote.
+    pub(crate) fn lose_checkpoint(&self) {
+        match std::fs::remove_file(self.root.join("checkpoint")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+            _ => {}
+        }
+    }
+
     /// The path of a file in the folder of partition 0 of topic `t`.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root.join("logs").join("t-0").join(name)

@@ -133,6 +133,7 @@ impl Participant {
             if let Some(retry) = retry.filter(|retry| is_ending && clock.now() < retry.until) {
                 let pause = clock.sleep_until(clock.now().plus(retry.pause));
                 tokio::select! {
+                    biased;
                     () = ending => {}
                     () = pause => {}
                 }
