@@ -10,11 +10,12 @@ use crate::slice::Records;
 use crate::uuid::Uuid;
 use crate::varint::{self, VarintError};
 
-/// Bytes decoding may allocate per byte of the frame, so that with what the buffer's sharing takes it stays below 8. Real
-/// requests stay below 6: the widest are lists of names of three letters.
-const BUDGET_PER_BYTE: usize = 7;
-/// What any frame may allocate, so that short ones with a hundred names of one or two letters are not refused.
-const BUDGET_LEAST: usize = 4096;
+/// Bytes decoding may allocate per byte of the frame. What real requests need depends on how short their names are: a topic
+/// of Metadata v4 takes 40 bytes and its name's, 2 and its name's on the wire, which is 8.6 for each byte of names of three
+/// letters and 10.5 of two.
+const BUDGET_PER_BYTE: usize = 11;
+/// What any frame may allocate, so that hundreds of groups or topics with names of one letter are not refused.
+const BUDGET_LEAST: usize = 64 * 1024;
 /// Longest string, as in Kafka's generated code.
 const STRING_LENGTH_MAX: usize = 0x7fff;
 

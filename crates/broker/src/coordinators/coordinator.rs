@@ -144,7 +144,8 @@ impl<M: RecordFormat> Coordinator<M> {
     /// # Errors
     /// The topic could not be created.
     pub(super) async fn ensure_topic(&self) -> Result<(), CoordinatorError> {
-        if self.shards().is_empty() {
+        // There is none before somebody needs it, nor after somebody has deleted it; its shards then begin anew.
+        if self.surroundings.topic.partitions().is_none() {
             self.surroundings.topic.create().await?;
             self.tick_all();
         }

@@ -75,8 +75,8 @@ impl StateTopic<GroupSettings> for GroupTopic {
         Ok(led)
     }
 
-    fn leads(&self, partition: PartitionIndex, epoch: LeaderEpoch) -> bool {
-        self.topic.leads(partition, epoch)
+    fn leads(&self, partition: PartitionIndex, led: &LedShard<GroupSettings>) -> bool {
+        self.topic.leads(partition, led)
     }
 
     fn settings(&self, led: &LedShard<GroupSettings>) -> GroupSettings {

@@ -172,10 +172,15 @@ impl<M: RecordFormat> Shard<M> {
         }
     }
 
-    /// Tells the machine what the cluster is set to now. One that is not loaded learns it when it is.
+    /// Tells the machine what the cluster is set to now, and forgets it if its topic was deleted. One that is not loaded
+    /// learns it when it is.
     pub(super) fn configure(self: &Arc<Self>) {
         let now = self.surroundings.now();
         let mut inner = self.inner.lock();
+        if matches!(inner.state, State::Serving(_)) && self.ensure_serving(&mut inner, now).is_err()
+        {
+            return;
+        }
         if let State::Serving(serving) = &mut inner.state {
             let settings = self.surroundings.topic.settings(&serving.led);
             let output = serving.machine.configure(now, settings);
@@ -199,11 +204,7 @@ impl<M: RecordFormat> Shard<M> {
     ) -> Result<(), CoordinatorError> {
         match &inner.state {
             State::Serving(serving) => {
-                if self
-                    .surroundings
-                    .topic
-                    .leads(self.partition, serving.led.epoch)
-                {
+                if self.surroundings.topic.leads(self.partition, &serving.led) {
                     return Ok(());
                 }
                 self.unload(inner, CoordinatorError::NotCoordinator, None);

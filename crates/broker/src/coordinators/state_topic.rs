@@ -8,7 +8,7 @@ use std::time::Duration;
 use env::BoxFuture;
 use metadata::{ClusterImage, InternalTopic};
 use storage::PartitionLog;
-use types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
+use types::{LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition};
 
 use super::errors::CoordinatorError;
 use crate::topics::{PartitionError, Topics};
@@ -16,6 +16,8 @@ use crate::topics::{PartitionError, Topics};
 /// A partition this broker leads.
 #[derive(Clone, Debug)]
 pub(super) struct LedShard<S> {
+    /// The topic, which may be deleted and made again under its name.
+    pub(super) topic: TopicId,
     /// Its log.
     pub(super) log: Arc<dyn PartitionLog>,
     /// The epoch it is led in.
@@ -37,8 +39,8 @@ pub(super) trait StateTopic<S>: Debug + Send + Sync {
     /// Another broker leads it, or the log cannot be opened.
     fn lead(&self, partition: PartitionIndex) -> Result<LedShard<S>, CoordinatorError>;
 
-    /// Whether this broker still leads a partition in `epoch`.
-    fn leads(&self, partition: PartitionIndex, epoch: LeaderEpoch) -> bool;
+    /// Whether this broker still leads a partition as it did, of the same topic and in the same epoch.
+    fn leads(&self, partition: PartitionIndex, led: &LedShard<S>) -> bool;
 
     /// Settings in force now, for a partition that is led.
     fn settings(&self, led: &LedShard<S>) -> S;
@@ -105,6 +107,7 @@ impl<S: Debug> StateTopic<S> for BrokerTopic<S> {
         // The table of settings keeps it from being negative.
         let batch_bytes_max = usize::try_from(topic.resolved.max_message_bytes).unwrap_or(0);
         Ok(LedShard {
+            topic: topic.id,
             log: led.log,
             epoch: led.epoch,
             batch_bytes_max,
@@ -112,12 +115,17 @@ impl<S: Debug> StateTopic<S> for BrokerTopic<S> {
         })
     }
 
-    fn leads(&self, partition: PartitionIndex, epoch: LeaderEpoch) -> bool {
+    fn leads(&self, partition: PartitionIndex, led: &LedShard<S>) -> bool {
+        let image = self.topics.image();
+        let topic = image.topic(self.kind.name());
+        if topic.is_none_or(|topic| topic.id != led.topic) {
+            return false;
+        }
         let owner = self.topics.ownership.owner(&TopicPartition {
             topic: self.name.clone(),
             partition,
         });
-        owner.leader == Some(self.topics.broker_id()) && owner.epoch == epoch
+        owner.leader == Some(self.topics.broker_id()) && owner.epoch == led.epoch
     }
 
     fn settings(&self, led: &LedShard<S>) -> S {

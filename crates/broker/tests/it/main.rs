@@ -13,6 +13,7 @@ mod consumer_groups;
 mod disk_faults;
 mod fetch_rules;
 mod groups;
+mod internal_topics;
 mod ordering;
 mod produce_fetch;
 mod quotas;

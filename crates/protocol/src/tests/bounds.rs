@@ -1,10 +1,13 @@
 //! Lengths, counts, tags and nulls that lie are refused before anything is allocated.
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::messages::metadata_request::MetadataRequestTopic;
+use crate::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use crate::messages::{
-    DeleteTopicsRequest, FetchRequest, HeartbeatRequest, MetadataRequest, ProduceRequest,
+    DeleteTopicsRequest, FetchRequest, HeartbeatRequest, MetadataRequest, OffsetFetchRequest,
+    ProduceRequest,
 };
-use crate::{DecodeCause, DecodeError, Message, Reader};
+use crate::{DecodeCause, DecodeError, Message, Reader, Writer};
 
 fn decode<M: Message>(bytes: &[u8], version: i16) -> Result<M, DecodeError> {
     M::decode(&mut Reader::new(Bytes::copy_from_slice(bytes)), version)
@@ -53,6 +56,50 @@ fn a_frame_full_of_tiny_elements_meets_the_budget() {
         cause::<DeleteTopicsRequest>(&bytes, 1),
         DecodeCause::BudgetExceeded { .. }
     ));
+}
+
+/// Names are what they are: a client must not lose its connection because it subscribes to many short ones.
+#[test]
+fn lists_of_short_names_are_within_the_budget() {
+    for (count, letters) in [(1_000, 1), (100_000, 2), (100_000, 3), (100_000, 4)] {
+        let name = "n".repeat(letters);
+        for version in [1, 4, 9, 12] {
+            let topic = MetadataRequestTopic {
+                name: Some(name.clone()),
+                ..Default::default()
+            };
+            let request = MetadataRequest {
+                topics: Some(vec![topic; count]),
+                ..Default::default()
+            };
+            is_read_back(&request, version);
+        }
+    }
+    for (count, letters) in [(700, 1), (700, 3), (100_000, 5), (100_000, 8)] {
+        for version in [8, 9, 10] {
+            let group = OffsetFetchRequestGroup {
+                group_id: "g".repeat(letters),
+                ..Default::default()
+            };
+            let request = OffsetFetchRequest {
+                groups: vec![group; count],
+                ..Default::default()
+            };
+            is_read_back(&request, version);
+        }
+    }
+}
+
+fn is_read_back<M: Message + PartialEq + std::fmt::Debug>(request: &M, version: i16) {
+    let mut writer = Writer::new();
+    request.encode(&mut writer, version).unwrap();
+    let bytes = writer.finish().into_bytes().unwrap();
+    let read = decode::<M>(&bytes, version);
+    assert!(
+        read.as_ref() == Ok(request),
+        "version {version}: {:?}",
+        read.err()
+    );
 }
 
 #[test]

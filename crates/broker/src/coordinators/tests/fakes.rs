@@ -21,7 +21,7 @@ use storage::{
 };
 use tokio::sync::{oneshot, watch};
 use types::{
-    GroupId, Instant, LeaderEpoch, MemberId, Offset, PartitionIndex, Timestamp, TopicName,
+    GroupId, Instant, LeaderEpoch, MemberId, Offset, PartitionIndex, Timestamp, TopicId, TopicName,
 };
 
 use super::super::errors::CoordinatorError;
@@ -320,6 +320,7 @@ impl StateTopic<GroupSettings> for FakeTopic {
         let epoch = LeaderEpoch::new(self.epoch.load(Ordering::Relaxed));
         let log = Arc::clone(&self.logs[usize::try_from(partition.value()).unwrap()]);
         Ok(LedShard {
+            topic: TopicId::new([1; 16]).unwrap(),
             log,
             epoch: epoch.ok_or(CoordinatorError::NotCoordinator)?,
             batch_bytes_max: self.settings.record_bytes_max,
@@ -327,8 +328,8 @@ impl StateTopic<GroupSettings> for FakeTopic {
         })
     }
 
-    fn leads(&self, _partition: PartitionIndex, epoch: LeaderEpoch) -> bool {
-        self.epoch.load(Ordering::Relaxed) == epoch.value()
+    fn leads(&self, _partition: PartitionIndex, led: &LedShard<GroupSettings>) -> bool {
+        self.epoch.load(Ordering::Relaxed) == led.epoch.value()
     }
 
     fn settings(&self, _led: &LedShard<GroupSettings>) -> GroupSettings {
