@@ -427,7 +427,7 @@ impl World {
     /// The checkpoint is lost, also the one that opening wrote.
     pub(crate) fn lose_checkpoint(&self) {
         match std::fs::remove_file(self.root.join("checkpoint")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
             _ => {}
         }
     }
