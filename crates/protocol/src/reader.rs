@@ -10,11 +10,11 @@ use crate::slice::Records;
 use crate::uuid::Uuid;
 use crate::varint::{self, VarintError};
 
-/// Bytes decoding may allocate per byte of the frame. What real requests need depends on how short their names are: a topic
-/// of Metadata v4 takes 40 bytes and its name's, 2 and its name's on the wire, which is 8.6 for each byte of names of three
-/// letters and 10.5 of two.
-const BUDGET_PER_BYTE: usize = 11;
-/// What any frame may allocate, so that hundreds of groups or topics with names of one letter are not refused.
+/// Half bytes decoding may allocate per byte of the frame, so that with what the buffer's sharing takes it stays below 8
+/// bytes. What real requests need depends on how short their names are: a topic of Metadata v4 takes 40 bytes and its
+/// name's, 2 and its name's on the wire, which is 7.33 for each byte of names of four letters.
+const HALF_BUDGET_PER_BYTE: usize = 15;
+/// What any frame may allocate, so that many hundreds of groups or topics with names of one letter are not refused.
 const BUDGET_LEAST: usize = 64 * 1024;
 /// Longest string, as in Kafka's generated code.
 const STRING_LENGTH_MAX: usize = 0x7fff;
@@ -101,7 +101,8 @@ impl Reader {
     pub fn new(bytes: Bytes) -> Self {
         let budget = bytes
             .len()
-            .saturating_mul(BUDGET_PER_BYTE)
+            .saturating_mul(HALF_BUDGET_PER_BYTE)
+            .div_euclid(2)
             .max(BUDGET_LEAST);
         Self {
             bytes,

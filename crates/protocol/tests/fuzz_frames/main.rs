@@ -27,7 +27,7 @@ const FRAMES_DEFAULT: u64 = 200_000;
 /// Extra memory allowed per byte of the frame.
 const RATIO_MAX: usize = 8;
 /// Frames from this size on are counted in the worst ratio; shorter ones may use the decoder's fixed allowance.
-const RATIO_FROM: usize = 600;
+const RATIO_FROM: usize = 9000;
 /// Complaints shown; more say nothing new.
 const SHOWN_MAX: u64 = 20;
 

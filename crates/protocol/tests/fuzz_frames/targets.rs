@@ -10,7 +10,7 @@ use protocol::samples::{Sample, Samples};
 use protocol::{Reader, Request, Writer, frame, messages};
 
 /// What any message may allocate: the least budget, and the shared state of the frame's buffer.
-pub(crate) const MESSAGE_ALLOWANCE: usize = 4096 + 256;
+pub(crate) const MESSAGE_ALLOWANCE: usize = 64 * 1024 + 256;
 /// Fixed buffers of the codecs: an lz4 frame may declare blocks of 4 MiB, of which two are held, with their window.
 const CODEC_ALLOWANCE: usize = 16 << 20;
 /// Output allowed per byte of compressed input, so that a decompressed payload stays below the general ratio.

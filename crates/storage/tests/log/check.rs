@@ -102,18 +102,6 @@ fn twenty(world: &World, settings: LogSettings, left: Left) -> Vec<u64> {
     positions
 }
 
-fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(path).unwrap();
-    change(&mut bytes);
-    fs::write(path, bytes).unwrap();
-}
-
-fn logs_of(world: &World) -> Vec<String> {
-    let mut logs = world.names();
-    logs.retain(|name| name.ends_with(".log"));
-    logs
-}
-
 #[test]
 fn what_a_broker_leaves_is_not_damaged() {
     for left in ENDS {
@@ -158,7 +146,7 @@ fn a_directory_is_left_as_it_is() {
         for lock in [true, false] {
             let world = World::new();
             twenty(&world, small_segments(300), left);
-            let logs = logs_of(&world);
+            let logs = segment_names(&world);
             for name in [&logs[1], &logs[logs.len() - 1]] {
                 change(&world.file(name), |bytes| bytes[30] ^= 1);
             }
@@ -213,7 +201,7 @@ fn a_damaged_batch_of_a_closed_segment_is_told_with_its_place() {
     for left in [Left::Closed, Left::Crashed(Some(20)), Left::Crashed(None)] {
         let world = World::new();
         twenty(&world, small_segments(300), left);
-        let logs = logs_of(&world);
+        let logs = segment_names(&world);
         let base: i64 = logs[2][..20].parse().unwrap();
         let mut whole = 0;
         change(&world.file(&logs[2]), |bytes| {
@@ -367,7 +355,7 @@ fn a_repair_of_the_end_leaves_a_damaged_closed_segment_to_its_readers() {
     for left in ENDS {
         let world = World::new();
         twenty(&world, small_segments(300), left);
-        let logs = logs_of(&world);
+        let logs = segment_names(&world);
         change(&world.file(&logs[1]), |bytes| bytes[70] ^= 1);
         let last = logs.last().unwrap();
         change(&world.file(last), |bytes| bytes[70] ^= 1);
@@ -393,7 +381,7 @@ fn the_cut_of_a_log_that_no_checkpoint_knows_is_foreseen() {
         write(&young, batch(&[&format!("value-{number}")]));
     }
     drop((young, directory));
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     change(&world.file(&logs[1]), |bytes| bytes[70] ^= 1);
     let base: i64 = logs[1][..20].parse().unwrap();
     let report = check(&world);
@@ -456,7 +444,7 @@ fn offsets_that_are_missing_between_segments_are_told() {
     for left in ENDS {
         let world = World::new();
         twenty(&world, small_segments(300), left);
-        let logs = logs_of(&world);
+        let logs = segment_names(&world);
         let base: i64 = logs[3][..20].parse().unwrap();
         let next: i64 = logs[4][..20].parse().unwrap();
         fs::remove_file(world.file(&logs[3])).unwrap();
@@ -495,7 +483,7 @@ fn batches_that_are_missing_within_a_segment_are_one_finding() {
 fn behind_damaged_lengths_the_next_whole_batch_is_found() {
     let world = World::new();
     twenty(&world, small_segments(600), Left::Closed);
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     let mut lengths = Vec::new();
     change(&world.file(&logs[0]), |bytes| {
         lengths.push(bytes.len());
@@ -516,7 +504,7 @@ fn a_segment_that_repeats_offsets_is_told() {
     for left in [Left::Closed, Left::Crashed(None)] {
         let world = World::new();
         twenty(&world, small_segments(300), left);
-        let logs = logs_of(&world);
+        let logs = segment_names(&world);
         let (base, next): (i64, i64) = (
             logs[2][..20].parse().unwrap(),
             logs[3][..20].parse().unwrap(),
@@ -759,7 +747,7 @@ proptest! {
         let settings = if small { small_segments(300) } else { LogSettings::default() };
         let left = if closed { Left::Closed } else { Left::Crashed(None) };
         twenty(&world, settings.clone(), left);
-        let logs = logs_of(&world);
+        let logs = segment_names(&world);
         let name = &logs[at_byte % logs.len()];
         change(&world.file(name), |bytes| {
             let from = at_byte % bytes.len();

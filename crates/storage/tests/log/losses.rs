@@ -2,7 +2,6 @@
 //! believe a file says what, where and why.
 
 use std::fs;
-use std::path::Path;
 
 use storage::{LogDirectory, LogSettings, Loss, LossKind, PartitionLog};
 
@@ -25,18 +24,6 @@ fn twenty(world: &World, settings: LogSettings, checkpoint_after: Option<i64>) -
         world.lose_checkpoint();
     }
     positions
-}
-
-fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(path).unwrap();
-    change(&mut bytes);
-    fs::write(path, bytes).unwrap();
-}
-
-fn logs_of(world: &World) -> Vec<String> {
-    let mut logs = world.names();
-    logs.retain(|name| name.ends_with(".log"));
-    logs
 }
 
 fn base_of(name: &str) -> i64 {
@@ -99,7 +86,7 @@ fn a_cut_end_is_told_with_its_bytes_and_offsets() {
 fn segments_that_are_set_aside_are_told_each() {
     let world = World::new();
     twenty(&world, small_segments(300), Some(1));
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     let sizes: Vec<_> = logs
         .iter()
         .map(|name| fs::metadata(world.file(name)).unwrap().len())
@@ -122,7 +109,7 @@ fn segments_that_are_set_aside_are_told_each() {
 fn a_segment_that_is_missing_without_a_checkpoint_is_told() {
     let world = World::new();
     twenty(&world, small_segments(300), None);
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     fs::remove_file(world.file(&logs[2])).unwrap();
     let (directory, told) = losses(&world, LossKind::Missing);
     assert_eq!(
@@ -137,7 +124,7 @@ fn a_segment_that_is_missing_without_a_checkpoint_is_told() {
 fn a_corrupt_closed_segment_is_told() {
     let world = World::new();
     twenty(&world, small_segments(300), None);
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     let length = fs::metadata(world.file(&logs[2])).unwrap().len();
     change(&world.file(&logs[2]), |bytes| bytes[16] = 9);
     let (_directory, told) = losses(&world, LossKind::Corrupt);
@@ -157,7 +144,7 @@ fn zeros_in_a_closed_segment_hide_nothing_behind_them() {
         ..LogSettings::default()
     };
     twenty(&world, settings.clone(), None);
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     let mut second = 0;
     change(&world.file(&logs[0]), |bytes| {
         second = 12 + u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
@@ -175,7 +162,7 @@ fn zeros_in_a_closed_segment_hide_nothing_behind_them() {
 fn a_misplaced_batch_is_told() {
     let world = World::new();
     twenty(&world, small_segments(300), None);
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     let base = base_of(&logs[2]);
     change(&world.file(&logs[2]), |bytes| {
         bytes[..8].copy_from_slice(&(base + 1000).to_be_bytes());
@@ -285,7 +272,7 @@ fn a_snapshot_that_is_not_believed_is_told() {
             write(&log, produced(1, 0, sequence, &["value"]));
         }
     }
-    let logs = logs_of(&world);
+    let logs = segment_names(&world);
     let snapshot = logs[1].replace(".log", ".snapshot");
     change(&world.file(&snapshot), |bytes| bytes[20] ^= 1);
     // Retention took the first segment: the snapshot is asked.

@@ -453,6 +453,20 @@ impl World {
     }
 }
 
+/// Changes the bytes of a file.
+pub(crate) fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
+    change(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// The names of the segments, in their order.
+pub(crate) fn segment_names(world: &World) -> Vec<String> {
+    let mut logs = world.names();
+    logs.retain(|name| name.ends_with(".log"));
+    logs
+}
+
 pub(crate) fn partition(number: i32) -> TopicPartition {
     TopicPartition {
         topic: TopicName::new("t"),
