@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is allocated before it was checked against what remains of the frame and against a budget. The
 //! budget covers all that decoding allocates, elements of arrays and text alike, and is a small multiple of the frame's
-//! length, so that a frame full of tiny elements cannot make many times its own size. `bytes` and records are slices
+//! length (64 KiB for short frames), so that a frame full of tiny elements cannot make many times its own size. `bytes` and records are slices
 //! of the frame and cost nothing.
 use bytes::Bytes;
 
