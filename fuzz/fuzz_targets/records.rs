@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use protocol::records::{BatchIterator, check_record_lengths, control};
+use protocol::records::{BatchIterator, control, summarize};
 
 /// Most a batch may decompress to here, below the limit the fuzzer has.
 const OUTPUT_MAX: usize = 16 << 20;
@@ -17,20 +17,22 @@ fuzz_target!(|data: &[u8]| {
         let Ok(payload) = batch.payload(OUTPUT_MAX) else {
             continue;
         };
-        let lengths_fit = check_record_lengths(&payload, batch.records_count()).is_ok();
-        let mut all_read = true;
-        for record in batch.records(&payload) {
+        let summary = summarize(&payload, batch.records_count(), batch.base_timestamp());
+        let mut as_sent = true;
+        for (index, record) in batch.records(&payload).enumerate() {
             match record {
                 Ok(record) => {
+                    as_sent &= usize::try_from(record.offset_delta) == Ok(index);
                     assert_eq!(record.headers.len(), record.headers.count());
                     let _ = record.key.map(control::decode_key);
                 }
-                Err(_error) => all_read = false,
+                Err(_error) => as_sent = false,
             }
         }
-        assert!(
-            lengths_fit || !all_read,
-            "records that can be read have lengths that fit"
+        assert_eq!(
+            summary.is_ok(),
+            as_sent,
+            "what the iterator reads is what the summary takes"
         );
     }
 });

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use env::BoxFuture;
 use protocol::Slice;
+use protocol::records::RecordError;
 use types::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
 use crate::{CommitFailed, VerificationGuard};
@@ -375,6 +376,9 @@ pub enum AppendError {
         /// Which rule it breaks.
         reason: &'static str,
     },
+    /// A record is not what it says, or the records are not what their batch says.
+    #[error("invalid record batch: {0}")]
+    MalformedRecord(#[from] RecordError),
     /// Records that break a rule of the topic, for example a null key in a compacted topic.
     #[error("{} invalid records, the first at index {}: {reason}", indexes.len(), indexes.first().copied().unwrap_or_default())]
     InvalidRecords {

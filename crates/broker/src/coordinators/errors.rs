@@ -40,6 +40,7 @@ impl From<&AppendError> for CoordinatorError {
             AppendError::BatchTooLarge { .. }
             | AppendError::InflatesTooFar { .. }
             | AppendError::InvalidBatch { .. }
+            | AppendError::MalformedRecord(_)
             | AppendError::InvalidRecords { .. }
             | AppendError::CorruptBatch { .. }
             | AppendError::InvalidTimestamp { .. }

@@ -23,9 +23,9 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
         AppendError::FencedLeaderEpoch { .. } | AppendError::Deleted => {
             ErrorCode::NotLeaderOrFollower
         }
-        AppendError::InvalidBatch { .. } | AppendError::InvalidRecords { .. } => {
-            ErrorCode::InvalidRecord
-        }
+        AppendError::InvalidBatch { .. }
+        | AppendError::MalformedRecord(_)
+        | AppendError::InvalidRecords { .. } => ErrorCode::InvalidRecord,
         AppendError::CorruptBatch { .. } => ErrorCode::CorruptMessage,
         // Producers split a batch that is too large and send it again, which helps with either.
         AppendError::BatchTooLarge { .. } | AppendError::InflatesTooFar { .. } => {

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::compression::{self, Compression, CompressionError};
-use super::record::{RecordError, RecordIterator, check_record_lengths};
+use super::record::{RecordError, RecordIterator};
 use super::{
     COMPRESSION_MASK, CONTROL_BIT, DELETE_HORIZON_BIT, MAGIC_V2, TIMESTAMP_TYPE_BIT,
     TRANSACTIONAL_BIT, TimestampType, layout,
@@ -337,10 +337,13 @@ impl<'a> BatchView<'a> {
         RecordIterator::new(payload, self.records_count)
     }
 
-    /// Whether the lengths of the records add up to the payload and their number to the count.
+    /// Whether as many records as the count says can be read, and fill the payload.
     pub fn check_records(&self, max_output: usize) -> Result<(), PayloadError> {
         let payload = self.payload(max_output)?;
-        Ok(check_record_lengths(&payload, self.records_count)?)
+        for record in self.records(&payload) {
+            record?;
+        }
+        Ok(())
     }
 
     /// Timestamp of a record of this batch.

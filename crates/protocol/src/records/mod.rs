@@ -27,15 +27,15 @@ pub mod compression;
 pub mod control;
 mod edit;
 mod record;
+mod summary;
 
 pub use batch::{BatchError, BatchIterator, BatchView, PartialTail, PayloadError};
 pub use builder::{BatchBuilder, BatchOptions, BuildError};
 pub use compression::{Compression, CompressionError};
 pub use control::{ControlRecordError, ControlRecordType, EndTransactionMarker};
 pub use edit::{assign_offsets, set_log_append_time, set_max_timestamp, set_producer};
-pub use record::{
-    Headers, RecordError, RecordIterator, RecordView, check_record_lengths, largest_timestamp_delta,
-};
+pub use record::{Headers, RecordError, RecordIterator, RecordView};
+pub use summary::{RecordsSummary, summarize};
 
 /// Positions and sizes of the fields of a batch, in bytes from its start.
 pub mod layout {

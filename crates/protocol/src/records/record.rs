@@ -27,6 +27,8 @@ pub enum RecordError {
     HeaderCount { index: i32, count: i32 },
     #[error("record {index} has {unread} bytes after its last field")]
     TrailingInRecord { index: i32, unread: usize },
+    #[error("record {index} has offset delta {offset_delta}")]
+    OffsetDelta { index: i32, offset_delta: i32 },
     #[error("{unread} bytes follow the last record")]
     TrailingInBatch { unread: usize },
 }
@@ -223,41 +225,5 @@ impl<'a> Iterator for RecordIterator<'a> {
         self.index = self.index.saturating_add(1);
         self.failed = record.is_err();
         Some(record)
-    }
-}
-
-/// As [`check_record_lengths`], and gives the largest timestamp delta; `None` if there are no records.
-pub fn largest_timestamp_delta(payload: &[u8], count: i32) -> Result<Option<i64>, RecordError> {
-    let mut input = payload;
-    let mut largest = None;
-    for index in 0..count {
-        let body = next_body(&mut input, index)?;
-        // Behind the attributes.
-        let mut fields = body.get(1..).unwrap_or_default();
-        let delta = varint::read_i64(&mut fields)
-            .map_err(|source| RecordError::Varint { index, source })?;
-        largest = largest.max(Some(delta));
-    }
-    if input.is_empty() {
-        Ok(largest)
-    } else {
-        Err(RecordError::TrailingInBatch {
-            unread: input.len(),
-        })
-    }
-}
-
-/// Checks only that `count` records lie in `payload` and fill it; their fields are not read.
-pub fn check_record_lengths(payload: &[u8], count: i32) -> Result<(), RecordError> {
-    let mut input = payload;
-    for index in 0..count {
-        next_body(&mut input, index)?;
-    }
-    if input.is_empty() {
-        Ok(())
-    } else {
-        Err(RecordError::TrailingInBatch {
-            unread: input.len(),
-        })
     }
 }

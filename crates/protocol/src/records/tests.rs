@@ -24,7 +24,7 @@ fn build(options: BatchOptions, records: &[OwnedRecord]) -> Bytes {
 
 fn read(batch: &BatchView<'_>) -> Vec<OwnedRecord> {
     let payload = batch.payload(CAP).unwrap();
-    check_record_lengths(&payload, batch.records_count()).unwrap();
+    summarize(&payload, batch.records_count(), batch.base_timestamp()).unwrap();
     let mut records = Vec::new();
     for (index, record) in batch.records(&payload).enumerate() {
         let record = record.unwrap();
@@ -442,7 +442,7 @@ proptest! {
     fn foreign_bytes_never_panic(data in prop::collection::vec(any::<u8>(), 0..300), codec in 0_u8..5) {
         let codec = Compression::from_id(codec).unwrap();
         compression::decompress(codec, &data, 1 << 16).ok();
-        check_record_lengths(&data, 10).ok();
+        summarize(&data, 10, 0).ok();
         RecordIterator::new(&data, 10).for_each(drop);
         BatchIterator::new(&data).for_each(drop);
     }

@@ -3,8 +3,8 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use protocol::records::{
-    BatchBuilder, BatchIterator, BatchOptions, BatchView, Compression, check_record_lengths,
-    compression, control,
+    BatchBuilder, BatchIterator, BatchOptions, BatchView, Compression, compression, control,
+    summarize,
 };
 use protocol::samples::{Sample, Samples};
 use protocol::{Reader, Request, Writer, frame, messages};
@@ -194,7 +194,7 @@ fn read_batch(batch: &BatchView<'_>) -> bool {
     let Ok(payload) = batch.payload(OUTPUT_PER_BYTE * batch.total_size()) else {
         return false;
     };
-    right &= check_record_lengths(&payload, batch.records_count()).is_ok();
+    right &= summarize(&payload, batch.records_count(), batch.base_timestamp()).is_ok();
     for record in batch.records(&payload) {
         let Ok(record) = record else { return false };
         let _ = (

@@ -1,7 +1,7 @@
 //! Which batches are refused, and with which error.
 
 use bytes::{Bytes, BytesMut};
-use protocol::records::{BatchBuilder, BatchOptions, Compression};
+use protocol::records::{BatchBuilder, BatchOptions, Compression, compression};
 use storage::{
     AppendContext, AppendError, CleanupPolicy, LogCompression, LogSettings, LogTimestampType,
     PartitionLog,
@@ -71,9 +71,80 @@ fn malformed_batches_are_invalid() {
     for (name, batch) in cases {
         let error = refused(LogSettings::default(), batch);
         assert!(
-            matches!(error, AppendError::InvalidBatch { .. }),
+            matches!(
+                error,
+                AppendError::InvalidBatch { .. } | AppendError::MalformedRecord(_)
+            ),
             "{name}: {error}"
         );
+    }
+}
+
+/// Where the first record of a batch begins; its fields follow its length.
+const RECORDS: usize = 61;
+/// The bytes of a record of [`batch`] with a value of one byte.
+const RECORD_BYTES: usize = 11;
+
+#[test]
+fn records_that_are_not_what_they_say_are_never_stored() {
+    let forced = LogSettings {
+        compression: LogCompression::Forced(Compression::Gzip, None),
+        ..LogSettings::default()
+    };
+    let append_time = LogSettings {
+        timestamp_type: LogTimestampType::LogAppendTime,
+        ..LogSettings::default()
+    };
+    // Length, attributes, timestamp, offset, key with its length, value with its length, header count.
+    let good = batch(&["v", "v"]);
+    let first = &good[RECORDS..RECORDS + RECORD_BYTES];
+    assert_eq!(first, [20, 0, 0, 0, 6, b'k', b'e', b'y', 2, b'v', 0]);
+    for (name, position, byte) in [
+        ("a key over the end", 4, 0x7e),
+        ("a value over the end", 8, 0x7e),
+        ("a value that leaves a byte", 8, 0),
+        ("headers that are not there", 10, 0x02),
+        ("a negative header count", 10, 0x01),
+        ("an offset that is used twice", RECORD_BYTES + 3, 0),
+        ("an offset that leaves one out", RECORD_BYTES + 3, 4),
+        ("an offset before the batch", 3, 1),
+    ] {
+        let bad = altered(&good, RECORDS + position, &[byte]);
+        for (settings, batch) in [
+            (LogSettings::default(), bad.clone()),
+            (append_time.clone(), bad.clone()),
+            (forced.clone(), bad.clone()),
+            (forced.clone(), compressed(&bad)),
+        ] {
+            let error = refused(settings, batch);
+            assert!(
+                matches!(error, AppendError::MalformedRecord(_)),
+                "{name}: {error}"
+            );
+        }
+    }
+}
+
+/// The same batch with its records compressed, whatever they are.
+fn compressed(batch: &Bytes) -> Bytes {
+    const LENGTH: usize = 8;
+    const ATTRIBUTES: usize = 21;
+    let packed = compression::compress(Compression::Zstd, None, &batch[RECORDS..]).unwrap();
+    let batch = Bytes::from([&batch[..RECORDS], &packed].concat());
+    let length = i32::try_from(batch.len() - LENGTH - 4).unwrap();
+    let batch = altered(&batch, LENGTH, &length.to_be_bytes());
+    altered(&batch, ATTRIBUTES, &4_i16.to_be_bytes())
+}
+
+#[test]
+fn a_timestamp_so_early_that_its_age_overflows_is_refused() {
+    let mut builder = BatchBuilder::new(BatchOptions::default());
+    for timestamp in [NOW_MS, i64::MIN + 5] {
+        builder.push(timestamp, None, Some(b"v"), &[]).unwrap();
+    }
+    match refused(LogSettings::default(), builder.build().unwrap()) {
+        AppendError::InvalidTimestamp { indexes, .. } => assert_eq!(indexes, [1]),
+        other => panic!("{other}"),
     }
 }
 

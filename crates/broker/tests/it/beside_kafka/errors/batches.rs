@@ -71,6 +71,7 @@ pub(super) async fn errors(side: &mut Side) {
                 ("keys lack", built(plain, &keyless)),
                 ("keys and times lack", built(plain, &mixed)),
                 ("says append time", built(stamped, &keyed)),
+                ("says append time, but none", built(stamped, &none)),
                 (
                     "a largest time in the future",
                     altered(&good, MAX_TIMESTAMP, &future_bytes(future)),

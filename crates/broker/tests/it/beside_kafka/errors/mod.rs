@@ -11,6 +11,7 @@ mod consumer_groups;
 mod malformed;
 mod offsets;
 mod producers;
+mod records;
 mod share_groups;
 mod streams_groups;
 mod transactions;
@@ -110,6 +111,7 @@ pub(super) async fn what_is_written(pair: &mut Pair, run: &str) {
     transcripts(pair, run, async |side| {
         batches::errors(side).await;
         malformed::errors(side).await;
+        records::errors(side).await;
         transactions::errors(side).await;
     })
     .await;
