@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use client::{CallError, ConnectError, MetadataError, Refusal, call_error, metadata_error};
+use client::{
+    CallError, ConnectError, ConsumeError, MetadataError, Refusal, call_error, metadata_error,
+};
 
 use crate::output::OutputClosed;
 
@@ -93,6 +95,9 @@ fn next_step(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<ConnectError>() {
             return after_connect(error);
         }
+        if let Some(ConsumeError::OutOfRange { partition, .. }) = cause.downcast_ref() {
+            return Some(shows_offsets(&partition.topic));
+        }
         if let Some(MetadataError::NoPartition { topic, .. }) = metadata_error(cause) {
             return Some(format!(
                 "`watertable topic describe {topic}` shows the partitions"
@@ -100,6 +105,11 @@ fn next_step(error: &anyhow::Error) -> Option<String> {
         }
         after_call(call_error(cause)?)
     })
+}
+
+/// Where to look when an offset is not in a log.
+pub(crate) fn shows_offsets(topic: &str) -> String {
+    format!("`watertable topic offsets {topic}` shows where the logs begin and end")
 }
 
 fn after_call(error: &CallError) -> Option<String> {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use client::{Acks, Compression, ProduceError, Producer, ProducerConfig, ProducerRecord};
+use client::{
+    Acks, Cluster, Compression, ProduceError, Producer, ProducerConfig, ProducerRecord,
+    TopicSelection,
+};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -111,21 +114,24 @@ async fn produce(arguments: Arguments) -> Result<()> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let bar = progress::bar(None, "records", std::io::stdin().is_terminal());
     let config = producer_config(&arguments, Arc::clone(&tally), bar.clone());
-    let producer = Producer::new(arguments.session.cluster(), config);
+    let cluster = arguments.session.cluster();
+    let producer = Producer::new(cluster.clone(), config);
     let topic: Arc<str> = Arc::from(arguments.topic.as_str());
     if std::io::stdin().is_terminal() && !arguments.session.json {
         tell_how_to_type(&arguments);
     }
     let sent = tokio::select! {
-        sent = send_lines(&producer, &topic, &arguments) => sent,
+        sent = send_lines(&producer, &topic, &arguments) => sent.map(Some),
         // What was read before is still delivered.
-        () = session::interrupted() => Ok(()),
+        () = session::interrupted() => Ok(None),
     };
     let flushed = producer.flush().await;
     bar.finish_and_clear();
     // A failed delivery is the cause of what went wrong after it.
     flushed.with_context(|| format!("cannot produce to topic '{topic}'"))?;
-    sent?;
+    if sent? == Some(0) {
+        nothing_sent(&cluster, &arguments).await?;
+    }
     let tally = tally.lock();
     if arguments.session.json {
         return output::json(&*tally);
@@ -133,6 +139,15 @@ async fn produce(arguments: Arguments) -> Result<()> {
     if arguments.verbose {
         let records = usize::try_from(tally.records).unwrap_or(usize::MAX);
         eprintln!("{} to topic {topic}", counted(records, "record"));
+    }
+    Ok(())
+}
+
+/// No record has asked for a broker: whether there is one is found out all the same, and that nothing came in is told.
+async fn nothing_sent(cluster: &Cluster, arguments: &Arguments) -> Result<()> {
+    cluster.metadata(TopicSelection::None).await?;
+    if !arguments.session.json {
+        eprintln!("standard input had no records: nothing was produced");
     }
     Ok(())
 }
@@ -184,7 +199,8 @@ fn producer_config(
     }
 }
 
-async fn send_lines(producer: &Producer, topic: &Arc<str>, arguments: &Arguments) -> Result<()> {
+/// Sends the lines of standard input; says how many records they were.
+async fn send_lines(producer: &Producer, topic: &Arc<str>, arguments: &Arguments) -> Result<u64> {
     let headers: Vec<(&[u8], Option<&[u8]>)> = arguments
         .headers
         .iter()
@@ -193,6 +209,7 @@ async fn send_lines(producer: &Producer, topic: &Arc<str>, arguments: &Arguments
     let mut input = BufReader::with_capacity(READ_BYTES, tokio::io::stdin());
     let mut line = Vec::new();
     let mut number = 0_u64;
+    let mut records = 0_u64;
     while read_line(&mut input, &mut line).await? {
         number += 1;
         let sent = if arguments.json_lines {
@@ -210,12 +227,13 @@ async fn send_lines(producer: &Producer, topic: &Arc<str>, arguments: &Arguments
             send_line(producer, topic, key, value, arguments, &headers).await
         };
         sent.with_context(|| format!("cannot produce to topic '{topic}'"))?;
+        records += 1;
         if producer.failure().is_some() {
             // The flush tells it.
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(records)
 }
 
 fn place(number: u64) -> String {

@@ -337,6 +337,68 @@ fn a_dry_run_fails_where_the_deed_would() {
 }
 
 #[test]
+fn an_offset_behind_the_end_is_told_and_says_where_to_look() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "trips", "--partitions", "2"], b"");
+    session.ok(&["produce", "trips", "--partition", "0"], b"one\ntwo\n");
+    for more in [&[][..], &["--until-end"]] {
+        let beyond = [&["consume", "trips", "--offset", "9"], more].concat();
+        let (error, next) = session.fails(&beyond, b"");
+        assert_eq!(error, "error: offset 9 of trips-0 is not in the log");
+        assert!(next.contains("topic offsets trips"), "{next}");
+    }
+    // Where one partition has it, the others are told of.
+    let said = session.say(&["consume", "trips", "--offset", "1", "--until-end"], b"");
+    assert!(said.success, "{}", said.err);
+    assert_eq!(said.out, "two\n");
+    assert_eq!(said.err, "trips-1 ends at 0, nothing to read from 1\n");
+    // The end itself is where the next record will be.
+    let said = session.say(&["consume", "trips", "-o", "2", "-p", "0", "-e"], b"");
+    assert_eq!((said.success, &*said.out, &*said.err), (true, "", ""));
+
+    let beyond = ["topic", "delete-records", "trips", "--before", "9"];
+    let said = session.say(&beyond, b"");
+    assert_eq!((said.success, &*said.out), (false, ""));
+    let mut lines = said.err.lines();
+    let error = "error: cannot delete records of trips-0: OFFSET_OUT_OF_RANGE";
+    assert_eq!(lines.next(), Some(error));
+    let next = lines.next().unwrap_or_default();
+    assert!(
+        next.contains("topic offsets trips") && next.contains("--before end"),
+        "{next}"
+    );
+}
+
+#[test]
+fn empty_input_is_told_and_hides_no_broker_that_is_not_there() {
+    let session = Session::start();
+    let said = session.say(&["produce", "trips"], b"");
+    assert!(said.success, "{}", said.err);
+    assert_eq!(
+        said.err,
+        "standard input had no records: nothing was produced\n"
+    );
+    let topics = session.ok(&["topic", "list"], b"");
+    assert!(!topics.contains("trips"), "{topics}");
+    let said = session.say(&["produce", "trips", "--json-lines", "--json"], b"\n \n");
+    assert!(said.success, "{}", said.err);
+    let tally: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&tally["records"], &*said.err), (&0.into(), ""));
+
+    let Session { server, _data } = session;
+    let brokers = server.kafka.to_string();
+    drop(server);
+    let output = short_command()
+        .args(["produce", "trips", "--brokers", &brokers, "--timeout", "2s"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{error}");
+    assert!(error.contains("next: start a broker there"), "{error}");
+}
+
+#[test]
 fn words_that_mean_nothing_are_refused_with_those_there_are() {
     let session = Session::start();
     for (arguments, known) in [

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use client::{Cluster, Consumer, MetadataError, OffsetSpec, TopicPartition};
+use client::{Cluster, ConsumeError, Consumer, MetadataError, OffsetSpec, TopicPartition};
 
 use super::Arguments;
 use super::sink::Sink;
@@ -21,6 +21,9 @@ pub(super) async fn run(cluster: &Cluster, arguments: &Arguments) -> Result<()> 
     } else {
         None
     };
+    if let (Some(ends), Position::Offset(_)) = (&ends, arguments.start()) {
+        check_starts(&starts, ends, arguments.session.json)?;
+    }
     let mut config = arguments.consumer_config();
     // Records may be deleted while we read; going on with the oldest is what a reader from the start wants. An offset
     // that was asked for by number is not replaced by another one.
@@ -49,6 +52,37 @@ pub(super) async fn run(cluster: &Cluster, arguments: &Arguments) -> Result<()> 
     };
     sink.finish()?;
     outcome
+}
+
+/// An offset behind the end of a log is no empty log: without `--until-end` the broker says so, here nobody asks it.
+fn check_starts(
+    starts: &BTreeMap<TopicPartition, i64>,
+    ends: &BTreeMap<TopicPartition, i64>,
+    json: bool,
+) -> Result<()> {
+    let beyond: Vec<_> = starts
+        .iter()
+        .filter_map(|(partition, start)| {
+            let end = ends.get(partition).copied().unwrap_or_default();
+            (*start > end).then_some((partition, *start, end))
+        })
+        .collect();
+    if let Some((partition, position, _)) = beyond.first()
+        && beyond.len() == starts.len()
+    {
+        let (partition, position) = ((*partition).clone(), *position);
+        return Err(ConsumeError::OutOfRange {
+            partition,
+            position,
+        }
+        .into());
+    }
+    for (partition, start, end) in beyond {
+        if !json {
+            eprintln!("{partition} ends at {end}, nothing to read from {start}");
+        }
+    }
+    Ok(())
 }
 
 async fn partitions(cluster: &Cluster, arguments: &Arguments) -> Result<Vec<TopicPartition>> {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{chosen, existing, offsets_of};
 use crate::moment::Position;
 use crate::output::{self, Columns};
+use crate::report::{Failure, shows_offsets};
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
@@ -59,15 +60,13 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
                 log_start_offset,
             }),
             Err(refusal) => {
-                let error = anyhow!(refusal);
-                failure
-                    .get_or_insert(error.context(format!("cannot delete records of {partition}")));
+                failure.get_or_insert_with(|| refused(&partition, refusal));
             }
         }
     }
     if session.json {
         output::json(&rows)?;
-    } else {
+    } else if !rows.is_empty() {
         let mut columns = Columns::new(&["#PARTITION", "#START"]);
         for row in &rows {
             columns.row([row.partition.to_string(), row.log_start_offset.to_string()]);
@@ -75,6 +74,18 @@ pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> 
         columns.print()?;
     }
     failure.map_or(Ok(()), Err)
+}
+
+fn refused(partition: &TopicPartition, refusal: Refusal) -> anyhow::Error {
+    let what = format!("cannot delete records of {partition}");
+    if refusal.is(ErrorCode::OffsetOutOfRange) {
+        let next_step = format!(
+            "{}; `--before end` deletes all records there are",
+            shows_offsets(&partition.topic)
+        );
+        return Failure::new(format!("{what}: {refusal}"), next_step).into();
+    }
+    anyhow!(refusal).context(what)
 }
 
 /// What the brokers would answer, judged by where the logs begin and end now.
