@@ -3,6 +3,7 @@
 
 mod direction;
 mod licences;
+mod selects;
 
 use crate::clients::{self, Counts};
 use crate::compatibility::{self, CompatibilityArguments};
@@ -46,7 +47,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -56,6 +57,11 @@ const STEPS: [Step; 14] = [
         part: Part::Rust,
         name: "crate direction",
         run: || direction::check().map(|()| Counts::ONE),
+    },
+    Step {
+        part: Part::Rust,
+        name: "order of selects",
+        run: || selects::check().map(|()| Counts::ONE),
     },
     Step {
         part: Part::Rust,

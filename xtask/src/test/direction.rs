@@ -64,6 +64,13 @@ struct Dependency {
     path: Option<String>,
 }
 
+/// The crates whose code runs in the simulator: the broker, all that it may know, and the simulator itself.
+pub(super) fn simulated() -> Vec<&'static str> {
+    let broker = MAY_KNOW.iter().find(|(name, _)| *name == "broker");
+    let known = broker.map_or(&[][..], |(_, may_know)| may_know);
+    known.iter().copied().chain(["broker", "sim"]).collect()
+}
+
 pub(super) fn check() -> Result<()> {
     let metadata: Metadata =
         serde_json::from_value(super::metadata()?).context("output of cargo metadata")?;
