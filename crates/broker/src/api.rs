@@ -15,7 +15,7 @@ use protocol::messages::*;
 use protocol::{ApiKey, Message, Reader, Request};
 
 use crate::context::Context;
-use crate::dispatch::{Metered, Order, Outcome, Refusal, Throttle, respond};
+use crate::dispatch::{Around, Order, Outcome, Refusal, Throttle, respond};
 use crate::handlers;
 use crate::reply::Reply;
 use crate::services::Services;
@@ -56,7 +56,7 @@ macro_rules! apis {
             key: ApiKey,
             correlation_id: i32,
             body: &mut Reader,
-            metered: Option<Metered>,
+            around: Around,
         ) -> Result<BoxFuture<'static, Outcome>, Refusal> {
             let version = context.version;
             match key {
@@ -70,14 +70,21 @@ macro_rules! apis {
                     $( let $service = services.$service.clone(); )*
                     Ok(Box::pin(async move {
                         let handling = handlers::$($handler)::+::handle(context, request, $($service),*);
-                        let (reply, throttle): (Reply<<$request as Request>::Response>, Throttle) = match metered {
+                        let (reply, throttle): (Reply<<$request as Request>::Response>, Throttle) = match around.metered {
                             None => (handling.await.into(), Throttle::default()),
                             Some(metered) => {
                                 let (reply, throttle) = metered.run(handling).await;
                                 (reply.into(), throttle)
                             }
                         };
-                        respond(key, version, correlation_id, reply, throttle)
+                        if let Some(running) = &around.running {
+                            running.errors(&reply);
+                        }
+                        let outcome = respond(key, version, correlation_id, reply, throttle);
+                        if let Some(running) = &around.running {
+                            running.answered(&outcome);
+                        }
+                        outcome
                     }))
                 } )*
                 _ => Err(Refusal::UnsupportedVersion { key, version }),

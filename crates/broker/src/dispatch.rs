@@ -14,6 +14,7 @@ use crate::context::{ConnectionInfo, Context};
 use crate::handlers::cluster::api_versions;
 use crate::quotas::{self, Quotas};
 use crate::reply::Reply;
+use crate::request_metrics::Running;
 use crate::services::Services;
 
 /// Why a request cannot be answered in the protocol: the connection is closed, as Kafka does
@@ -115,6 +116,12 @@ impl Metered {
     }
 }
 
+/// What counts a request while it runs.
+pub(crate) struct Around {
+    pub(crate) running: Option<Running>,
+    pub(crate) metered: Option<Metered>,
+}
+
 /// A request that was decoded and not yet polled.
 pub(crate) struct Begun {
     pub(crate) future: BoxFuture<'static, Outcome>,
@@ -161,7 +168,8 @@ impl Dispatch {
                 future: Box::pin(std::future::ready(api_versions_fallback(correlation_id))),
             });
         }
-        self.services.metrics.request(key);
+        let metrics = &self.services.metrics;
+        let running = metrics.begin(&self.env.clock, key, received);
         if !(self.is_answered(key, version)) {
             return Err(Refusal::UnsupportedVersion { key, version });
         }
@@ -188,7 +196,8 @@ impl Dispatch {
             bytes,
         });
         let services = &self.services;
-        let future = api::begin(services, context, key, correlation_id, &mut reader, metered)?;
+        let around = Around { running, metered };
+        let future = api::begin(services, context, key, correlation_id, &mut reader, around)?;
         Ok(Begun { future })
     }
 

@@ -1,15 +1,16 @@
-//! What the broker counts: plain atomics on the way of a request, read when somebody asks.
+//! [`BrokerMetrics`]: what the broker counts, and views to read the rest from when somebody asks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use protocol::ApiKey;
-use storage::StorageMetrics;
+use storage::{LogFigures, LossKind, StorageMetrics};
 
 use crate::accept::ConnectionMetrics;
-use crate::api;
+use crate::coordinators::{self, CoordinatorFigures};
+use crate::open_transactions::OpenTransactions;
+use crate::request_metrics::RequestMetrics;
 use crate::services::Services;
-use crate::topics::Topics;
+use crate::volume::{Volume, VolumeSpace};
 
 /// Everything that is counted, and the views to read the rest from.
 #[derive(Clone, Debug)]
@@ -20,8 +21,9 @@ pub struct BrokerMetrics {
     pub connections: Arc<ConnectionMetrics>,
     /// Appends, commits, syncs, recovery.
     pub storage: Arc<StorageMetrics>,
-    topics: Arc<Topics>,
-    fetches: Arc<crate::fetches::Fetches>,
+    services: Services,
+    volume: Arc<Volume>,
+    open_transactions: Arc<OpenTransactions>,
 }
 
 /// Topics and their sizes at one moment.
@@ -33,14 +35,30 @@ pub struct TopicTotals {
     pub partitions: usize,
 }
 
+/// What the logs are at one moment.
+#[derive(Clone, Debug)]
+pub struct LogTotals {
+    /// All together.
+    pub figures: LogFigures,
+    /// Logs that wait for the next group commit.
+    pub waiting_for_commit: usize,
+    /// Whether the last write found no room.
+    pub is_full: bool,
+    /// What was taken out of logs since the start, given up, or not believed, by kind.
+    pub losses: Vec<(LossKind, u64)>,
+    /// Partitions with a transaction that is open for longer than any may be.
+    pub late_transactions: usize,
+}
+
 impl BrokerMetrics {
     pub(crate) fn new(services: &Services, connections: Arc<ConnectionMetrics>) -> Self {
         Self {
             requests: Arc::clone(&services.metrics),
             connections,
             storage: Arc::clone(services.topics.directory.metrics()),
-            topics: Arc::clone(&services.topics),
-            fetches: Arc::clone(&services.fetches),
+            volume: Arc::new(Volume::new(Arc::clone(&services.topics))),
+            open_transactions: Arc::default(),
+            services: services.clone(),
         }
     }
 
@@ -49,9 +67,14 @@ impl BrokerMetrics {
         self.connections.open.load(Ordering::Relaxed)
     }
 
+    /// `max.connections` as it is now.
+    pub fn connections_max(&self) -> i32 {
+        self.services.topics.image().broker.max_connections
+    }
+
     /// Topics and partitions.
     pub fn topic_totals(&self) -> TopicTotals {
-        let image = self.topics.image();
+        let image = self.services.topics.image();
         let partitions = image
             .topics()
             .map(|topic| usize::try_from(topic.partitions).unwrap_or(0))
@@ -64,43 +87,43 @@ impl BrokerMetrics {
 
     /// Fetch sessions, and partitions in all of them.
     pub fn fetch_sessions(&self) -> (usize, usize) {
-        self.fetches.sessions.counts()
+        self.services.fetches.sessions.counts()
     }
-}
 
-/// Requests by API.
-#[derive(Debug)]
-pub struct RequestMetrics {
-    /// One counter per row of the API table, in its order.
-    counts: Vec<AtomicU64>,
-}
+    /// Groups and transactions.
+    pub fn coordinators(&self) -> CoordinatorFigures {
+        let Services {
+            topics,
+            groups,
+            transactions,
+            shares,
+            ..
+        } = &self.services;
+        let now = topics.env.clock.wall();
+        coordinators::figures(groups, transactions, &shares.coordinator, now)
+    }
 
-impl Default for RequestMetrics {
-    fn default() -> Self {
-        Self {
-            counts: api::ADVERTISED.iter().map(|_| AtomicU64::new(0)).collect(),
+    /// All logs.
+    pub fn logs(&self) -> LogTotals {
+        let topics = &self.services.topics;
+        let directory = &topics.directory;
+        let figures = directory.figures();
+        let longest = topics.image().broker.transaction_max_timeout_ms;
+        let now = topics.env.clock.now();
+        let late_transactions =
+            self.open_transactions
+                .late(&figures.open_transactions, longest, now);
+        LogTotals {
+            figures,
+            waiting_for_commit: directory.commit().waiting(),
+            is_full: directory.is_full(),
+            losses: directory.loss_counts(),
+            late_transactions,
         }
     }
-}
 
-impl RequestMetrics {
-    /// Counts one request.
-    pub(crate) fn request(&self, key: ApiKey) {
-        let row = api::ADVERTISED.iter().position(|row| row.key == key);
-        if let Some(count) = row.and_then(|row| self.counts.get(row)) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Requests so far, by the name of their API.
-    pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
-        let count = |(row, count): (&api::Advertised, &AtomicU64)| {
-            (row.key.name(), count.load(Ordering::Relaxed))
-        };
-        api::ADVERTISED
-            .iter()
-            .zip(&self.counts)
-            .map(count)
-            .collect()
+    /// The room on the disk. Does not wait for a disk that does not answer: then it is what it was the last time.
+    pub async fn volume(&self) -> Option<VolumeSpace> {
+        Arc::clone(&self.volume).space().await
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::coordinators::{GroupCoordinator, TransactionCoordinator};
 use crate::fetches::Fetches;
 use crate::internal_topics::InternalTopics;
-use crate::metrics::RequestMetrics;
 use crate::quotas::Quotas;
+use crate::request_metrics::RequestMetrics;
 use crate::shares::Shares;
 use crate::topics::Topics;
 

@@ -20,9 +20,10 @@ use crate::coordinators::{GroupCoordinator, ShareCoordinator, TransactionCoordin
 use crate::dispatch::Dispatch;
 use crate::fetches::Fetches;
 use crate::log_settings::cleaner_settings;
-use crate::metrics::{BrokerMetrics, RequestMetrics};
+use crate::metrics::BrokerMetrics;
 use crate::ownership::SingleNode;
 use crate::quotas::Quotas;
+use crate::request_metrics::RequestMetrics;
 use crate::services::Services;
 use crate::shares::Shares;
 use crate::topics::Topics;

@@ -40,6 +40,9 @@ pub trait ResponseMessage: Message {
 
     /// Tells a throttle time, where there is a place for it.
     fn set_throttle_time_ms(&mut self, _ms: i32) {}
+
+    /// Shows `see` each error code that it tells, of whatever part, and that is not "no error".
+    fn error_codes(&self, _see: &mut dyn FnMut(i16)) {}
 }
 
 /// The key of a record of `__consumer_offsets` or `__transaction_state`. Its bytes are the type, two bytes, and the

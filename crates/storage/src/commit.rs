@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use env::disk::Disk;
-use env::{Spawner, Thread, Worker};
+use env::{Clock, Env, Spawner, Thread, Worker};
 use parking_lot::{Condvar, Mutex};
 
 use crate::metrics::StorageMetrics;
@@ -35,6 +35,7 @@ pub const COMMIT_THREAD: &str = "log-commit";
 #[derive(Debug)]
 pub struct GroupCommit {
     disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
     root: PathBuf,
     metrics: Arc<StorageMetrics>,
     queue: Mutex<Queue>,
@@ -65,9 +66,10 @@ impl Durability for GroupCommit {
 
 impl GroupCommit {
     /// Commits for logs below `root`. Nothing runs until [`GroupCommit::start`], or [`GroupCommit::run_once`] by hand.
-    pub(crate) fn new(disk: Arc<dyn Disk>, root: PathBuf, metrics: Arc<StorageMetrics>) -> Self {
+    pub(crate) fn new(env: &Env, root: PathBuf, metrics: Arc<StorageMetrics>) -> Self {
         Self {
-            disk,
+            disk: Arc::clone(&env.disk),
+            clock: Arc::clone(&env.clock),
             root,
             metrics,
             queue: Mutex::default(),
@@ -100,6 +102,11 @@ impl GroupCommit {
         !queue.waiting.is_empty()
     }
 
+    /// Logs that wait for the next round.
+    pub fn waiting(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+
     /// One round over all logs that wait now; false if there were none.
     pub fn run_once(&self) -> bool {
         let _one = self.round.lock();
@@ -107,6 +114,7 @@ impl GroupCommit {
         if targets.is_empty() {
             return false;
         }
+        let begun = self.clock.now();
         let ends: Vec<_> = targets.iter().map(|target| target.appended()).collect();
         let is_whole =
             targets.len() > FILE_SYNCS_MAX && !self.file_system_failed.load(Ordering::Relaxed);
@@ -115,6 +123,8 @@ impl GroupCommit {
         } else {
             sync_each(&targets)
         };
+        let took = self.clock.now().since(begun);
+        self.metrics.commit_durations.add(took);
         self.metrics.commits.add(1);
         let mut failed = 0;
         let mut first = None;

@@ -200,7 +200,7 @@ impl LogDirectory {
         })
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.registry.shared
     }
 

@@ -15,6 +15,7 @@ mod commit;
 mod cut;
 mod directory;
 mod durability;
+mod figures;
 mod files;
 mod format;
 mod index_files;
@@ -58,11 +59,12 @@ pub use clean::CleanerSettings;
 pub use commit::{COMMIT_THREAD, GroupCommit};
 pub use directory::{DirectoryOptions, LogDirectory, MoveAwayError, OpenError, Opened};
 pub use durability::{CommitFailed, Durability, SyncTarget};
+pub use figures::LogFigures;
 pub use files::SegmentFile;
 pub use format::{FORMAT_VERSION, FormatError};
 pub use local_log::LocalLog;
 pub use losses::{Loss, LossKind};
-pub use metrics::{Counter, Gauge, StorageMetrics};
+pub use metrics::{Counter, DurationCounts, Durations, Gauge, StorageMetrics};
 pub use partition_log::{
     ActiveProducer, AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket,
     BoxedCommit, CoordinatorIntent, DeleteRecordsError, EpochEnd, FirstBatch, Isolation,

@@ -396,7 +396,11 @@ impl PartitionLog for LocalLog {
         isolation: Isolation,
         at_least_one: bool,
     ) -> Result<ReadPlan, ReadError> {
-        self.plan_read(from, max_bytes, isolation, at_least_one)
+        let plan = self.plan_read(from, max_bytes, isolation, at_least_one);
+        if let Err(ReadError::Corrupt { .. }) = plan {
+            self.shared.metrics.corrupt_reads.add(1);
+        }
+        plan
     }
 
     fn is_ready(&self, from: Offset, max_bytes: usize) -> bool {
@@ -412,7 +416,11 @@ impl PartitionLog for LocalLog {
         query: TimestampQuery,
         isolation: Isolation,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
-        self.find_timestamp(query, isolation)
+        let found = self.find_timestamp(query, isolation);
+        if let Err(ReadError::Corrupt { .. }) = found {
+            self.shared.metrics.corrupt_reads.add(1);
+        }
+        found
     }
 
     fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use types::Offset;
 
+use crate::metrics::Counter;
+
 /// Entries that are kept.
 const KEPT_MAX: usize = 1000;
 
@@ -30,7 +32,7 @@ pub struct Loss {
 }
 
 /// What was lost, or not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LossKind {
     /// The end of a log was cut off.
     Cut,
@@ -59,6 +61,40 @@ pub enum LossKind {
 }
 
 impl LossKind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Cut,
+        Self::SetAside,
+        Self::Removed,
+        Self::Corrupt,
+        Self::Misplaced,
+        Self::Missing,
+        Self::Short,
+        Self::Checkpoint,
+        Self::Snapshot,
+        Self::Producers,
+        Self::LogStart,
+        Self::CleanerState,
+    ];
+
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::SetAside => "set-aside",
+            Self::Removed => "removed",
+            Self::Corrupt => "corrupt",
+            Self::Misplaced => "misplaced",
+            Self::Missing => "missing",
+            Self::Short => "short",
+            Self::Checkpoint => "checkpoint",
+            Self::Snapshot => "snapshot",
+            Self::Producers => "producers",
+            Self::LogStart => "log-start",
+            Self::CleanerState => "cleaner-state",
+        }
+    }
+
     /// What it means, for the broker's log.
     fn sentence(self) -> &'static str {
         match self {
@@ -106,11 +142,16 @@ impl LossKind {
 #[derive(Debug, Default)]
 pub(crate) struct LossLog {
     kept: Mutex<Vec<Loss>>,
+    /// How many there were of each kind, in the order of [`LossKind::ALL`].
+    counts: [Counter; LossKind::ALL.len()],
 }
 
 impl LossLog {
     /// Tells and keeps a loss.
     pub(crate) fn tell(&self, loss: Loss) {
+        for (kind, count) in LossKind::ALL.iter().zip(&self.counts) {
+            count.add(u64::from(*kind == loss.kind));
+        }
         let position = loss.bytes.map(|(position, _)| position);
         let bytes = loss.bytes.map(|(_, bytes)| bytes);
         let first_offset = loss.offsets.map(|(first, _)| first.value());
@@ -156,5 +197,11 @@ impl LossLog {
 
     pub(crate) fn all(&self) -> Vec<Loss> {
         self.kept.lock().clone()
+    }
+
+    /// How many there were of each kind.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (LossKind, u64)> {
+        let counts = LossKind::ALL.iter().zip(&self.counts);
+        counts.map(|(kind, count)| (*kind, count.get()))
     }
 }

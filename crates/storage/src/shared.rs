@@ -108,7 +108,7 @@ impl Shared {
             indexes: IndexCache::new(options.index_bytes_max),
             tails: TailBudget::new(options.tail_bytes_max),
             commit: Arc::new(GroupCommit::new(
-                Arc::clone(&env.disk),
+                &env,
                 root.to_owned(),
                 Arc::clone(&metrics),
             )),
@@ -269,6 +269,11 @@ impl Shared {
         let to = folder.join(partition.to_string());
         self.env.disk.rename(&self.log_folder(partition), &to)?;
         Ok(to)
+    }
+
+    /// Whether the last write found no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// Says once that the disk is full, and once that it no longer is.

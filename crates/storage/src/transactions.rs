@@ -146,6 +146,13 @@ impl Transactions {
         Some(undecided.start)
     }
 
+    /// The first offset of the oldest transaction that has no marker.
+    pub(crate) fn first_open(&self) -> Option<Offset> {
+        let mut undecided = self.undecided.iter();
+        let (first, _) = undecided.find(|(_, undecided)| undecided.marker.is_none())?;
+        Some(*first)
+    }
+
     /// Aborted transactions with records in `from..end`, as producer and first offset.
     pub(crate) fn aborted_in(&self, from: Offset, end: Offset) -> Vec<(ProducerId, Offset)> {
         let first = self.aborted.partition_point(|aborted| aborted.last < from);

@@ -103,6 +103,15 @@ impl<M: RecordFormat> Coordinator<M> {
         shard.call_for(request, transaction)
     }
 
+    /// How many shards stand where; `see` is shown the machines of those that serve.
+    pub(super) fn look(&self, mut see: impl FnMut(&M)) -> BTreeMap<&'static str, usize> {
+        let mut phases = BTreeMap::new();
+        for shard in self.shards() {
+            *phases.entry(shard.look(&mut see)).or_default() += 1;
+        }
+        phases
+    }
+
     /// Asks every shard.
     pub(super) fn call_all(
         &self,

@@ -3,6 +3,7 @@
 //! Every method makes its effects before it returns its future, so requests of one connection take effect in their
 //! order; the futures only wait for durability or for other members.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coordinator::{
@@ -82,6 +83,11 @@ impl GroupCoordinator {
             coordinator: Coordinator::new(env, topic, effects),
             searches,
         }
+    }
+
+    /// See [`Coordinator::look`].
+    pub(super) fn look(&self, see: impl FnMut(&GroupShard)) -> BTreeMap<&'static str, usize> {
+        self.coordinator.look(see)
     }
 
     request! {

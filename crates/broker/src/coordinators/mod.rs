@@ -17,6 +17,7 @@
 //! | `shard` | the life of one shard: load, serve, unload |
 //! | `in_flight` | replies and effects that wait for an append to become durable |
 //! | `loader` | replay of a partition |
+//! | `figures` | how many groups and transactions there are |
 //! | `group_topic` | `__consumer_offsets`, with what groups need to know of the cluster |
 //! | `records` | records as bytes |
 //! | `topic_searches` | searches for the topics that match patterns |
@@ -25,6 +26,7 @@
 
 mod coordinator;
 mod errors;
+mod figures;
 mod group_coordinator;
 mod group_topic;
 mod in_flight;
@@ -42,6 +44,8 @@ mod transaction_coordinator;
 mod tests;
 
 pub(crate) use errors::CoordinatorError;
+pub use figures::CoordinatorFigures;
+pub(crate) use figures::figures;
 pub(crate) use group_coordinator::GroupCoordinator;
 pub(crate) use group_topic::streams_group_settings;
 pub(crate) use loader::in_memory;

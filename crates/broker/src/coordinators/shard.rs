@@ -113,6 +113,19 @@ impl<M: RecordFormat> Shard<M> {
         }
     }
 
+    /// Where the shard stands, for who watches the broker; `see` is shown its machine if it serves.
+    pub(super) fn look(&self, see: &mut dyn FnMut(&M)) -> &'static str {
+        match &self.inner.lock().state {
+            State::Unloaded { .. } => "unloaded",
+            State::Loading => "loading",
+            State::Serving(serving) => {
+                see(&serving.machine);
+                "serving"
+            }
+            State::Stopped => "stopped",
+        }
+    }
+
     /// Takes up a request; its effects are made when this returns, its answer comes when they are durable.
     pub(super) fn call(
         self: &Arc<Self>,

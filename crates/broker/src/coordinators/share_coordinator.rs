@@ -4,6 +4,7 @@
 //! durability. While it loads, and before its topic exists, a request is tried again for a while: its askers are this
 //! broker's own share partitions and groups, which would only do the same.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,11 @@ impl ShareCoordinator {
             env: env.clone(),
             coordinator: Coordinator::new(env, Arc::new(topic), effects),
         }
+    }
+
+    /// See [`Coordinator::look`].
+    pub(super) fn look(&self) -> BTreeMap<&'static str, usize> {
+        self.coordinator.look(|_shard| ())
     }
 
     /// InitializeShareGroupState of one partition.

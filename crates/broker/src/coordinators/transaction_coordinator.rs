@@ -2,6 +2,7 @@
 //!
 //! As with groups, what a method does is done before it returns its future, as long as no producer id has to be fetched.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +79,11 @@ impl TransactionCoordinator {
             endings: Endings::default(),
             wishes: Mutex::new(Some(wishes)),
         }
+    }
+
+    /// See [`Coordinator::look`].
+    pub(super) fn look(&self, see: impl FnMut(&TransactionShard)) -> BTreeMap<&'static str, usize> {
+        self.coordinator.look(see)
     }
 
     /// InitProducerId with a transactional id.

@@ -30,7 +30,7 @@ use super::consumer::regex;
 use super::delete::{self, DeleteGroupsRequest, DeletedGroup};
 use super::describe::describe;
 use super::kind::Group;
-use super::list::list;
+use super::list::{GroupType, list};
 use super::modern::topics::{KnownTopics, TopicsImage};
 use super::offsets;
 use super::offsets::commit::{CommitError, CommitRequest, CommittedTopic, TxnCommitRequest};
@@ -123,6 +123,12 @@ impl Machine for GroupShard {
 }
 
 impl GroupShard {
+    /// Type and state of each group, as Kafka's tools print them.
+    pub fn states(&self) -> impl Iterator<Item = (GroupType, &'static str)> {
+        let states = self.groups.values();
+        states.map(|group| (group.group_type(), group.state_name()))
+    }
+
     /// A shard without groups.
     pub fn new(settings: GroupSettings) -> Self {
         let topics = KnownTopics::new(Arc::clone(&settings.topics));

@@ -280,6 +280,11 @@ impl TransactionShard {
         ids.iter().map(described).collect()
     }
 
+    /// All transactions, in the order of their ids.
+    pub fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        self.transactions.values().map(|known| &known.transaction)
+    }
+
     fn list(&self, now: Now, request: &ListTransactionsRequest) -> Vec<ListedTransaction> {
         self.transactions
             .iter()

@@ -180,6 +180,13 @@ impl AddPartitionsToTxnResult {
         }
     }
 }
+impl AddPartitionsToTxnResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topic_results {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–5.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AddPartitionsToTxnTopicResult {
@@ -228,6 +235,13 @@ impl AddPartitionsToTxnTopicResult {
         }
     }
 }
+impl AddPartitionsToTxnTopicResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.results_by_partition {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–5.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AddPartitionsToTxnPartitionResult {
@@ -267,11 +281,29 @@ impl AddPartitionsToTxnPartitionResult {
         }
     }
 }
+impl AddPartitionsToTxnPartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.partition_error_code != 0 {
+            see(self.partition_error_code);
+        }
+    }
+}
 impl ResponseMessage for AddPartitionsToTxnResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.results_by_transaction {
+            item.error_codes(see);
+        }
+        for item in &self.results_by_topic_v3_and_below {
+            item.error_codes(see);
+        }
     }
 }

@@ -136,6 +136,13 @@ impl EntryData {
         }
     }
 }
+impl EntryData {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 0–1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityData {
@@ -194,5 +201,10 @@ impl ResponseMessage for AlterClientQuotasResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.entries {
+            item.error_codes(see);
+        }
     }
 }

@@ -124,6 +124,13 @@ impl AlterReplicaLogDirTopicResult {
         }
     }
 }
+impl AlterReplicaLogDirTopicResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 1–2.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AlterReplicaLogDirPartitionResult {
@@ -162,11 +169,23 @@ impl AlterReplicaLogDirPartitionResult {
         }
     }
 }
+impl AlterReplicaLogDirPartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for AlterReplicaLogDirsResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.results {
+            item.error_codes(see);
+        }
     }
 }

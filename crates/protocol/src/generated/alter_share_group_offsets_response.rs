@@ -137,6 +137,13 @@ impl AlterShareGroupOffsetsResponseTopic {
         }
     }
 }
+impl AlterShareGroupOffsetsResponseTopic {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AlterShareGroupOffsetsResponsePartition {
@@ -182,11 +189,26 @@ impl AlterShareGroupOffsetsResponsePartition {
         }
     }
 }
+impl AlterShareGroupOffsetsResponsePartition {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for AlterShareGroupOffsetsResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.responses {
+            item.error_codes(see);
+        }
     }
 }

@@ -229,6 +229,16 @@ impl CreatableTopicResult {
         }
     }
 }
+impl CreatableTopicResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        if self.topic_config_error_code != 0 {
+            see(self.topic_config_error_code);
+        }
+    }
+}
 /// Versions 5–7.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreatableTopicConfigs {
@@ -295,5 +305,10 @@ impl ResponseMessage for CreateTopicsResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
     }
 }

@@ -142,6 +142,16 @@ impl DeleteAclsFilterResult {
         }
     }
 }
+impl DeleteAclsFilterResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.matching_acls {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 1–3.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeleteAclsMatchingAcl {
@@ -242,11 +252,23 @@ impl DeleteAclsMatchingAcl {
         }
     }
 }
+impl DeleteAclsMatchingAcl {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for DeleteAclsResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.filter_results {
+            item.error_codes(see);
+        }
     }
 }

@@ -117,6 +117,13 @@ impl DeleteRecordsTopicResult {
         }
     }
 }
+impl DeleteRecordsTopicResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–2.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeleteRecordsPartitionResult {
@@ -160,11 +167,23 @@ impl DeleteRecordsPartitionResult {
         }
     }
 }
+impl DeleteRecordsPartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for DeleteRecordsResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
     }
 }

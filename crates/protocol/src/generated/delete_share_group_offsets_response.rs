@@ -140,11 +140,26 @@ impl DeleteShareGroupOffsetsResponseTopic {
         }
     }
 }
+impl DeleteShareGroupOffsetsResponseTopic {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for DeleteShareGroupOffsetsResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.responses {
+            item.error_codes(see);
+        }
     }
 }

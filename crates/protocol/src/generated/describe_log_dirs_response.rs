@@ -172,6 +172,13 @@ impl DescribeLogDirsResult {
         }
     }
 }
+impl DescribeLogDirsResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 1–4.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeLogDirsTopic {
@@ -270,5 +277,13 @@ impl ResponseMessage for DescribeLogDirsResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.results {
+            item.error_codes(see);
+        }
     }
 }

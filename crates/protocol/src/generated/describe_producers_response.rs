@@ -102,6 +102,13 @@ impl TopicResponse {
         }
     }
 }
+impl TopicResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartitionResponse {
@@ -155,6 +162,13 @@ impl PartitionResponse {
             active_producers: samples.array("PartitionResponse.active_producers", |samples| {
                 ProducerState::sample(samples, version)
             }),
+        }
+    }
+}
+impl PartitionResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
         }
     }
 }
@@ -228,5 +242,10 @@ impl ResponseMessage for DescribeProducersResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
     }
 }

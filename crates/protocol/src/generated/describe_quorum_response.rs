@@ -166,6 +166,13 @@ impl TopicData {
         }
     }
 }
+impl TopicData {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–2.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionData {
@@ -271,6 +278,13 @@ impl PartitionData {
             observers: samples.array("PartitionData.observers", |samples| {
                 ReplicaState::sample(samples, version)
             }),
+        }
+    }
+}
+impl PartitionData {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
         }
     }
 }
@@ -429,4 +443,13 @@ impl Listener {
         }
     }
 }
-impl ResponseMessage for DescribeQuorumResponse {}
+impl ResponseMessage for DescribeQuorumResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.topics {
+            item.error_codes(see);
+        }
+    }
+}

@@ -131,6 +131,16 @@ impl DescribeShareGroupOffsetsResponseGroup {
         }
     }
 }
+impl DescribeShareGroupOffsetsResponseGroup {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 0–1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DescribeShareGroupOffsetsResponseTopic {
@@ -179,6 +189,13 @@ impl DescribeShareGroupOffsetsResponseTopic {
                 "DescribeShareGroupOffsetsResponseTopic.partitions",
                 |samples| DescribeShareGroupOffsetsResponsePartition::sample(samples, version),
             ),
+        }
+    }
+}
+impl DescribeShareGroupOffsetsResponseTopic {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
         }
     }
 }
@@ -264,11 +281,23 @@ impl DescribeShareGroupOffsetsResponsePartition {
         }
     }
 }
+impl DescribeShareGroupOffsetsResponsePartition {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for DescribeShareGroupOffsetsResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.groups {
+            item.error_codes(see);
+        }
     }
 }

@@ -162,6 +162,16 @@ impl DescribeTopicPartitionsResponseTopic {
         }
     }
 }
+impl DescribeTopicPartitionsResponseTopic {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DescribeTopicPartitionsResponsePartition {
@@ -318,6 +328,13 @@ impl DescribeTopicPartitionsResponsePartition {
         }
     }
 }
+impl DescribeTopicPartitionsResponsePartition {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Cursor {
@@ -356,5 +373,10 @@ impl ResponseMessage for DescribeTopicPartitionsResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
     }
 }

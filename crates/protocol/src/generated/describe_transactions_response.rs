@@ -144,6 +144,13 @@ impl TransactionState {
         }
     }
 }
+impl TransactionState {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopicData {
@@ -189,5 +196,10 @@ impl ResponseMessage for DescribeTransactionsResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.transaction_states {
+            item.error_codes(see);
+        }
     }
 }

@@ -164,6 +164,13 @@ impl DescribeUserScramCredentialsResult {
         }
     }
 }
+impl DescribeUserScramCredentialsResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CredentialInfo {
@@ -202,5 +209,13 @@ impl ResponseMessage for DescribeUserScramCredentialsResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.results {
+            item.error_codes(see);
+        }
     }
 }

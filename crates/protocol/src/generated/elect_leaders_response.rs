@@ -139,6 +139,13 @@ impl ReplicaElectionResult {
         }
     }
 }
+impl ReplicaElectionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partition_result {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–2.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionResult {
@@ -197,11 +204,26 @@ impl PartitionResult {
         }
     }
 }
+impl PartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for ElectLeadersResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.replica_election_results {
+            item.error_codes(see);
+        }
     }
 }

@@ -219,6 +219,13 @@ impl FetchableTopicResponse {
         }
     }
 }
+impl FetchableTopicResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 4–18.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionData {
@@ -419,6 +426,13 @@ impl PartitionData {
             records: samples.nullable("PartitionData.records", true, |samples| {
                 samples.records("PartitionData.records")
             }),
+        }
+    }
+}
+impl PartitionData {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
         }
     }
 }
@@ -624,5 +638,13 @@ impl ResponseMessage for FetchResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.responses {
+            item.error_codes(see);
+        }
     }
 }

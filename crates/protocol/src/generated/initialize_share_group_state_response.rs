@@ -101,6 +101,13 @@ impl InitializeStateResult {
         }
     }
 }
+impl InitializeStateResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartitionResult {
@@ -144,4 +151,17 @@ impl PartitionResult {
         }
     }
 }
-impl ResponseMessage for InitializeShareGroupStateResponse {}
+impl PartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
+impl ResponseMessage for InitializeShareGroupStateResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.results {
+            item.error_codes(see);
+        }
+    }
+}

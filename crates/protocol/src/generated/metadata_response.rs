@@ -370,6 +370,16 @@ impl MetadataResponseTopic {
         }
     }
 }
+impl MetadataResponseTopic {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–13.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetadataResponsePartition {
@@ -494,11 +504,26 @@ impl MetadataResponsePartition {
         }
     }
 }
+impl MetadataResponsePartition {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for MetadataResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! kafka-group-coordinator 4.2.1: SHA-256 `1ec06bf318eeea2e176d839873f34c7db7dddd174010c305de4dcfef89908d86`.
 //! kafka-transaction-coordinator 4.2.1: SHA-256 `b2d957c7919519d6330c38e8c8e573864ef1afdfee30f60aa53ad89d50d3ac1b`.
 //! kafka-share-coordinator 4.2.1: SHA-256 `7401ab67a77e1743c5c3c1ed2d4d0f97f9ea9de96e6ff47ce11c0d75ced54cc0`.
-//! Text: SHA-256 `f0517e28863a074941e9abed9fce4581aefba5102b58fc330e2c54f60b74f4ee` over the name and text of every other file, in order of name.
+//! Text: SHA-256 `2444476d7b8562909df3ae0ff38adfbe2280ffa602394228048a79a1e2c98b7f` over the name and text of every other file, in order of name.
 pub mod add_offsets_to_txn_request;
 pub mod add_offsets_to_txn_response;
 pub mod add_partitions_to_txn_request;

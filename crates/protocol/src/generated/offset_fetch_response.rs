@@ -189,6 +189,13 @@ impl OffsetFetchResponseTopic {
         }
     }
 }
+impl OffsetFetchResponseTopic {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 1–7.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OffsetFetchResponsePartition {
@@ -266,6 +273,13 @@ impl OffsetFetchResponsePartition {
         }
     }
 }
+impl OffsetFetchResponsePartition {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 8–10.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OffsetFetchResponseGroup {
@@ -309,6 +323,16 @@ impl OffsetFetchResponseGroup {
                 OffsetFetchResponseTopics::sample(samples, version)
             }),
             error_code: samples.i16("OffsetFetchResponseGroup.error_code"),
+        }
+    }
+}
+impl OffsetFetchResponseGroup {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
+        if self.error_code != 0 {
+            see(self.error_code);
         }
     }
 }
@@ -380,6 +404,13 @@ impl OffsetFetchResponseTopics {
         }
     }
 }
+impl OffsetFetchResponseTopics {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 8–10.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OffsetFetchResponsePartitions {
@@ -445,11 +476,29 @@ impl OffsetFetchResponsePartitions {
         }
     }
 }
+impl OffsetFetchResponsePartitions {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for OffsetFetchResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.groups {
+            item.error_codes(see);
+        }
     }
 }

@@ -117,6 +117,13 @@ impl OffsetForLeaderTopicResult {
         }
     }
 }
+impl OffsetForLeaderTopicResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 2–4.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochEndOffset {
@@ -175,11 +182,23 @@ impl EpochEndOffset {
         }
     }
 }
+impl EpochEndOffset {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for OffsetForLeaderEpochResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
     }
 }

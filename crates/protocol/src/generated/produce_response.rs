@@ -189,6 +189,13 @@ impl TopicProduceResponse {
         }
     }
 }
+impl TopicProduceResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partition_responses {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 3–13.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionProduceResponse {
@@ -342,6 +349,13 @@ impl PartitionProduceResponse {
         }
     }
 }
+impl PartitionProduceResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 8–13.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BatchIndexAndErrorMessage {
@@ -478,5 +492,10 @@ impl ResponseMessage for ProduceResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.responses {
+            item.error_codes(see);
+        }
     }
 }

@@ -99,6 +99,13 @@ impl ReadStateResult {
         }
     }
 }
+impl ReadStateResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartitionResult {
@@ -164,6 +171,13 @@ impl PartitionResult {
         }
     }
 }
+impl PartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StateBatch {
@@ -206,4 +220,10 @@ impl StateBatch {
         }
     }
 }
-impl ResponseMessage for ReadShareGroupStateResponse {}
+impl ResponseMessage for ReadShareGroupStateResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.results {
+            item.error_codes(see);
+        }
+    }
+}

@@ -101,6 +101,13 @@ impl ReadStateSummaryResult {
         }
     }
 }
+impl ReadStateSummaryResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionResult {
@@ -184,4 +191,17 @@ impl PartitionResult {
         }
     }
 }
-impl ResponseMessage for ReadShareGroupStateSummaryResponse {}
+impl PartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
+impl ResponseMessage for ReadShareGroupStateSummaryResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.results {
+            item.error_codes(see);
+        }
+    }
+}

@@ -105,4 +105,10 @@ impl Sample for SaslAuthenticateResponse {
         }
     }
 }
-impl ResponseMessage for SaslAuthenticateResponse {}
+impl ResponseMessage for SaslAuthenticateResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}

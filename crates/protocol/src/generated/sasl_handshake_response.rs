@@ -63,4 +63,10 @@ impl Sample for SaslHandshakeResponse {
         }
     }
 }
-impl ResponseMessage for SaslHandshakeResponse {}
+impl ResponseMessage for SaslHandshakeResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}

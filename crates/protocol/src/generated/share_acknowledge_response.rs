@@ -150,6 +150,13 @@ impl ShareAcknowledgeTopicResponse {
         }
     }
 }
+impl ShareAcknowledgeTopicResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 1–2.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartitionData {
@@ -195,6 +202,13 @@ impl PartitionData {
                 samples.string("PartitionData.error_message")
             }),
             current_leader: LeaderIdAndEpoch::sample(samples, version),
+        }
+    }
+}
+impl PartitionData {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
         }
     }
 }
@@ -280,5 +294,13 @@ impl ResponseMessage for ShareAcknowledgeResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.responses {
+            item.error_codes(see);
+        }
     }
 }

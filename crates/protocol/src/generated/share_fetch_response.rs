@@ -143,6 +143,13 @@ impl ShareFetchableTopicResponse {
         }
     }
 }
+impl ShareFetchableTopicResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 1–2.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartitionData {
@@ -230,6 +237,16 @@ impl PartitionData {
             acquired_records: samples.array("PartitionData.acquired_records", |samples| {
                 AcquiredRecords::sample(samples, version)
             }),
+        }
+    }
+}
+impl PartitionData {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        if self.acknowledge_error_code != 0 {
+            see(self.acknowledge_error_code);
         }
     }
 }
@@ -352,5 +369,13 @@ impl ResponseMessage for ShareFetchResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+        for item in &self.responses {
+            item.error_codes(see);
+        }
     }
 }

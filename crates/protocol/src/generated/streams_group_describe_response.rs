@@ -164,6 +164,13 @@ impl DescribedGroup {
         }
     }
 }
+impl DescribedGroup {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 /// Versions 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Topology {
@@ -663,5 +670,10 @@ impl ResponseMessage for StreamsGroupDescribeResponse {
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.groups {
+            item.error_codes(see);
+        }
     }
 }

@@ -117,6 +117,13 @@ impl TxnOffsetCommitResponseTopic {
         }
     }
 }
+impl TxnOffsetCommitResponseTopic {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–5.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TxnOffsetCommitResponsePartition {
@@ -155,11 +162,23 @@ impl TxnOffsetCommitResponsePartition {
         }
     }
 }
+impl TxnOffsetCommitResponsePartition {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
 impl ResponseMessage for TxnOffsetCommitResponse {
     fn throttle_time_ms(&self) -> i32 {
         self.throttle_time_ms
     }
     fn set_throttle_time_ms(&mut self, ms: i32) {
         self.throttle_time_ms = ms;
+    }
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
     }
 }

@@ -99,6 +99,13 @@ impl WriteStateResult {
         }
     }
 }
+impl WriteStateResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 0–1.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartitionResult {
@@ -142,4 +149,17 @@ impl PartitionResult {
         }
     }
 }
-impl ResponseMessage for WriteShareGroupStateResponse {}
+impl PartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
+impl ResponseMessage for WriteShareGroupStateResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.results {
+            item.error_codes(see);
+        }
+    }
+}

@@ -101,6 +101,13 @@ impl WritableTxnMarkerResult {
         }
     }
 }
+impl WritableTxnMarkerResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.topics {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 1–2.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WritableTxnMarkerTopicResult {
@@ -139,6 +146,13 @@ impl WritableTxnMarkerTopicResult {
         }
     }
 }
+impl WritableTxnMarkerTopicResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.partitions {
+            item.error_codes(see);
+        }
+    }
+}
 /// Versions 1–2.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WritableTxnMarkerPartitionResult {
@@ -171,4 +185,17 @@ impl WritableTxnMarkerPartitionResult {
         }
     }
 }
-impl ResponseMessage for WriteTxnMarkersResponse {}
+impl WritableTxnMarkerPartitionResult {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        if self.error_code != 0 {
+            see(self.error_code);
+        }
+    }
+}
+impl ResponseMessage for WriteTxnMarkersResponse {
+    fn error_codes(&self, see: &mut dyn FnMut(i16)) {
+        for item in &self.markers {
+            item.error_codes(see);
+        }
+    }
+}

@@ -151,6 +151,13 @@ fn json(code: StatusCode, phase: Phase) -> impl IntoResponse {
 
 async fn metrics_page(State(status): State<Arc<Status>>) -> impl IntoResponse {
     let broker = status.broker.lock().clone();
+    let broker = match broker {
+        Some(broker) => {
+            let space = broker.volume().await;
+            Some((broker, space))
+        }
+        None => None,
+    };
     let page = metrics::page(broker);
     let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     (StatusCode::OK, kind, page)

@@ -1,0 +1,109 @@
+//! [`Writer`]: figures in the text format of Prometheus (OpenMetrics 1.0).
+
+use std::fmt;
+
+use broker::DurationCounts;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+/// Writes single figures and families of them.
+pub(super) struct Writer<'a>(pub(super) DescriptorEncoder<'a>);
+
+/// What a figure of a family is of.
+pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+impl Writer<'_> {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
+    /// A counter of seconds.
+    pub(super) fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    /// A gauge of a count.
+    pub(super) fn count(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.gauge(name, help, float(value))
+    }
+
+    /// Counters of one name.
+    pub(super) fn counters<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in values {
+            ConstCounter::new(value).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    /// Gauges of one name.
+    pub(super) fn counts<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            ConstGauge::new(float(value)).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    /// Durations of one name, in seconds multiplied by `scale`.
+    pub(super) fn durations<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        scale: f64,
+        values: impl IntoIterator<Item = (Labels<'l, N>, DurationCounts)>,
+    ) -> fmt::Result {
+        let mut encoder = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, durations) in values {
+            let end = |end: Option<std::time::Duration>| {
+                end.map_or(f64::INFINITY, |end| end.as_secs_f64() * scale)
+            };
+            let classes = durations.classes.map(|(last, count)| (end(last), count));
+            let sum = durations.sum.as_secs_f64() * scale;
+            encoder
+                .encode_family(&labels)?
+                .encode_histogram::<[(&str, &str); 0]>(sum, durations.count, &classes, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Beyond 2^53 it is rounded.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "no process has 2^53 of anything counted here"
+)]
+fn float(value: u64) -> f64 {
+    value as f64
+}
