@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::inspect::verified;
 use crate::redb_file::{
-    ENTRIES, FIGURES, FORMAT_VERSION, REVISION, Trouble, initialise, open_database, stored,
+    ENTRIES, FIGURES, FORMAT_VERSION, REVISION, Trouble, format, initialise, open_database, stored,
     stored_revision,
 };
 use crate::store::{
@@ -132,17 +132,18 @@ impl LocalStore {
         let trouble = Arc::new(Trouble::default());
         if file.length().map_err(open_error)? > 0 {
             // Before anything is changed: damage is told, not repaired by going back to an older commit.
-            verified(Arc::clone(&file)).map_err(read_error)?;
+            let database = verified(Arc::clone(&file)).map_err(read_error)?;
+            let found = format(&database).map_err(read_error)?.unwrap_or_default();
+            if found > FORMAT_VERSION {
+                return Err(OpenStoreError::NewerFormat {
+                    path: path.to_owned(),
+                    found,
+                });
+            }
             write_again(&*file).map_err(open_error)?;
         }
         let database = open_database(&file, &trouble).map_err(read_error)?;
-        let format = initialise(&database).map_err(read_error)?;
-        if format > FORMAT_VERSION {
-            return Err(OpenStoreError::NewerFormat {
-                path: path.to_owned(),
-                found: format,
-            });
-        }
+        initialise(&database).map_err(read_error)?;
         let published = load(&database).map_err(read_error)?;
 
         let (moved, _) = watch::channel(published.revision);

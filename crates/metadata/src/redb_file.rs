@@ -36,10 +36,10 @@ pub(crate) fn open_database(
     Ok(database)
 }
 
-/// The format of the file; a new file gets ours.
-pub(crate) fn initialise(database: &Database) -> Result<u64, redb::Error> {
-    if let Some(format) = format(database)? {
-        return Ok(format);
+/// Gives a new file our format.
+pub(crate) fn initialise(database: &Database) -> Result<(), redb::Error> {
+    if format(database)?.is_some() {
+        return Ok(());
     }
     let transaction = database.begin_write()?;
     {
@@ -49,7 +49,7 @@ pub(crate) fn initialise(database: &Database) -> Result<u64, redb::Error> {
         transaction.open_table(ENTRIES)?;
     }
     transaction.commit()?;
-    Ok(FORMAT_VERSION)
+    Ok(())
 }
 
 /// The format that the file names; `None` if nothing was written to it yet.

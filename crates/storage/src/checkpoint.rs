@@ -24,7 +24,7 @@ use std::io;
 use std::path::Path;
 
 use bytes::BufMut;
-use env::disk::Disk;
+use env::disk::{Disk, OpenMode};
 use types::{LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -36,6 +36,7 @@ use crate::segment::{Segment, SegmentFacts};
 use crate::small_file;
 use crate::state_codec::{get_producers, get_transactions, put_producers, put_transactions};
 use crate::transactions::Transactions;
+use crate::versions::{NewerVersion, refuse_newer};
 
 pub(crate) const FILE: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"WTCHKPNT";
@@ -266,16 +267,44 @@ pub(crate) fn load(
     decode(&bytes, now_ms).map(Some).ok_or(LoadError::Damaged)
 }
 
-fn decode(bytes: &[u8], now_ms: i64) -> Option<Checkpoint> {
-    let (content, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_BYTES)?)?;
-    if Reader::new(hash).u64()? != xxh3_64(content) {
-        return None;
+/// Refuses a checkpoint that is whole and of a newer version. Of others only the version is read.
+pub(crate) fn refuse_newer_checkpoint(disk: &dyn Disk, root: &Path) -> Result<(), NewerVersion> {
+    let path = root.join(FILE);
+    let mut head = [0; MAGIC.len() + 4];
+    let read = disk
+        .open(&path, OpenMode::Read)
+        .and_then(|file| file.read_at(&mut head, 0));
+    let found = read
+        .ok()
+        .and_then(|_read| version_of(&mut Reader::new(&head)));
+    if found.is_none_or(|found| found <= VERSION) {
+        return Ok(());
     }
-    let mut reader = Reader::new(content);
+    // A damaged one may name any version.
+    let bytes = small_file::read(disk, &path, FILE_BYTES_MAX).ok().flatten();
+    let version = bytes
+        .as_deref()
+        .and_then(whole)
+        .and_then(|mut content| version_of(&mut content));
+    refuse_newer(&path, version.unwrap_or(VERSION), VERSION)
+}
+
+/// What lies before the hash, if that is right.
+fn whole(bytes: &[u8]) -> Option<Reader<'_>> {
+    let (content, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_BYTES)?)?;
+    (Reader::new(hash).u64()? == xxh3_64(content)).then(|| Reader::new(content))
+}
+
+fn version_of(reader: &mut Reader<'_>) -> Option<u32> {
     if reader.bytes(MAGIC.len())? != MAGIC {
         return None;
     }
-    let version = reader.u32()?;
+    reader.u32()
+}
+
+fn decode(bytes: &[u8], now_ms: i64) -> Option<Checkpoint> {
+    let mut reader = whole(bytes)?;
+    let version = version_of(&mut reader)?;
     if !(VERSION_WITHOUT_CLEANING..=VERSION).contains(&version) {
         return None;
     }

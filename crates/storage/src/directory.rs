@@ -154,6 +154,7 @@ impl LogDirectory {
                 path: root.to_owned(),
             });
         };
+        format::refuse_newer_directory(&*disk, root)?;
         format::check(&*disk, root)?;
         let logs = root.join(LOGS_FOLDER);
         disk.create_directories(&logs).map_err(io_error)?;

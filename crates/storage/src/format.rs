@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 use env::disk::Disk;
 use types::LeaderEpoch;
 
+use crate::checkpoint;
 use crate::small_file;
+use crate::versions::{NewerVersion, refuse_newer_text};
 
 /// The format that this version reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
 pub(crate) const FORMAT_FILE: &str = "watertable.format";
 pub(crate) const BOOT_FILE: &str = "boot-count";
+const BOOT_VERSION: u32 = 0;
 const TEXT_BYTES_MAX: u64 = 4096;
 
 /// Why a directory cannot be used by this version.
@@ -32,6 +35,9 @@ pub enum FormatError {
         /// The format it names.
         found: u32,
     },
+    /// A newer version wrote one of its files.
+    #[error(transparent)]
+    NewerFile(#[from] NewerVersion),
     /// A file does not hold what it should.
     #[error("{} does not hold what this program writes there", path.display())]
     Damaged {
@@ -62,6 +68,27 @@ pub enum FormatError {
         #[source]
         source: io::Error,
     },
+}
+
+impl FormatError {
+    /// Whether a newer version wrote it.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Newer { .. } | Self::NewerFile(_))
+    }
+}
+
+/// Refuses a directory that a newer version wrote, by any of the files that speak for all of it. Changes nothing.
+pub(crate) fn refuse_newer_directory(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
+    let newer = |outcome: Result<(), FormatError>| {
+        outcome.or_else(|error| {
+            // What is damaged, or cannot be read, is for whoever needs it to tell.
+            if error.is_newer() { Err(error) } else { Ok(()) }
+        })
+    };
+    newer(look(disk, root).map(drop))?;
+    newer(boots(disk, root).map(drop))?;
+    checkpoint::refuse_newer_checkpoint(disk, root)?;
+    Ok(())
 }
 
 /// Refuses a directory of a newer format; marks a new one.
@@ -101,10 +128,13 @@ pub(crate) fn boots(disk: &dyn Disk, root: &Path) -> Result<Option<LeaderEpoch>,
     let path = root.join(BOOT_FILE);
     match read_text(disk, &path)? {
         None => Ok(None),
-        Some(text) => match decode_boot(&text) {
-            Some(last) => Ok(Some(last)),
-            None => Err(FormatError::Damaged { path }),
-        },
+        Some(text) => {
+            refuse_newer_text(&path, text.as_bytes(), BOOT_VERSION)?;
+            match decode_boot(&text) {
+                Some(last) => Ok(Some(last)),
+                None => Err(FormatError::Damaged { path }),
+            }
+        }
     }
 }
 

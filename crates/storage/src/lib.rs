@@ -49,6 +49,7 @@ mod time_index;
 mod transactions;
 mod validate;
 mod verification;
+mod versions;
 mod waiters;
 
 pub use check::{
@@ -73,3 +74,4 @@ pub use partition_log::{
 };
 pub use settings::{CleanupPolicy, LogCompression, LogSettings, LogTimestampType};
 pub use verification::VerificationGuard;
+pub use versions::NewerVersion;

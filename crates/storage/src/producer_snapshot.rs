@@ -15,12 +15,15 @@
 //!
 //! Invariant: a snapshot is a shortcut. One that is missing or damaged costs a walk over the log.
 
+use std::path::Path;
+
 use bytes::BufMut;
 
 use crate::codec::{Reader, count};
 use crate::producers::Producers;
 use crate::state_codec::{get_producers, get_transactions, put_producers, put_transactions};
 use crate::transactions::Transactions;
+use crate::versions::{NewerVersion, refuse_newer};
 
 const VERSION: i16 = 1;
 const CRC_FIELD: usize = 2;
@@ -54,6 +57,21 @@ pub(crate) fn encode(producers: &Producers, transactions: &Transactions) -> Vec<
         field.copy_from_slice(&crc.to_be_bytes());
     }
     bytes
+}
+
+/// Refuses a snapshot that is whole and of a newer version; its checksum is where version 1 has it.
+pub(crate) fn refuse_newer_snapshot(path: &Path, bytes: &[u8]) -> Result<(), NewerVersion> {
+    let mut reader = Reader::new(bytes);
+    let (Some(version), Some(crc)) = (reader.i16(), reader.u32()) else {
+        return Ok(());
+    };
+    let is_whole = bytes
+        .get(ENTRIES_FIELD..)
+        .is_some_and(|rest| crc32c::crc32c(rest) == crc);
+    match u32::try_from(version) {
+        Ok(found) if is_whole => refuse_newer(path, found, VERSION.unsigned_abs().into()),
+        _ => Ok(()),
+    }
 }
 
 /// What a snapshot says; `None` if it is damaged or not ours. `now_ms` is when the producers count as heard of.

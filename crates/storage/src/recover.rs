@@ -29,12 +29,13 @@ use crate::planted::{Bug, is_planted};
 use crate::producer_snapshot;
 use crate::producers::Producers;
 use crate::read::read_batch;
-use crate::retain::{LOG_START_FILE, decode_log_start};
+use crate::retain::{LOG_START_FILE, LOG_START_VERSION, decode_log_start};
 use crate::rewrite_unsynced::rewrite;
 use crate::scan::{Broken, CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::{Segment, SegmentFacts, SegmentIndex};
 use crate::small_file;
 use crate::validate::marker_of;
+use crate::versions::refuse_newer_text;
 
 /// Names the topic's id, in Kafka's format.
 pub(crate) const METADATA_FILE: &str = "partition.metadata";
@@ -386,6 +387,7 @@ impl Recovery<'_> {
         let Some(bytes) = small_file::read(self.disk, &path, TEXT_BYTES_MAX)? else {
             return Ok(());
         };
+        refuse_newer_text(&path, &bytes, LOG_START_VERSION)?;
         let text = String::from_utf8(bytes).ok();
         match text.as_deref().and_then(decode_log_start) {
             Some(log_start) => draft.log_start = draft.log_start.max(log_start),
@@ -682,6 +684,7 @@ impl Recovery<'_> {
         let Some(bytes) = small_file::read(self.disk, &path, SNAPSHOT_BYTES_MAX)? else {
             return Ok(());
         };
+        producer_snapshot::refuse_newer_snapshot(&path, &bytes)?;
         match producer_snapshot::decode(&bytes, self.now_ms) {
             Some((mut producers, mut transactions)) => {
                 // These have ended since. Cleaning may have removed their markers with the last of their records: nothing that

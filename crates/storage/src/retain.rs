@@ -209,6 +209,9 @@ pub(crate) fn encode_log_start(start: Offset) -> String {
 }
 
 /// Reads the file's text.
+/// Version of [`LOG_START_FILE`], its first line.
+pub(crate) const LOG_START_VERSION: u32 = 0;
+
 pub(crate) fn decode_log_start(text: &str) -> Option<Offset> {
     let mut lines = text.lines();
     if lines.next()? != "0" {

@@ -238,11 +238,14 @@ async fn a_file_of_a_newer_format_is_refused() {
         .unwrap();
     transaction.commit().unwrap();
     drop(database);
+    let before = std::fs::read(folder.file()).unwrap();
     let error = LocalStore::open(&env, &folder.file()).unwrap_err();
     assert!(
         matches!(error, OpenStoreError::NewerFormat { found: 2, .. }),
         "{error}"
     );
+    let after = std::fs::read(folder.file()).unwrap();
+    assert_eq!(after, before, "the file is as it was");
 }
 
 #[tokio::test]

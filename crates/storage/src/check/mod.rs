@@ -137,9 +137,7 @@ impl DirectoryCheck {
                 });
             }
         }
-        if let Err(error @ FormatError::Newer { .. }) = format::look(&*check.disk, root) {
-            return Err(CheckError::Format(error));
-        }
+        format::refuse_newer_directory(&*check.disk, root).map_err(CheckError::Format)?;
         Ok(check)
     }
 

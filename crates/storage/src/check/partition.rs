@@ -22,8 +22,9 @@ use crate::files::{SegmentPart, parse_part, part_path};
 use crate::local_log::Mark;
 use crate::producer_snapshot;
 use crate::recover::{METADATA_FILE, SNAPSHOT_BYTES_MAX, TEXT_BYTES_MAX, read_topic_id};
-use crate::retain::{LOG_START_FILE, decode_log_start};
+use crate::retain::{LOG_START_FILE, LOG_START_VERSION, decode_log_start};
 use crate::small_file;
+use crate::versions::refuse_newer_text;
 
 /// The folder that is checked, and what is known of it from elsewhere.
 #[derive(Debug)]
@@ -170,7 +171,11 @@ impl PartitionCheck<'_> {
     }
 
     fn check_snapshot(&self, path: &Path, report: &mut Collector<'_>) {
-        match small_file::read(self.disk, path, SNAPSHOT_BYTES_MAX) {
+        let read = small_file::read(self.disk, path, SNAPSHOT_BYTES_MAX).and_then(|bytes| {
+            producer_snapshot::refuse_newer_snapshot(path, bytes.as_deref().unwrap_or_default())?;
+            Ok(bytes)
+        });
+        match read {
             Ok(Some(bytes)) if producer_snapshot::decode(&bytes, 0).is_none() => {
                 let detail = format!("{} bytes do not match their checksum", bytes.len());
                 self.plain(report, FindingKind::DamagedSnapshot, path, detail);
@@ -279,7 +284,15 @@ impl PartitionCheck<'_> {
 
     fn log_start(&self, report: &mut Collector<'_>) -> Offset {
         let path = self.folder.join(LOG_START_FILE);
-        match small_file::read(self.disk, &path, TEXT_BYTES_MAX) {
+        let read = small_file::read(self.disk, &path, TEXT_BYTES_MAX).and_then(|bytes| {
+            refuse_newer_text(
+                &path,
+                bytes.as_deref().unwrap_or_default(),
+                LOG_START_VERSION,
+            )?;
+            Ok(bytes)
+        });
+        match read {
             Ok(None) => Offset::ZERO,
             Ok(Some(bytes)) => {
                 let text = String::from_utf8(bytes).ok();

@@ -16,9 +16,12 @@ use types::Offset;
 use super::step_back::StepBack;
 use super::swap::UnfinishedSwap;
 use crate::small_file;
+use crate::versions::refuse_newer_text;
 
 /// Where the state of a log's cleaning is kept.
 pub(crate) const FILE: &str = "cleaner-offset";
+/// Its version, the first line.
+const VERSION: u32 = 0;
 /// No file of ours with text in it is longer.
 const TEXT_BYTES_MAX: u64 = 4096;
 
@@ -70,11 +73,12 @@ impl CleanState {
     }
 
     /// Reads the state in a partition's folder. That of a log that was never cleaned if there is none; `None` if it is
-    /// damaged.
+    /// damaged. A newer version is an error.
     pub(crate) fn read(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Self>> {
         let Some(bytes) = small_file::read(disk, &folder.join(FILE), TEXT_BYTES_MAX)? else {
             return Ok(Some(Self::default()));
         };
+        refuse_newer_text(&folder.join(FILE), &bytes, VERSION)?;
         let text = String::from_utf8(bytes).ok();
         Ok(text.as_deref().and_then(Self::decode))
     }

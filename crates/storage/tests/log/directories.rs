@@ -38,7 +38,7 @@ fn damaged_small_files_are_refused_and_not_overwritten() {
         ("watertable.format", "what\n"),
         ("watertable.format", ""),
         ("boot-count", "0\nmany\n"),
-        ("boot-count", "9\n1\n"),
+        ("boot-count", "-9\n1\n"),
     ] {
         let world = World::new();
         drop(world.open());

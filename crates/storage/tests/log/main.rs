@@ -16,6 +16,7 @@ mod directories;
 mod faults;
 mod losses;
 mod model;
+mod newer_versions;
 mod producer_model;
 mod producers;
 mod recovery;
