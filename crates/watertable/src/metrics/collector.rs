@@ -10,8 +10,6 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::storage;
 use super::writer::Writer;
 
-const MILLISECONDS: f64 = 1000.0;
-
 /// All figures of a broker.
 #[derive(Debug)]
 pub(super) struct BrokerCollector {
@@ -158,10 +156,10 @@ fn requests(apis: &[ApiCounts], writer: &mut Writer<'_>) -> fmt::Result {
     writer.counters("kafka_network_requestmetrics_errors", help, errors)?;
     // Only of APIs that were used: each has two dozen lines.
     let used = apis.iter().filter(|api| api.durations.count > 0);
-    let durations = used.map(|api| ([("request", api.api)], api.durations.clone()));
+    let durations = used.map(|api| ([("request", api.api)], &api.durations));
     let help = "Milliseconds from the arrival of a request to its answer, waiting included";
     let name = "kafka_network_requestmetrics_totaltimems";
-    writer.durations(name, help, MILLISECONDS, durations)?;
+    writer.durations_ms(name, help, durations)?;
     let throttled = apis.iter().filter(|api| api.throttled > 0);
     let throttled = throttled.map(|api| ([("request", api.api)], api.throttled));
     let help = "Requests after which the client was throttled by a quota";

@@ -85,7 +85,7 @@ fn commits(storage: &StorageMetrics, totals: &LogTotals, writer: &mut Writer<'_>
     writer.counter("kafka_log_logflushstats_logflush", help, commits)?;
     let help = "Seconds that the syncs of a group commit took";
     let durations = storage.commit_durations.get();
-    writer.durations("watertable_commit_seconds", help, 1.0, [([], durations)])?;
+    writer.durations("watertable_commit_seconds", help, &durations)?;
     let help = "Partitions that wait for the next group commit";
     let waiting = totals.waiting_for_commit as u64;
     writer.count("watertable_commit_waiting_logs", help, waiting)

@@ -1,9 +1,10 @@
 //! [`Writer`]: figures in the text format of Prometheus (OpenMetrics 1.0).
 
 use std::fmt;
+use std::time::Duration;
 
 use broker::DurationCounts;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -74,29 +75,44 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Durations of one name, in seconds multiplied by `scale`.
-    pub(super) fn durations<'l, const N: usize>(
+    /// Durations, in seconds.
+    pub(super) fn durations(
         &mut self,
         name: &str,
         help: &str,
-        scale: f64,
-        values: impl IntoIterator<Item = (Labels<'l, N>, DurationCounts)>,
+        durations: &DurationCounts,
     ) -> fmt::Result {
-        let mut encoder = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let kind = MetricType::Histogram;
+        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
+        histogram(&mut encoder, durations, 1.0)
+    }
+
+    /// Durations of one name, in milliseconds.
+    pub(super) fn durations_ms<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'l, N>, &'l DurationCounts)>,
+    ) -> fmt::Result {
+        let kind = MetricType::Histogram;
+        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, durations) in values {
-            let end = |end: Option<std::time::Duration>| {
-                end.map_or(f64::INFINITY, |end| end.as_secs_f64() * scale)
-            };
-            let classes = durations.classes.map(|(last, count)| (end(last), count));
-            let sum = durations.sum.as_secs_f64() * scale;
-            encoder
-                .encode_family(&labels)?
-                .encode_histogram::<[(&str, &str); 0]>(sum, durations.count, &classes, None)?;
+            histogram(&mut encoder.encode_family(&labels)?, durations, 1000.0)?;
         }
         Ok(())
     }
+}
+
+/// `scale`: how many units a second has.
+fn histogram(
+    encoder: &mut MetricEncoder<'_>,
+    durations: &DurationCounts,
+    scale: f64,
+) -> fmt::Result {
+    let end = |end: Option<Duration>| end.map_or(f64::INFINITY, |end| end.as_secs_f64() * scale);
+    let classes = durations.classes.map(|(last, count)| (end(last), count));
+    let sum = durations.sum.as_secs_f64() * scale;
+    encoder.encode_histogram::<[(&str, &str); 0]>(sum, durations.count, &classes, None)
 }
 
 /// Beyond 2^53 it is rounded.

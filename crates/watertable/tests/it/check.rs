@@ -10,7 +10,7 @@ use testkit::requests::{FETCH, PRODUCE, batch, fetch, produce, topic};
 
 use crate::server::{Server, short_command};
 
-fn check(data: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn check(data: &Path, arguments: &[&str]) -> (i32, String, String) {
     let Output {
         status,
         stdout,

@@ -40,7 +40,7 @@ async fn produce_some(
 }
 
 /// All records of a topic, checksums compared.
-async fn read_all(client: &mut RawClient, name: &str) -> Vec<(i64, String)> {
+pub(crate) async fn read_all(client: &mut RawClient, name: &str) -> Vec<(i64, String)> {
     let mut records = Vec::new();
     loop {
         let from = records

@@ -5,10 +5,13 @@
     reason = "clippy knows tests by their attribute, not the functions they share"
 )]
 
+mod backup;
 mod check;
 mod commands;
 mod crash;
 mod full_disk;
 mod idle_connections;
+mod metrics;
+mod newer_versions;
 mod server;
 mod start;

@@ -101,6 +101,22 @@ impl Server {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Stops the process where it is, and waits until no thread of it runs any more.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let begun = std::time::Instant::now();
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+            state.unwrap().trim().starts_with('T')
+        };
+        while !std::fs::read_dir(&tasks).unwrap().all(is_stopped) {
+            assert!(begun.elapsed() < PATIENCE, "a stopped process stops");
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for the end; the process and what it logged.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let mut errors = String::new();
