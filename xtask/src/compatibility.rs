@@ -3,7 +3,7 @@
 //! The APIs are the rows of the broker's table (`crates/broker/src/api.rs`); the tests of an API are those beside its
 //! handler, and the files of the broker's own suite that speak it. The rules are written down by hand in
 //! `clients/semantics.toml`. Invariant: a row without a test, or with one that is not there, is an error, unless it says what
-//! it waits for.
+//! it waits for. Tests that other pages name are looked for, too (`named_tests`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::clients::replace_section;
-use crate::workspace;
+use crate::{named_tests, workspace};
 
 const API_TABLE: &str = "crates/broker/src/api.rs";
 const API_KEYS: &str = "crates/protocol/src/generated/api_key.rs";
@@ -37,6 +37,7 @@ impl CompatibilityArguments {
 }
 
 pub(crate) fn run(arguments: &CompatibilityArguments) -> Result<()> {
+    named_tests::check()?;
     let path = workspace::root().join(PAGE);
     let page = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let written = replace_section(&page, "apis", &apis_section()?)?;
@@ -173,7 +174,7 @@ fn handler_tests(handler: &str) -> Result<(usize, String)> {
 }
 
 /// The names of a file's tests.
-fn tests(text: &str) -> BTreeSet<&str> {
+pub(crate) fn tests(text: &str) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     let mut is_test = false;
     for line in text.lines().map(str::trim) {

@@ -16,6 +16,7 @@ mod flights;
 mod history;
 mod install;
 mod kafka;
+mod named_tests;
 mod process;
 mod protocol;
 mod server;
