@@ -20,6 +20,7 @@ use crate::connection_quotas::{ConnectionQuotas, Place};
 use crate::context::ConnectionInfo;
 use crate::dispatch::Dispatch;
 use crate::quotas::Quotas;
+use crate::request_memory::RequestMemory;
 
 /// How long accepting rests after an error such as "too many open files": trying at once would only spin.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -42,6 +43,8 @@ pub(crate) struct Acceptor {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) limits: ConnectionLimits,
     pub(crate) metrics: Arc<ConnectionMetrics>,
+    /// What their requests may take.
+    pub(crate) memory: Arc<RequestMemory>,
     /// How many connections there may be.
     pub(crate) places: Arc<ConnectionQuotas>,
     /// How fast an address may open them.
@@ -127,6 +130,7 @@ impl Acceptor {
             Arc::clone(&self.dispatch),
             Arc::clone(&info),
             self.limits,
+            self.memory.open(),
             Box::pin(async move { stopping.cancelled().await }),
         );
         let open = Open::new(Arc::clone(&self.metrics));

@@ -74,6 +74,23 @@ pub(crate) enum Outcome {
     Throttled(Box<Self>, Duration),
 }
 
+impl Outcome {
+    /// Memory that the answer takes until the client has read it; ranges of files take none.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Respond(slices) => slices
+                .iter()
+                .map(|slice| match slice {
+                    Slice::Memory(bytes) => bytes.len(),
+                    Slice::File(_) => 0,
+                })
+                .sum(),
+            Self::Throttled(outcome, _) => outcome.memory_bytes(),
+            Self::Silence | Self::Close(_) => 0,
+        }
+    }
+}
+
 /// For how long a client is throttled after a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Throttle {
@@ -121,6 +138,11 @@ pub(crate) struct Around {
     pub(crate) running: Option<Running>,
     pub(crate) metered: Option<Metered>,
 }
+/// What any request in flight takes beside its frame: its fields, its future, its place among those in flight.
+const REQUEST_BYTES: usize = 2 * 1024;
+/// What decoding and answering a request takes, in multiples of its frame: up to 7.5 for its fields (`protocol`'s test of what
+/// hostile frames allocate), as much again for an answer with an entry for each.
+const DECODED_TIMES: usize = 16;
 
 /// A request that was decoded and not yet polled.
 pub(crate) struct Begun {
@@ -148,6 +170,14 @@ impl Dispatch {
         api::peek(frame)
             .and_then(|(key, _, _)| ApiKey::try_from(key).ok())
             .map_or(Order::Alone, api::order)
+    }
+
+    /// Memory that a request may take while it runs.
+    pub(crate) fn memory_of(&self, frame: &Bytes) -> usize {
+        let is_produce = api::peek(frame).is_some_and(|(key, _, _)| key == ApiKey::Produce as i16);
+        // The records of a produce request stay one slice of the frame.
+        let times = if is_produce { 1 } else { DECODED_TIMES };
+        REQUEST_BYTES + frame.len().saturating_mul(times)
     }
 
     /// Decodes a frame and prepares its handling.

@@ -8,6 +8,7 @@ use storage::{LogFigures, LossKind, StorageMetrics};
 use crate::accept::ConnectionMetrics;
 use crate::coordinators::{self, CoordinatorFigures};
 use crate::open_transactions::OpenTransactions;
+use crate::request_memory::RequestMemoryMetrics;
 use crate::request_metrics::RequestMetrics;
 use crate::services::Services;
 use crate::volume::{Volume, VolumeSpace};
@@ -19,6 +20,8 @@ pub struct BrokerMetrics {
     pub requests: Arc<RequestMetrics>,
     /// Connections.
     pub connections: Arc<ConnectionMetrics>,
+    /// Memory of requests and their answers.
+    pub request_memory: Arc<RequestMemoryMetrics>,
     /// Appends, commits, syncs, recovery.
     pub storage: Arc<StorageMetrics>,
     services: Services,
@@ -51,10 +54,15 @@ pub struct LogTotals {
 }
 
 impl BrokerMetrics {
-    pub(crate) fn new(services: &Services, connections: Arc<ConnectionMetrics>) -> Self {
+    pub(crate) fn new(
+        services: &Services,
+        connections: Arc<ConnectionMetrics>,
+        request_memory: Arc<RequestMemoryMetrics>,
+    ) -> Self {
         Self {
             requests: Arc::clone(&services.metrics),
             connections,
+            request_memory,
             storage: Arc::clone(services.topics.directory.metrics()),
             volume: Arc::new(Volume::new(Arc::clone(&services.topics))),
             open_transactions: Arc::default(),

@@ -23,6 +23,7 @@ use crate::log_settings::cleaner_settings;
 use crate::metrics::BrokerMetrics;
 use crate::ownership::SingleNode;
 use crate::quotas::Quotas;
+use crate::request_memory::RequestMemory;
 use crate::request_metrics::RequestMetrics;
 use crate::services::Services;
 use crate::shares::Shares;
@@ -155,7 +156,12 @@ impl Broker {
             metrics: Arc::new(RequestMetrics::default()),
         };
         let connection_metrics = Arc::new(ConnectionMetrics::default());
-        let metrics = BrokerMetrics::new(&services, Arc::clone(&connection_metrics));
+        let memory = RequestMemory::new(Arc::clone(&env.clock), request_memory(&config));
+        let metrics = BrokerMetrics::new(
+            &services,
+            Arc::clone(&connection_metrics),
+            Arc::clone(memory.metrics()),
+        );
         let broker = Self {
             env: env.clone(),
             topics,
@@ -181,6 +187,7 @@ impl Broker {
                     .map_or(Duration::MAX, Duration::from_millis),
             },
             metrics: connection_metrics,
+            memory,
             places: Arc::new(ConnectionQuotas::default()),
             quotas,
             cluster: Arc::clone(&broker.topics.cluster),
@@ -273,6 +280,14 @@ impl Broker {
             .spawner
             .spawn(Box::pin(self.background.track_future(task)));
     }
+}
+
+/// Bytes that requests and their answers may take in all.
+fn request_memory(config: &BrokerConfig) -> usize {
+    let limit = config.settings.queued_max_request_bytes;
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 /// Without its metadata a broker would take every log for that of a deleted topic.

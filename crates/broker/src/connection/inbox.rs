@@ -1,18 +1,21 @@
 //! What a client has sent and nobody has looked at yet: bytes in, frames out.
 //!
 //! Invariant: memory follows the bytes that have arrived, never the length a frame claims. A frame that claims 100 MB and
-//! sends nothing costs one small buffer. Frames are cut out of the receive buffer without copying; once a request has
-//! dropped its frame, the buffer's memory is used again.
+//! sends nothing costs one small buffer. Frames are cut out of the receive buffer without copying, unless they are so small
+//! that a copy costs less than the buffer they would keep alive; once a request has dropped its frame, the buffer's memory is
+//! used again.
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use env::net::Stream;
 
 /// The least room offered to one read. A produce request at the clients' default `batch.size` fits four times.
 const READ_ROOM_MIN: usize = 64 * 1024;
 /// The most room offered ahead of the bytes, however large the frames were before: one default `max.message.bytes`.
 const READ_ROOM_MAX: usize = 1024 * 1024 + 64 * 1024;
+/// Frames up to this length are copied: a long poll of a few bytes must not hold a whole buffer for as long as it waits.
+const COPIED_MAX: usize = 16 * 1024;
 /// The length prefix of a frame.
 const PREFIX: usize = 4;
 
@@ -36,6 +39,8 @@ pub(crate) enum FrameError {
 #[derive(Debug)]
 pub(super) struct Inbox {
     buffer: BytesMut,
+    /// Memory of the buffer, without the frames that were cut out of it.
+    allocated: usize,
     /// `socket.request.max.bytes`.
     frame_limit: usize,
     /// The largest frame that this connection has sent whole; the next may be as large.
@@ -46,15 +51,20 @@ impl Inbox {
     pub(super) fn new(frame_limit: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
+            allocated: 0,
             frame_limit,
             largest_frame: 0,
         }
     }
 
-    /// Reads once. 0 is the end of the stream.
+    /// Reads once, into the room that there is. 0 is the end of the stream.
     pub(super) fn read_from(&mut self, stream: &dyn Stream) -> io::Result<usize> {
-        self.make_room();
         stream.try_read(&mut self.buffer)
+    }
+
+    /// Bytes of memory in use.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.allocated
     }
 
     /// The next whole frame without its length prefix, if it has arrived.
@@ -65,10 +75,25 @@ impl Inbox {
         if self.buffer.len() < PREFIX + length {
             return Ok(None);
         }
-        let mut frame = self.buffer.split_to(PREFIX + length);
         self.largest_frame = self.largest_frame.max(PREFIX + length);
-        drop(frame.split_to(PREFIX));
-        Ok(Some(frame.freeze()))
+        Ok(Some(self.cut(PREFIX + length)))
+    }
+
+    /// The first `length` bytes of the buffer, without the prefix.
+    fn cut(&mut self, length: usize) -> Bytes {
+        if length <= COPIED_MAX {
+            let frame = self.buffer.get(PREFIX..length).map(Bytes::copy_from_slice);
+            self.buffer.advance(length);
+            return frame.expect("the frame has arrived");
+        }
+        let mut frame = self.buffer.split_to(length);
+        self.allocated = self.allocated.saturating_sub(length);
+        if length > READ_ROOM_MAX && self.buffer.is_empty() {
+            // Otherwise the memory of the one large frame would be kept for the small ones behind it.
+            self.free();
+        }
+        frame.advance(PREFIX);
+        frame.freeze()
     }
 
     /// Whether a frame has begun to arrive.
@@ -78,15 +103,20 @@ impl Inbox {
 
     /// Whether no memory is held: a quiet connection.
     pub(super) fn is_unallocated(&self) -> bool {
-        self.buffer.capacity() == 0
+        self.allocated == 0
     }
 
     /// Gives the buffer's memory back; called when the connection has been quiet for a while.
     pub(super) fn release_memory(&mut self) {
         if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
+            self.free();
             self.largest_frame = 0;
         }
+    }
+
+    fn free(&mut self) {
+        self.buffer = BytesMut::new();
+        self.allocated = 0;
     }
 
     fn announced_length(&self) -> Result<Option<usize>, FrameError> {
@@ -104,27 +134,67 @@ impl Inbox {
         Ok(Some(length))
     }
 
-    /// Room for the rest of the current frame, as far as the bytes that have come vouch for it.
-    fn make_room(&mut self) {
+    /// Memory that the buffer takes with room for the next read.
+    pub(super) fn memory_wanted(&self) -> usize {
+        match self.room_wanted() {
+            None => self.allocated,
+            Some(room) => self.allocated.max(self.buffer.len() + room.most),
+        }
+    }
+
+    /// Makes room for the next read.
+    pub(super) fn make_room(&mut self) {
+        let Some(room) = self.room_wanted() else {
+            return;
+        };
+        // A buffer that no request holds any more is used again. Another one is as large as it has to be: `BytesMut` by itself
+        // would double what it once had.
+        if !self.buffer.try_reclaim(room.least) {
+            let mut larger = BytesMut::with_capacity(self.buffer.len() + room.most);
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+        }
+        self.allocated = self.allocated.max(self.buffer.capacity());
+    }
+
+    /// Room for the rest of the current frame, as far as the bytes that have come vouch for it; `None` if there is enough.
+    fn room_wanted(&self) -> Option<Room> {
         let arrived = self.buffer.len();
         let missing = match self.announced_length() {
             Ok(Some(length)) => (PREFIX + length).saturating_sub(arrived),
             _ => self.largest_frame,
         };
-        let vouched = arrived.max(self.largest_frame.min(READ_ROOM_MAX));
-        let room = missing.min(vouched).max(READ_ROOM_MIN);
-        if self.buffer.capacity() - arrived < room.min(READ_ROOM_MIN).max(missing.min(vouched)) {
-            self.buffer.reserve(room);
-        }
+        let vouched = missing.min(arrived.max(self.largest_frame.min(READ_ROOM_MAX)));
+        let least = if arrived < READ_ROOM_MIN {
+            vouched.max(READ_ROOM_MIN / 2)
+        } else {
+            // A large frame uses all of its room before it gets as much again.
+            1
+        };
+        (self.buffer.capacity() - arrived < least).then_some(Room {
+            least,
+            most: vouched.max(READ_ROOM_MIN),
+        })
     }
+}
+
+/// Room that a read should find.
+struct Room {
+    /// With less the buffer has to change.
+    least: usize,
+    /// What a new buffer has.
+    most: usize,
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BufMut;
+
     use super::*;
 
     fn inbox_with(bytes: &[u8]) -> Inbox {
         let mut inbox = Inbox::new(1000);
+        inbox.make_room();
         inbox.buffer.extend_from_slice(bytes);
         inbox
     }
@@ -167,9 +237,38 @@ mod tests {
         inbox
             .buffer
             .extend_from_slice(&(10 * 1024 * 1024_i32).to_be_bytes());
-        inbox.buffer.extend_from_slice(&vec![0; 300 * 1024]);
-        inbox.make_room();
-        assert!(inbox.buffer.capacity() >= 600 * 1024);
-        assert!(inbox.buffer.capacity() <= 1300 * 1024);
+        for arrived in 1..=300 {
+            inbox.make_room();
+            inbox
+                .buffer
+                .put_bytes(0, 1024.min(inbox.buffer.capacity() - inbox.buffer.len()));
+            assert!(inbox.buffer.capacity() <= READ_ROOM_MIN + 2 * (PREFIX + arrived * 1024));
+            assert_eq!(inbox.memory_bytes(), inbox.buffer.capacity());
+        }
+        let missing = PREFIX + 10 * 1024 * 1024 - inbox.buffer.len();
+        inbox.buffer.put_bytes(0, missing);
+        assert!(inbox.next_frame().unwrap().is_some());
+        assert!(
+            inbox.is_unallocated(),
+            "a large frame takes its buffer along"
+        );
+    }
+
+    #[test]
+    fn a_small_frame_does_not_keep_the_buffer_it_came_in() {
+        let mut inbox = Inbox::new(1000);
+        let mut frames = Vec::new();
+        for _ in 0..1000 {
+            inbox.make_room();
+            inbox.buffer.extend_from_slice(b"\0\0\0\x02ab\0\0");
+            frames.push(inbox.next_frame().unwrap().unwrap());
+            inbox.buffer.extend_from_slice(b"\0\x02ab");
+            frames.push(inbox.next_frame().unwrap().unwrap());
+        }
+        assert!(frames.iter().all(|frame| *frame == "ab"));
+        assert_eq!(inbox.memory_bytes(), READ_ROOM_MIN);
+        assert_eq!(inbox.memory_wanted(), READ_ROOM_MIN);
+        inbox.release_memory();
+        assert_eq!(inbox.memory_bytes(), 0);
     }
 }

@@ -6,7 +6,8 @@
 //! Requests whose effects cannot be made before their first wait hold those behind them back: until they are answered
 //! (administration), or until they say so (transactions, of which the coordinator has to be asked first).
 //!
-//! Bounded: requests in flight by count and by bytes, responses by what the client has not read.
+//! Bounded: requests in flight by count and by bytes, responses by what the client has not read, and all of it together with
+//! that of other connections (`request_memory`).
 
 mod inbox;
 mod outbox;
@@ -26,6 +27,7 @@ use self::inbox::{FrameError, Inbox};
 use self::outbox::Outbox;
 use crate::context::ConnectionInfo;
 use crate::dispatch::{Begun, Dispatch, Order, Outcome, Refusal};
+use crate::request_memory::{Account, KEPT};
 
 /// Requests started and not answered. Clients keep at most 5 produce requests in flight; consumers one fetch.
 const IN_FLIGHT_MAX: usize = 64;
@@ -35,6 +37,10 @@ const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
 const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Requests handled in one turn before other connections of the thread get theirs.
 const TURN_REQUESTS: usize = 32;
+/// Bytes of requests started in one turn, likewise: large requests take longer.
+const TURN_BYTES: usize = 1024 * 1024;
+/// Answers sent in one turn from which on a client counts as reading.
+const READER_BYTES: usize = 64 * 1024;
 /// How often a quiet connection is looked at.
 const IDLE_CHECK: Duration = Duration::from_secs(10);
 /// How long requests of a client that hung up may still run: a half-closed client reads its answers, a gone one must not
@@ -59,9 +65,14 @@ pub(crate) enum Closed {
     /// A handler asked for it.
     #[error("{0}")]
     ByHandler(&'static str),
-    /// Nothing was asked for `connections.max.idle.ms`.
+    /// No byte moved for `connections.max.idle.ms`.
     #[error("idle for longer than connections.max.idle.ms")]
     Idle,
+    /// Others wait for the memory that it holds and does nothing with.
+    #[error(
+        "held memory for requests or answers (queued.max.request.bytes) that others wait for, and finished nothing with it"
+    )]
+    Evicted,
     /// The broker stops.
     #[error("the broker is stopping")]
     Stopping,
@@ -73,7 +84,7 @@ pub(crate) enum Closed {
 impl Closed {
     /// Whether a client did something wrong, which deserves a line in the log; coming and going does not.
     pub(crate) fn is_misbehaviour(&self) -> bool {
-        matches!(self, Self::Frame(_) | Self::Refused(_))
+        matches!(self, Self::Frame(_) | Self::Refused(_) | Self::Evicted)
     }
 }
 
@@ -92,16 +103,23 @@ pub(crate) struct Connection {
     info: Arc<ConnectionInfo>,
     inbox: Inbox,
     outbox: Outbox,
-    /// Requests in the order they came, with the bytes of each.
+    /// What all of this may take.
+    memory: Account,
+    /// Requests in the order they came, with the memory of each: of the request while it runs, of its answer then.
     in_flight: VecDeque<(usize, Slot)>,
     in_flight_bytes: usize,
     /// The youngest request in flight must finish before another one starts.
     alone: bool,
-    /// A whole frame that has to wait for requests before it.
+    /// A whole frame that has to wait for requests before it, or for memory.
     held: Option<Bytes>,
     last_request: Instant,
+    /// When bytes moved last, in either direction.
+    last_moved: Instant,
     idle_limit: Duration,
+    idle_interval: Duration,
     idle_check: BoxFuture<'static, ()>,
+    /// Bytes of requests started in this turn.
+    turn_bytes: usize,
     /// Until then no request is started: the client is above a quota.
     muted: Option<BoxFuture<'static, ()>>,
     /// Resolves when no more requests may be started.
@@ -124,23 +142,29 @@ impl Connection {
         dispatch: Arc<Dispatch>,
         info: Arc<ConnectionInfo>,
         limits: ConnectionLimits,
+        memory: Account,
         stopping: BoxFuture<'static, ()>,
     ) -> Self {
         let now = dispatch.env().clock.now();
-        let idle_check = dispatch.env().clock.sleep_until(now.plus(IDLE_CHECK));
+        let idle_interval = IDLE_CHECK.min(limits.idle);
+        let idle_check = dispatch.env().clock.sleep_until(now.plus(idle_interval));
         Self {
             stream,
             dispatch,
             info,
             inbox: Inbox::new(limits.request_bytes_max),
             outbox: Outbox::default(),
+            memory,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             alone: false,
             held: None,
             last_request: now,
+            last_moved: now,
             idle_limit: limits.idle,
+            idle_interval,
             idle_check,
+            turn_bytes: 0,
             muted: None,
             stopping,
             is_stopping: false,
@@ -156,11 +180,37 @@ impl Connection {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Closed> {
-        match self.poll_turn(context) {
+        if self.memory.begin_turn(context) && !self.give_way() {
+            self.memory.evicted();
+            return Poll::Ready(Closed::Evicted);
+        }
+        let polled = self.poll_turn(context);
+        if self.memory.is_tight() {
+            self.inbox.release_memory();
+        }
+        self.memory.settle(self.memory_bytes());
+        self.memory.end_turn();
+        match polled {
             Poll::Ready(Err(closed)) => Poll::Ready(closed),
             Poll::Ready(Ok(never)) => match never {},
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Gives back what is only kept for later; false if that was not what the connection held.
+    fn give_way(&mut self) -> bool {
+        self.inbox.release_memory();
+        let left = self.memory_bytes();
+        self.memory.settle(left);
+        left <= KEPT
+    }
+
+    /// Bytes of memory that requests and answers take.
+    fn memory_bytes(&self) -> usize {
+        self.inbox.memory_bytes()
+            + self.held.as_ref().map_or(0, Bytes::len)
+            + self.in_flight_bytes
+            + self.outbox.memory_bytes()
     }
 
     /// Works until nothing can be done without waiting.
@@ -178,18 +228,17 @@ impl Connection {
             self.muted = None;
         }
         self.outbox.begin_turn();
+        self.turn_bytes = 0;
         for _request in 0..TURN_REQUESTS {
             self.poll_in_flight(context)?;
             // All requests that have arrived are started before anything is sent: their answers leave in one call.
             if self.may_start() && self.start_next(context) {
+                if self.turn_bytes >= TURN_BYTES {
+                    break;
+                }
                 continue;
             }
-            if let Poll::Ready(sent) =
-                self.outbox
-                    .poll_send(&*self.stream, self.dispatch.env(), context)
-            {
-                sent?;
-            }
+            self.send(context)?;
             if self.is_finished() {
                 return Poll::Ready(Err(self.end()));
             }
@@ -198,21 +247,46 @@ impl Connection {
                 continue;
             }
             // Without room for another request nothing is read either: the client feels it as back-pressure.
-            if !self.may_start() || self.ending.is_some() || !self.receive(context)? {
+            let reads = self.may_start() && self.held.is_none() && self.ending.is_none();
+            if !reads || !self.receive(context)? {
                 return Poll::Pending;
             }
         }
+        self.send(context)?;
         // There is more to do, but it is the turn of others.
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
+    /// Sends what can be sent.
+    fn send(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let before = self.outbox.sent_in_turn();
+        let sent = self
+            .outbox
+            .poll_send(&*self.stream, self.dispatch.env(), context);
+        let moved = self.outbox.sent_in_turn() - before;
+        if moved > 0 {
+            self.last_moved = self.dispatch.env().clock.now();
+            // Who takes a few bytes now and then does not read.
+            if self.outbox.is_empty() || moved >= READER_BYTES {
+                self.memory.touch(self.last_moved);
+            }
+        }
+        match sent {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()),
+        }
+    }
+
     /// Polls what runs and moves answers to the outbox in order.
     fn poll_in_flight(&mut self, context: &mut Context<'_>) -> Result<(), Closed> {
-        for (_, slot) in &mut self.in_flight {
+        for (bytes, slot) in &mut self.in_flight {
             if let Slot::Running(future) = slot
                 && let Poll::Ready(outcome) = future.as_mut().poll(context)
             {
+                self.in_flight_bytes -= *bytes;
+                *bytes = outcome.memory_bytes();
+                self.in_flight_bytes += *bytes;
                 *slot = Slot::Finished(outcome);
             }
         }
@@ -301,11 +375,25 @@ impl Connection {
             self.held = Some(frame);
             return Ok(false);
         }
+        let mut bytes = self.dispatch.memory_of(&frame);
+        if !self
+            .memory
+            .may_hold(self.memory_bytes().saturating_add(bytes), context)
+        {
+            self.held = Some(frame);
+            return Ok(false);
+        }
         self.last_request = self.dispatch.env().clock.now();
-        let bytes = frame.len();
+        if self.outbox.is_empty() {
+            self.memory.touch(self.last_request);
+        }
+        self.turn_bytes += frame.len();
         let Begun { mut future } = self.dispatch.begin(&self.info, frame, self.last_request)?;
         let slot = match future.as_mut().poll(context) {
-            Poll::Ready(outcome) => Slot::Finished(outcome),
+            Poll::Ready(outcome) => {
+                bytes = outcome.memory_bytes();
+                Slot::Finished(outcome)
+            }
             Poll::Pending => Slot::Running(future),
         };
         self.alone = order == Order::Alone;
@@ -321,6 +409,13 @@ impl Connection {
         if was_quiet && self.stream.poll_readable(context)?.is_pending() {
             return Ok(false);
         }
+        let elsewhere = self.memory_bytes() - self.inbox.memory_bytes();
+        let wanted = elsewhere.saturating_add(self.inbox.memory_wanted());
+        if !self.memory.may_hold(wanted, context) {
+            return Ok(false);
+        }
+        self.inbox.make_room();
+        let had_part = self.inbox.has_partial_frame();
         match self.inbox.read_from(&*self.stream) {
             Ok(0) => {
                 let reason = if self.inbox.has_partial_frame() {
@@ -331,7 +426,13 @@ impl Connection {
                 self.end_with(reason);
                 Ok(true)
             }
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                self.last_moved = self.dispatch.env().clock.now();
+                if !had_part && self.outbox.is_empty() {
+                    self.memory.touch(self.last_moved);
+                }
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // A new socket is called readable before anything has come.
                 if was_quiet {
@@ -364,16 +465,17 @@ impl Connection {
             if let Some(ending) = self.ending.take_if(|ending| ending.deadline <= now) {
                 return Err(ending.reason);
             }
-            if self.in_flight.is_empty() {
-                let quiet = now.since(self.last_request);
+            // Half a frame, or answers that nobody takes, are no activity.
+            if self.in_flight.is_empty() || !self.outbox.is_empty() {
+                let quiet = now.since(self.last_moved.max(self.last_request));
                 if quiet >= self.idle_limit {
                     return Err(Closed::Idle);
                 }
-                if quiet >= IDLE_CHECK {
-                    self.inbox.release_memory();
-                }
             }
-            self.idle_check = clock.sleep_until(now.plus(IDLE_CHECK));
+            if now.since(self.last_moved) >= IDLE_CHECK {
+                self.inbox.release_memory();
+            }
+            self.idle_check = clock.sleep_until(now.plus(self.idle_interval));
         }
         Ok(())
     }

@@ -66,6 +66,11 @@ impl Outbox {
         self.memory_bytes
     }
 
+    /// Bytes sent since the turn began.
+    pub(super) fn sent_in_turn(&self) -> usize {
+        self.turn_bytes
+    }
+
     /// A new turn of the connection begins.
     pub(super) fn begin_turn(&mut self) {
         self.turn_bytes = 0;

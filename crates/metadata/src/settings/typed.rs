@@ -271,6 +271,8 @@ typed_settings! {
         message_max_bytes: i32 = "message.max.bytes",
         fetch_max_bytes: i32 = "fetch.max.bytes",
         socket_request_max_bytes: i32 = "socket.request.max.bytes",
+        /// `None`: no limit.
+        queued_max_request_bytes: Option<u64> = "queued.max.request.bytes",
         socket_listen_backlog_size: i32 = "socket.listen.backlog.size",
         socket_send_buffer_bytes: i32 = "socket.send.buffer.bytes",
         socket_receive_buffer_bytes: i32 = "socket.receive.buffer.bytes",

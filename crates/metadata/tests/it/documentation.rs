@@ -31,7 +31,13 @@ log says so when it is set. *default only*: any other value is refused.
 ";
 
 /// Defaults that differ from Kafka's.
-const OURS: &[&str] = &["listeners", "log.dirs", "node.id", "write.caching"];
+const OURS: &[&str] = &[
+    "listeners",
+    "log.dirs",
+    "node.id",
+    "queued.max.request.bytes",
+    "write.caching",
+];
 
 fn effect(setting: &Setting) -> &'static str {
     match setting.effect {

@@ -70,13 +70,18 @@ pub(super) static SETTINGS: &[Setting] = &[
         .at_least(1)
         .cluster_wide()
         .doc("Kafka's threads for the network; here the runtime decides."),
+    // Kafka has no limit by default, and a heap instead. A quarter of a GiB holds 2.5 of the largest requests, or 250 of a
+    // producer's largest by default, and fits beside all else on a machine of 1 GiB.
     long("queued.max.request.bytes")
-        .default("-1")
-        .doc("The most bytes of requests that wait for a thread; negative is no limit."),
+        .default("268435456")
+        .honoured()
+        .doc(
+            "The most memory that requests and their unread answers may take, in bytes; negative is no limit. Kafka counts requests only.",
+        ),
     int("queued.max.requests")
         .default("500")
         .at_least(1)
-        .doc("The most requests that wait for a thread."),
+        .doc("The most requests that wait for a thread; here none waits, each connection may have 64, and memory is limited."),
     int("quota.window.num")
         .default("11")
         .at_least(1)
