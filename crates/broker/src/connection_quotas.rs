@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::Env;
@@ -22,6 +23,8 @@ use types::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionQuotas {
     open: Mutex<OpenConnections>,
+    /// The log has told that all places are taken.
+    is_full: AtomicBool,
     /// Told whenever a connection ends.
     ended: Notify,
 }
@@ -49,8 +52,20 @@ impl ConnectionQuotas {
             // Registered before looking, so that an end in between is not missed.
             let ended = self.ended.notified();
             let limit = changes.borrow_and_update().broker.max_connections;
-            if self.open.lock().all < usize::try_from(limit).unwrap_or(0) {
+            let open = self.open.lock().all;
+            let places = usize::try_from(limit).unwrap_or(0);
+            if open < places {
+                // Connections that come and go at the limit are told once, not each time.
+                if open < places - places / 8 {
+                    self.is_full.store(false, Ordering::Relaxed);
+                }
                 return;
+            }
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    limit,
+                    "max.connections is reached: nobody is accepted until a connection ends"
+                );
             }
             tokio::select! {
                 biased;

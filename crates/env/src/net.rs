@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::Interest;
@@ -100,11 +101,20 @@ impl Listener for SystemListener {
             let (stream, peer) = self.0.accept().await?;
             // Responses are sent whole: waiting to fill a packet only delays them.
             stream.set_nodelay(true)?;
-            socket2::SockRef::from(&stream).set_keepalive(true)?;
+            socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive())?;
             let stream: Arc<dyn Stream> = Arc::new(SystemStream(stream));
             Ok((stream, peer))
         })
     }
+}
+
+/// Kafka sets SO_KEEPALIVE and leaves it to the system when, which is after two hours on Linux. A peer that vanished during
+/// its long poll is noticed by nothing else.
+fn keepalive() -> socket2::TcpKeepalive {
+    socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(300))
+        .with_interval(Duration::from_secs(30))
+        .with_retries(5)
 }
 
 #[derive(Debug)]

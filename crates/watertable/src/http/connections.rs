@@ -1,5 +1,10 @@
-//! Connections to the HTTP server, few at a time and none for ever: peers that say nothing or read nothing are cut.
+//! Connections to the HTTP server, few at a time and none for ever.
+//!
+//! Invariant: a new peer is always accepted. When all places are taken, the peer makes room that was answered least
+//! recently, so that peers that say nothing, drip their request or read nothing keep nobody out. Without others a peer has a
+//! while for a whole request and its answer.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,17 +13,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// What one server grants its peers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Connections at a time; the others wait to be accepted.
+    /// Connections at a time.
     pub(super) connections: usize,
-    /// How long a connection may move no byte.
+    /// How long a connection may be without an answer.
     pub(super) idle: Duration,
 }
 
@@ -26,16 +32,75 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct LimitedListener {
     inner: TcpListener,
-    free: Arc<Semaphore>,
-    idle: Duration,
+    places: Arc<Places>,
+    limits: Limits,
+}
+
+/// The connections that are open.
+#[derive(Debug, Default)]
+struct Places(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    /// By their turn: whose is the lowest was accepted or answered least recently.
+    by_turn: BTreeMap<u64, CancellationToken>,
+    next_turn: u64,
+}
+
+/// A connection's place; free again when it is dropped.
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    turn: u64,
+}
+
+impl Places {
+    /// A place, for which another connection may have to go.
+    fn take(self: &Arc<Self>, limit: usize) -> (Place, CancellationToken) {
+        let cut = CancellationToken::new();
+        let mut open = self.0.lock();
+        while open.by_turn.len() >= limit {
+            let Some((_, longest)) = open.by_turn.pop_first() else {
+                break;
+            };
+            longest.cancel();
+        }
+        let turn = open.next_turn;
+        open.next_turn += 1;
+        open.by_turn.insert(turn, cut.clone());
+        let place = Place {
+            places: Arc::clone(self),
+            turn,
+        };
+        (place, cut)
+    }
+}
+
+impl Place {
+    /// The connection was answered: it goes behind all others.
+    fn answered(&mut self) {
+        let mut open = self.places.0.lock();
+        if let Some(cut) = open.by_turn.remove(&self.turn) {
+            self.turn = open.next_turn;
+            open.next_turn += 1;
+            let turn = self.turn;
+            open.by_turn.insert(turn, cut);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.0.lock().by_turn.remove(&self.turn);
+    }
 }
 
 impl LimitedListener {
     pub(super) fn new(inner: TcpListener, limits: Limits) -> Self {
         Self {
             inner,
-            free: Arc::new(Semaphore::new(limits.connections)),
-            idle: limits.idle,
+            places: Arc::default(),
+            limits,
         }
     }
 }
@@ -45,17 +110,14 @@ impl Listener for LimitedListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (LimitedStream, SocketAddr) {
-        let free = Arc::clone(&self.free);
-        let permit = free
-            .acquire_owned()
-            .await
-            .expect("nothing closes the semaphore");
         let (stream, peer) = Listener::accept(&mut self.inner).await;
+        let (place, cut) = self.places.take(self.limits.connections);
         let stream = LimitedStream {
             stream,
-            idle: self.idle,
-            deadline: Box::pin(tokio::time::sleep(self.idle)),
-            _permit: permit,
+            idle: self.limits.idle,
+            deadline: Box::pin(tokio::time::sleep(self.limits.idle)),
+            cut: Box::pin(cut.cancelled_owned()),
+            place,
         };
         (stream, peer)
     }
@@ -65,31 +127,30 @@ impl Listener for LimitedListener {
     }
 }
 
-/// A connection that fails once no byte has moved for a while.
+/// A connection that fails once it was not answered for a while, or has to make room.
 #[derive(Debug)]
 pub(super) struct LimitedStream {
     stream: TcpStream,
     idle: Duration,
     deadline: Pin<Box<Sleep>>,
-    _permit: OwnedSemaphorePermit,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    place: Place,
 }
 
 impl LimitedStream {
-    /// Puts the deadline off when something happened, and looks at it when nothing did.
+    /// Fails what would wait any longer than the connection may.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            let deadline = Instant::now() + self.idle;
-            self.deadline.as_mut().reset(deadline);
-            return outcome;
+        if self.cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        match self.deadline.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
+        if outcome.is_pending() && self.deadline.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        outcome
     }
 }
 
@@ -99,6 +160,7 @@ impl AsyncRead for LimitedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // The deadline stays: a request that comes byte by byte must be whole in time, too.
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.watch(context, outcome)
     }
@@ -111,6 +173,11 @@ impl AsyncWrite for LimitedStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if outcome.is_ready() {
+            let deadline = Instant::now() + self.idle;
+            self.deadline.as_mut().reset(deadline);
+            self.place.answered();
+        }
         self.watch(context, outcome)
     }
 

@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use self::connections::{LimitedListener, Limits};
 use crate::metrics;
 
-/// Enough for a few scrapers and probes; a scraper that keeps its connection returns within the idle time.
+/// Enough for a few scrapers and probes; a scraper that keeps its connection returns within the idle time. When more come,
+/// those go that were answered least recently.
 const LIMITS: Limits = Limits {
     connections: 64,
     idle: Duration::from_secs(75),
@@ -218,11 +219,64 @@ mod tests {
         let (_status, address) = server(limits).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
         silent.write_all(b"GET /hea").await.unwrap();
-        // Waits behind the silent one, which holds the only place.
-        let answer = get(address, "/health").await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let mut rest = Vec::new();
         // An end or a reset: either way the peer is rid of.
         silent.read_to_end(&mut rest).await.ok();
+        let answer = get(address, "/health").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_drips_is_cut_in_time() {
+        let limits = Limits {
+            connections: 2,
+            idle: Duration::from_millis(200),
+        };
+        let (_status, address) = server(limits).await;
+        let mut dripping = TcpStream::connect(address).await.unwrap();
+        dripping
+            .write_all(b"GET /health HTTP/1.1\r\n")
+            .await
+            .unwrap();
+        let cut = async {
+            while dripping.write_all(b"a: b\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let cut = tokio::time::timeout(Duration::from_secs(30), cut).await;
+        assert!(cut.is_ok(), "a header for ever");
+    }
+
+    #[tokio::test]
+    async fn when_all_places_are_taken_those_make_room_that_were_answered_least_recently() {
+        let limits = Limits {
+            connections: 8,
+            idle: Duration::from_secs(600),
+        };
+        let (_status, address) = server(limits).await;
+        let mut silent = Vec::new();
+        for _ in 0..7 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut scraper = TcpStream::connect(address).await.unwrap();
+        // More peers than places, again and again: nobody waits, and the scraper keeps its connection.
+        for _ in 0..20 {
+            scraper
+                .write_all(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+                .await
+                .unwrap();
+            let mut answer = [0; 1024];
+            let count = scraper.read(&mut answer).await.unwrap();
+            assert!(answer[..count].starts_with(b"HTTP/1.1 200"));
+            silent.push(TcpStream::connect(address).await.unwrap());
+            let answer = get(address, "/health").await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        for mut cut in silent.drain(..7) {
+            let mut rest = Vec::new();
+            let end = cut.read_to_end(&mut rest);
+            let end = tokio::time::timeout(Duration::from_secs(30), end).await;
+            assert!(end.is_ok(), "the first peers had to go");
+        }
     }
 }

@@ -109,6 +109,7 @@ impl BrokerCollector {
         let help = "max.connections";
         let limit = u64::try_from(self.metrics.connections_max()).unwrap_or_default();
         writer.count("watertable_connections_max", help, limit)?;
+        self.request_memory(writer)?;
         let (sessions, partitions) = self.metrics.fetch_sessions();
         let help = "Fetch sessions";
         let name = "kafka_server_fetchsessioncache_numincrementalfetchsessions";
@@ -116,6 +117,19 @@ impl BrokerCollector {
         let help = "Partitions in fetch sessions";
         let name = "kafka_server_fetchsessioncache_numincrementalfetchpartitionscached";
         writer.count(name, help, partitions as u64)
+    }
+
+    fn request_memory(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let memory = &self.metrics.request_memory;
+        let help = "Bytes of memory that requests and their unread answers take";
+        let used = memory.used.load(Ordering::Relaxed);
+        writer.count("kafka_network_socketserver_memorypoolused", help, used)?;
+        let help = "How often a connection had to wait for memory of requests";
+        let waits = memory.waits.load(Ordering::Relaxed);
+        writer.counter("watertable_request_memory_waits", help, waits)?;
+        let help = "Connections that were closed because others waited for the memory they held";
+        let evicted = memory.evicted.load(Ordering::Relaxed);
+        writer.counter("watertable_request_memory_evictions", help, evicted)
     }
 
     fn coordinators(&self, writer: &mut Writer<'_>) -> fmt::Result {

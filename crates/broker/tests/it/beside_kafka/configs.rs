@@ -26,6 +26,7 @@ fn is_of_the_set_up(name: &str) -> bool {
         "controller",
         "process.roles",
         "node.id",
+        "queued.max.request.bytes",
         "broker.id",
         "authorizer",
         "allow.everyone.if.no.acl.found",
