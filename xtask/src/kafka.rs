@@ -304,7 +304,7 @@ pub(crate) fn wait_until_ready(
 }
 
 /// ApiVersions v0 by hand: the first request of every client, understood by every broker.
-fn answers_api_versions(port: u16) -> Result<()> {
+pub(crate) fn answers_api_versions(port: u16) -> Result<()> {
     const CORRELATION_ID: [u8; 4] = [0, 0, 0, 7];
     // Size 10; API key 18, version 0, correlation id, client id null.
     const REQUEST: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];

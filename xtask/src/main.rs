@@ -9,16 +9,20 @@
 )]
 
 mod bench;
+mod chaos;
 mod clients;
 mod compatibility;
 mod dump_log;
 mod flights;
 mod history;
 mod install;
+mod interrupt;
 mod kafka;
+mod kills;
 mod named_tests;
 mod process;
 mod protocol;
+mod random;
 mod server;
 mod sim;
 mod suites;
@@ -62,6 +66,10 @@ enum Command {
     Kcat(suites::kcat::KcatArguments),
     /// A transactional job while broker and job are killed; its output must be exact
     ExactlyOnce(suites::exactly_once::ExactlyOnceArguments),
+    /// The release binary with real clients, while it and everything around it breaks
+    Chaos(chaos::ChaosArguments),
+    /// The release binary under load, killed over and over
+    Kills(kills::KillsArguments),
     /// Programs and command line tools of the Java release, compared with Kafka; results in clients/suites
     JavaTools(suites::java::JavaArguments),
     /// Recorded sends and polls against what a log promises
@@ -86,6 +94,8 @@ fn main() -> anyhow::Result<()> {
         Command::Librdkafka(arguments) => suites::librdkafka::run(&arguments),
         Command::Kcat(arguments) => suites::kcat::run(&arguments),
         Command::ExactlyOnce(arguments) => suites::exactly_once::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
+        Command::Kills(arguments) => kills::run(&arguments),
         Command::JavaTools(arguments) => suites::java::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),

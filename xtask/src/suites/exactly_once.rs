@@ -4,6 +4,7 @@
 
 use crate::clients::Counts;
 use crate::process::{self, Running};
+use crate::random::Random;
 use crate::server::{Against, Server};
 use crate::{install, workspace};
 use anyhow::{Context, Result, ensure};
@@ -56,7 +57,7 @@ pub(crate) fn run_job(against: Against, kills: u32, seed: u64) -> Result<Counts>
         folder,
     };
     job.run(&["create"])?;
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut worker = job.start()?;
     let (mut fed, mut brokers, mut jobs) = (0, 0, 0);
     for kill in 1..=kills {
@@ -197,17 +198,4 @@ fn commits(output: &Path) -> Result<usize> {
         .lines()
         .filter(|line| line.starts_with("committed"))
         .count())
-}
-
-/// SplitMix64: the same seed kills alike.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }
