@@ -66,7 +66,7 @@ def read(arguments):
     for one in partitions_of("plain", "in", "out", offset=0):
         readers.append(Reader(arguments, "all", "assigned", process, [one], "read_committed"))
         process += 2
-    for topic in ("in", "out"):
+    for topic in ("plain", "in", "out"):
         partitions = partitions_of(topic, offset=0)
         readers.append(Reader(arguments, "uncommitted", "uncommitted", process, partitions, "read_uncommitted"))
         process += 2

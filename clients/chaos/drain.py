@@ -14,7 +14,7 @@ def drain(arguments):
     process = arguments.process
     sources = read_all(arguments, "all", process, ["plain", "in", "out"], "read_committed")
     if arguments.kind == "all":
-        read_all(arguments, "uncommitted", process + 2, ["in", "out"], "read_uncommitted")
+        read_all(arguments, "uncommitted", process + 2, ["plain", "in", "out"], "read_uncommitted")
         check_jobs(sources)
         read_damaged(arguments, process + 4)
 

@@ -109,5 +109,5 @@ def produce(arguments):
     if arguments.kind == "all":
         bursts.append(each("acks1", "plain", first + 100, 5, 20, 200))
         bursts.append(each("idempotent", "in", first + 102, 5, 20, 200))
-        bursts.append(each("victim", "victim", first + 104, 20, 50, 2000))
+        bursts.append(each("victim", "victim", first + 104, 20, 100, 2000))
     run_threads([(f"{one.kind}-{one.process}", one.run) for one in bursts])

@@ -5,9 +5,11 @@ mod direction;
 mod licences;
 mod selects;
 
+use crate::chaos;
 use crate::clients::{self, Counts};
 use crate::compatibility::{self, CompatibilityArguments};
 use crate::flights;
+use crate::kills;
 use crate::protocol::{self, ProtocolArguments};
 use crate::server::{self, Against, Server};
 use crate::sim;
@@ -26,7 +28,7 @@ enum Part {
     Rust,
     /// The compatibility matrix against Watertable
     Clients,
-    /// The main job on real input, with a kill
+    /// The main job on real input, with a kill; jobs and clients while the broker is killed and disturbed
     Flights,
 }
 
@@ -47,7 +49,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 17] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -128,6 +130,16 @@ const STEPS: [Step; 15] = [
         part: Part::Flights,
         name: "exactly once",
         run: || exactly_once::run_job(Against::Watertable, EXACTLY_ONCE_KILLS, EXACTLY_ONCE_SEED),
+    },
+    Step {
+        part: Part::Flights,
+        name: "kills",
+        run: kills::run_short,
+    },
+    Step {
+        part: Part::Flights,
+        name: "chaos",
+        run: chaos::run_short,
     },
     Step {
         part: Part::Flights,
