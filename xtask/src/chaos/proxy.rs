@@ -280,13 +280,19 @@ mod tests {
     fn connection() -> (Proxy, TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let proxy = Proxy::start(listener.local_addr().unwrap().port()).unwrap();
-        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
-        let (broker, _) = listener.accept().unwrap();
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
+        let (mut broker, _) = listener.accept().unwrap();
         for stream in [&client, &broker] {
             stream
                 .set_read_timeout(Some(Duration::from_secs(10)))
                 .unwrap();
         }
+        // Only what forwards can be disturbed.
+        let mut came = [0; 1];
+        client.write_all(b"?").unwrap();
+        broker.read_exact(&mut came).unwrap();
+        broker.write_all(b"!").unwrap();
+        client.read_exact(&mut came).unwrap();
         (proxy, client, broker)
     }
 
