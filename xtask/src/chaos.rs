@@ -113,11 +113,13 @@ fn run_in(folder: &Path, length: Duration, seed: u64, faults: &[Fault]) -> Resul
     println!("all faults are mended; clients come to the end");
     // Transactions first, and what consumes last: the end of each log has to be known to whom it is given.
     for name in [
+        "java-produce",
         "transact",
         "produce",
         "transform",
         "groups",
         "read",
+        "java-read",
         "commit",
     ] {
         clients
@@ -172,6 +174,8 @@ fn begin(
     ] {
         clients.start(name, &[])?;
     }
+    clients.start_java("java-produce", "produce")?;
+    clients.start_java("java-read", "read")?;
     Ok((nemesis, clients))
 }
 

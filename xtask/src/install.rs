@@ -81,11 +81,20 @@ pub(crate) fn go_program(name: &str) -> Result<PathBuf> {
 
 /// The class path that runs the program of `clients/java-client`.
 pub(crate) fn java_client() -> Result<String> {
-    let folder = workspace::installed("java-client");
-    let source = clients().join("java-client/Matrix.java");
+    java_program("java-client", "java-client/Matrix.java")
+}
+
+/// The class path that runs the program of `clients/chaos`.
+pub(crate) fn java_chaos() -> Result<String> {
+    java_program("java-chaos", "chaos/Chaos.java")
+}
+
+fn java_program(name: &str, source: &str) -> Result<String> {
+    let folder = workspace::installed(name);
+    let source = clients().join(source);
     let class_path = kafka::class_path()?;
     once(&source, &folder, class_path.as_bytes(), || {
-        announce("Java client");
+        announce(&format!("Java program {name}"));
         process::run(
             Command::new("javac")
                 .args(["-cp", &class_path, "-d"])

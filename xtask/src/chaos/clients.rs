@@ -16,6 +16,14 @@ const END_LIMIT: Duration = Duration::from_secs(360);
 /// Between the numbers of the first processes of two programs.
 const PROCESSES_EACH: u32 = 1000;
 
+/// Small, and quiet about connections that are lost.
+const JAVA_FLAGS: [&str; 4] = [
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+];
+
 #[derive(Debug)]
 struct Client {
     name: &'static str,
@@ -55,7 +63,6 @@ impl Clients {
     }
 
     fn spawn(&mut self, name: &'static str, arguments: &[&str]) -> Result<Client> {
-        let output = fs::File::create(self.output(name))?;
         let mut command = Command::new(&self.python);
         command
             .arg("-u")
@@ -66,14 +73,33 @@ impl Clients {
             .arg(self.histories())
             .args(["--seed", &self.seed.to_string()])
             .args(["--process", &self.next_process.to_string()])
-            .args(arguments)
+            .args(arguments);
+        self.begin(name, &mut command)
+    }
+
+    fn begin(&mut self, name: &'static str, command: &mut Command) -> Result<Client> {
+        let output = fs::File::create(self.output(name))?;
+        command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .process_group(0);
         self.next_process += PROCESSES_EACH;
-        let process = Running::start(&mut command)?;
+        let process = Running::start(command)?;
         Ok(Client { name, process })
+    }
+
+    /// The program in Java, which has the commands `produce` and `read`.
+    pub(crate) fn start_java(&mut self, name: &'static str, command: &str) -> Result<()> {
+        let mut java = Command::new("java");
+        java.args(JAVA_FLAGS)
+            .args(["-cp", &install::java_chaos()?, "Chaos", command])
+            .arg(&self.bootstrap)
+            .arg(self.histories())
+            .args([self.next_process.to_string(), self.seed.to_string()]);
+        let client = self.begin(name, &mut java)?;
+        self.running.push(client);
+        Ok(())
     }
 
     pub(crate) fn start(&mut self, name: &'static str, arguments: &[&str]) -> Result<()> {
