@@ -12,7 +12,7 @@ mod report;
 mod restart;
 mod syscalls;
 mod throughput;
-mod wire;
+pub(crate) mod wire;
 
 use std::path::PathBuf;
 

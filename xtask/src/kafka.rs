@@ -264,6 +264,11 @@ pub(crate) struct KafkaBroker {
 }
 
 impl KafkaBroker {
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn start(place: &Place) -> Result<Self> {
         let mut process = spawn(place)?;
         wait_until_ready(place.port, START_LIMIT, || match process.ended()? {

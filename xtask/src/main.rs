@@ -20,6 +20,7 @@ mod interrupt;
 mod kafka;
 mod kills;
 mod named_tests;
+mod overload;
 mod process;
 mod protocol;
 mod random;
@@ -76,6 +77,8 @@ enum Command {
     History(history::HistoryArguments),
     /// The broker on a simulated machine, with faults: seeds and planted bugs
     Sim(sim::SimArguments),
+    /// More connections and liars than a broker should have to bear, and what others notice
+    Overload(overload::OverloadArguments),
     /// Kafka's own reader over the segment files of a data folder
     DumpLog(dump_log::DumpLogArguments),
 }
@@ -99,6 +102,7 @@ fn main() -> anyhow::Result<()> {
         Command::JavaTools(arguments) => suites::java::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Overload(arguments) => overload::run(&arguments).map(|_counts| ()),
         Command::DumpLog(arguments) => dump_log::run(&arguments),
     }
 }

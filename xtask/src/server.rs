@@ -104,6 +104,23 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The broker's process.
+    pub(crate) fn process(&self) -> u32 {
+        match &self.broker {
+            Broker::Watertable(process) => process.id(),
+            Broker::Kafka(broker) => broker.process(),
+        }
+    }
+
+    /// What our broker logs.
+    pub(crate) fn log(&self) -> PathBuf {
+        log_file(&self.data_dir)
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }

@@ -10,6 +10,7 @@ use crate::clients::{self, Counts};
 use crate::compatibility::{self, CompatibilityArguments};
 use crate::flights;
 use crate::kills;
+use crate::overload::{self, OverloadArguments};
 use crate::protocol::{self, ProtocolArguments};
 use crate::server::{self, Against, Server};
 use crate::sim;
@@ -49,7 +50,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -125,6 +126,11 @@ const STEPS: [Step; 17] = [
         part: Part::Clients,
         name: "client matrix",
         run: || clients::run_all(Against::Watertable),
+    },
+    Step {
+        part: Part::Flights,
+        name: "overload",
+        run: || overload::run(&OverloadArguments::SMALL),
     },
     Step {
         part: Part::Flights,

@@ -15,6 +15,7 @@ mod fetch_rules;
 mod groups;
 mod internal_topics;
 mod ordering;
+mod overload;
 mod produce_fetch;
 mod quotas;
 mod shares;
