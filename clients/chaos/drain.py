@@ -1,13 +1,13 @@
 """Reads everything there is, once all faults are mended, with both isolation levels; and what the jobs made of their input: of
 each committed record one, in order."""
 
+import random
+import time
+
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from common import TOPICS, ends, partitions_of, patiently, reading, usable
+from common import PATIENCE_SECONDS, TOPICS, ends, partitions_of, patiently, reading, run_threads, stop, usable
 from history import History, now
-
-# Reads in a row that an error answers, on a partition whose files were damaged on purpose.
-DAMAGED_MAX = 200_000
 
 
 def drain(arguments):
@@ -58,34 +58,55 @@ def check_jobs(found):
     print(f"{inputs} records were transformed, each once and in order")
 
 
+def reread(arguments):
+    """Here and there in the topic that is damaged, all the time."""
+    history = History(arguments.folder, "victim", "reread", arguments.process)
+    chance = random.Random(f"{arguments.seed} {arguments.process}")
+
+    def run():
+        consumer = Consumer(damaged_reading(arguments, "reread"))
+        while not stop.wait(2):
+            end = ends(consumer, partitions_of("victim"))[0]
+            first = chance.randrange(end + 1)
+            read_part(consumer, history, first, min(end, first + 1000))
+        consumer.close()
+
+    run_threads([("reread", run)])
+
+
 def read_damaged(arguments, process):
-    """The topic whose files were flipped: where the broker refuses, one offset further."""
     history = History(arguments.folder, "victim", "drain", process)
-    consumer = Consumer(reading(arguments.bootstrap, "drain-victim") | {"fetch.error.backoff.ms": 1, "fetch.queue.backoff.ms": 1})
-    refused = 0
-    for one in partitions_of("victim", offset=0):
-        consumer.assign([one])
-        history.assign([one])
-        end, position = ends(consumer, [one])[0], 0
-        while position < end:
-            begun = now()
-            records = []
-            for message in consumer.consume(500, 10):
-                code = message.error() and message.error().code()
-                if code in (KafkaError.INVALID_MSG, KafkaError._BAD_MSG):
-                    # Told again until the reader moves on.
-                    if message.offset() != position:
-                        continue
-                    refused, position = refused + 1, position + 1
-                    if refused > DAMAGED_MAX:
-                        raise SystemExit(f"refused {refused} times")
-                    history.polled(begun, records)
-                    records, begun = [], now()
-                    consumer.seek(TopicPartition(one.topic, one.partition, position))
-                    break
-                if usable(message) and message.offset() >= position:
-                    records.append(message)
-                    position = message.offset() + 1
-            history.polled(begun, records)
+    consumer = Consumer(damaged_reading(arguments, "drain-victim"))
+    refused = read_part(consumer, history, 0, ends(consumer, partitions_of("victim"))[0])
     consumer.close()
-    print(f"{refused} reads of the damaged topic were refused")
+    print(f"{refused} records of the damaged topic were refused")
+
+
+def damaged_reading(arguments, group):
+    return reading(arguments.bootstrap, group) | {"fetch.error.backoff.ms": 1}
+
+
+def read_part(consumer, history, first, end):
+    """The records of the damaged topic from one offset to another; where the broker refuses, one offset further. How many were
+    refused."""
+    [one] = partitions_of("victim", offset=first)
+    consumer.assign([one])
+    history.assign([one])
+    refused, position = 0, first
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while position < end:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the damaged topic cannot be read from {first} to {end}: stuck at {position}, {refused} refused")
+        begun, records = now(), []
+        for message in consumer.consume(500, 0.2):
+            if message.error() is not None and message.error().code() in (KafkaError.INVALID_MSG, KafkaError._BAD_MSG):
+                # It is told again until the reader moves on.
+                if message.offset() == position:
+                    refused, position = refused + 1, position + 1
+                    consumer.assign([TopicPartition(one.topic, one.partition, position)])
+                break
+            if usable(message) and message.offset() >= position:
+                records.append(message)
+                position = message.offset() + 1
+        history.polled(begun, records)
+    return refused

@@ -92,7 +92,8 @@ fn where_to_look(folder: &Path) -> String {
   nemesis.log      what was broken when, by the clock of the histories
   broker.log       what the broker said
   client-*.log     what clients met
-  histories/       what they recorded, one file per process; joined: cargo xtask history --complete {shown}/committed.jsonl
+  histories/       what they recorded, one file per process
+  committed.jsonl  that joined, if it came so far, as uncommitted.jsonl and victim.jsonl: cargo xtask history --complete FILE
   data, or in disk.img: mount -o loop,ro {shown}/disk.img /mnt"
     )
 }
@@ -121,6 +122,7 @@ fn run_in(folder: &Path, length: Duration, seed: u64, faults: &[Fault]) -> Resul
         "read",
         "java-read",
         "commit",
+        "reread",
     ] {
         clients
             .finish(name)
@@ -171,6 +173,7 @@ fn begin(
         "read",
         "groups",
         "commit",
+        "reread",
     ] {
         clients.start(name, &[])?;
     }
