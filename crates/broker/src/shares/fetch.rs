@@ -151,11 +151,13 @@ impl Shares {
         is_last: bool,
     ) -> Attempt {
         let mut answers = Vec::new();
+        let mut not_loaded = Vec::new();
         let mut begun = Vec::new();
         for (key, partition) in targets {
             match partition.begin_fetch() {
                 Begun::At(from, guard) => begun.push((*key, from, guard)),
                 Begun::Wait => {}
+                Begun::NotLoaded(code) => not_loaded.push((*key, Fetched::Failed(code))),
                 Begun::Failed(code) => answers.push((*key, Fetched::Failed(code))),
             }
         }
@@ -180,6 +182,7 @@ impl Shares {
             answers.push((read.key, fetched));
         }
         if has_any || has_error || is_last || fetch.min_bytes == 0 {
+            answers.append(&mut not_loaded);
             Attempt::Done(answers)
         } else if handed_out.archived > 0 {
             Attempt::Archived

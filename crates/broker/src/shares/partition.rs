@@ -63,6 +63,8 @@ pub(super) enum Begun {
     At(i64, FetchGuard),
     /// Not now: it loads, somebody else reads, or too much is in flight.
     Wait,
+    /// Never, and whoever asks is told when their wait is over: asking again at once would not help.
+    NotLoaded(ErrorCode),
     /// Never.
     Failed(ErrorCode),
 }
@@ -101,7 +103,7 @@ impl LivePartition {
         }
         match &mut inner.state {
             State::Loading => Begun::Wait,
-            State::Failed(code) => Begun::Failed(*code),
+            State::Failed(code) => Begun::NotLoaded(*code),
             State::Ended => Begun::Failed(ErrorCode::NotLeaderOrFollower),
             State::Serving(machine) => {
                 if !machine.can_acquire() {

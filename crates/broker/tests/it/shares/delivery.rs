@@ -232,3 +232,31 @@ async fn members_that_come_and_go_while_records_are_written_accept_each_record_o
     assert_eq!(twice, []);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn before_anybody_joined_a_fetch_waits_and_then_says_that_nothing_is_known() {
+    const WAIT_MS: i32 = 200;
+    let (server, mut client) = prepared(&[]).await;
+    let topic = topic_id(&mut client).await;
+    let mut outsider = Member {
+        client,
+        id: "outsider".to_owned(),
+        topic,
+        epoch: 0,
+        session: 0,
+    };
+    // First the share coordinator may still have to be found; either way nobody is answered at once.
+    for _ in 0..50 {
+        let request = outsider.request(WAIT_MS, 10);
+        let start = tokio::time::Instant::now();
+        let answer = outsider.send(&request).await;
+        assert!(start.elapsed() >= Duration::from_millis(200), "{answer:?}");
+        let found = partition(&answer).map(|partition| partition.error_code);
+        assert_ne!(found, Some(0));
+        if found == Some(code(ErrorCode::UnknownServerError)) {
+            server.stop().await;
+            return;
+        }
+    }
+    panic!("nobody ever said that nothing is known");
+}

@@ -57,6 +57,7 @@ pub(super) async fn errors(side: &mut Side) {
     wrong_heartbeats(side, &shared).await;
     one_member(side, &shared).await;
     for version in 1..=NEWEST {
+        nobody_joined(side, version, &shared).await;
         sessions(side, version, &shared).await;
         acknowledgements(side, version, &shared).await;
     }
@@ -390,6 +391,26 @@ async fn first_fetch(
         tokio::time::sleep(NOT_YET_INTERVAL).await;
     }
     panic!("{member} of {group} never got a record");
+}
+
+/// The share coordinator has no state of a partition before a member has joined, which is told when the wait is over: a client
+/// that asks again at once does not ask in a loop.
+async fn nobody_joined(side: &mut Side, version: i16, shared: &Shared) {
+    let group = side.name(&format!("share-nobody-{version}"));
+    let partition = (shared.id, 0);
+    for epoch in 0..2 {
+        let request = ShareFetchRequest {
+            max_wait_ms: 300,
+            min_bytes: 1,
+            ..fetch(&group, "a", epoch, &[partition], &[])
+        };
+        let start = tokio::time::Instant::now();
+        tell_fetch(side, "before anybody joined", version, &request).await;
+        let waited = start.elapsed() >= std::time::Duration::from_millis(300);
+        side.note("share fetch: waited", version, &waited.to_string());
+    }
+    let request = fetch(&group, "a", -1, &[], &[]);
+    tell_fetch(side, "before anybody joined, closes", version, &request).await;
 }
 
 async fn sessions(side: &mut Side, version: i16, shared: &Shared) {
