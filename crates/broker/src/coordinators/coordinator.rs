@@ -4,14 +4,15 @@
 //! order; what it gives back only waits for durability or for other clients.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use coordinator::Machine;
 use env::Env;
 use metadata::Cluster;
+use parking_lot::Mutex;
 use storage::{FirstBatch, VerificationGuard};
 use tokio_util::sync::CancellationToken;
-use types::{Instant, PartitionIndex};
+use types::{Instant, PartitionIndex, TopicId};
 
 use super::errors::CoordinatorError;
 use super::in_flight::EffectHandler;
@@ -24,8 +25,39 @@ use super::timers::Wakeup;
 #[derive(Debug)]
 pub(super) struct Coordinator<M: Machine> {
     surroundings: Arc<Surroundings<M>>,
-    /// One per partition of the topic, once there is a topic. The number never changes: keys are spread by it.
-    shards: OnceLock<Vec<Arc<Shard<M>>>>,
+    spread: Mutex<Arc<Spread<M>>>,
+}
+
+/// The shards of one life of the topic, which may be deleted and made again with another number of partitions.
+///
+/// Invariant: their number is that of the partitions when the shards were made, and does not change while the topic lives:
+/// keys are spread by it. A shard serves no other life of the topic, so that no key is ever served by two.
+#[derive(Debug)]
+struct Spread<M: Machine> {
+    /// `None` before there ever was a topic.
+    topic: Option<TopicId>,
+    /// One per partition.
+    shards: Vec<Arc<Shard<M>>>,
+}
+
+impl<M: Machine> Spread<M> {
+    const NONE: Self = Self {
+        topic: None,
+        shards: Vec::new(),
+    };
+
+    fn partition_of(&self, key: &str) -> Option<PartitionIndex> {
+        let count = i32::try_from(self.shards.len()).ok()?;
+        let hash = java_string_hash(key).checked_abs().unwrap_or(0);
+        PartitionIndex::new(hash.checked_rem(count)?)
+    }
+
+    fn shard(&self, partition: PartitionIndex) -> Result<&Arc<Shard<M>>, CoordinatorError> {
+        usize::try_from(partition.value())
+            .ok()
+            .and_then(|index| self.shards.get(index))
+            .ok_or(CoordinatorError::NotCoordinator)
+    }
 }
 
 impl<M: RecordFormat> Coordinator<M> {
@@ -42,19 +74,13 @@ impl<M: RecordFormat> Coordinator<M> {
                 wakeup: Wakeup::new(),
                 effects,
             }),
-            shards: OnceLock::new(),
+            spread: Mutex::new(Arc::new(Spread::NONE)),
         }
     }
 
     /// The partition of the topic that a key belongs to, once the topic exists.
     pub(super) fn partition_of(&self, key: &str) -> Option<PartitionIndex> {
-        let count = i32::try_from(self.shards().len()).ok()?;
-        PartitionIndex::new(
-            java_string_hash(key)
-                .checked_abs()
-                .unwrap_or(0)
-                .checked_rem(count)?,
-        )
+        self.spread().partition_of(key)
     }
 
     /// Asks the shard of `key`.
@@ -66,10 +92,23 @@ impl<M: RecordFormat> Coordinator<M> {
         key: &str,
         request: M::Request,
     ) -> Result<PendingReply<M>, CoordinatorError> {
-        let partition = self
-            .partition_of(key)
-            .ok_or(CoordinatorError::NotCoordinator)?;
-        self.call_partition(partition, request, None)
+        self.call_for(key, request, None)
+    }
+
+    /// Asks the shard of `key`; `transaction` as in [`Shard::call_for`].
+    ///
+    /// # Errors
+    /// See [`Self::call`].
+    pub(super) fn call_for(
+        &self,
+        key: &str,
+        request: M::Request,
+        transaction: Option<TransactionPart>,
+    ) -> Result<PendingReply<M>, CoordinatorError> {
+        let spread = self.spread();
+        let partition = spread.partition_of(key);
+        let partition = partition.ok_or(CoordinatorError::NotCoordinator)?;
+        spread.shard(partition)?.call_for(request, transaction)
     }
 
     /// See [`storage::PartitionLog::begin_verification`].
@@ -96,11 +135,9 @@ impl<M: RecordFormat> Coordinator<M> {
         request: M::Request,
         transaction: Option<TransactionPart>,
     ) -> Result<PendingReply<M>, CoordinatorError> {
-        let shard = usize::try_from(partition.value())
-            .ok()
-            .and_then(|index| self.shards().get(index))
-            .ok_or(CoordinatorError::NotCoordinator)?;
-        shard.call_for(request, transaction)
+        self.spread()
+            .shard(partition)?
+            .call_for(request, transaction)
     }
 
     /// How many shards stand where; `see` is shown the machines of those that serve.
@@ -118,7 +155,7 @@ impl<M: RecordFormat> Coordinator<M> {
         request: impl Fn() -> M::Request,
     ) -> Vec<Result<PendingReply<M>, CoordinatorError>> {
         let call = |shard: &Arc<Shard<M>>| shard.call(request());
-        self.shards().iter().map(call).collect()
+        self.spread().shards.iter().map(call).collect()
     }
 
     /// Sends each shard one request about those of `keys` that it has.
@@ -128,9 +165,10 @@ impl<M: RecordFormat> Coordinator<M> {
         name: impl Fn(&K) -> &str,
         request: impl Fn(Vec<K>) -> M::Request,
     ) -> ShardReplies<M, K> {
+        let spread = self.spread();
         let mut by_shard: BTreeMap<Option<PartitionIndex>, Vec<usize>> = BTreeMap::new();
         for (position, key) in keys.iter().enumerate() {
-            let partition = self.partition_of(name(key));
+            let partition = spread.partition_of(name(key));
             by_shard.entry(partition).or_default().push(position);
         }
         let ask = |(partition, positions): (Option<PartitionIndex>, Vec<usize>)| {
@@ -138,10 +176,10 @@ impl<M: RecordFormat> Coordinator<M> {
                 .iter()
                 .filter_map(|position| keys.get(*position).cloned())
                 .collect();
-            let reply = match partition {
-                Some(partition) => self.call_partition(partition, request(of_shard), None),
-                None => Err(CoordinatorError::NotCoordinator),
-            };
+            let shard = partition
+                .ok_or(CoordinatorError::NotCoordinator)
+                .and_then(|partition| spread.shard(partition));
+            let reply = shard.and_then(|shard| shard.call(request(of_shard)));
             (positions, reply)
         };
         let replies = by_shard.into_iter().map(ask).collect();
@@ -154,7 +192,7 @@ impl<M: RecordFormat> Coordinator<M> {
     /// The topic could not be created.
     pub(super) async fn ensure_topic(&self) -> Result<(), CoordinatorError> {
         // There is none before somebody needs it, nor after somebody has deleted it; its shards then begin anew.
-        if self.surroundings.topic.partitions().is_none() {
+        if self.surroundings.topic.found().is_none() {
             self.surroundings.topic.create().await?;
             self.tick_all();
         }
@@ -178,7 +216,7 @@ impl<M: RecordFormat> Coordinator<M> {
 
     /// Ends all shards. Replies whose records are in flight are still sent when these are durable.
     pub(super) fn unload(&self) {
-        for shard in self.shards() {
+        for shard in &self.spread().shards {
             shard.stop();
         }
     }
@@ -223,31 +261,40 @@ impl<M: RecordFormat> Coordinator<M> {
     }
 
     fn configure(&self) {
-        for shard in self.shards() {
+        for shard in &self.spread().shards {
             shard.configure();
         }
     }
 
     fn tick_all(&self) -> Option<Instant> {
         let now = self.surroundings.now();
-        let ticks = self.shards().iter().map(|shard| shard.tick(now));
+        let spread = self.spread();
+        let ticks = spread.shards.iter().map(|shard| shard.tick(now));
         ticks.flatten().min()
     }
 
-    fn shards(&self) -> &[Arc<Shard<M>>] {
-        if let Some(shards) = self.shards.get() {
-            return shards;
-        }
-        let Some(count) = self.surroundings.topic.partitions() else {
-            return &[];
+    /// The shards of the topic as it is now; of its last life while there is none, which serve nobody.
+    fn spread(&self) -> Arc<Spread<M>> {
+        let found = self.surroundings.topic.found();
+        let mut spread = self.spread.lock();
+        let Some((topic, partitions)) = found.filter(|(topic, _)| spread.topic != Some(*topic))
+        else {
+            return Arc::clone(&spread);
         };
-        self.shards.get_or_init(|| {
-            let shard = |index| Arc::new(Shard::new(Arc::clone(&self.surroundings), index));
-            (0..count)
+        let shard = |index| Arc::new(Shard::new(Arc::clone(&self.surroundings), topic, index));
+        let new = Arc::new(Spread {
+            topic: Some(topic),
+            shards: (0..partitions)
                 .filter_map(PartitionIndex::new)
                 .map(shard)
-                .collect()
-        })
+                .collect(),
+        });
+        let before = std::mem::replace(&mut *spread, Arc::clone(&new));
+        drop(spread);
+        for shard in &before.shards {
+            shard.stop();
+        }
+        new
     }
 }
 

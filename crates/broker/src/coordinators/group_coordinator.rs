@@ -210,12 +210,11 @@ impl GroupCoordinator {
             producer: request.producer,
             guard,
         };
-        let partition = self.offsets_partition(&request.commit.group);
-        let reply = partition.and_then(|partition| {
-            let commit = GroupRequest::TxnCommit(request);
-            self.coordinator
-                .call_partition(partition.partition, commit, Some(part))
-        });
+        let group = request.commit.group.clone();
+        let commit = GroupRequest::TxnCommit(request);
+        let reply = self
+            .coordinator
+            .call_for(group.as_str(), commit, Some(part));
         async move {
             match receive::<GroupShard>(reply).await? {
                 GroupReply::TxnCommit(reply) => Ok(reply),

@@ -13,7 +13,7 @@ use coordinator::{
 use env::BoxFuture;
 use metadata::{ClusterImage, InternalTopic, Topic};
 use parking_lot::Mutex;
-use types::{GroupId, LeaderEpoch, PartitionIndex};
+use types::{GroupId, LeaderEpoch, PartitionIndex, TopicId};
 
 use super::errors::CoordinatorError;
 use super::state_topic::{BrokerTopic, LedShard, StateTopic};
@@ -65,8 +65,8 @@ impl GroupTopic {
 }
 
 impl StateTopic<GroupSettings> for GroupTopic {
-    fn partitions(&self) -> Option<i32> {
-        self.topic.partitions()
+    fn found(&self) -> Option<(TopicId, i32)> {
+        self.topic.found()
     }
 
     fn lead(&self, partition: PartitionIndex) -> Result<LedShard<GroupSettings>, CoordinatorError> {

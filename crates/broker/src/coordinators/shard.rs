@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Unloaded ──► Loading ──► Serving ──► Unloaded (append or commit failed, leadership lost)
-//!     any ──► Stopped (the broker stops)
+//!     any ──► Stopped (the broker stops, or the topic was deleted and made again)
 //! ```
 //!
 //! Invariant: records are appended in the order in which the machine gave them, and the machine never takes up a request
@@ -20,7 +20,7 @@ use env::Env;
 use parking_lot::Mutex;
 use storage::{AppendContext, CoordinatorIntent, VerificationGuard};
 use tokio::sync::oneshot;
-use types::{Instant, PartitionIndex};
+use types::{Instant, PartitionIndex, TopicId};
 
 use super::errors::CoordinatorError;
 use super::in_flight::{Answer, EffectHandler, InFlight, Parked};
@@ -58,6 +58,8 @@ impl<M: Machine> Surroundings<M> {
 #[derive(Debug)]
 pub(super) struct Shard<M: Machine> {
     surroundings: Arc<Surroundings<M>>,
+    /// It serves no other topic of the same name.
+    topic: TopicId,
     partition: PartitionIndex,
     inner: Mutex<Inner<M>>,
 }
@@ -101,9 +103,14 @@ impl<M: Machine> Serving<M> {
 }
 
 impl<M: RecordFormat> Shard<M> {
-    pub(super) fn new(surroundings: Arc<Surroundings<M>>, partition: PartitionIndex) -> Self {
+    pub(super) fn new(
+        surroundings: Arc<Surroundings<M>>,
+        topic: TopicId,
+        partition: PartitionIndex,
+    ) -> Self {
         Self {
             surroundings,
+            topic,
             partition,
             inner: Mutex::new(Inner {
                 state: State::Unloaded { retry_at: None },
@@ -244,7 +251,9 @@ impl<M: RecordFormat> Shard<M> {
         now: Now,
     ) -> Result<(), CoordinatorError> {
         let led = match self.surroundings.topic.lead(self.partition) {
-            Ok(led) => led,
+            Ok(led) if led.topic == self.topic => led,
+            // Made again since; the shards of that one are others.
+            Ok(_) => return Err(CoordinatorError::NotCoordinator),
             Err(error) => {
                 // Leadership may come any time and costs nothing to ask for; anything else waits.
                 let delay = (error != CoordinatorError::NotCoordinator).then_some(RELOAD_DELAY);

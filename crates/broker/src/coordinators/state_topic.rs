@@ -30,8 +30,8 @@ pub(super) struct LedShard<S> {
 
 /// An internal topic, as far as the runtime cares.
 pub(super) trait StateTopic<S>: Debug + Send + Sync {
-    /// How many partitions it has; `None` while it does not exist.
-    fn partitions(&self) -> Option<i32>;
+    /// Its id, and how many partitions it has; `None` while it does not exist.
+    fn found(&self) -> Option<(TopicId, i32)>;
 
     /// A partition with its log.
     ///
@@ -83,9 +83,10 @@ impl<S> BrokerTopic<S> {
 }
 
 impl<S: Debug> StateTopic<S> for BrokerTopic<S> {
-    fn partitions(&self) -> Option<i32> {
+    fn found(&self) -> Option<(TopicId, i32)> {
         let image = self.topics.image();
-        image.topic(self.kind.name()).map(|topic| topic.partitions)
+        let topic = image.topic(self.kind.name())?;
+        Some((topic.id, topic.partitions))
     }
 
     fn lead(&self, partition: PartitionIndex) -> Result<LedShard<S>, CoordinatorError> {

@@ -3,7 +3,7 @@
 
 use protocol::messages::delete_topics_request::DeleteTopicState;
 use protocol::messages::*;
-use testkit::requests::topic;
+use testkit::requests::{create, topic};
 use testkit::{RawClient, Server, eventually};
 
 use crate::groups::{commit, committed, coordinated};
@@ -89,4 +89,37 @@ async fn transactional_producers_begin_anew_after_their_topic_was_deleted() {
     let fresh: std::collections::BTreeSet<_> = ids.iter().map(|(id, _)| *id).collect();
     assert_eq!(fresh.len(), 3, "{ids:?}: no id is given out twice");
     assert!(ids.iter().all(|(_, epoch)| *epoch == 0), "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_coordinators_topic_may_come_back_with_another_number_of_partitions() {
+    let mut server = Server::start().await;
+    let mut client = RawClient::connect(server.address()).await;
+    topic(&mut client, "t", &[]).await;
+    coordinated(&mut client, "g").await;
+    let groups: Vec<String> = (0..20).map(|number| format!("g{number}")).collect();
+    // Fewer than the 50 there were, and more.
+    for partitions in [3, 70] {
+        delete(&mut client, "__consumer_offsets").await;
+        let mut create = create("__consumer_offsets", &[("cleanup.policy", "compact")]);
+        create.topics[0].num_partitions = partitions;
+        let answer = client.call(&create, 5).await;
+        assert_eq!(answer.topics[0].error_code, 0);
+        for group in &groups {
+            let offset = commit(group, "t", protocol::Uuid::ZERO, partitions.into());
+            eventually("a commit is taken", async || {
+                let answer = client.call(&offset, 8).await;
+                answer.topics[0].partitions[0].error_code == 0
+            })
+            .await;
+        }
+        // Each lies where a broker looks for it that never knew another number.
+        server = server.restart().await;
+        client = RawClient::connect(server.address()).await;
+        for group in &groups {
+            coordinated(&mut client, group).await;
+            let (known, _) = committed(&mut client, group, "t", protocol::Uuid::ZERO, 7).await;
+            assert_eq!(known, i64::from(partitions), "{group}");
+        }
+    }
 }

@@ -310,17 +310,22 @@ pub(super) struct FakeTopic {
     pub(super) settings: GroupSettings,
 }
 
+fn topic_id() -> TopicId {
+    TopicId::new([1; 16]).unwrap()
+}
+
 impl StateTopic<GroupSettings> for FakeTopic {
-    fn partitions(&self) -> Option<i32> {
+    fn found(&self) -> Option<(TopicId, i32)> {
         let count = i32::try_from(self.logs.len()).unwrap();
-        self.exists.load(Ordering::Relaxed).then_some(count)
+        let exists = self.exists.load(Ordering::Relaxed);
+        exists.then(|| (topic_id(), count))
     }
 
     fn lead(&self, partition: PartitionIndex) -> Result<LedShard<GroupSettings>, CoordinatorError> {
         let epoch = LeaderEpoch::new(self.epoch.load(Ordering::Relaxed));
         let log = Arc::clone(&self.logs[usize::try_from(partition.value()).unwrap()]);
         Ok(LedShard {
-            topic: TopicId::new([1; 16]).unwrap(),
+            topic: topic_id(),
             log,
             epoch: epoch.ok_or(CoordinatorError::NotCoordinator)?,
             batch_bytes_max: self.settings.record_bytes_max,
