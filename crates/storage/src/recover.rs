@@ -500,7 +500,9 @@ impl Recovery<'_> {
         );
         let from = facts.size;
         if known.is_none() {
-            facts.has_gaps = draft.has_gaps && mode == Mode::Lenient;
+            // The last segment is dense, for it is not cleaned; unless those behind a cleaned one are lost.
+            let was_cleaned = base < draft.decided;
+            facts.has_gaps = draft.has_gaps && (mode == Mode::Lenient || was_cleaned);
         }
         let mut index = if from == 0 {
             Some(SegmentIndex::default())

@@ -57,6 +57,8 @@ struct Ground {
     log_start: Offset,
     /// Cleaning may have left gaps in closed segments.
     has_gaps: bool,
+    /// Behind the last segment that cleaning replaced.
+    cleaned_end: Offset,
     /// Where the log was closed in order.
     sealed: Option<Mark>,
     /// From here on a start checks and cuts: a segment, and a position in it.
@@ -222,9 +224,11 @@ impl PartitionCheck<'_> {
     /// What a start would go by.
     fn ground(&self, parts: &[Part], report: &mut Collector<'_>) -> Ground {
         let last = parts.last().map(|part| part.base).unwrap_or_default();
+        let state = self.clean_state(report);
         let mut ground = Ground {
             log_start: self.log_start(report),
-            has_gaps: self.has_gaps(report),
+            has_gaps: state.is_none_or(|state| state.generation > 0),
+            cleaned_end: state.unwrap_or_default().decided,
             sealed: None,
             strict_from: (last, 0),
         };
@@ -312,19 +316,20 @@ impl PartitionCheck<'_> {
         }
     }
 
-    fn has_gaps(&self, report: &mut Collector<'_>) -> bool {
+    /// How far the log was cleaned; `None` if that is not known.
+    fn clean_state(&self, report: &mut Collector<'_>) -> Option<CleanState> {
         let path = self.folder.join(state::FILE);
         match CleanState::read(self.disk, &self.folder) {
-            Ok(Some(state)) => state.generation > 0,
+            Ok(Some(state)) => Some(state),
             Ok(None) => {
                 let detail = "does not hold what cleaning writes";
                 self.plain(report, FindingKind::DamagedCleanerState, &path, detail);
                 report.repair(RepairAction::SetAside { path });
-                true
+                None
             }
             Err(error) => {
                 self.unreadable(report, &path, None, &error);
-                true
+                None
             }
         }
     }
@@ -418,7 +423,8 @@ impl PartitionCheck<'_> {
         let extent = Extent {
             base: part.base,
             below,
-            has_gaps: ground.has_gaps && !is_last && strict_from > 0,
+            has_gaps: ground.has_gaps
+                && (!is_last && strict_from > 0 || part.base < ground.cleaned_end),
             end: match ground.sealed {
                 Some(sealed) if sealed.segment == part.base => end.min(sealed.position),
                 _ => end,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use protocol::records::{BatchBuilder, BatchIterator, BatchOptions, Compression};
 use storage::{
-    CleanerSettings, CleanupPolicy, DeleteRecordsError, Isolation, LocalLog, LogDirectory,
-    LogSettings, PartitionLog, ReadError, TimestampQuery,
+    CleanerSettings, CleanupPolicy, DeleteRecordsError, FindingKind, Isolation, LocalLog,
+    LogDirectory, LogSettings, PartitionLog, ReadError, TimestampQuery,
 };
 use types::Timestamp;
 
@@ -513,4 +513,46 @@ fn a_swap_that_cannot_be_finished_takes_the_log_offline_and_opening_finishes_it(
     assert_eq!(write(&log, record(NOW_MS, "k", Some("v"))), 60);
     assert_eq!(clean_all(&directory), 1);
     assert!(offsets_of(&log).len() < 20);
+}
+
+#[test]
+fn a_cleaned_segment_whose_successors_are_lost_keeps_its_records() {
+    for keeps_checkpoint in [true, false] {
+        let world = quiet(World::new());
+        let directory = world.open();
+        let first = log(&directory, compacted(700, 1000));
+        overwrite(&first, 60, 4);
+        let end = upper_bound(&world, &first);
+        clean_all(&directory);
+        let cleaned: Vec<_> = offsets_of(&first)
+            .into_iter()
+            .filter(|offset| *offset < end)
+            .collect();
+        assert!(!cleaned.contains(&0), "there are gaps within the segment");
+        drop(first);
+        drop(directory);
+        for base in logs_of(&world).into_iter().filter(|base| *base >= end) {
+            std::fs::remove_file(world.segment(base)).unwrap();
+        }
+        if !keeps_checkpoint {
+            world.lose_checkpoint();
+        }
+        let report = world.check().unwrap().run(None, &mut |_| ()).unwrap();
+        let of_bytes = report.findings.iter().filter(|finding| {
+            matches!(finding.kind, FindingKind::TornEnd | FindingKind::DamagedEnd)
+        });
+        assert_eq!(of_bytes.count(), 0, "{:?}", report.findings);
+        let directory = world.open();
+        let again = log(&directory, compacted(700, 1000));
+        assert_eq!(offsets_of(&again), cleaned, "checkpoint {keeps_checkpoint}");
+        // It goes on, and is read again whatever is known of it.
+        write(&again, record(NOW_MS + 100, "after", Some("x")));
+        let all = offsets_of(&again);
+        assert_eq!(all.len(), cleaned.len() + 1);
+        drop(again);
+        drop(directory);
+        world.lose_checkpoint();
+        let directory = world.open();
+        assert_eq!(offsets_of(&log(&directory, compacted(700, 1000))), all);
+    }
 }
