@@ -29,6 +29,7 @@ use types::{LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::codec::{Reader, count};
+use crate::format::FormatError;
 use crate::leader_epochs::LeaderEpochs;
 use crate::local_log::{Mark, Recovered};
 use crate::producers::Producers;
@@ -36,7 +37,7 @@ use crate::segment::{Segment, SegmentFacts};
 use crate::small_file;
 use crate::state_codec::{get_producers, get_transactions, put_producers, put_transactions};
 use crate::transactions::Transactions;
-use crate::versions::{NewerVersion, refuse_newer};
+use crate::versions::refuse_newer;
 
 pub(crate) const FILE: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"WTCHKPNT";
@@ -268,25 +269,31 @@ pub(crate) fn load(
 }
 
 /// Refuses a checkpoint that is whole and of a newer version. Of others only the version is read.
-pub(crate) fn refuse_newer_checkpoint(disk: &dyn Disk, root: &Path) -> Result<(), NewerVersion> {
+pub(crate) fn refuse_newer_checkpoint(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
     let path = root.join(FILE);
+    let found = read_version(disk, &path).map_err(|source| FormatError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    refuse_newer(&path, found.unwrap_or(VERSION), VERSION)?;
+    Ok(())
+}
+
+/// The version of a checkpoint; `None` if there is none, or a damaged one that names a newer version.
+fn read_version(disk: &dyn Disk, path: &Path) -> io::Result<Option<u32>> {
     let mut head = [0; MAGIC.len() + 4];
-    let read = disk
-        .open(&path, OpenMode::Read)
-        .and_then(|file| file.read_at(&mut head, 0));
-    let found = read
-        .ok()
-        .and_then(|_read| version_of(&mut Reader::new(&head)));
-    if found.is_none_or(|found| found <= VERSION) {
-        return Ok(());
+    match disk.open(path, OpenMode::Read) {
+        Ok(file) => drop(file.read_at(&mut head, 0)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     }
-    // A damaged one may name any version.
-    let bytes = small_file::read(disk, &path, FILE_BYTES_MAX).ok().flatten();
-    let version = bytes
-        .as_deref()
-        .and_then(whole)
-        .and_then(|mut content| version_of(&mut content));
-    refuse_newer(&path, version.unwrap_or(VERSION), VERSION)
+    let found = version_of(&mut Reader::new(&head));
+    if found.is_none_or(|found| found <= VERSION) {
+        return Ok(found);
+    }
+    let bytes = small_file::read(disk, path, FILE_BYTES_MAX)?;
+    let content = bytes.as_deref().and_then(whole);
+    Ok(content.and_then(|mut content| version_of(&mut content)))
 }
 
 /// What lies before the hash, if that is right.

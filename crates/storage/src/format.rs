@@ -79,16 +79,14 @@ impl FormatError {
 
 /// Refuses a directory that a newer version wrote, by any of the files that speak for all of it. Changes nothing.
 pub(crate) fn refuse_newer_directory(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
-    let newer = |outcome: Result<(), FormatError>| {
-        outcome.or_else(|error| {
-            // What is damaged, or cannot be read, is for whoever needs it to tell.
-            if error.is_newer() { Err(error) } else { Ok(()) }
-        })
+    // What is damaged is for whoever needs it to tell.
+    let unless_damaged = |error| match error {
+        FormatError::Damaged { .. } => Ok(()),
+        error => Err(error),
     };
-    newer(look(disk, root).map(drop))?;
-    newer(boots(disk, root).map(drop))?;
-    checkpoint::refuse_newer_checkpoint(disk, root)?;
-    Ok(())
+    look(disk, root).map(drop).or_else(unless_damaged)?;
+    boots(disk, root).map(drop).or_else(unless_damaged)?;
+    checkpoint::refuse_newer_checkpoint(disk, root)
 }
 
 /// Refuses a directory of a newer format; marks a new one.

@@ -137,7 +137,11 @@ impl DirectoryCheck {
                 });
             }
         }
-        format::refuse_newer_directory(&*check.disk, root).map_err(CheckError::Format)?;
+        if let Err(error) = format::refuse_newer_directory(&*check.disk, root)
+            && error.is_newer()
+        {
+            return Err(CheckError::Format(error));
+        }
         Ok(check)
     }
 
