@@ -14,6 +14,7 @@ mod clients;
 mod compatibility;
 mod dump_log;
 mod flights;
+mod fuzz;
 mod history;
 mod install;
 mod interrupt;
@@ -53,8 +54,9 @@ enum Command {
     Protocol(protocol::ProtocolArguments),
     /// Compare every message with the bytes of Kafka's own classes
     Oracle,
-    /// Hostile frames over all decoders
-    Fuzz(protocol::fuzz::FuzzArguments),
+    /// Fuzzing: what is fuzzed, runs guided by coverage, inputs again
+    #[command(subcommand)]
+    Fuzz(fuzz::FuzzCommand),
     /// The compatibility matrix: every pinned client against a broker; writes docs/compatibility.md
     Clients(clients::ClientsArguments),
     /// Which APIs and rules the broker keeps, each with its tests; writes docs/compatibility.md
@@ -90,7 +92,7 @@ fn main() -> anyhow::Result<()> {
         Command::Kafka(command) => kafka::run(command),
         Command::Protocol(arguments) => protocol::run(arguments),
         Command::Oracle => protocol::oracle::run(),
-        Command::Fuzz(arguments) => protocol::fuzz::run(arguments),
+        Command::Fuzz(command) => fuzz::run(&command),
         Command::Clients(arguments) => clients::run(&arguments),
         Command::Compatibility(arguments) => compatibility::run(&arguments),
         Command::Flights(arguments) => flights::run(&arguments),

@@ -5,7 +5,6 @@
 //! over, no texts. Invariant: the same jars give the same bytes, so `--check` can compare.
 
 mod definition;
-pub(crate) mod fuzz;
 mod jars;
 pub(crate) mod oracle;
 mod render;

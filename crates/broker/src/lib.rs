@@ -14,6 +14,8 @@ mod context;
 mod coordinators;
 mod dispatch;
 mod fetches;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handlers;
 mod internal_topics;
 mod log_levels;

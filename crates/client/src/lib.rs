@@ -11,6 +11,8 @@ mod cluster;
 mod config;
 mod connection;
 mod consumer;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod group;
 mod metadata;
 mod offsets;

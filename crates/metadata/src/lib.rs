@@ -4,6 +4,8 @@
 
 mod cluster;
 mod features;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod image;
 mod inspect;
 mod keys;

@@ -127,15 +127,20 @@ impl CheckpointWriter {
     }
 
     /// Replaces the file durably. Returns its length in bytes.
-    pub(crate) fn write(mut self, disk: &dyn Disk, root: &Path) -> io::Result<u64> {
+    pub(crate) fn write(self, disk: &dyn Disk, root: &Path) -> io::Result<u64> {
+        let bytes = self.finish();
+        small_file::replace(disk, &root.join(FILE), &bytes)?;
+        Ok(bytes.len() as u64)
+    }
+
+    fn finish(mut self) -> Vec<u8> {
         let field = Self::COUNT_FIELD..Self::COUNT_FIELD + 4;
         if let Some(field) = self.bytes.get_mut(field) {
             field.copy_from_slice(&self.logs.to_be_bytes());
         }
         let hash = xxh3_64(&self.bytes);
         self.bytes.put_u64(hash);
-        small_file::replace(disk, &root.join(FILE), &self.bytes)?;
-        Ok(self.bytes.len() as u64)
+        self.bytes
     }
 }
 
@@ -322,6 +327,28 @@ fn decode(bytes: &[u8], now_ms: i64) -> Option<Checkpoint> {
     reader
         .is_empty()
         .then_some(Checkpoint { boot, clean, logs })
+}
+
+/// Makes the checksum right.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn correct(bytes: &mut [u8]) {
+    let length = bytes.len().saturating_sub(HASH_BYTES);
+    if let Some((content, hash)) = bytes.split_at_mut_checked(length)
+        && hash.len() == HASH_BYTES
+    {
+        hash.copy_from_slice(&xxh3_64(content).to_be_bytes());
+    }
+}
+
+/// Reads a checkpoint and writes it again.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_and_write(bytes: &[u8]) -> Option<Vec<u8>> {
+    let checkpoint = decode(bytes, 0)?;
+    let mut writer = CheckpointWriter::new(checkpoint.boot, checkpoint.clean);
+    for entry in &checkpoint.logs {
+        writer.add(&entry.encode());
+    }
+    Some(writer.finish())
 }
 
 fn decode_log(reader: &mut Reader<'_>, version: u32, now_ms: i64) -> Option<LogEntry> {

@@ -109,7 +109,7 @@ pub(crate) fn look(disk: &dyn Disk, root: &Path) -> Result<bool, FormatError> {
     check_text(&text, path).map(|()| true)
 }
 
-fn check_text(text: &str, path: PathBuf) -> Result<(), FormatError> {
+pub(crate) fn check_text(text: &str, path: PathBuf) -> Result<(), FormatError> {
     let found = text
         .trim_end()
         .strip_prefix("format ")
@@ -166,11 +166,15 @@ pub(crate) fn count_boot(
     let Some(epoch) = last.next() else {
         return Err(FormatError::EpochsUsedUp { path });
     };
-    write(disk, &path, &format!("0\n{epoch}\n"))?;
+    write(disk, &path, &encode_boot(epoch))?;
     Ok(epoch)
 }
 
-fn decode_boot(text: &str) -> Option<LeaderEpoch> {
+pub(crate) fn encode_boot(epoch: LeaderEpoch) -> String {
+    format!("0\n{epoch}\n")
+}
+
+pub(crate) fn decode_boot(text: &str) -> Option<LeaderEpoch> {
     let mut lines = text.lines();
     if lines.next()? != "0" {
         return None;

@@ -18,6 +18,8 @@ mod durability;
 mod figures;
 mod files;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod index_files;
 mod leader_epochs;
 mod local_log;

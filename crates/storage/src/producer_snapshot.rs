@@ -52,11 +52,16 @@ pub(crate) fn encode(producers: &Producers, transactions: &Transactions) -> Vec<
     bytes.put_slice(OURS);
     put_producers(&mut bytes, producers);
     put_transactions(&mut bytes, transactions);
+    correct(&mut bytes);
+    bytes
+}
+
+/// Makes the checksum right.
+pub(crate) fn correct(bytes: &mut [u8]) {
     let crc = crc32c::crc32c(bytes.get(ENTRIES_FIELD..).unwrap_or_default());
     if let Some(field) = bytes.get_mut(CRC_FIELD..ENTRIES_FIELD) {
         field.copy_from_slice(&crc.to_be_bytes());
     }
-    bytes
 }
 
 /// Refuses a snapshot that is whole and of a newer version; its checksum is where version 1 has it.

@@ -750,10 +750,14 @@ pub(crate) fn read_topic_id(disk: &dyn Disk, folder: &Path) -> io::Result<Option
 
 /// The file's text (Kafka's `PartitionMetadataFile`).
 pub(crate) fn encode_metadata(topic_id: types::TopicId) -> String {
+    encode_topic_id(&topic_id.to_string())
+}
+
+pub(crate) fn encode_topic_id(topic_id: &str) -> String {
     format!("version: 0\ntopic_id: {topic_id}")
 }
 
-fn decode_topic_id(text: &str) -> Option<&str> {
+pub(crate) fn decode_topic_id(text: &str) -> Option<&str> {
     let mut lines = text.lines();
     if lines.next()?.trim() != "version: 0" {
         return None;

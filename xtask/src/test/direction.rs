@@ -40,7 +40,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
 ];
 
 /// Tools and test helpers: they may know everything, and no other crate may depend on them except for its tests.
-const BESIDE: [&str; 4] = ["testkit", "sim", "xtask", "floor"];
+const BESIDE: [&str; 5] = ["testkit", "sim", "fuzzing", "xtask", "floor"];
 
 #[derive(Deserialize)]
 struct Metadata {

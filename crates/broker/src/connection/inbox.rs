@@ -186,6 +186,32 @@ struct Room {
     most: usize,
 }
 
+/// The frames in bytes that arrive in pieces; an error ends the connection. For fuzzing.
+#[cfg(feature = "fuzzing")]
+pub fn frames_of(pieces: &[&[u8]], frame_limit: usize) -> (Vec<Vec<u8>>, Option<String>) {
+    let mut inbox = Inbox::new(frame_limit);
+    let mut frames = Vec::new();
+    for piece in pieces {
+        let mut rest = *piece;
+        while !rest.is_empty() {
+            inbox.make_room();
+            let room = inbox.buffer.capacity() - inbox.buffer.len();
+            let (taken, left) = rest.split_at(room.min(rest.len()));
+            assert!(!taken.is_empty(), "there is room for a read");
+            inbox.buffer.extend_from_slice(taken);
+            rest = left;
+            loop {
+                match inbox.next_frame() {
+                    Ok(Some(frame)) => frames.push(frame.to_vec()),
+                    Ok(None) => break,
+                    Err(error) => return (frames, Some(error.to_string())),
+                }
+            }
+        }
+    }
+    (frames, None)
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::BufMut;

@@ -23,6 +23,8 @@ use env::BoxFuture;
 use env::net::Stream;
 use types::Instant;
 
+#[cfg(feature = "fuzzing")]
+pub use self::inbox::frames_of;
 use self::inbox::{FrameError, Inbox};
 use self::outbox::Outbox;
 use crate::context::ConnectionInfo;

@@ -27,6 +27,8 @@
 mod coordinator;
 mod errors;
 mod figures;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod group_coordinator;
 mod group_topic;
 mod in_flight;

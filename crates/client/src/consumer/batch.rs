@@ -273,6 +273,39 @@ impl Fetched {
     }
 }
 
+/// The offsets of all records that are shown. For fuzzing.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fetched(
+    partition: TopicPartition,
+    bytes: Bytes,
+    position: i64,
+    aborted: Option<&[(i64, i64)]>,
+) -> Vec<i64> {
+    let aborted: Option<Vec<_>> = aborted.map(|aborted| {
+        let aborted = aborted.iter();
+        let transaction = |(producer_id, first_offset): &(i64, i64)| AbortedTransaction {
+            producer_id: *producer_id,
+            first_offset: *first_offset,
+        };
+        aborted.map(transaction).collect()
+    });
+    let mut fetched = Fetched::new(partition, bytes, position, i64::MAX, aborted.as_deref());
+    let Ok(end) = fetched.end_position() else {
+        return Vec::new();
+    };
+    let mut offsets = Vec::new();
+    while let Ok(Some(batch)) = fetched.next() {
+        let records = batch.records().map_while(Result::ok);
+        offsets.extend(records.map(|record| record.offset));
+        assert!(fetched.position() >= position, "reading goes on behind");
+        assert!(
+            fetched.position() <= end,
+            "reading goes on within what was fetched"
+        );
+    }
+    offsets
+}
+
 /// The batch at the front, unless it is cut off: brokers may send a part of the last one.
 fn next_whole(bytes: &[u8]) -> Result<Option<BatchView<'_>>, BatchError> {
     protocol::records::BatchIterator::new(bytes)

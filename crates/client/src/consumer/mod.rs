@@ -16,6 +16,8 @@ use protocol::ErrorCode;
 use protocol::messages::fetch_response::PartitionData;
 use tokio::time::Instant;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use batch::fetched;
 pub use batch::{BatchReadError, DECOMPRESSED_BYTES_MAX, RecordBatch, RecordRef};
 
 use crate::assignor::TopicPartition;

@@ -1,6 +1,6 @@
 //! Hostile frames over all decoders: no panic, and bounded memory.
 //!
-//! `cargo test` runs a short round; `cargo xtask fuzz --frames N` a long one in release. Everything follows from the
+//! `cargo test` runs a short round; `cargo xtask fuzz frames --frames N` a long one in release. Everything follows from the
 //! seed, so a complaint can be repeated with `--seed S --first F --frames 1`. This is a program of its own, not a test
 //! harness, because the counting allocator must see one thread only.
 #![allow(

@@ -38,7 +38,7 @@ pub(crate) struct CleanState {
 
 impl CleanState {
     /// The file's text: version 0, the generation, the first dirty offset or -1, the end of what was replaced.
-    fn encode(self) -> String {
+    pub(crate) fn encode(self) -> String {
         let first = self.first_dirty.map_or(-1, Offset::value);
         format!("0\n{}\n{first}\n{}\n", self.generation, self.decided)
     }
@@ -52,7 +52,7 @@ impl CleanState {
         }
     }
 
-    fn decode(text: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         if lines.next()? != "0" {
             return None;

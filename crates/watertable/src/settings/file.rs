@@ -66,16 +66,20 @@ pub(crate) enum FileError {
 
 /// The settings in the file.
 pub(super) fn settings(path: &Path) -> Result<Vec<Given>, FileError> {
-    let text = read(path)?;
+    parse(path, &read(path)?)
+}
+
+/// The settings in the text of the file at `path`.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Given>, FileError> {
     if path
         .extension()
         .is_some_and(|extension| extension == "properties")
     {
-        return Err(properties(path, &text));
+        return Err(properties(path, text));
     }
     let table: Table = text.parse().map_err(|source| {
-        if first_property(&text).is_some() {
-            return properties(path, &text);
+        if first_property(text).is_some() {
+            return properties(path, text);
         }
         FileError::Toml {
             path: path.to_owned(),

@@ -165,12 +165,33 @@ pub(crate) fn resolve(
     file: Option<&std::path::Path>,
 ) -> Result<Settings, SettingsError> {
     let file = file.map(file::settings).transpose()?.unwrap_or_default();
-    let mut made = Made::default();
-    // The weakest first: a stronger one replaces it.
-    made.layer("the file", file)?;
-    made.layer("the environment", environment::settings(environment))?;
-    made.layer("the command line", flags)?;
-    made.settings()
+    Made::in_layers(file, environment::settings(environment), flags)?.settings()
+}
+
+/// As [`resolve`], from a file's text, to what is said if that cannot be used. Addresses that are not `wanted` are left out.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn resolve_texts(
+    path: &std::path::Path,
+    file: &str,
+    environment: Vec<(String, String)>,
+    flags: Vec<(String, String)>,
+    wanted: fn(&str) -> bool,
+) -> Result<Settings, String> {
+    let flag = |(key, text)| Given {
+        key,
+        text,
+        origin: Origin::Flag("--set"),
+    };
+    let resolve = || -> Result<Settings, SettingsError> {
+        let file = file::parse(path, file)?;
+        let environment = environment::settings(environment.into_iter());
+        let mut made = Made::in_layers(file, environment, flags.into_iter().map(flag).collect())?;
+        made.settings.retain(|name, given| {
+            !name.ends_with("listeners") && *name != HTTP_LISTEN || wanted(&given.text)
+        });
+        made.settings()
+    };
+    resolve().map_err(|error| error.to_string())
 }
 
 /// What was made, by the name the setting has in the tables.
@@ -183,6 +204,19 @@ struct Made {
 }
 
 impl Made {
+    /// The weakest layer first: a stronger one replaces it.
+    fn in_layers(
+        file: Vec<Given>,
+        environment: Vec<Given>,
+        flags: Vec<Given>,
+    ) -> Result<Self, SettingsError> {
+        let mut made = Self::default();
+        made.layer("the file", file)?;
+        made.layer("the environment", environment)?;
+        made.layer("the command line", flags)?;
+        Ok(made)
+    }
+
     fn layer(&mut self, place: &'static str, layer: Vec<Given>) -> Result<(), SettingsError> {
         let mut here: BTreeMap<&'static str, Given> = BTreeMap::new();
         for mut given in layer {

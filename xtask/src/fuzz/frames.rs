@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: hostile frames over all decoders, in release, with the memory of each counted. No nightly compiler
-//! and no sanitizer needed; the targets for cargo-fuzz are in `fuzz/`.
+//! `cargo xtask fuzz frames`: hostile frames over all decoders of the protocol, in release, with the memory of each counted.
+//! Without coverage, so that everything follows from the seed.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use clap::Args;
 use crate::{process, workspace};
 
 #[derive(Args)]
-pub(crate) struct FuzzArguments {
+pub(crate) struct FramesArguments {
     /// How many frames
     #[arg(long, default_value_t = 10_000_000)]
     frames: u64,
@@ -21,7 +21,7 @@ pub(crate) struct FuzzArguments {
     first: u64,
 }
 
-pub(crate) fn run(arguments: FuzzArguments) -> Result<()> {
+pub(super) fn run(arguments: &FramesArguments) -> Result<()> {
     process::run(
         Command::new(env!("CARGO"))
             .current_dir(workspace::root())
