@@ -123,6 +123,11 @@ impl BatchHeader {
         self.last().plus(1)
     }
 
+    /// Whether it has a record for each of its offsets, as every batch has until it is cleaned.
+    pub(crate) fn is_dense(&self) -> bool {
+        i64::from(self.count) == i64::from(self.last_offset_delta) + 1
+    }
+
     pub(crate) fn epoch(&self) -> Option<LeaderEpoch> {
         LeaderEpoch::new(self.leader_epoch)
     }

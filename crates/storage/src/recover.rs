@@ -604,6 +604,10 @@ impl Recovery<'_> {
                     position,
                     mut header,
                 } => {
+                    if mode == Mode::Lenient && !facts.has_gaps && !header.is_dense() {
+                        // Damage that its checksum would tell of. Believed, it would put whatever follows out of place.
+                        break Some((position, Unfit::Miscounted));
+                    }
                     let expected = draft.log_end.offset;
                     let found = header.base();
                     let mut chain = Chain::new(Some(expected), below, facts.has_gaps);
@@ -720,6 +724,8 @@ pub(crate) enum Unfit {
     Broken(Broken),
     #[error("a batch begins at offset {found}, but {expected} comes next")]
     Misplaced { expected: Offset, found: Offset },
+    #[error("a batch does not have as many records as offsets")]
+    Miscounted,
     #[error("these bytes never became part of the log")]
     Unclaimed,
 }

@@ -80,6 +80,41 @@ fn a_damaged_base_offset_in_a_closed_segment_takes_no_later_one_with_it() {
 }
 
 #[test]
+fn a_damaged_number_of_offsets_in_a_closed_segment_takes_no_later_segment_with_it() {
+    /// Where a batch says how many offsets it has, and how many records.
+    const FIELDS: [usize; 2] = [23, 57];
+    for field in FIELDS {
+        let world = World::new();
+        let directory = world.open();
+        let settings = small_segments(300);
+        let first = log(&directory, settings.clone());
+        for number in 0..30 {
+            write(&first, batch(&[&number.to_string()]));
+        }
+        drop((first, directory));
+        // The first batch of the second segment claims thousands, and there is no checkpoint to go by.
+        let names = segment_names(&world);
+        let base = |name: &str| name.strip_suffix(".log").unwrap().parse::<i64>().unwrap();
+        let (second, third) = (base(&names[1]), base(&names[2]));
+        change(&world.segment(second), |bytes| bytes[field + 2] = 0x10);
+        world.lose_checkpoint();
+        let directory = world.open();
+        let log = log(&directory, settings);
+        assert_eq!(log.offsets().log_end, at(30));
+        assert!(world.names().iter().all(|name| !name.ends_with(".cut")));
+        for offset in 0..30 {
+            match read(&log, offset, 1) {
+                Ok(records) => assert_eq!(records[0].value, offset.to_string()),
+                Err(error) => {
+                    assert!((second..third).contains(&offset), "{error}");
+                    assert!(matches!(error, ReadError::Corrupt { .. }), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_stale_segment_is_set_aside_alone() {
     for checkpointed in [true, false] {
         let world = World::new();
