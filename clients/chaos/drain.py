@@ -6,8 +6,11 @@ import time
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from common import PATIENCE_SECONDS, TOPICS, ends, partitions_of, patiently, reading, run_threads, stop, usable
+from common import PATIENCE_SECONDS, TOPICS, ends, partitions_of, reading, run_threads, stop, usable
 from history import History, now
+
+# So long nothing may come while there is more.
+QUIET_SECONDS = 60
 
 
 def drain(arguments):
@@ -28,11 +31,14 @@ def read_all(arguments, view, process, topics, isolation):
     history.assign(partitions)
     found = {(one.topic, one.partition): [] for one in partitions}
     ended = set()
+    deadline = time.monotonic() + QUIET_SECONDS
     while len(ended) < len(partitions):
         begun = now()
-        messages = patiently(lambda: consumer.consume(1000, 30))
-        if not messages:
-            raise SystemExit(f"only {len(ended)} of {len(partitions)} partitions were read to their end within 30 s")
+        messages = consumer.consume(1000, 0.5)
+        if messages:
+            deadline = time.monotonic() + QUIET_SECONDS
+        elif time.monotonic() > deadline:
+            raise SystemExit(f"{len(ended)} of {len(partitions)} partitions were read to their end, then nothing for {QUIET_SECONDS} s")
         for message in messages:
             if message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF:
                 ended.add((message.topic(), message.partition()))
@@ -83,7 +89,7 @@ def read_damaged(arguments, process):
 
 
 def damaged_reading(arguments, group):
-    return reading(arguments.bootstrap, group) | {"fetch.error.backoff.ms": 1}
+    return reading(arguments.bootstrap, group) | {"fetch.error.backoff.ms": 20}
 
 
 def read_part(consumer, history, first, end):
