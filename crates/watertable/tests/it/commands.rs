@@ -541,3 +541,34 @@ fn transactions_are_shown_and_one_that_hangs_is_aborted() {
     let text = session.ok(&["txn", "list"], b"");
     assert!(text.contains("transfers"), "{text}");
 }
+
+#[test]
+fn a_transaction_whose_coordinator_was_deleted_is_found_and_ended() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "flights"], b"");
+    open_transaction(&session, "transfers", "flights");
+    session.ok(&["produce", "flights"], b"behind it\n");
+    session.ok(&["topic", "delete", "__transaction_state"], b"");
+    // Nobody is left who would end it, and readers of what is committed wait for it.
+    let committed = [
+        "consume",
+        "flights",
+        "--isolation",
+        "read-committed",
+        "--until-end",
+    ];
+    assert_eq!(session.ok(&committed, b""), "");
+    let find = ["txn", "find-hanging", "--older-than", "0ms"];
+    let hanging = session.json(&find);
+    assert_eq!(hanging[0]["topic"], "flights", "{hanging}");
+    assert_eq!(hanging[0]["start_offset"], 0);
+    // The producer that comes back has another id: it neither ends the old transaction nor is in its way.
+    open_transaction(&session, "transfers", "flights");
+    let still = session.json(&find);
+    assert_eq!(still.as_array().map(Vec::len), Some(1), "{still}");
+    assert_eq!(still[0]["producer_id"], hanging[0]["producer_id"]);
+
+    session.ok(&["txn", "abort", "flights:0", "--start-offset", "0"], b"");
+    assert_eq!(session.json(&find), serde_json::json!([]));
+    assert_eq!(session.ok(&committed, b""), "behind it\n");
+}
