@@ -143,7 +143,7 @@ impl<M: RecordFormat> Coordinator<M> {
     /// How many shards stand where; `see` is shown the machines of those that serve.
     pub(super) fn look(&self, mut see: impl FnMut(&M)) -> BTreeMap<&'static str, usize> {
         let mut phases = BTreeMap::new();
-        for shard in self.shards() {
+        for shard in &self.spread().shards {
             *phases.entry(shard.look(&mut see)).or_default() += 1;
         }
         phases

@@ -189,9 +189,9 @@ async fn one_connection_that_asks_without_end_does_not_hold_up_another() {
         let counts = topics.snapshot();
         counts
             .iter()
-            .find(|(name, _)| *name == "Produce")
+            .find(|counts| counts.api == "Produce")
             .unwrap()
-            .1
+            .requests
     };
     eventually("the greedy one is served", async || produced() > 100).await;
     // Each of these is answered after at most a few turns of the greedy one, each of a MiB.
