@@ -5,7 +5,7 @@
 //! large or half-received frames never keep small requests out. Each kind is granted in the order in which it asked.
 //!
 //! Why nobody waits for ever: the first of a queue waits only while another connection is overdrawn. That one finishes
-//! what it does and is no longer overdrawn, or it grows old; who has held the most memory for the longest, among those
+//! what it does and is no longer overdrawn, or it grows old, or has been overdrawn for twice as long; who has held the most memory for the longest, among those
 //! older than [`PATIENCE`], gives way. Who waits itself does not: it could finish nothing meanwhile. A client that sends half a frame and stops, that drips it, or that does not read its
 //! answers, therefore delays others by at most that long, and those with small requests only if thousands do the same.
 
@@ -50,7 +50,8 @@ pub(super) struct Accounts {
     accounts: BTreeMap<Id, Account>,
     small: VecDeque<Id>,
     large: VecDeque<Id>,
-    overdrawn: Option<Id>,
+    /// Whose memory is beyond the limit, and since when.
+    overdrawn: Option<(Id, Instant)>,
     last_overdrawn: Size,
 }
 
@@ -106,19 +107,18 @@ impl Accounts {
         if account.waits != Some(size) {
             self.leave_queue(id);
         }
-        let used = self.used.saturating_add(more);
         let is_first = self.queue(size).front().is_none_or(|&first| first == id);
-        let fits = is_first && used <= self.ceiling(size);
-        if !fits && self.overdrawn != Some(id) {
+        let fits = is_first && self.beside_overdrawn().saturating_add(more) <= self.ceiling(size);
+        if !fits && !self.is_overdrawn(id) {
             if !(is_first && self.may_overdraw(size)) {
                 self.join_queue(id, size);
                 return false;
             }
-            self.overdrawn = Some(id);
+            self.overdrawn = Some((id, now));
             self.last_overdrawn = size;
         }
         let waited = self.leave_queue(id);
-        self.used = used;
+        self.used = self.used.saturating_add(more);
         if let Some(account) = self.accounts.get_mut(&id) {
             account.held = want;
             if waited {
@@ -136,8 +136,7 @@ impl Accounts {
         };
         let before = std::mem::replace(&mut account.held, held);
         self.used = self.used - before + held;
-        let finished = held < before && self.overdrawn == Some(id);
-        if finished || self.used <= self.ceiling(Size::Large) {
+        if held == 0 && self.is_overdrawn(id) || self.used <= self.limit {
             self.overdrawn = None;
         }
     }
@@ -172,7 +171,7 @@ impl Accounts {
         };
         let more = want.saturating_sub(self.held(id));
         let mut missing = self
-            .used
+            .beside_overdrawn()
             .saturating_add(more)
             .saturating_sub(self.ceiling(size));
         let mut holders: Vec<_> = self
@@ -182,8 +181,8 @@ impl Accounts {
                 holder != id
                     && account.held > KEPT
                     && !account.told
-                    && account.waits.is_none()
-                    && now.since(account.since) >= PATIENCE
+                    && (self.overdrawn_for(holder, now) >= 2 * PATIENCE
+                        || account.waits.is_none() && now.since(account.since) >= PATIENCE)
             })
             .map(|(&holder, account)| {
                 let waste = now.since(account.since).as_millis() * account.held as u128;
@@ -209,6 +208,23 @@ impl Accounts {
     pub(super) fn must_give_way(&mut self, id: Id) -> bool {
         let account = self.accounts.get_mut(&id);
         account.is_some_and(|account| std::mem::take(&mut account.told))
+    }
+
+    fn is_overdrawn(&self, id: Id) -> bool {
+        self.overdrawn.is_some_and(|(overdrawn, _)| overdrawn == id)
+    }
+
+    /// For how long the connection has been overdrawn.
+    fn overdrawn_for(&self, id: Id, now: Instant) -> Duration {
+        match self.overdrawn {
+            Some((overdrawn, since)) if overdrawn == id => now.since(since),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// What counts against the limit: one connection may be beyond it, at nobody's expense.
+    fn beside_overdrawn(&self) -> usize {
+        self.used - self.overdrawn.map_or(0, |(id, _)| self.held(id))
     }
 
     fn waits(&self, id: Id) -> Option<Size> {

@@ -37,15 +37,25 @@ async fn half_frame(server: &Server, bytes: usize) -> RawClient {
     liar
 }
 
-/// Half frames that take all the memory that such may have, and a place beyond it.
+/// Half frames that take all the memory that such may have, and the place beyond it; the last one waits.
 async fn fill(server: &Server) -> Vec<RawClient> {
     let mut liars = Vec::new();
-    for _ in 0..2 {
-        liars.push(half_frame(server, MIB + MIB / 4).await);
+    for bytes in [MIB + MIB / 4, MIB + MIB / 4, 3 * MIB] {
+        liars.push(half_frame(server, bytes).await);
     }
-    liars.push(half_frame(server, 3 * MIB).await);
-    eventually("memory is short", async || used(server) > LIMIT / 4 * 3).await;
+    let waits = &server.broker().metrics().request_memory.waits;
+    eventually("memory is short", async || {
+        used(server) > LIMIT / 4 * 3 && waits.load(Ordering::Relaxed) > 0
+    })
+    .await;
     liars
+}
+
+fn all_topics() -> MetadataRequest {
+    MetadataRequest {
+        topics: None,
+        ..Default::default()
+    }
 }
 
 fn large_batch() -> Bytes {
@@ -59,17 +69,16 @@ async fn small_requests_do_not_wait_for_memory_that_half_frames_hold() {
     let mut client = RawClient::connect(server.address()).await;
     topic(&mut client, "t", &[]).await;
     let liars = fill(&server).await;
+    let waits = &server.broker().metrics().request_memory.waits;
+    let before = waits.load(Ordering::Relaxed);
     for _ in 0..100 {
         let records = batch(BatchOptions::default(), &["v"]);
         let answer = client.call(&produce("t", -1, records), PRODUCE).await;
         assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
     }
-    let evicted = &server.broker().metrics().request_memory.evicted;
-    assert_eq!(
-        evicted.load(Ordering::Relaxed),
-        0,
-        "nobody had to give way for it"
-    );
+    // The liars wait for each other once more if one of them had to give way meanwhile.
+    let after = waits.load(Ordering::Relaxed);
+    assert!(after - before <= 3, "{} waits", after - before);
     drop(liars);
     server.stop().await;
 }
@@ -85,8 +94,10 @@ async fn half_frames_give_way_to_a_large_request_that_waits() {
     let metrics = &server.broker().metrics().request_memory;
     assert!(metrics.waits.load(Ordering::Relaxed) > 0);
     assert!(metrics.evicted.load(Ordering::Relaxed) > 0);
-    let evicted = liars.remove(2).is_closed().await;
-    assert!(evicted, "who held the most gave way");
+    assert!(
+        liars.remove(0).is_closed().await,
+        "who held the most for the longest gave way"
+    );
     drop(liars);
     drop(client);
     eventually("all memory is free again", async || used(&server) == 0).await;
@@ -124,7 +135,7 @@ async fn answers_that_nobody_reads_are_bounded_and_their_connection_gives_way() 
         assert_eq!(answer.topics[0].error_code, 0);
     }
     // Some 15 KB for each of these, of which the sockets take some.
-    let asked = frame(&MetadataRequest::default(), 1, 1).repeat(5_000);
+    let asked = frame(&all_topics(), 1, 1).repeat(5_000);
     let mut readers = Vec::new();
     for _ in 0..4 {
         let mut reader = RawClient::connect(server.address()).await;
@@ -156,12 +167,12 @@ async fn half_a_frame_and_unread_answers_are_idle() {
     let server = Server::start_with(options).await;
     let mut half = half_frame(&server, 1000).await;
     let mut reader = RawClient::connect(server.address()).await;
-    let asked = frame(&MetadataRequest::default(), 1, 1).repeat(100_000);
+    let asked = frame(&all_topics(), 1, 1).repeat(10_000);
     // More than the sockets take in either direction: the broker stops reading, and then cuts the connection.
-    let reading = tokio::spawn(async move { reader.try_send(&asked).await });
+    let reading = tokio::spawn(async move { while reader.try_send(&asked).await {} });
     assert!(half.is_closed().await);
-    let sent_all = tokio::time::timeout(testkit::DEADLINE, reading).await;
-    assert!(!sent_all.expect("the connection is cut in time").unwrap());
+    let cut = tokio::time::timeout(testkit::DEADLINE, reading).await;
+    assert!(cut.is_ok(), "the connection is cut in time");
     server.stop().await;
 }
 
