@@ -1,12 +1,11 @@
 //! Batches whose header does not agree with their records or with the topic: timestamps, keys, types.
 
 use bytes::{Bytes, BytesMut};
-use protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use protocol::messages::*;
 use protocol::records::{BatchBuilder, BatchIterator, BatchOptions, Compression, TimestampType};
 use testkit::requests::{FETCH, create, fetch, produce};
 
-use super::Side;
+use super::{LIST_OFFSETS, READ_UNCOMMITTED, Side};
 
 const PRODUCE: i16 = 9;
 const CREATE: i16 = 5;
@@ -134,21 +133,8 @@ async fn tell(side: &mut Side, step: &str, name: &str, batch: Bytes) {
         side.note(step, FETCH, &told);
     }
     for timestamp in [-3, PAST_MS, PAST_MS + 1] {
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![ListOffsetsTopic {
-                name: name.to_owned(),
-                partitions: vec![ListOffsetsPartition {
-                    current_leader_epoch: -1,
-                    timestamp,
-                    ..Default::default()
-                }],
-            }],
-            ..Default::default()
-        };
-        let answer = side.ask(7, &request).await.unwrap();
-        let partition = &answer.topics[0].partitions[0];
-        let told = format!("{} {}", partition.error_code, partition.offset);
-        side.note(&format!("{step}, look-up {timestamp}"), 7, &told);
+        let told = super::look_up(side, name, READ_UNCOMMITTED, timestamp).await;
+        let step = format!("{step}, look-up {timestamp}");
+        side.note(&step, LIST_OFFSETS, &format!("{told:?}"));
     }
 }

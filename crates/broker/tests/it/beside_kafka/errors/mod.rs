@@ -30,6 +30,12 @@ use super::Pair;
 const NOT_YET: [i16; 3] = [14, 15, 16];
 const NOT_YET_INTERVAL: Duration = Duration::from_millis(50);
 const NOT_YET_ATTEMPTS: usize = 600;
+const READ_UNCOMMITTED: i8 = 0;
+const READ_COMMITTED: i8 = 1;
+/// The first version of ListOffsets that knows the largest timestamp.
+const LIST_OFFSETS: i16 = 7;
+/// The end of a log, for ListOffsets.
+const LATEST: i64 = -1;
 
 /// One of the two brokers, and what it answered.
 struct Side {
@@ -161,24 +167,31 @@ async fn topic(side: &mut Side, what: &str) -> String {
 
 /// Waits for a topic that was just created: Kafka's broker learns of it, and that it leads it, a little later.
 async fn await_leader(side: &mut Side, name: &str) {
-    let request = ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![list_offsets_request::ListOffsetsTopic {
-            name: name.to_owned(),
-            partitions: vec![list_offsets_request::ListOffsetsPartition {
-                current_leader_epoch: -1,
-                timestamp: -1,
-                ..Default::default()
-            }],
-        }],
-        ..Default::default()
-    };
     for _ in 0..NOT_YET_ATTEMPTS {
-        let answer = side.ask(5, &request).await.unwrap();
-        if answer.topics[0].partitions[0].error_code == 0 {
+        if look_up(side, name, READ_UNCOMMITTED, LATEST).await.0 == 0 {
             return;
         }
         tokio::time::sleep(NOT_YET_INTERVAL).await;
     }
     panic!("topic {name} has no leader");
+}
+
+/// A ListOffsets of the first partition: error and offset.
+async fn look_up(side: &mut Side, name: &str, isolation_level: i8, timestamp: i64) -> (i16, i64) {
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        isolation_level,
+        topics: vec![list_offsets_request::ListOffsetsTopic {
+            name: name.to_owned(),
+            partitions: vec![list_offsets_request::ListOffsetsPartition {
+                current_leader_epoch: -1,
+                timestamp,
+                ..Default::default()
+            }],
+        }],
+        ..Default::default()
+    };
+    let answer = side.ask(LIST_OFFSETS, &request).await.unwrap();
+    let partition = &answer.topics[0].partitions[0];
+    (partition.error_code, partition.offset)
 }

@@ -117,39 +117,13 @@ async fn adding(side: &mut Side, name: &str) {
     let missing = side.name("no-such-topic");
     let producer = Producer::init(side, "adding").await;
     let other = Producer::init(side, "adding-other").await;
-    let wrong = [
-        (
-            "an unknown id",
-            Producer {
-                transactional_id: side.name("nobody"),
-                ..producer.clone()
-            },
-        ),
-        (
-            "an empty id",
-            Producer {
-                transactional_id: String::new(),
-                ..producer.clone()
-            },
-        ),
-        (
-            "another's producer id",
-            Producer {
-                id: other.id,
-                ..producer.clone()
-            },
-        ),
-        (
-            "a producer id there cannot be",
-            Producer {
-                id: -1,
-                ..producer.clone()
-            },
-        ),
+    let epochs = [
         ("an epoch ahead", producer.at(producer.epoch + 1)),
         ("an epoch behind", producer.at(producer.epoch - 1)),
         ("an epoch there cannot be", producer.at(-5)),
     ];
+    let strangers = producer.strangers(side, &other);
+    let wrong: Vec<_> = strangers.into_iter().chain(epochs).collect();
     let topics: [(&str, Topics<'_>); 9] = [
         ("an unknown topic", &[(&missing, &[0])]),
         (
@@ -209,27 +183,14 @@ async fn adding_for_brokers(side: &mut Side, name: &str) {
         }
     };
     let all: &[(&str, &[i32])] = &[(name, &[0])];
-    let nobody = Producer {
-        transactional_id: side.name("nobody"),
-        ..producer.clone()
-    };
-    let empty = Producer {
-        transactional_id: String::new(),
-        ..producer.clone()
-    };
-    let mixed = Producer {
-        id: other.id,
-        ..producer.clone()
-    };
+    let strangers = producer.strangers(side, &other);
+    let [(_, nobody), ..] = &strangers;
     for version in ADD_BATCHES..=5 {
         for verify_only in [true, false, true] {
-            let transactions = [
-                ("nobody", transaction(&nobody, verify_only, all)),
-                ("an empty id", transaction(&empty, verify_only, all)),
-                (
-                    "another's producer id",
-                    transaction(&mixed, verify_only, all),
-                ),
+            let of_strangers = strangers.iter();
+            let of_strangers = of_strangers
+                .map(|(step, stranger)| (*step, transaction(stranger, verify_only, all)));
+            let of_producer = [
                 (
                     "an epoch ahead",
                     transaction(&producer.at(9), verify_only, all),
@@ -252,6 +213,7 @@ async fn adding_for_brokers(side: &mut Side, name: &str) {
                     transaction(&producer, verify_only, &[(name, &[0, 0])]),
                 ),
             ];
+            let transactions: Vec<_> = of_strangers.chain(of_producer).collect();
             for (step, one) in &transactions {
                 let request = AddPartitionsToTxnRequest {
                     transactions: vec![one.clone()],
@@ -262,7 +224,7 @@ async fn adding_for_brokers(side: &mut Side, name: &str) {
             }
             let request = AddPartitionsToTxnRequest {
                 transactions: vec![
-                    transaction(&nobody, verify_only, all),
+                    transaction(nobody, verify_only, all),
                     transaction(&other, verify_only, all),
                     transaction(&producer, verify_only, all),
                 ],

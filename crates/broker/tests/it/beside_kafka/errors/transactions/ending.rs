@@ -14,28 +14,7 @@ pub(super) async fn errors(side: &mut Side, name: &str) {
 async fn strangers(side: &mut Side, version: i16) {
     let producer = Producer::init(side, "ending").await;
     let other = Producer::init(side, "ending-other").await;
-    let nobody = Producer {
-        transactional_id: side.name("nobody"),
-        ..producer.clone()
-    };
-    let empty = Producer {
-        transactional_id: String::new(),
-        ..producer.clone()
-    };
-    let mixed = Producer {
-        id: other.id,
-        ..producer.clone()
-    };
-    let impossible = Producer {
-        id: -1,
-        ..producer.clone()
-    };
-    for (step, wrong) in [
-        ("an unknown id", &nobody),
-        ("an empty id", &empty),
-        ("another's producer id", &mixed),
-        ("a producer id there cannot be", &impossible),
-    ] {
+    for (step, wrong) in producer.strangers(side, &other) {
         for committed in [true, false] {
             let step = format!("end: {step}, commits {committed}");
             tell_end(side, &step, version, &wrong.end(committed)).await;

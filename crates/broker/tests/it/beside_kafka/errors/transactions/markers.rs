@@ -6,6 +6,7 @@ use protocol::messages::*;
 use protocol::records::BatchOptions;
 use testkit::requests::{batch, produce};
 
+use super::super::{LATEST, READ_UNCOMMITTED, look_up};
 use super::{ADD_MAX, Producer, Side, tell_add, topic};
 
 const PRODUCE: i16 = 9;
@@ -124,20 +125,7 @@ async fn places(side: &mut Side, name: &str) {
 }
 
 async fn topic_end(side: &mut Side, name: &str) -> i64 {
-    let request = ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![list_offsets_request::ListOffsetsTopic {
-            name: name.to_owned(),
-            partitions: vec![list_offsets_request::ListOffsetsPartition {
-                current_leader_epoch: -1,
-                timestamp: -1,
-                ..Default::default()
-            }],
-        }],
-        ..Default::default()
-    };
-    let answer = side.ask(7, &request).await.unwrap();
-    answer.topics[0].partitions[0].offset
+    look_up(side, name, READ_UNCOMMITTED, LATEST).await.1
 }
 
 /// Markers of every epoch over what a producer has written, with and without an open transaction. Each producer is used

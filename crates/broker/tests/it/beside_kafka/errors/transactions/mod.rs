@@ -25,7 +25,6 @@ const END_V2: i16 = 5;
 /// The last version of AddPartitionsToTxn for clients.
 const ADD_MAX: i16 = 3;
 const INIT_MAX: i16 = 5;
-const READ_COMMITTED: i8 = 1;
 /// What a request meets while the last transaction is being ended.
 const CONCURRENT: i16 = 51;
 
@@ -85,6 +84,21 @@ impl Producer {
             epoch,
             ..self.clone()
         }
+    }
+
+    /// Sessions that are not this one: of ids that nobody has, with the producer id of another, and with one there cannot be.
+    fn strangers(&self, side: &Side, other: &Self) -> [(&'static str, Self); 4] {
+        let named = |transactional_id| Self {
+            transactional_id,
+            ..self.clone()
+        };
+        let numbered = |id| Self { id, ..self.clone() };
+        [
+            ("an unknown id", named(side.name("nobody"))),
+            ("an empty id", named(String::new())),
+            ("another's producer id", numbered(other.id)),
+            ("a producer id there cannot be", numbered(-1)),
+        ]
     }
 
     fn batch(&self, sequence: i32) -> BatchOptions {

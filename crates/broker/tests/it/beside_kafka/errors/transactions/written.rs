@@ -1,13 +1,12 @@
 //! Produce in every version: who may write within which transaction, in which order, and what readers see of it.
 
 use protocol::Uuid;
-use protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use protocol::messages::*;
 use protocol::records::{BatchIterator, BatchOptions};
 use testkit::requests::{FETCH, batch, fetch, produce};
 
-use super::super::await_leader;
-use super::{ADD_MAX, END_V1, END_V2, Producer, READ_COMMITTED, Side, passing, tell_add, topic};
+use super::super::{LIST_OFFSETS, READ_COMMITTED, READ_UNCOMMITTED, await_leader, look_up};
+use super::{ADD_MAX, END_V1, END_V2, Producer, Side, passing, tell_add, topic};
 
 const PRODUCE_MIN: i16 = 3;
 const PRODUCE_MAX: i16 = 13;
@@ -348,7 +347,7 @@ async fn second_protocol(side: &mut Side, written: &Written) {
 
 /// What readers are told, with and without open transactions.
 async fn tell_reads(side: &mut Side, name: &str) {
-    for isolation_level in [0, READ_COMMITTED] {
+    for isolation_level in [READ_UNCOMMITTED, READ_COMMITTED] {
         let request = FetchRequest {
             isolation_level,
             ..fetch(name, 0, 0)
@@ -387,31 +386,11 @@ async fn tell_reads(side: &mut Side, name: &str) {
     }
 }
 
-/// A ListOffsets of committed records: error, offset.
-async fn look_up(side: &mut Side, name: &str, timestamp: i64) -> (i16, i64) {
-    let request = ListOffsetsRequest {
-        replica_id: -1,
-        isolation_level: READ_COMMITTED,
-        topics: vec![ListOffsetsTopic {
-            name: name.to_owned(),
-            partitions: vec![ListOffsetsPartition {
-                current_leader_epoch: -1,
-                timestamp,
-                ..Default::default()
-            }],
-        }],
-        ..Default::default()
-    };
-    let answer = side.ask(7, &request).await.unwrap();
-    let partition = &answer.topics[0].partitions[0];
-    (partition.error_code, partition.offset)
-}
-
 /// Markers have the time they were written at, which is later than that of all records.
 async fn tell_look_ups(side: &mut Side, name: &str) {
     for timestamp in [-3, -2, -1, 0, 1_700_000_000_000, 1_700_000_000_001] {
-        let told = look_up(side, name, timestamp).await;
+        let told = look_up(side, name, READ_COMMITTED, timestamp).await;
         let step = format!("look up {timestamp} among markers");
-        side.note(&step, 7, &format!("{told:?}"));
+        side.note(&step, LIST_OFFSETS, &format!("{told:?}"));
     }
 }
