@@ -1,20 +1,27 @@
 //! Every target over its seeds and a fixed number of mutations of them, without coverage: targets must not rot, and what
-//! this finds it finds on every machine.
+//! this finds it finds on every machine. More of it: `FUZZ_MUTATIONS=100000 cargo test -p fuzzing`.
 
 use fuzzing::{Random, Target, mutate};
 
-/// Mutations of each target; the slow ones take about a second so.
+/// Mutations of each target unless somebody wants more; the slow ones take about a second so.
 const MUTATIONS: u64 = 400;
+
+fn mutations() -> u64 {
+    let wanted = std::env::var("FUZZ_MUTATIONS").ok();
+    wanted
+        .and_then(|wanted| wanted.parse().ok())
+        .unwrap_or(MUTATIONS)
+}
 
 /// Runs a target up to the first input that it does not hold for, and says which that is.
 fn failure(target: Target) -> Option<String> {
     let seeds = (target.seeds)();
     assert!(!seeds.is_empty(), "{} has no seeds", target.name);
-    let mutated = (0..MUTATIONS).map(|number| mutate(&mut Random::new(number), &seeds));
-    let mutated: Vec<_> = mutated.collect();
+    let mutated = (0..mutations()).map(|number| mutate(&mut Random::new(number), &seeds));
     let input = seeds
         .iter()
-        .chain(&mutated)
+        .cloned()
+        .chain(mutated)
         .find(|input| std::panic::catch_unwind(|| (target.run)(input)).is_err())?;
     let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
     Some(format!("{}: {hex}", target.name))

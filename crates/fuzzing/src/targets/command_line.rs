@@ -61,7 +61,7 @@ fn settings(data: &[u8]) {
     let file = text(input.piece());
     let (mut environment, mut flags) = (Vec::new(), Vec::new());
     while !input.is_empty() {
-        let pairs = if input.byte() % 2 == 0 {
+        let pairs = if input.byte().is_multiple_of(2) {
             &mut environment
         } else {
             &mut flags
@@ -359,7 +359,7 @@ fn command_line_seeds() -> Vec<Vec<u8>> {
 fn record_line(data: &[u8]) {
     let mut input = Input::new(data);
     let kind = input.byte();
-    if kind % 2 == 0 {
+    if kind.is_multiple_of(2) {
         let line = input.rest();
         let read = within(LINE, line.len(), || fuzzing::read_record(line));
         if let Some((partition, timestamp, key, value, headers)) = read {

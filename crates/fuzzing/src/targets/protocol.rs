@@ -409,7 +409,7 @@ fn subscription(data: &[u8]) {
         return;
     };
     let bytes = Bytes::copy_from_slice(rest);
-    if first % 2 == 0 {
+    if first.is_multiple_of(2) {
         let read = within(USUAL, rest.len(), || {
             client::decode_subscription("member", None, bytes.clone())
         });

@@ -107,7 +107,7 @@ fn is_rebuilt_or_checked(path: &std::path::Path) -> bool {
 pub(super) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let variant = input.byte();
-    let was_closed = variant % 2 == 0;
+    let was_closed = variant.is_multiple_of(2);
     let mut content = if was_closed { closed() } else { killed() }.clone();
     let written = written(&content);
     let mut damages = damage(&mut content, &mut input);
