@@ -8,12 +8,13 @@ use anyhow::{Context, Result};
 use crate::{process, workspace};
 
 /// What `cargo fuzz build --sanitizer none` passes: counters per edge, the table of edges, and the operands of compares.
-const INSTRUMENTATION: [&str; 5] = [
+const INSTRUMENTATION: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "--cfg fuzzing",
 ];
 
 /// Everything of fuzzing that is no source.
