@@ -1,5 +1,6 @@
 //! [`Client`]: a connection to the broker that says what it does not know: whether a request that got no answer was heard.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use env::net::Stream;
 use protocol::Request;
 
+use crate::clock::sleep_until;
 use crate::world::{ADDRESS, World};
 
 /// What is read at once.
@@ -29,6 +31,8 @@ pub(crate) struct Client {
     stream: Option<Arc<dyn Stream>>,
     received: BytesMut,
     next_correlation_id: i32,
+    /// Requests whose answers are still to come, in their order.
+    waiting: VecDeque<i32>,
 }
 
 impl Client {
@@ -38,6 +42,7 @@ impl Client {
             stream: None,
             received: BytesMut::new(),
             next_correlation_id: 1,
+            waiting: VecDeque::new(),
         }
     }
 
@@ -45,6 +50,7 @@ impl Client {
     pub(crate) fn close(&mut self) {
         self.stream = None;
         self.received.clear();
+        self.waiting.clear();
     }
 
     /// Sends a request and waits for its answer.
@@ -63,12 +69,34 @@ impl Client {
         version: i16,
         limit: Duration,
     ) -> Result<R::Response, Lost> {
+        let end = self.world.scheduler.now() + limit;
+        self.send_until(request, version, end).await?;
+        self.receive_until::<R>(version, end).await
+    }
+
+    /// Sends a request behind others whose answers may still be on their way.
+    pub(crate) async fn send<R: Request>(&mut self, request: &R, version: i16) -> Result<(), Lost> {
+        let end = self.world.scheduler.now() + self.world.plan.request_timeout;
+        self.send_until(request, version, end).await
+    }
+
+    /// Waits for the answer to the oldest request that has none yet.
+    pub(crate) async fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, Lost> {
+        let end = self.world.scheduler.now() + self.world.plan.request_timeout;
+        self.receive_until::<R>(version, end).await
+    }
+
+    async fn send_until<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+        end: Duration,
+    ) -> Result<(), Lost> {
         let stream = match &self.stream {
             Some(stream) => Arc::clone(stream),
             None => {
                 let stream = self.world.wires.connect(ADDRESS);
                 let stream = stream.map_err(|_refused| Lost::NotSent)?;
-                self.received.clear();
                 Arc::clone(self.stream.insert(stream))
             }
         };
@@ -78,18 +106,25 @@ impl Client {
             .expect("the request has a form in this version")
             .into_bytes()
             .expect("requests of clients lie in memory");
-        let mut deadline = self.world.sleep(limit);
-        let answer = {
-            let mut exchange = Box::pin(exchange(&*stream, &frame, &mut self.received));
-            std::future::poll_fn(|context| {
-                if let Poll::Ready(answer) = exchange.as_mut().poll(context) {
-                    return Poll::Ready(answer);
-                }
-                let deadline = std::pin::Pin::new(&mut deadline);
-                deadline.poll(context).map(|()| None)
-            })
-            .await
+        self.waiting.push_back(correlation_id);
+        let sent = within(&self.world, end, write(&*stream, &frame)).await;
+        if sent.is_none() {
+            self.close();
+            return Err(Lost::Unknown);
+        }
+        Ok(())
+    }
+
+    async fn receive_until<R: Request>(
+        &mut self,
+        version: i16,
+        end: Duration,
+    ) -> Result<R::Response, Lost> {
+        let (Some(stream), Some(correlation_id)) = (&self.stream, self.waiting.pop_front()) else {
+            return Err(Lost::Unknown);
         };
+        let stream = Arc::clone(stream);
+        let answer = within(&self.world, end, read(&*stream, &mut self.received)).await;
         let Some(answer) = answer else {
             self.close();
             return Err(Lost::Unknown);
@@ -111,10 +146,35 @@ impl Client {
             }
         }
     }
+
+    /// Says that nothing more will be sent; answers may still come.
+    pub(crate) fn close_half(&self) {
+        if let Some(stream) = &self.stream {
+            stream.shut_down();
+        }
+    }
 }
 
-/// Sends a frame and reads one; `None` if the connection breaks.
-async fn exchange(stream: &dyn Stream, frame: &[u8], received: &mut BytesMut) -> Option<Bytes> {
+/// What `exchange` gives, unless `end` comes first.
+async fn within<T>(
+    world: &Arc<World>,
+    end: Duration,
+    exchange: impl Future<Output = Option<T>>,
+) -> Option<T> {
+    let mut deadline = sleep_until(&world.scheduler, end);
+    let mut exchange = std::pin::pin!(exchange);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(outcome) = exchange.as_mut().poll(context) {
+            return Poll::Ready(outcome);
+        }
+        let deadline = std::pin::Pin::new(&mut deadline);
+        deadline.poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// Sends a frame; `None` if the connection breaks.
+async fn write(stream: &dyn Stream, frame: &[u8]) -> Option<()> {
     let mut sent = 0;
     while sent < frame.len() {
         match stream.try_write(&[std::io::IoSlice::new(&frame[sent..])], false) {
@@ -127,6 +187,11 @@ async fn exchange(stream: &dyn Stream, frame: &[u8], received: &mut BytesMut) ->
             Err(_) => return None,
         }
     }
+    Some(())
+}
+
+/// Reads a frame; `None` if the connection breaks.
+async fn read(stream: &dyn Stream, received: &mut BytesMut) -> Option<Bytes> {
     loop {
         if let Some(prefix) = received.first_chunk::<4>() {
             let length = u32::from_be_bytes(*prefix) as usize;

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use history::{Action, Kind, Step};
-use protocol::ErrorCode;
 
 use crate::client::Client;
-use crate::plan::Partition;
+use crate::compacted;
+use crate::offsets;
+use crate::plan::{Partition, TopicKind};
 use crate::random::Random;
-use crate::requests;
+use crate::reader::{Poll, Reader};
+use crate::requests::Committer;
 use crate::world::World;
 
-/// Reads in a row without an answer after which the last reader gives up.
-const FAILURES_MAX: u32 = 200;
+/// Reads in a row without an answer after which the last reader gives up: longer than any transaction may last.
+const FAILURES_MAX: u32 = 2_000;
 
 #[derive(Debug)]
 pub(crate) struct Consumer {
@@ -23,16 +25,37 @@ pub(crate) struct Consumer {
     random: Random,
     process: u32,
     group: String,
-    positions: Vec<(Partition, i64)>,
+    reader: Reader,
 }
 
 impl Consumer {
     pub(crate) fn new(world: Arc<World>, process: u32) -> Self {
-        let partitions = world.plan.partitions().into_iter();
+        let partitions = world.plan.partitions(|_| true);
+        let mut random = world.fork();
+        let reads_committed = random.chance(500);
+        Self::over(world, process, random, partitions, reads_committed)
+    }
+
+    /// Who reads everything at the end.
+    pub(crate) fn last(world: Arc<World>, process: u32) -> Self {
+        let partitions = world.plan.partitions(|kind| kind != TopicKind::Damaged);
+        let random = world.fork();
+        let mut consumer = Self::over(world, process, random, partitions, true);
+        consumer.reader.keep_everything();
+        consumer
+    }
+
+    fn over(
+        world: Arc<World>,
+        process: u32,
+        random: Random,
+        partitions: Vec<Partition>,
+        reads_committed: bool,
+    ) -> Self {
         Self {
             client: Client::new(Arc::clone(&world)),
-            random: world.fork(),
-            positions: partitions.map(|partition| (partition, 0)).collect(),
+            random,
+            reader: Reader::new(Arc::clone(&world), partitions, reads_committed),
             process,
             group: format!("g{process}"),
             world,
@@ -54,14 +77,14 @@ impl Consumer {
         }
     }
 
-    /// Reads everything to its end, on a broker and a disk that work. Says how many records there are.
+    /// Reads everything to its end, on a broker and a disk that work.
     pub(crate) async fn read_all(mut self) {
         self.assign();
         let mut failures = 0;
         loop {
             match self.poll().await {
-                Some((_, true)) => break,
-                Some((0, false)) | None => failures += 1,
+                Some(Poll { is_whole: true, .. }) => break,
+                Some(Poll { count: 0, .. }) | None => failures += 1,
                 Some(_) => failures = 0,
             }
             if failures > FAILURES_MAX {
@@ -74,132 +97,58 @@ impl Consumer {
                 self.world.sleep(Duration::from_millis(50)).await;
             }
         }
+        self.check_everything();
         self.check_commits().await;
     }
 
-    fn assign(&self) {
-        let keys = || {
-            self.positions
+    fn check_everything(&self) {
+        for (partition, _) in &self.reader.positions {
+            let (start, records) = self.reader.kept(partition);
+            let values: Vec<_> = records
                 .iter()
-                .map(|(partition, _)| partition.to_string())
-        };
+                .map(|(offset, _, value)| (*offset, *value))
+                .collect();
+            self.world.model.read_whole(partition, start, &values);
+            if partition.kind == TopicKind::Compacted {
+                compacted::check(&self.world, records);
+            }
+        }
+    }
+
+    fn assign(&self) {
         for kind in [Kind::Invoke, Kind::Ok] {
-            let keys = keys().collect();
+            let keys = self.reader.history_keys();
             self.world
                 .recorder
                 .note(self.process, kind, Action::Assign { keys });
         }
     }
 
-    /// One fetch. How many records came, and whether all partitions were read to their high watermarks.
-    async fn poll(&mut self) -> Option<(usize, bool)> {
-        let max_bytes = i32::try_from(self.random.between(1, 5_000)).unwrap_or(1);
-        let max_wait_ms = i32::try_from(self.random.below(200)).unwrap_or(0);
-        let request = requests::fetch(&self.positions, max_bytes, max_wait_ms);
-        let bounds: Vec<_> = self
-            .positions
-            .iter()
-            .map(|(partition, _)| self.world.model.bound(partition))
-            .collect();
+    /// One fetch.
+    async fn poll(&mut self) -> Option<Poll> {
         self.world
             .recorder
             .run(self.process, Kind::Invoke, Vec::new());
-        let answer = self.client.call(&request, requests::FETCH).await;
-        let Ok(answer) = answer else {
-            self.world
-                .recorder
-                .run(self.process, Kind::Fail, Vec::new());
-            return None;
+        let mut poll = self.reader.poll(&mut self.client).await;
+        let (kind, steps) = match &mut poll {
+            Some(poll) => (Kind::Ok, vec![Step::Poll(std::mem::take(&mut poll.polled))]),
+            None => (Kind::Fail, Vec::new()),
         };
-        let mut polled = std::collections::BTreeMap::new();
-        let mut count = 0;
-        let mut ends = 0;
-        let mut told = 0;
-        for topic in answer.responses {
-            for part in topic.partitions {
-                let place = self.positions.iter().position(|(partition, _)| {
-                    partition.topic == topic.topic && partition.index == part.partition_index
-                });
-                let Some(place) = place else {
-                    self.world
-                        .model
-                        .fail(|| "an answer names a partition that was not asked for".to_owned());
-                    continue;
-                };
-                told += 1;
-                let (partition, position) = self.positions[place].clone();
-                if part.error_code != 0 {
-                    self.check_refusal(&partition, position, part.error_code);
-                    continue;
-                }
-                let fetched = match requests::read(part.records) {
-                    Ok(fetched) => fetched,
-                    Err(error) => {
-                        self.world
-                            .model
-                            .fail(|| format!("{partition} at {position}: {error}"));
-                        continue;
-                    }
-                };
-                self.world.model.fetched(
-                    &partition,
-                    bounds[place],
-                    part.high_watermark,
-                    part.log_start_offset,
-                    &fetched.batches,
-                );
-                let records: Vec<_> = fetched
-                    .records
-                    .into_iter()
-                    .filter(|(offset, _)| *offset >= position)
-                    .collect();
-                if let Some(last) = fetched.batches.last() {
-                    self.positions[place].1 = last.end.max(position);
-                }
-                ends += usize::from(self.positions[place].1 == part.high_watermark);
-                count += records.len();
-                if !records.is_empty() {
-                    polled.insert(partition.to_string(), records);
-                }
-            }
-        }
-        let is_whole = told == self.positions.len() && ends == told;
-        self.world
-            .recorder
-            .run(self.process, Kind::Ok, vec![Step::Poll(polled)]);
-        Some((count, is_whole))
-    }
-
-    fn check_refusal(&self, partition: &Partition, position: i64, code: i16) {
-        match ErrorCode::from_i16(code) {
-            Some(ErrorCode::KafkaStorageError | ErrorCode::NotLeaderOrFollower) => {}
-            code => self.world.model.fail(|| {
-                format!("{partition}: a fetch at {position}, where records were seen or the log begins, is refused with {code:?}")
-            }),
-        }
+        self.world.recorder.run(self.process, kind, steps);
+        poll
     }
 
     async fn commit(&mut self) {
-        let model = &self.world.model;
-        let process = self.world.starts();
-        for (partition, offset) in &self.positions {
-            model.commit_sent(&self.group, partition, *offset, process);
-        }
-        let request = requests::commit(&self.group, &self.positions);
-        let Ok(answer) = self.client.call(&request, requests::COMMIT).await else {
-            return;
-        };
-        for topic in &answer.topics {
-            for part in topic.partitions.iter().filter(|part| part.error_code == 0) {
-                let place = self.positions.iter().find(|(partition, _)| {
-                    partition.topic == topic.name && partition.index == part.partition_index
-                });
-                if let Some((partition, offset)) = place {
-                    let model = &self.world.model;
-                    model.commit_acknowledged(&self.group, partition, *offset, process);
-                }
-            }
-        }
+        let positions = &self.reader.positions;
+        let anybody = Committer::ANYBODY;
+        offsets::commit(
+            &self.world,
+            &mut self.client,
+            &self.group,
+            &anybody,
+            positions,
+        )
+        .await;
     }
 
     /// Another consumer of the group goes on from what is committed.
@@ -207,18 +156,30 @@ impl Consumer {
         self.client.close();
         if let Some(committed) = self.fetch_commits().await {
             self.assign();
-            for ((_, position), committed) in self.positions.iter_mut().zip(committed) {
+            for ((_, position), committed) in self.reader.positions.iter_mut().zip(committed) {
                 *position = committed.unwrap_or(0);
             }
         }
     }
 
     async fn check_commits(&mut self) {
-        for group in 0..self.world.plan.consumers {
-            self.group = format!("g{}", crate::run::CONSUMERS_FROM + group);
-            for _attempt in 0..FAILURES_MAX {
-                if self.fetch_commits().await.is_some() {
-                    break;
+        let plan = &self.world.plan;
+        let consumers =
+            (0..plan.consumers).map(|number| format!("g{}", crate::run::CONSUMERS_FROM + number));
+        let sessions = (0..plan.loads.transactional_ids).map(crate::transactions::group_of);
+        let shared = [crate::member::GROUP.to_owned()];
+        let groups: Vec<_> = consumers.chain(sessions).chain(shared).collect();
+        for group in groups {
+            self.group = group;
+            let mut failures = 0;
+            while self.fetch_commits().await.is_none() {
+                failures += 1;
+                if failures > FAILURES_MAX {
+                    let group = &self.group;
+                    self.world.model.fail(|| {
+                        format!("nobody says what {group} committed, though all faults are mended")
+                    });
+                    return;
                 }
                 self.world.sleep(Duration::from_millis(50)).await;
             }
@@ -227,36 +188,8 @@ impl Consumer {
 
     /// What the group committed, by partition.
     async fn fetch_commits(&mut self) -> Option<Vec<Option<i64>>> {
-        let partitions = self
-            .positions
-            .iter()
-            .map(|(partition, _)| partition.clone());
-        let partitions: Vec<_> = partitions.collect();
-        let request = requests::committed(&self.group, &partitions);
-        let answer = self.client.call(&request, requests::COMMITTED).await.ok()?;
-        let group = answer
-            .groups
-            .first()
-            .filter(|group| group.error_code == 0)?;
-        let mut committed = vec![None; partitions.len()];
-        for topic in &group.topics {
-            for part in &topic.partitions {
-                let place = partitions.iter().position(|partition| {
-                    partition.topic == topic.name && partition.index == part.partition_index
-                });
-                if part.error_code != 0 {
-                    return None;
-                }
-                if let Some(place) = place {
-                    committed[place] = Some(part.committed_offset).filter(|offset| *offset >= 0);
-                }
-            }
-        }
-        for (partition, offset) in partitions.iter().zip(&committed) {
-            self.world
-                .model
-                .commit_fetched(&self.group, partition, *offset);
-        }
-        Some(committed)
+        let partitions = self.reader.positions.iter();
+        let partitions: Vec<_> = partitions.map(|(partition, _)| partition.clone()).collect();
+        offsets::committed(&self.world, &mut self.client, &self.group, &partitions).await
     }
 }

@@ -150,7 +150,11 @@ fn values(log: &LocalLog) -> Vec<u64> {
             }
         }
     }
-    let fetched = requests::read(Some(Records::from(Bytes::from(bytes)))).unwrap();
+    let fetched = requests::read(
+        Some(Records::from(Bytes::from(bytes))),
+        requests::Aborted::default(),
+    )
+    .unwrap();
     fetched
         .records
         .into_iter()

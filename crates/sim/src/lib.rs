@@ -9,29 +9,41 @@
 //! world      the machine: the broker process on it, its starts and ends        plan      what a seed's run is like
 //! scheduler  what runs next, and the time    clock, spawner, random, process   of one simulated process
 //! disk       files that keep what was synced                                   network   connections that break
-//! producer, consumer, client, requests       the load                          nemesis   who breaks things
-//! model      what must hold with every answer                                  recorder  the history
+//! producer, pipeline, transactions, compacted   who sends                      nemesis   who breaks things
+//! consumer, member   who reads, alone or in a group      trimmer, recreator    who deletes records and topics
+//! client, requests, transaction_requests, reader, offsets                      what they share
+//! model, commits     what must hold with every answer                          recorder  the history
 //! ```
 
 mod client;
 mod clock;
+mod commits;
+mod compacted;
 mod consumer;
 mod disk;
 #[cfg(test)]
 mod found;
+mod member;
 mod model;
 mod nemesis;
 mod network;
+mod offsets;
+mod pipeline;
 mod plan;
 mod process;
 mod producer;
 mod random;
+mod reader;
 mod recorder;
+mod recreator;
 mod requests;
 mod run;
 mod scheduler;
 mod spawner;
 mod trace;
+mod transaction_requests;
+mod transactions;
+mod trimmer;
 mod world;
 
 pub use run::{Outcome, compare, run};

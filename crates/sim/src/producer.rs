@@ -8,7 +8,8 @@ use protocol::ErrorCode;
 use protocol::records::BatchOptions;
 
 use crate::client::{Client, Lost};
-use crate::plan::Partition;
+use crate::model::Bound;
+use crate::plan::{Partition, TopicKind};
 use crate::random::Random;
 use crate::requests;
 use crate::world::World;
@@ -41,8 +42,8 @@ struct Session {
 
 /// What came of a batch.
 enum Outcome {
-    /// It is in the log, from this offset on if that was told.
-    Stored(Option<i64>),
+    /// It is in the log, from this offset on if that was told; and what was known when it was sent.
+    Stored(Option<i64>, Bound),
     /// It is not, and never will be.
     Refused,
     Unknown,
@@ -54,7 +55,7 @@ impl Producer {
         let is_idempotent = random.chance(700);
         Self {
             client: Client::new(Arc::clone(&world)),
-            partitions: world.plan.partitions(),
+            partitions: world.plan.partitions(TopicKind::is_common),
             // Idempotence needs acks=all.
             acks: if is_idempotent || random.chance(500) {
                 -1
@@ -84,38 +85,57 @@ impl Producer {
         }
         let place = self.random.index(self.partitions.len());
         let partition = self.partitions[place].clone();
-        let count = self.random.between(1, 5);
+        let count = if self.world.plan.loads.even_batches {
+            1
+        } else {
+            self.random.between(1, 5)
+        };
         let values: Vec<_> = (self.next_value..self.next_value + count).collect();
         self.next_value += count;
-        let invoked = steps(&partition, &values, None);
-        self.world.recorder.run(self.process, Kind::Invoke, invoked);
+        self.record(&partition, Kind::Invoke, &values, None);
         let outcome = self.deliver(place, &partition, &values).await;
-        let base = match outcome {
-            Outcome::Stored(base) => base,
-            _ => None,
-        };
-        // What only the page cache had may be lost with the power.
-        let is_sure = self.acks == -1 || self.world.plan.keeps_page_cache();
+        let is_sure = self.is_sure(&partition);
         let kind = match outcome {
-            Outcome::Stored(_) if is_sure => Kind::Ok,
+            Outcome::Stored(..) if is_sure => Kind::Ok,
             Outcome::Refused => Kind::Fail,
             _ => Kind::Info,
         };
-        let base = base.filter(|_| is_sure);
-        let ended = steps(&partition, &values, base);
-        self.world.recorder.run(self.process, kind, ended);
-        if let (Some(base), -1) = (base, self.acks) {
-            let end = base + i64::try_from(values.len()).unwrap_or(0);
-            self.world.model.acknowledged(&partition, end);
+        let stored = match outcome {
+            Outcome::Stored(Some(base), bound) if is_sure => Some((base, bound)),
+            _ => None,
+        };
+        self.record(&partition, kind, &values, stored.map(|(base, _)| base));
+        if let Some((base, bound)) = stored
+            && (self.acks == -1 || !partition.kind.is_kept())
+        {
+            let model = &self.world.model;
+            model.acknowledged(&partition, bound, base, &values);
         }
         let Some(session) = &mut self.session else {
             return;
         };
-        if matches!(outcome, Outcome::Stored(_)) {
+        if matches!(outcome, Outcome::Stored(..)) {
             session.sequences[place] += i32::try_from(values.len()).unwrap_or(0);
         } else {
             // Nobody knows where the sequences stand.
             self.session = None;
+        }
+    }
+
+    /// Whether what is acknowledged stays: what only the page cache has may be lost with the power. With write caching
+    /// everything is such, but that a loss of power begins a new era there is the model's affair.
+    fn is_sure(&self, partition: &Partition) -> bool {
+        let faults = self.world.plan.faults;
+        match partition.kind {
+            TopicKind::Cached => !faults.disk_errors,
+            _ => self.acks == -1 || self.world.plan.keeps_page_cache(),
+        }
+    }
+
+    fn record(&self, partition: &Partition, kind: Kind, values: &[u64], base: Option<i64>) {
+        if partition.kind.is_kept() {
+            let steps = steps(partition, values, base);
+            self.world.recorder.run(self.process, kind, steps);
         }
     }
 
@@ -145,12 +165,17 @@ impl Producer {
             options.producer_epoch = session.epoch;
             options.base_sequence = session.sequences[place];
         }
-        let padding = self.random.index(300);
+        let padding = if self.world.plan.loads.even_batches {
+            40
+        } else {
+            self.random.index(300)
+        };
         let time_ms = self.world.wall_ms();
         let batch = requests::batch(options, time_ms, values, padding);
         let mut is_unknown = false;
         for _attempt in 0..ATTEMPTS_MAX {
             let request = requests::produce(partition, self.acks, batch.clone());
+            let bound = self.world.model.bound(partition);
             let answer = match self.client.call(&request, requests::PRODUCE).await {
                 Ok(answer) => answer,
                 Err(lost) => {
@@ -164,8 +189,15 @@ impl Producer {
             };
             let told = &answer.responses[0].partition_responses[0];
             match ErrorCode::from_i16(told.error_code) {
-                Some(ErrorCode::None) => return Outcome::Stored(Some(told.base_offset)),
-                Some(ErrorCode::DuplicateSequenceNumber) => return Outcome::Stored(None),
+                Some(ErrorCode::None) => return Outcome::Stored(Some(told.base_offset), bound),
+                Some(ErrorCode::DuplicateSequenceNumber) => return Outcome::Stored(None, bound),
+                // What the session had sent before went with the power.
+                Some(ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId)
+                    if partition.kind == TopicKind::Cached
+                        && !self.world.plan.keeps_page_cache() =>
+                {
+                    return Outcome::Unknown;
+                }
                 Some(
                     code @ (ErrorCode::OutOfOrderSequenceNumber
                     | ErrorCode::UnknownProducerId
@@ -204,7 +236,8 @@ impl Producer {
     }
 }
 
-fn steps(partition: &Partition, values: &[u64], base: Option<i64>) -> Vec<Step> {
+/// Sends of the history.
+pub(crate) fn steps(partition: &Partition, values: &[u64], base: Option<i64>) -> Vec<Step> {
     let key = partition.to_string();
     let step = |(delta, value): (i64, &u64)| Step::Send {
         key: key.clone(),

@@ -24,6 +24,11 @@ impl Recorder {
         self.note(process, kind, Action::Run { transaction, steps });
     }
 
+    pub(crate) fn transaction(&self, process: u32, kind: Kind, steps: Vec<Step>) {
+        let transaction = true;
+        self.note(process, kind, Action::Run { transaction, steps });
+    }
+
     pub(crate) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.0.lock())
     }

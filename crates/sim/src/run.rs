@@ -6,16 +6,29 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::client::Client;
+use crate::compacted::KeyedProducer;
 use crate::consumer::Consumer;
+use crate::member::Member;
 use crate::nemesis::Nemesis;
+use crate::pipeline::{IN_FLIGHT_MAX, Pipeline};
 use crate::producer::Producer;
 use crate::random::Random;
+use crate::recreator::Recreator;
 use crate::requests;
 use crate::trace::Trace;
+use crate::transactions::TransactionalProducer;
+use crate::trimmer::Trimmer;
 use crate::world::World;
 
 /// The history's numbers of consumers.
 pub(crate) const CONSUMERS_FROM: u32 = 100;
+/// Those of transactional producers, members of the group, and producers with several requests in flight.
+const TRANSACTIONS_FROM: u32 = 200;
+const MEMBERS_FROM: u32 = 300;
+const PIPELINES_FROM: u32 = 400;
+/// Whose sends are in no history.
+const KEYED: u32 = 500;
+const RECREATOR: u32 = 501;
 /// The history's number of the reader at the end.
 const READER: u32 = 1000;
 /// No run needs so long.
@@ -110,6 +123,7 @@ fn spawn_director(world: &Arc<World>) {
         let mut nemesis = Nemesis::new(Arc::clone(&world));
         nemesis.begin().await;
         create_topics(&world).await;
+        find_coordinators(&world).await;
         let running = Arc::new(Mutex::new(0));
         for number in 0..world.plan.producers {
             let producer = Producer::new(Arc::clone(&world), number + 1);
@@ -119,14 +133,45 @@ fn spawn_director(world: &Arc<World>) {
             let consumer = Consumer::new(Arc::clone(&world), CONSUMERS_FROM + number);
             track(&world, &running, consumer.run());
         }
+        spawn_others(&world, &running);
         track(&world, &running, Nemesis::new(Arc::clone(&world)).run());
         while *running.lock() > 0 {
             world.sleep(Duration::from_millis(20)).await;
         }
         nemesis.end().await;
-        Consumer::new(Arc::clone(&world), READER).read_all().await;
+        Consumer::last(Arc::clone(&world), READER).read_all().await;
         world.end();
     });
+}
+
+/// Whoever else the plan wants.
+fn spawn_others(world: &Arc<World>, running: &Arc<Mutex<u32>>) {
+    let loads = world.plan.loads;
+    for number in 0..loads.transactional_ids * loads.instances {
+        let id = number % loads.transactional_ids;
+        let process = TRANSACTIONS_FROM + number;
+        let producer = TransactionalProducer::new(Arc::clone(world), process, id);
+        track(world, running, producer.run());
+    }
+    for number in 0..loads.members {
+        let member = Member::new(Arc::clone(world), MEMBERS_FROM + number);
+        track(world, running, member.run());
+    }
+    let lanes = u32::try_from(IN_FLIGHT_MAX).unwrap_or(1);
+    for number in 0..loads.pipelines {
+        let pipeline = Pipeline::new(Arc::clone(world), PIPELINES_FROM + number * lanes);
+        track(world, running, pipeline.run());
+    }
+    if let Some(producer) = KeyedProducer::new(world, KEYED) {
+        track(world, running, producer.run());
+    }
+    if let Some(trimmer) = Trimmer::new(world) {
+        track(world, running, trimmer.run());
+    }
+    if loads.recreates {
+        let recreator = Recreator::new(Arc::clone(world), RECREATOR);
+        track(world, running, recreator.run());
+    }
 }
 
 fn track(
@@ -152,6 +197,22 @@ async fn create_topics(world: &Arc<World>) {
                 .await;
             if let Ok(answer) = answer
                 && [0, 36].contains(&answer.topics[0].error_code)
+            {
+                break;
+            }
+            world.sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+async fn find_coordinators(world: &Arc<World>) {
+    let mut client = Client::new(Arc::clone(world));
+    for key_type in [0, 1] {
+        for _attempt in 0..100 {
+            let request = requests::find_coordinator(key_type);
+            let answer = client.call(&request, requests::FIND_COORDINATOR).await;
+            if let Ok(answer) = answer
+                && answer.coordinators.iter().all(|told| told.error_code == 0)
             {
                 break;
             }

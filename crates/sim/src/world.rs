@@ -15,6 +15,7 @@ use metadata::settings::{BrokerSettings, Layers};
 use parking_lot::Mutex;
 
 use crate::clock::{SimClock, Sleep, WallOffset, sleep_until};
+use crate::compacted::Keys;
 use crate::disk::{Loss, Machine, SimDisk};
 use crate::model::Model;
 use crate::network::{SimNetwork, Wires};
@@ -69,6 +70,8 @@ pub(crate) struct World {
     pub(crate) wall_offset_ms: WallOffset,
     pub(crate) plan: Plan,
     pub(crate) model: Model,
+    /// What was sent of each key.
+    pub(crate) keys: Keys,
     pub(crate) recorder: Recorder,
     random: Mutex<Random>,
     slot: Mutex<Slot>,
@@ -88,6 +91,7 @@ impl World {
             wires,
             wall_offset_ms: Arc::new(AtomicI64::new(0)),
             plan,
+            keys: Keys::default(),
             recorder: Recorder::default(),
             random: Mutex::new(random),
             slot: Mutex::new(Slot {
@@ -229,6 +233,7 @@ impl World {
         self.machine.release(life.process);
         if let Crash::PowerLoss(loss) = crash {
             self.machine.lose_power(loss);
+            self.model.power_lost(&self.plan.partitions(|_| true));
         }
     }
 
