@@ -10,6 +10,7 @@ use env::net::Stream;
 use protocol::Request;
 
 use crate::clock::sleep_until;
+use crate::random::Random;
 use crate::world::{ADDRESS, World};
 
 /// What is read at once.
@@ -33,11 +34,16 @@ pub(crate) struct Client {
     next_correlation_id: i32,
     /// Requests whose answers are still to come, in their order.
     waiting: VecDeque<i32>,
+    random: Random,
 }
+
+/// Of a thousand requests on a bad network so many are the last that their client has to say.
+const LAST_WORDS: u64 = 20;
 
 impl Client {
     pub(crate) fn new(world: Arc<World>) -> Self {
         Self {
+            random: world.fork(),
             world,
             stream: None,
             received: BytesMut::new(),
@@ -71,7 +77,15 @@ impl Client {
     ) -> Result<R::Response, Lost> {
         let end = self.world.scheduler.now() + limit;
         self.send_until(request, version, end).await?;
-        self.receive_until::<R>(version, end).await
+        let is_last = self.world.plan.faults.bad_network && self.random.chance(LAST_WORDS);
+        if is_last {
+            self.close_half();
+        }
+        let answer = self.receive_until::<R>(version, end).await;
+        if is_last {
+            self.close();
+        }
+        answer
     }
 
     /// Sends a request behind others whose answers may still be on their way.
@@ -148,7 +162,7 @@ impl Client {
     }
 
     /// Says that nothing more will be sent; answers may still come.
-    pub(crate) fn close_half(&self) {
+    fn close_half(&self) {
         if let Some(stream) = &self.stream {
             stream.shut_down();
         }

@@ -99,6 +99,25 @@ impl Consumer {
         }
         self.check_everything();
         self.check_commits().await;
+        self.pass_damage().await;
+    }
+
+    /// A topic that was damaged is read to its end all the same: what is damaged is an error, and the rest goes on.
+    async fn pass_damage(&mut self) {
+        let partitions = self
+            .world
+            .plan
+            .partitions(|kind| kind == TopicKind::Damaged);
+        let mut reader = Reader::new(Arc::clone(&self.world), partitions, false);
+        for _attempt in 0..FAILURES_MAX {
+            match reader.poll(&mut self.client).await {
+                Some(poll) if poll.is_whole => return,
+                _ => self.world.sleep(Duration::from_millis(10)).await,
+            }
+        }
+        self.world
+            .model
+            .fail(|| "a damaged topic cannot be read to its end".to_owned());
     }
 
     fn check_everything(&self) {

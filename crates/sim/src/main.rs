@@ -35,6 +35,10 @@ struct Arguments {
     /// Stops at the first seed that fails
     #[arg(long)]
     first: bool,
+    /// Plants a bug first, by its name
+    #[cfg(feature = "planted")]
+    #[arg(long)]
+    plant: Option<String>,
     /// With one seed: writes its history there
     #[arg(long, requires = "seed")]
     history: Option<PathBuf>,
@@ -45,6 +49,13 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    #[cfg(feature = "planted")]
+    if let Some(name) = &arguments.plant {
+        let named = |bug: &&storage::planted::Bug| format!("{bug:?}") == *name;
+        let bug = storage::planted::Bug::ALL.iter().find(named);
+        let bug = bug.ok_or_else(|| anyhow::anyhow!("there is no bug {name}"))?;
+        storage::planted::plant(Some(*bug));
+    }
     match arguments.seed {
         Some(seed) => one(seed, &arguments),
         None => many(&arguments),

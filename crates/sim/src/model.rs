@@ -4,7 +4,7 @@
 //! says nothing of it. A topic with write caching promises less: a loss of power ends all that was told of it, and begins
 //! a new era.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ struct Seen {
     contents: BTreeMap<i64, u64>,
     /// Acknowledged records that must be there unless they were deleted.
     kept: BTreeMap<i64, u64>,
+    /// What was sent, where damage may take the rest.
+    sent: BTreeSet<u64>,
 }
 
 /// What an answer may rely on, from when its request was sent.
@@ -133,7 +135,16 @@ impl Model {
         seen.get(&partition.key()).map_or(unseen, bound)
     }
 
-    /// Records were acknowledged as durable, or as the class of their topic has it.
+    /// Records are sent to a partition.
+    pub(crate) fn sent(&self, partition: &Partition, values: &[u64]) {
+        if partition.kind == TopicKind::Damaged {
+            let mut seen = self.seen.lock();
+            let seen = seen.entry(partition.key()).or_default();
+            seen.sent.extend(values);
+        }
+    }
+
+    /// Records were acknowledged as durable: all up to them are committed.
     pub(crate) fn acknowledged(
         &self,
         partition: &Partition,
@@ -141,13 +152,25 @@ impl Model {
         base: i64,
         values: &[u64],
     ) {
-        if self.is_over(partition, bound) {
+        if self.is_over(partition, bound) || partition.kind == TopicKind::Damaged {
+            return;
+        }
+        {
+            let mut seen = self.seen.lock();
+            let seen = seen.entry(partition.key()).or_default();
+            let end = base + i64::try_from(values.len()).unwrap_or(0);
+            seen.acknowledged = seen.acknowledged.max(end);
+        }
+        self.stored(partition, bound, base, values);
+    }
+
+    /// Records were acknowledged, and nothing of what may happen in this run takes them away again.
+    pub(crate) fn stored(&self, partition: &Partition, bound: Bound, base: i64, values: &[u64]) {
+        if self.is_over(partition, bound) || partition.kind == TopicKind::Damaged {
             return;
         }
         let mut seen = self.seen.lock();
         let seen = seen.entry(partition.key()).or_default();
-        let end = base + i64::try_from(values.len()).unwrap_or(0);
-        seen.acknowledged = seen.acknowledged.max(end);
         if !partition.kind.is_kept() {
             seen.kept.extend((base..).zip(values.iter().copied()));
         }
@@ -185,10 +208,11 @@ impl Model {
         if self.is_over(partition, bound) {
             return;
         }
-        self.check_contents(partition, answer.records);
         if partition.kind == TopicKind::Damaged {
+            self.check_sent(partition, answer.records);
             return;
         }
+        self.check_contents(partition, answer.records);
         let FetchAnswer {
             high_watermark,
             last_stable,
@@ -245,6 +269,17 @@ impl Model {
                     "{partition}: the leader epoch goes back from {} to {} at {}",
                     one.leader_epoch, next.leader_epoch, next.base
                 )
+            });
+        }
+    }
+
+    /// What is read was sent: damage may take records away, and never makes any.
+    fn check_sent(&self, partition: &Partition, records: &[(i64, u64)]) {
+        let mut seen = self.seen.lock();
+        let seen = seen.entry(partition.key()).or_default();
+        for (offset, value) in records {
+            self.check(seen.sent.contains(value), || {
+                format!("{partition}: value {value} is read at offset {offset}, which nobody sent")
             });
         }
     }

@@ -1,13 +1,15 @@
 //! Who breaks things: blows of the kinds that the plan has, and between them rests.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::disk::{Faults, Loss};
 use crate::network::Weather;
+use crate::plan::TopicKind;
 use crate::random::Random;
-use crate::world::{Crash, Phase, World};
+use crate::world::{Crash, DATA, Phase, World};
 
 /// How often the broker's state is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -81,7 +83,23 @@ impl Nemesis {
             self.mend(latency);
             if !self.is_up() {
                 self.start().await;
+                self.strike_again(latency).await;
             }
+        }
+    }
+
+    /// What a start made of what a crash left is the hard case: another crash comes before much was written over it.
+    async fn strike_again(&mut self, latency: Duration) {
+        if !self.world.plan.faults.crashes_again {
+            return;
+        }
+        for _again in 0..self.random.below(4) {
+            let rest = self.random.span(Duration::from_millis(500));
+            self.world.sleep(rest).await;
+            let crash = self.draw_crash();
+            self.crash(crash).await;
+            self.mend(latency);
+            self.start().await;
         }
     }
 
@@ -127,6 +145,9 @@ impl Nemesis {
             Blow::Network => {
                 for _cut in 0..self.random.below(4) {
                     self.world.wires.cut_one();
+                }
+                for _stall in 0..self.random.below(3) {
+                    self.world.wires.stall_one();
                 }
                 self.world.wires.set_weather(Weather {
                     latency: Duration::from_millis(self.random.below(500)),
@@ -257,10 +278,25 @@ impl Nemesis {
         }
     }
 
+    /// A bit flips in what a topic that is for it has on disk: in a closed segment, or beside it.
+    fn damage(&self) {
+        for partition in self
+            .world
+            .plan
+            .partitions(|kind| kind == TopicKind::Damaged)
+        {
+            let folder = PathBuf::from(DATA).join("logs").join(partition.key());
+            self.world.machine.flip_bit(&folder);
+        }
+    }
+
     /// Starts the broker. Why it did not, if so.
     async fn try_start(&mut self) -> Option<String> {
         if !self.is_down() {
             return None;
+        }
+        if self.random.chance(300) {
+            self.damage();
         }
         self.world.start_broker();
         let patience = self.world.scheduler.now() + START_MAX;

@@ -25,6 +25,9 @@ const WINDOW_BYTES_MAX: u64 = 256 * 1024;
 /// What is read of a file for one call.
 const FILE_PIECE: usize = 64 * 1024;
 
+/// When arrives what goes nowhere: after every run.
+const STALL: Duration = Duration::from_secs(100 * 3600);
+
 /// How the network treats bytes now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weather {
@@ -187,6 +190,20 @@ impl Wires {
         for connection in connections {
             connection.reset(delivers);
         }
+    }
+
+    /// One direction of a connection at random goes nowhere from now on; the other goes on, and nobody is told.
+    pub(crate) fn stall_one(&self) {
+        let now = self.scheduler.now();
+        let mut state = self.state.lock();
+        if state.connections.is_empty() {
+            return;
+        }
+        let count = state.connections.len();
+        let place = state.random.index(count);
+        let direction = state.random.index(2);
+        let mut pipe = state.connections[place].pipes[direction].lock();
+        pipe.last_arrival = pipe.last_arrival.max(now + STALL);
     }
 
     /// Breaks one connection at random.

@@ -44,6 +44,8 @@ pub(crate) struct Pipeline {
     first_process: u32,
     partition: Partition,
     producer: (i64, i16),
+    /// The log knows the producer: one of its batches was acknowledged.
+    is_known: bool,
     next_sequence: i32,
     next_value: u64,
     batches: u64,
@@ -74,6 +76,7 @@ impl Pipeline {
             random,
             first_process,
             producer: (-1, -1),
+            is_known: false,
             next_sequence: 0,
             next_value: u64::from(first_process) << 32,
             batches: 0,
@@ -124,6 +127,7 @@ impl Pipeline {
             {
                 self.producer = (answer.producer_id, answer.producer_epoch);
                 self.next_sequence = 0;
+                self.is_known = false;
                 return true;
             }
             self.pause().await;
@@ -210,6 +214,9 @@ impl Pipeline {
             return Round::Over;
         };
         let base = match ErrorCode::from_i16(code) {
+            // As in Kafka, a log takes any sequence from a producer that it does not know. If the first batch was refused,
+            // and the disk had room for one behind it, the first one has lost its place.
+            Some(ErrorCode::OutOfOrderSequenceNumber) if !self.is_known => return Round::Over,
             Some(ErrorCode::None) => Some(base),
             Some(ErrorCode::DuplicateSequenceNumber) => None,
             Some(
@@ -241,6 +248,7 @@ impl Pipeline {
             model.acknowledged(partition, batch.bound, base, &batch.values);
         }
         self.pending.pop_front();
+        self.is_known = true;
         Round::Done
     }
 

@@ -48,7 +48,7 @@ impl TopicKind {
 
     /// Whether the ordinary producers send to it.
     pub(crate) fn is_common(self) -> bool {
-        !matches!(self, Self::Transactional | Self::Compacted | Self::Damaged)
+        !matches!(self, Self::Transactional | Self::Compacted)
     }
 
     /// Whether readers may find that what they stand before is gone.
@@ -171,6 +171,8 @@ pub(crate) struct FaultPlan {
     pub(crate) slow_disk: bool,
     pub(crate) bad_network: bool,
     pub(crate) clock_jumps: bool,
+    /// A process that came up again is soon hit again.
+    pub(crate) crashes_again: bool,
     /// How many blows fall.
     pub(crate) blows: u64,
     /// The longest rest between two.
@@ -199,6 +201,7 @@ impl Plan {
                 slow_disk: random.chance(500),
                 bad_network: random.chance(400),
                 clock_jumps: random.chance(200),
+                crashes_again: random.chance(400),
                 blows: random.between(1, 8),
                 rest: Duration::from_millis([20, 300, 3_000][random.index(3)]),
             },

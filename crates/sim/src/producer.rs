@@ -93,6 +93,7 @@ impl Producer {
         let values: Vec<_> = (self.next_value..self.next_value + count).collect();
         self.next_value += count;
         self.record(&partition, Kind::Invoke, &values, None);
+        self.world.model.sent(&partition, &values);
         let outcome = self.deliver(place, &partition, &values).await;
         let is_sure = self.is_sure(&partition);
         let kind = match outcome {
@@ -105,11 +106,13 @@ impl Producer {
             _ => None,
         };
         self.record(&partition, kind, &values, stored.map(|(base, _)| base));
-        if let Some((base, bound)) = stored
-            && (self.acks == -1 || !partition.kind.is_kept())
-        {
-            let model = &self.world.model;
-            model.acknowledged(&partition, bound, base, &values);
+        let model = &self.world.model;
+        match stored {
+            Some((base, bound)) if self.acks == -1 => {
+                model.acknowledged(&partition, bound, base, &values);
+            }
+            Some((base, bound)) => model.stored(&partition, bound, base, &values),
+            None => {}
         }
         let Some(session) = &mut self.session else {
             return;
@@ -191,10 +194,11 @@ impl Producer {
             match ErrorCode::from_i16(told.error_code) {
                 Some(ErrorCode::None) => return Outcome::Stored(Some(told.base_offset), bound),
                 Some(ErrorCode::DuplicateSequenceNumber) => return Outcome::Stored(None, bound),
-                // What the session had sent before went with the power.
+                // What the session had sent before went with the power, or was damaged.
                 Some(ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId)
-                    if partition.kind == TopicKind::Cached
-                        && !self.world.plan.keeps_page_cache() =>
+                    if partition.kind == TopicKind::Damaged
+                        || partition.kind == TopicKind::Cached
+                            && !self.world.plan.keeps_page_cache() =>
                 {
                     return Outcome::Unknown;
                 }

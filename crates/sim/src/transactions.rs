@@ -56,7 +56,7 @@ struct Session {
 #[derive(Debug, Default)]
 struct Progress {
     steps: Vec<Step>,
-    /// Where the records went, to tell the model once they count.
+    /// Offsets that count with the transaction.
     commits: Vec<(Partition, Moment)>,
     /// The broker may know of it.
     is_begun: bool,

@@ -30,7 +30,8 @@ use crate::trace::Trace;
 /// Where the broker listens.
 pub(crate) const ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9092);
-const DATA: &str = "/data";
+/// Its data directory.
+pub(crate) const DATA: &str = "/data";
 
 /// How a process ends without being asked.
 #[derive(Clone, Copy, Debug)]

@@ -35,7 +35,6 @@ planted! {
     an_ack_before_the_sync: AckBeforeSync,
     a_high_watermark_above_the_commit: HighWatermarkAboveCommit,
     a_checkpoint_ahead_of_the_log: CheckpointAheadOfLog,
-    #[ignore = "it first shows at seed 9790: what stays behind the cut is nearly always written over before it is read"]
     a_lost_truncation: LostTruncation,
     producers_that_are_not_replayed: ProducersNotReplayed,
     producers_that_are_too_new: ProducersTooNew,
@@ -43,4 +42,11 @@ planted! {
     an_ended_segment_that_is_not_synced: EndedSegmentNotSynced,
     a_torn_tail_that_is_accepted: TornTailAccepted,
     a_commit_of_more_than_was_synced: WindowTooLong,
+    an_index_ahead_of_the_log: IndexAheadOfLog,
+    a_log_start_that_is_lost: LogStartLost,
+    undecided_records_that_are_served: UndecidedServed,
+    aborted_transactions_that_nobody_is_told_of: AbortedNotTold,
+    a_cleaning_that_removes_the_newest: NewestCleaned,
+    a_topic_that_takes_over_an_old_one: OldTopicTakenOver,
+    a_coordinator_that_answers_before_the_commit: AnswerBeforeCommit,
 }

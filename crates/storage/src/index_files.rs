@@ -16,6 +16,7 @@ use crate::chain::Chain;
 use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::LocalLog;
 use crate::offset_index::{self, OffsetIndex};
+use crate::planted::{Bug, is_planted};
 use crate::scan::{Check, Scanner, Step};
 use crate::segment::{Segment, SegmentFacts, SegmentIndex};
 use crate::small_file;
@@ -130,6 +131,11 @@ pub(crate) fn load_index(
     let read = |part| small_file::read(disk, &part_path(folder, base, part), INDEX_BYTES_MAX);
     let offsets = read(SegmentPart::OffsetIndex)?;
     let times = read(SegmentPart::TimeIndex)?;
+    let size = if is_planted(Bug::IndexAheadOfLog) {
+        RELATIVE_MAX
+    } else {
+        size
+    };
     let offsets = offsets.and_then(|bytes| OffsetIndex::decode(&bytes, size));
     let times = times.and_then(|bytes| TimeIndex::decode(&bytes, last_max));
     Ok(offsets

@@ -28,10 +28,7 @@ mod metrics;
 mod offset_index;
 mod opening;
 mod partition_log;
-#[cfg(feature = "planted")]
 pub mod planted;
-#[cfg(not(feature = "planted"))]
-mod planted;
 mod producer_snapshot;
 mod producers;
 mod read;

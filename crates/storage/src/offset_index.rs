@@ -65,13 +65,13 @@ impl OffsetIndex {
         self.entries.get(index).copied()
     }
 
-    /// The largest known position of a batch in `(after, limit]`.
-    pub(crate) fn boundary(&self, after: u32, limit: u32) -> Option<u32> {
+    /// The entry with the largest known position of a batch in `(after, limit]`.
+    pub(crate) fn boundary(&self, after: u32, limit: u32) -> Option<OffsetEntry> {
         let count = self
             .entries
             .partition_point(|entry| entry.position <= limit);
         let entry = self.entries.get(count.checked_sub(1)?)?;
-        (entry.position > after).then_some(entry.position)
+        (entry.position > after).then_some(*entry)
     }
 
     /// The first known batch that begins behind `position`.
@@ -167,10 +167,14 @@ mod tests {
 
     #[test]
     fn boundaries_are_the_largest_below_a_limit() {
-        assert_eq!(index().boundary(0, 99), None);
-        assert_eq!(index().boundary(0, 100), Some(100));
-        assert_eq!(index().boundary(0, 1000), Some(260));
-        assert_eq!(index().boundary(260, 1000), None);
+        let boundary = |after, limit| {
+            let entry = index().boundary(after, limit);
+            entry.map(|entry| entry.position)
+        };
+        assert_eq!(boundary(0, 99), None);
+        assert_eq!(boundary(0, 100), Some(100));
+        assert_eq!(boundary(0, 1000), Some(260));
+        assert_eq!(boundary(260, 1000), None);
         let next = |position| index().entry_after(position).map(|entry| entry.position);
         assert_eq!(next(100), Some(260));
         assert_eq!(next(260), None);

@@ -3,10 +3,6 @@
 
 /// A bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(feature = "planted"),
-    allow(dead_code, unreachable_pub, reason = "only named, where it would be")
-)]
 pub enum Bug {
     /// A commit reports success without a sync.
     AckBeforeSync,
@@ -28,6 +24,43 @@ pub enum Bug {
     ProducersTooNew,
     /// A commit covers what was appended while it ran.
     WindowTooLong,
+    /// What an index says is believed without a look at the log, that it may have run ahead of.
+    IndexAheadOfLog,
+    /// Up to where records were deleted is forgotten at a start.
+    LogStartLost,
+    /// Readers of what is committed get what is not decided yet.
+    UndecidedServed,
+    /// Of the aborted transactions readers are not told.
+    AbortedNotTold,
+    /// Cleaning removes the newest record of a key.
+    NewestCleaned,
+    /// A topic takes over the folder of another one that had its name.
+    OldTopicTakenOver,
+    /// A coordinator answers before its records are durable: that offsets are committed, that a transaction is.
+    AnswerBeforeCommit,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::AckBeforeSync,
+        Self::HighWatermarkAboveCommit,
+        Self::CheckpointAheadOfLog,
+        Self::LostTruncation,
+        Self::ProducersNotReplayed,
+        Self::NamesNotSynced,
+        Self::EndedSegmentNotSynced,
+        Self::TornTailAccepted,
+        Self::ProducersTooNew,
+        Self::WindowTooLong,
+        Self::IndexAheadOfLog,
+        Self::LogStartLost,
+        Self::UndecidedServed,
+        Self::AbortedNotTold,
+        Self::NewestCleaned,
+        Self::OldTopicTakenOver,
+        Self::AnswerBeforeCommit,
+    ];
 }
 
 #[cfg(feature = "planted")]
@@ -45,18 +78,17 @@ mod switch {
         PLANTED.set(bug);
     }
 
-    pub(crate) fn is_planted(bug: Bug) -> bool {
+    /// Whether a bug is planted.
+    pub fn is_planted(bug: Bug) -> bool {
         PLANTED.get() == Some(bug)
     }
 }
 
 #[cfg(feature = "planted")]
-pub(crate) use switch::is_planted;
-#[cfg(feature = "planted")]
-pub use switch::plant;
+pub use switch::{is_planted, plant};
 
 /// Whether a bug is planted: never.
 #[cfg(not(feature = "planted"))]
-pub(crate) const fn is_planted(_bug: Bug) -> bool {
+pub const fn is_planted(_bug: Bug) -> bool {
     false
 }

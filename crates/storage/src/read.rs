@@ -17,6 +17,7 @@ use crate::chain::Chain;
 use crate::files::SegmentFile;
 use crate::local_log::{LocalLog, Mark, Status};
 use crate::offset_index::OffsetEntry;
+use crate::planted::{Bug, is_planted};
 use crate::scan::{CHUNK_BYTES, Check, Scanner, Step};
 use crate::segment::Segment;
 use crate::tail::MEMORY_READ_BYTES_MAX;
@@ -119,12 +120,13 @@ impl LocalLog {
                 let kept = (intact - start <= MEMORY_READ_BYTES_MAX)
                     .then(|| segment.recent_bytes(start, intact))
                     .flatten();
-                push_slice(&mut plan, file, start, intact, kept);
+                push_slice(&mut plan, Arc::clone(&file), start, intact, kept);
             }
             if intact < end {
                 plan.is_limited = stop < end && intact == stop;
                 if isolation == Isolation::ReadCommitted {
-                    end_offset = end_offset.min(self.offset_behind(segment, intact)?);
+                    let behind = self.offset_behind(segment, &file, intact)?;
+                    end_offset = end_offset.min(behind);
                 }
                 break;
             }
@@ -139,7 +141,9 @@ impl LocalLog {
             if view.generation != span.generation || view.log_start > first_offset {
                 return Ok(None);
             }
-            plan.aborted = view.transactions.aborted_in(first_offset, end_offset);
+            if !is_planted(Bug::AbortedNotTold) {
+                plan.aborted = view.transactions.aborted_in(first_offset, end_offset);
+            }
         }
         self.shared.metrics.read_bytes.add(plan.length as u64);
         Ok(Some(plan))
@@ -147,11 +151,19 @@ impl LocalLog {
 
     /// An offset that no batch before `position` reaches, as near as the index knows
     /// (`LogSegment.fetchUpperBoundOffset`).
-    fn offset_behind(&self, segment: &Arc<Segment>, position: u32) -> Result<Offset, ReadError> {
+    fn offset_behind(
+        &self,
+        segment: &Arc<Segment>,
+        file: &SegmentFile,
+        position: u32,
+    ) -> Result<Offset, ReadError> {
         let index = self.index_of(segment).map_err(ReadError::Io)?;
-        Ok(match index.offsets.last_of_batch_from(position) {
-            Some(last) => segment.base().plus(u64::from(last)),
-            None => self.end_of_segment(segment),
+        let known = index.offsets.last_of_batch_from(position);
+        let known = known.map(|last| segment.base().plus(u64::from(last)));
+        // An index that is wrong must not hide that a transaction was aborted: the log itself has the last word.
+        Ok(match (known, self.header_at(file, position)?) {
+            (Some(known), Some(header)) => known.max(header.last()),
+            _ => self.end_of_segment(segment),
         })
     }
 
@@ -296,6 +308,7 @@ impl LocalLog {
         if let Some(entry) = index.offsets.floor_entry(segment.base(), offset)
             && entry.position > 0
             && let Some(header) = self.header_at(file, entry.position)?
+            && header.last() == last_of(segment, entry)
         {
             position = entry.position;
             expected = base_of(segment, entry, &header);
@@ -380,8 +393,15 @@ impl LocalLog {
             return Ok(boundary);
         }
         let index = self.index_of(segment).map_err(ReadError::Io)?;
-        if let Some(boundary) = index.offsets.boundary(start, limit) {
-            return Ok(boundary);
+        // Index files are written without syncs: what they say holds only if a batch begins there. A part of a batch would
+        // be taken for a damaged one.
+        if let Some(entry) = index.offsets.boundary(start, limit)
+            && (is_planted(Bug::IndexAheadOfLog)
+                || self
+                    .header_at(file, entry.position)?
+                    .is_some_and(|header| header.last() == last_of(segment, entry)))
+        {
+            return Ok(entry.position);
         }
         self.shared.metrics.lookup_reads.add(1);
         let mut walk = Scanner::new(file.disk_file(), start, end, WALK_BYTES);

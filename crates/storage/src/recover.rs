@@ -383,6 +383,9 @@ impl Recovery<'_> {
     }
 
     fn read_log_start(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
+        if is_planted(Bug::LogStartLost) {
+            return Ok(());
+        }
         let path = folder.join(LOG_START_FILE);
         let Some(bytes) = small_file::read(self.disk, &path, TEXT_BYTES_MAX)? else {
             return Ok(());

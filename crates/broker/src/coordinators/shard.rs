@@ -18,6 +18,7 @@ use coordinator::{
 };
 use env::Env;
 use parking_lot::Mutex;
+use storage::planted::{Bug, is_planted};
 use storage::{AppendContext, CoordinatorIntent, VerificationGuard};
 use tokio::sync::oneshot;
 use types::{Instant, PartitionIndex, TopicId};
@@ -387,6 +388,12 @@ impl<M: RecordFormat> Shard<M> {
             // Of what may wait nobody hears that it is durable: replies wait for what came before it.
             Ok(None) => inner.in_flight.release_behind(parked, effects),
             Ok(Some(commit)) => {
+                let parked = if is_planted(Bug::AnswerBeforeCommit) {
+                    parked.release(Ok(()), effects);
+                    Parked::default()
+                } else {
+                    parked
+                };
                 if inner.in_flight.push(commit, parked) {
                     let shard = Arc::clone(self);
                     let watch = Box::pin(async move { shard.watch_commits().await });

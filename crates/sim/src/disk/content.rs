@@ -88,6 +88,19 @@ impl Content {
         });
     }
 
+    /// One bit is another one, on the disk and for everybody who reads it.
+    pub(crate) fn flip_bit(&mut self, random: &mut Random) {
+        if self.durable.is_empty() {
+            return;
+        }
+        let (at, bit) = (random.index(self.durable.len()), random.below(8));
+        for bytes in [&mut self.durable, &mut self.current] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << bit;
+            }
+        }
+    }
+
     pub(crate) fn set_length(&mut self, length: usize) {
         self.current.resize(length, 0);
         self.pending.push(Write::Length(length));

@@ -92,6 +92,39 @@ impl Machine {
         state.collect();
     }
 
+    /// A bit of one file in a partition's folder flips, but for the last segment's: nobody may have it open.
+    pub(crate) fn flip_bit(&self, folder: &Path) {
+        let mut state = self.state.lock();
+        let State {
+            names,
+            files,
+            random,
+            ..
+        } = &mut *state;
+        let Ok(entries) = names.list(folder) else {
+            return;
+        };
+        let is_part = |name: &str, part: &str| name.ends_with(part);
+        let last = entries.iter().rev().find(|(name, _)| is_part(name, ".log"));
+        let last = last.map(|(name, _)| name.clone());
+        let parts = [".log", ".index", ".timeindex", ".snapshot"];
+        let found: Vec<_> = entries
+            .iter()
+            .filter(|(name, _)| parts.iter().any(|part| is_part(name, part)))
+            .filter(|(name, _)| Some(name) != last.as_ref())
+            .collect();
+        if found.is_empty() {
+            return;
+        }
+        let (name, node) = found[random.index(found.len())];
+        if let Node::File(file) = node
+            && let Some(content) = files.get_mut(file)
+        {
+            content.flip_bit(random);
+            self.scheduler.note(format_args!("a bit of {name} flips"));
+        }
+    }
+
     /// A process is gone; the page cache is not.
     pub(crate) fn release(&self, process: ProcessId) {
         let mut state = self.state.lock();

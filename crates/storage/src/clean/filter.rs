@@ -18,6 +18,7 @@ use super::errors::Corruption;
 use super::offset_map::OffsetMap;
 use super::transactions::{CleanedTransactions, MarkerKind};
 use crate::batch_header::{BatchHeader, CRC_START, HEADER_BYTES, Rewrite, rewrite, set_crc};
+use crate::planted::{Bug, is_planted};
 use crate::producers::Producers;
 
 /// No batch is inflated beyond this.
@@ -223,7 +224,9 @@ impl Filter<'_> {
             // From a time when the topic was not compacted.
             return false;
         };
-        let is_latest = self.map.get(key).is_none_or(|latest| offset >= latest);
+        let is_latest = self.map.get(key).is_none_or(|latest| {
+            offset > latest || (offset == latest && !is_planted(Bug::NewestCleaned))
+        });
         // A batch that cannot be read may hold a value of the key, which only the tombstone deletes.
         let keeps_tombstones = self.unreadable > 0
             || header

@@ -173,6 +173,41 @@ fn behind_a_broken_chain_of_lengths_the_index_finds_what_follows() {
     assert!(served > 40);
 }
 
+#[test]
+fn an_index_that_a_loss_of_power_left_half_written_hides_no_record() {
+    let settings = LogSettings {
+        index_interval_bytes: 0,
+        ..LogSettings::default()
+    };
+    let sample = World::new();
+    let directory = sample.open();
+    let first = log(&directory, settings.clone());
+    for number in 0..12 {
+        write(&first, batch(&[&format!("value-{number:-<60}")]));
+    }
+    directory.close().unwrap();
+    drop((first, directory));
+    let name = format!("{:020}.index", 0);
+    let whole = fs::read(sample.file(&name)).unwrap();
+    // The last byte of a position did not reach the disk, and what lies behind it did.
+    for entry in 1..whole.len() / 8 {
+        let mut torn = whole.clone();
+        torn[entry * 8 + 7] = 0;
+        fs::write(sample.file(&name), &torn).unwrap();
+        let directory = sample.open();
+        let log = log(&directory, settings.clone());
+        for offset in 0..12 {
+            for max_bytes in (1..800).step_by(40) {
+                let records = read(&log, offset, max_bytes).unwrap();
+                assert_eq!(
+                    records[0].offset, offset,
+                    "entry {entry}, {max_bytes} bytes"
+                );
+            }
+        }
+    }
+}
+
 /// Puts zeros, and then `garbage`, behind the end of the log.
 fn leave_behind(world: &World, end: usize, zeros: usize, garbage: &[u8]) {
     let file = fs::File::options()
