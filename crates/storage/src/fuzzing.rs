@@ -60,7 +60,7 @@ pub fn offset_index(
         ceiling: index
             .ceiling(Offset::ZERO, offset)
             .map(|entry| (entry.last, entry.position)),
-        boundary: index.boundary(after, limit),
+        boundary: index.boundary(after, limit).map(|entry| entry.position),
         written: index.encode(0),
     })
 }

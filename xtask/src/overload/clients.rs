@@ -170,7 +170,7 @@ pub(super) async fn liar(port: u16, number: usize, frame_max: usize, tally: Arc<
 }
 
 async fn lie(port: u16, number: usize, frame_max: usize, tally: &Tally) -> Result<()> {
-    const PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+    static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
     let claim = |length: usize| i32::try_from(length).map(i32::to_be_bytes);
     let mut connection = Connection::open(port, number, false).await?;
     let stream = &mut connection.stream;
