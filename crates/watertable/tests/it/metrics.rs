@@ -103,7 +103,7 @@ async fn each_alert_asks_for_what_the_page_has() {
     };
     let alerts = count("- alert:");
     assert!(alerts >= 15, "{alerts}");
-    for part in ["expr:", "severity:", "summary:", "description:"] {
+    for part in ["expr:", "labels: {severity: ", "summary:", "description:"] {
         assert_eq!(count(part), alerts, "{part}");
     }
     // And is told of in the table of alerts.
