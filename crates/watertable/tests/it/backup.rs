@@ -91,6 +91,7 @@ struct Load {
     task: tokio::task::JoinHandle<()>,
 }
 
+#[allow(clippy::disallowed_methods, reason = "the load runs beside the test")]
 impl Load {
     fn start(address: std::net::SocketAddr, name: &'static str, acks: i16) -> Self {
         let (acked, is_over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());

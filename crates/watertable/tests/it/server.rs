@@ -102,6 +102,10 @@ impl Server {
     }
 
     /// Stops the process where it is, and waits until no thread of it runs any more.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a test waits with a deadline of the machine's time"
+    )]
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
         let tasks = format!("/proc/{}/task", self.process.id());
