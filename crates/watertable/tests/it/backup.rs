@@ -88,7 +88,7 @@ async fn a_copy_of_a_stopped_broker_has_the_same_records_elsewhere() {
 struct Load {
     acked: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
-    task: tokio::task::JoinHandle<()>,
+    ended: tokio::sync::oneshot::Receiver<()>,
 }
 
 #[allow(clippy::disallowed_methods, reason = "the load runs beside the test")]
@@ -96,7 +96,8 @@ impl Load {
     fn start(address: std::net::SocketAddr, name: &'static str, acks: i16) -> Self {
         let (acked, is_over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let (count, over) = (Arc::clone(&acked), Arc::clone(&is_over));
-        let task = tokio::spawn(async move {
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let task = async move {
             let mut client = RawClient::connect(address).await;
             let padding = "x".repeat(2000);
             while !over.load(Ordering::Acquire) {
@@ -104,11 +105,13 @@ impl Load {
                 send(&mut client, name, acks, &format!("{number} {padding}")).await;
                 count.store(number + 1, Ordering::Release);
             }
-        });
+            end.send(()).unwrap();
+        };
+        env::Env::system().spawner.spawn(Box::pin(task));
         Self {
             acked,
             is_over,
-            task,
+            ended,
         }
     }
 
@@ -170,7 +173,7 @@ async fn a_copy_of_a_frozen_broker_under_load_has_all_that_was_acknowledged_befo
     for (_, load) in loads {
         load.reach(load.acked() + 10).await;
         load.is_over.store(true, Ordering::Release);
-        load.task.await.unwrap();
+        load.ended.await.unwrap();
     }
     stop(server);
     is_clean(&data);

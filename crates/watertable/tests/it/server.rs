@@ -109,14 +109,16 @@ impl Server {
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
         let tasks = format!("/proc/{}/task", self.process.id());
-        let begun = std::time::Instant::now();
+        let clock = env::SystemClock::new();
+        let begun = env::Clock::now(&clock);
         let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
             let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
             let state = status.lines().find_map(|line| line.strip_prefix("State:"));
             state.unwrap().trim().starts_with('T')
         };
         while !std::fs::read_dir(&tasks).unwrap().all(is_stopped) {
-            assert!(begun.elapsed() < PATIENCE, "a stopped process stops");
+            let waited = env::Clock::now(&clock).since(begun);
+            assert!(waited < PATIENCE, "a stopped process stops");
             std::thread::yield_now();
         }
     }
