@@ -41,6 +41,8 @@ const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TURN_REQUESTS: usize = 32;
 /// Bytes of requests started in one turn, likewise: large requests take longer.
 const TURN_BYTES: usize = 1024 * 1024;
+/// How long requests are begun in one turn: an answer about all topics takes as long as many others.
+const TURN_TIME: Duration = Duration::from_micros(500);
 /// Answers sent in one turn from which on a client counts as reading.
 const READER_BYTES: usize = 64 * 1024;
 /// How often a quiet connection is looked at.
@@ -122,6 +124,8 @@ pub(crate) struct Connection {
     idle_check: BoxFuture<'static, ()>,
     /// Bytes of requests started in this turn.
     turn_bytes: usize,
+    /// When the first request of this turn began.
+    turn_began: Option<Instant>,
     /// Until then no request is started: the client is above a quota.
     muted: Option<BoxFuture<'static, ()>>,
     /// Resolves when no more requests may be started.
@@ -167,6 +171,7 @@ impl Connection {
             idle_interval,
             idle_check,
             turn_bytes: 0,
+            turn_began: None,
             muted: None,
             stopping,
             is_stopping: false,
@@ -231,11 +236,12 @@ impl Connection {
         }
         self.outbox.begin_turn();
         self.turn_bytes = 0;
+        self.turn_began = None;
         for _request in 0..TURN_REQUESTS {
             self.poll_in_flight(context)?;
             // All requests that have arrived are started before anything is sent: their answers leave in one call.
             if self.may_start() && self.start_next(context) {
-                if self.turn_bytes >= TURN_BYTES {
+                if self.is_turn_over() {
                     break;
                 }
                 continue;
@@ -246,6 +252,9 @@ impl Connection {
             }
             // Sending may have made room for a request that is here already.
             if self.may_start() && self.start_next(context) {
+                if self.is_turn_over() {
+                    break;
+                }
                 continue;
             }
             // Without room for another request nothing is read either: the client feels it as back-pressure.
@@ -258,6 +267,14 @@ impl Connection {
         // There is more to do, but it is the turn of others.
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether requests of this turn were many bytes, or took long.
+    fn is_turn_over(&self) -> bool {
+        let took = self
+            .turn_began
+            .map_or(Duration::ZERO, |began| self.last_request.since(began));
+        self.turn_bytes >= TURN_BYTES || took >= TURN_TIME
     }
 
     /// Sends what can be sent.
@@ -390,6 +407,7 @@ impl Connection {
             self.memory.touch(self.last_request);
         }
         self.turn_bytes += frame.len();
+        self.turn_began.get_or_insert(self.last_request);
         let Begun { mut future } = self.dispatch.begin(&self.info, frame, self.last_request)?;
         let slot = match future.as_mut().poll(context) {
             Poll::Ready(outcome) => {
