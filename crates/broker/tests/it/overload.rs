@@ -165,9 +165,14 @@ async fn answers_that_nobody_reads_are_bounded_and_their_connection_gives_way() 
 async fn half_a_frame_and_unread_answers_are_idle() {
     let options = ServerOptions::default().set("connections.max.idle.ms", "200");
     let server = Server::start_with(options).await;
+    let mut client = RawClient::connect(server.address()).await;
+    let mut request = create("t", &[]);
+    request.topics[0].num_partitions = 200;
+    assert_eq!(client.call(&request, CREATE).await.topics[0].error_code, 0);
     let mut half = half_frame(&server, 1000).await;
     let mut reader = RawClient::connect(server.address()).await;
-    let asked = frame(&all_topics(), 1, 1).repeat(10_000);
+    // Some 5 KB for each.
+    let asked = frame(&all_topics(), 1, 1).repeat(1_000);
     // More than the sockets take in either direction: the broker stops reading, and then cuts the connection.
     let reading = tokio::spawn(async move { while reader.try_send(&asked).await {} });
     assert!(half.is_closed().await);
