@@ -311,9 +311,10 @@ impl LocalLog {
             && header.last() == last_of(segment, entry)
         {
             position = entry.position;
-            expected = base_of(segment, entry, &header);
+            expected = Some(header.base());
         }
-        // Otherwise no batch begins where the index says, or it is damaged: the chain from the start knows better.
+        // Otherwise no batch begins where the index says, or it or the entry is damaged: the chain from the start knows
+        // better.
         let below = self.end_of_segment(segment);
         let has_gaps = segment.facts().has_gaps;
         let corrupt = |position| ReadError::Corrupt {

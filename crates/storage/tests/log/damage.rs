@@ -115,6 +115,37 @@ fn a_damaged_number_of_offsets_in_a_closed_segment_takes_no_later_segment_with_i
 }
 
 #[test]
+fn a_damaged_entry_of_an_index_hides_no_record() {
+    let world = World::new();
+    let settings = LogSettings {
+        index_interval_bytes: 1,
+        ..small_segments(700)
+    };
+    {
+        let directory = world.open();
+        let log = log(&directory, settings.clone());
+        for number in (0..60).step_by(2) {
+            write(
+                &log,
+                batch(&[&number.to_string(), &(number + 1).to_string()]),
+            );
+        }
+        directory.close().unwrap();
+    }
+    // The first entry says that its batch ends sooner than it does: what lies before it is not behind it.
+    let index = world.file(&format!("{:020}.index", 0));
+    change(&index, |bytes| bytes[..4].copy_from_slice(&[0; 4]));
+    let directory = world.open();
+    let log = log(&directory, settings);
+    for offset in 0..60_i64 {
+        let records = read(&log, offset, 1).unwrap();
+        let found = records.iter().find(|record| record.offset == offset);
+        let value = found.map(|record| record.value.as_str());
+        assert_eq!(value, Some(offset.to_string().as_str()));
+    }
+}
+
+#[test]
 fn a_stale_segment_is_set_aside_alone() {
     for checkpointed in [true, false] {
         let world = World::new();
