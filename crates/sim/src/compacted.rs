@@ -11,6 +11,7 @@ use protocol::records::BatchOptions;
 use crate::client::Client;
 use crate::plan::{Partition, TopicKind};
 use crate::random::Random;
+use crate::reader::KeptRecord;
 use crate::requests::{self, TOMBSTONE};
 use crate::world::World;
 
@@ -136,7 +137,7 @@ impl KeyedProducer {
 }
 
 /// What is left at the end: the last that is read of each key is the last that was acknowledged, or came later.
-pub(crate) fn check(world: &World, records: &[(i64, Option<u64>, u64)]) {
+pub(crate) fn check(world: &World, records: &[KeptRecord]) {
     let keys = world.keys.0.lock();
     for (key, sent) in (0..).zip(keys.iter()) {
         let last = records

@@ -27,7 +27,10 @@ pub(crate) struct Poll {
 }
 
 /// What was read from the beginning on, for who wants to look at all of it.
-pub(crate) type Everything = BTreeMap<String, Vec<(i64, Option<u64>, u64)>>;
+pub(crate) type Everything = BTreeMap<String, Vec<KeptRecord>>;
+
+/// Offset, key and value of a record.
+pub(crate) type KeptRecord = (i64, Option<u64>, u64);
 
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -65,7 +68,7 @@ impl Reader {
     }
 
     /// What was kept of a partition, and where its log began.
-    pub(crate) fn kept(&self, partition: &Partition) -> (i64, &[(i64, Option<u64>, u64)]) {
+    pub(crate) fn kept(&self, partition: &Partition) -> (i64, &[KeptRecord]) {
         let key = partition.key();
         let records = self.everything.as_ref().and_then(|kept| kept.get(&key));
         let start = self.starts.get(&key).copied().unwrap_or_default();

@@ -163,7 +163,6 @@ pub(crate) fn earliest(partition: &Partition) -> ListOffsetsRequest {
                 partition_index: partition.index,
                 current_leader_epoch: -1,
                 timestamp: EARLIEST,
-                ..Default::default()
             }],
         }],
         ..Default::default()

@@ -83,7 +83,6 @@ pub(crate) fn add_offsets(who: &Identity, group: &str) -> AddOffsetsToTxnRequest
         producer_id: who.producer.0,
         producer_epoch: who.producer.1,
         group_id: group.to_owned(),
-        ..Default::default()
     }
 }
 

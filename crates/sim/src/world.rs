@@ -47,7 +47,7 @@ pub(crate) enum Crash {
 pub(crate) enum Phase {
     Down,
     Starting,
-    Up(Broker),
+    Up(Box<Broker>),
     /// It did not start; why.
     Failed(String),
     Stopping,
@@ -151,7 +151,7 @@ impl World {
             };
             let mut slot = world.slot.lock();
             slot.phase = match outcome {
-                Ok(broker) => Phase::Up(broker),
+                Ok(broker) => Phase::Up(Box::new(broker)),
                 Err(error) => Phase::Failed(chain(&error)),
             };
         };

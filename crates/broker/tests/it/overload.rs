@@ -1,5 +1,7 @@
 //! Memory that clients take and do nothing with: it is bounded, others are served meanwhile, and it is taken back.
 
+#![allow(clippy::disallowed_methods, reason = "clients run beside each other")]
+
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
