@@ -198,9 +198,7 @@ impl Registry {
 
     /// In the order of their names, so that what is done to all of them is done in the same order each time.
     pub(crate) fn logs(&self) -> Vec<Arc<LocalLog>> {
-        let mut logs: Vec<_> = self.logs.lock().values().cloned().collect();
-        logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
-        logs
+        in_order(&self.logs.lock())
     }
 
     /// See [`crate::LogDirectory::unclaimed`].
@@ -229,7 +227,7 @@ impl Registry {
     /// Takes the state of all logs, waits until everything up to it is durable, and replaces the checkpoint.
     pub(crate) fn checkpoint(&self, clean: bool) -> io::Result<()> {
         let _one = self.checkpointing.lock();
-        let logs = self.logs();
+        let (logs, found) = self.all();
         // After a clean stop no folder is looked into, and that of an unfinished swap has to be.
         let is_swapping = |log: &Arc<LocalLog>| log.cleaning.segments.lock().is_some();
         let clean = clean && !logs.iter().any(is_swapping);
@@ -262,7 +260,9 @@ impl Registry {
         for entry in &old {
             writer.add(&entry.encode());
         }
-        self.add_found(&mut writer);
+        for log in &found {
+            writer.add(log);
+        }
         let length = writer.write(&*self.shared.env.disk, self.shared.root())?;
         for (log, _, segment) in written {
             let checkpointed = &log.cleaning.checkpointed;
@@ -291,14 +291,27 @@ impl Registry {
         logs
     }
 
-    /// Logs that nobody asked for are where they were.
-    fn add_found(&self, writer: &mut CheckpointWriter) {
-        for (partition, found) in self.found.lock().iter() {
-            if let (Some(topic_id), Ok(recovered)) = (&found.topic_id, &found.recovered) {
-                writer.add(&encode_recovered(partition, topic_id, recovered));
-            }
-        }
+    /// The logs in use, and what a checkpoint says of those that nobody asked for: they are where they were. Of one moment:
+    /// a log that is asked for in between would be in neither, and read as a whole by the next opening.
+    fn all(&self) -> (Vec<Arc<LocalLog>>, Vec<Vec<u8>>) {
+        let logs = self.logs.lock();
+        let found = self.found.lock();
+        let encoded = found.iter().filter_map(|(partition, found)| {
+            let recovered = found.recovered.as_ref().ok()?;
+            Some(encode_recovered(
+                partition,
+                found.topic_id.as_ref()?,
+                recovered,
+            ))
+        });
+        (in_order(&logs), encoded.collect())
     }
+}
+
+fn in_order(logs: &HashMap<TopicPartition, Arc<LocalLog>>) -> Vec<Arc<LocalLog>> {
+    let mut logs: Vec<_> = logs.values().cloned().collect();
+    logs.sort_unstable_by(|one, other| one.partition().cmp(other.partition()));
+    logs
 }
 
 impl LocalLog {

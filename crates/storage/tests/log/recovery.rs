@@ -441,6 +441,51 @@ fn a_new_life_of_a_topic_that_looks_like_the_old_one_is_told_from_it() {
 }
 
 #[test]
+fn a_log_that_is_asked_for_while_a_checkpoint_is_written_is_not_read_again() {
+    let world = World::new();
+    let settings = LogSettings::default();
+    let directory = world.open();
+    let log = |directory: &LogDirectory, number| {
+        let log = directory.log(&partition(number), topic_id(1), settings.clone());
+        log.unwrap()
+    };
+    write(&log(&directory, 0), batch(&["a"]));
+    let large = "x".repeat(100_000);
+    for _ in 0..10 {
+        write(&log(&directory, 1), batch(&[&large]));
+    }
+    drop(directory);
+    let directory = world.open();
+    wait_until("the checkpoint after a crash is written", || {
+        directory.metrics().checkpoints.get() > 0
+    });
+    let busy = log(&directory, 0);
+    world.faults.hold(Call::Sync, &partition(0).to_string(), 0);
+    append(&busy, batch(&[&large])).unwrap();
+    let ticket = append(&busy, batch(&[&large])).unwrap();
+    wait_until("the commit waits for the disk", || {
+        world.faults.is_holding()
+    });
+    let opens = || world.faults.opens.load(Ordering::SeqCst);
+    let opened = opens();
+    std::thread::scope(|scope| {
+        let checkpoint = scope.spawn(|| directory.checkpoint());
+        // The index of the log that is in use is saved first.
+        wait_until("the checkpoint is begun", || opens() > opened);
+        log(&directory, 1);
+        world.faults.let_pass();
+        checkpoint.join().unwrap().unwrap();
+    });
+    committed(ticket).unwrap();
+    drop((busy, directory));
+    let before = world.faults.bytes_read.load(Ordering::SeqCst);
+    let directory = world.open();
+    let read = world.faults.bytes_read.load(Ordering::SeqCst) - before;
+    assert!(read < 100_000, "{read} bytes were read");
+    assert_eq!(log(&directory, 1).offsets().log_end, at(10));
+}
+
+#[test]
 fn after_a_crash_only_what_follows_the_checkpoint_is_read() {
     let mut world = World::new();
     world.options = DirectoryOptions {
