@@ -40,12 +40,12 @@ pub trait Listener: Debug + Send + Sync {
 
 /// One connection.
 pub trait Stream: Debug + Send + Sync {
-    /// Appends what has arrived to `buffer`, at most its spare capacity, of which there must be some; 0 is the
-    /// end of the stream.
+    /// Appends what has arrived to `buffer`, at most `limit` bytes and its spare capacity, of which there must be some; 0 is
+    /// the end of the stream.
     ///
     /// # Errors
     /// `WouldBlock` when nothing has arrived, or the connection's error.
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
+    fn try_read(&self, buffer: &mut BytesMut, limit: usize) -> io::Result<usize>;
     /// Sends a prefix of `parts` and returns its length. `more` promises that more follows at once.
     ///
     /// # Errors
@@ -121,9 +121,9 @@ fn keepalive() -> socket2::TcpKeepalive {
 struct SystemStream(TcpStream);
 
 impl Stream for SystemStream {
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut BytesMut, limit: usize) -> io::Result<usize> {
         // Limited to the spare capacity, since a full `BytesMut` would grow by itself.
-        let spare = buffer.capacity() - buffer.len();
+        let spare = limit.min(buffer.capacity() - buffer.len());
         let mut received = None;
         // A read that leaves room has taken everything: WouldBlock tells tokio so, and the call that would only find
         // nothing is saved. What arrives later makes the socket ready again, since readiness is reported by edges.
@@ -223,7 +223,7 @@ mod tests {
             peer.write_all(sent).unwrap();
             while buffer.len() < sent.len() {
                 readable(&*stream).await;
-                match stream.try_read(&mut buffer) {
+                match stream.try_read(&mut buffer, usize::MAX) {
                     Ok(count) => assert!(count > 0),
                     Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
                 }
@@ -237,6 +237,6 @@ mod tests {
         drop(peer);
         buffer.clear();
         readable(&*stream).await;
-        assert_eq!(stream.try_read(&mut buffer).unwrap(), 0);
+        assert_eq!(stream.try_read(&mut buffer, usize::MAX).unwrap(), 0);
     }
 }

@@ -215,7 +215,7 @@ async fn read(stream: &dyn Stream, received: &mut BytesMut) -> Option<Bytes> {
             }
         }
         received.reserve(READ_BYTES);
-        match stream.try_read(received) {
+        match stream.try_read(received, usize::MAX) {
             Ok(0) => return None,
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

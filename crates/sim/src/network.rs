@@ -377,10 +377,10 @@ impl SimStream {
 }
 
 impl Stream for SimStream {
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut BytesMut, limit: usize) -> io::Result<usize> {
         let now = self.wires.scheduler.now();
         let mut pipe = self.incoming().lock();
-        let mut spare = buffer.capacity() - buffer.len();
+        let mut spare = limit.min(buffer.capacity() - buffer.len());
         let mut count = 0;
         while spare > 0
             && let Some((arrival, piece)) = pipe.pieces.front_mut()

@@ -1,7 +1,8 @@
 //! What a client has sent and nobody has looked at yet: bytes in, frames out.
 //!
 //! Invariant: memory follows the bytes that have arrived, never the length a frame claims. A frame that claims 100 MB and
-//! sends nothing costs one small buffer. Frames are cut out of the receive buffer without copying, unless they are so small
+//! sends nothing costs one small buffer. Once a MiB of it is there, addresses are reserved for all of it, which the system
+//! backs with memory as bytes arrive: large frames are never moved. Frames are cut out of the receive buffer without copying, unless they are so small
 //! that a copy costs less than the buffer they would keep alive; once a request has dropped its frame, the buffer's memory is
 //! used again.
 
@@ -39,8 +40,10 @@ pub(crate) enum FrameError {
 #[derive(Debug)]
 pub(super) struct Inbox {
     buffer: BytesMut,
-    /// Memory of the buffer, without the frames that were cut out of it.
+    /// Memory of the buffer, without the frames that were cut out of it; of a reserved one, what was touched.
     allocated: usize,
+    /// The buffer has addresses for all of one large frame, and for nothing else.
+    is_reserved: bool,
     /// `socket.request.max.bytes`.
     frame_limit: usize,
     /// The largest frame that this connection has sent whole; the next may be as large.
@@ -52,6 +55,7 @@ impl Inbox {
         Self {
             buffer: BytesMut::new(),
             allocated: 0,
+            is_reserved: false,
             frame_limit,
             largest_frame: 0,
         }
@@ -59,7 +63,12 @@ impl Inbox {
 
     /// Reads once, into the room that there is. 0 is the end of the stream.
     pub(super) fn read_from(&mut self, stream: &dyn Stream) -> io::Result<usize> {
-        stream.try_read(&mut self.buffer)
+        let limit = if self.is_reserved {
+            READ_ROOM_MAX
+        } else {
+            usize::MAX
+        };
+        stream.try_read(&mut self.buffer, limit)
     }
 
     /// Bytes of memory in use.
@@ -117,6 +126,7 @@ impl Inbox {
     fn free(&mut self) {
         self.buffer = BytesMut::new();
         self.allocated = 0;
+        self.is_reserved = false;
     }
 
     fn announced_length(&self) -> Result<Option<usize>, FrameError> {
@@ -137,16 +147,44 @@ impl Inbox {
     /// Memory that the buffer takes with room for the next read.
     pub(super) fn memory_wanted(&self) -> usize {
         match self.room_wanted() {
+            None if self.is_reserved => self.touched_by_next_read(),
             None => self.allocated,
+            Some(room) if room.is_reserved() => self.buffer.len() + READ_ROOM_MAX,
             Some(room) => self.allocated.max(self.buffer.len() + room.most),
         }
     }
 
+    fn touched_by_next_read(&self) -> usize {
+        let touched = self.buffer.len() + READ_ROOM_MAX;
+        self.allocated.max(touched.min(self.buffer.capacity()))
+    }
+
     /// Makes room for the next read.
     pub(super) fn make_room(&mut self) {
-        let Some(room) = self.room_wanted() else {
-            return;
-        };
+        if let Some(room) = self.room_wanted() {
+            self.is_reserved = room.is_reserved() && self.reserve(room.whole);
+            if !self.is_reserved {
+                self.enlarge(&room);
+            }
+        }
+        if self.is_reserved {
+            self.allocated = self.touched_by_next_read();
+        }
+    }
+
+    /// Moves what has arrived to where there are addresses for the whole frame. False if the system has none.
+    fn reserve(&mut self, whole: usize) -> bool {
+        let mut room = Vec::new();
+        if room.try_reserve_exact(whole).is_err() {
+            return false;
+        }
+        room.extend_from_slice(&self.buffer);
+        self.allocated = room.len();
+        self.buffer = BytesMut::from(Bytes::from(room));
+        true
+    }
+
+    fn enlarge(&mut self, room: &Room) {
         // A buffer that no request holds any more is used again. Another one is as large as it has to be: `BytesMut` by itself
         // would double what it once had.
         if !self.buffer.try_reclaim(room.least) {
@@ -160,10 +198,11 @@ impl Inbox {
     /// Room for the rest of the current frame, as far as the bytes that have come vouch for it; `None` if there is enough.
     fn room_wanted(&self) -> Option<Room> {
         let arrived = self.buffer.len();
-        let missing = match self.announced_length() {
-            Ok(Some(length)) => (PREFIX + length).saturating_sub(arrived),
-            _ => self.largest_frame,
+        let whole = match self.announced_length() {
+            Ok(Some(length)) => PREFIX + length,
+            _ => arrived + self.largest_frame,
         };
+        let missing = whole.saturating_sub(arrived);
         let vouched = missing.min(arrived.max(self.largest_frame.min(READ_ROOM_MAX)));
         let least = if arrived < READ_ROOM_MIN {
             vouched.max(READ_ROOM_MIN / 2)
@@ -174,6 +213,8 @@ impl Inbox {
         (self.buffer.capacity() - arrived < least).then_some(Room {
             least,
             most: vouched.max(READ_ROOM_MIN),
+            arrived,
+            whole,
         })
     }
 }
@@ -184,6 +225,17 @@ struct Room {
     least: usize,
     /// What a new buffer has.
     most: usize,
+    /// Bytes of the frame that are there.
+    arrived: usize,
+    /// The length of the frame.
+    whole: usize,
+}
+
+impl Room {
+    /// Whether so much of a large frame is there that its length is believed.
+    fn is_reserved(&self) -> bool {
+        self.arrived >= READ_ROOM_MAX && self.whole > self.arrived + READ_ROOM_MAX
+    }
 }
 
 /// The frames in bytes that arrive in pieces; an error ends the connection. For fuzzing.
@@ -278,6 +330,41 @@ mod tests {
             inbox.is_unallocated(),
             "a large frame takes its buffer along"
         );
+    }
+
+    #[test]
+    fn a_large_frame_is_not_moved_and_takes_memory_as_it_arrives() {
+        let length = 100 * 1024 * 1024;
+        let mut inbox = Inbox::new(length);
+        inbox.make_room();
+        let claim = i32::try_from(length).unwrap().to_be_bytes();
+        inbox.buffer.extend_from_slice(&claim);
+        let mut place = None;
+        for count in 0.. {
+            let arrived = inbox.buffer.len();
+            let wanted = inbox.memory_wanted();
+            inbox.make_room();
+            assert!(inbox.memory_bytes() <= wanted);
+            assert!(inbox.memory_bytes() <= arrived.max(READ_ROOM_MIN) * 2 + READ_ROOM_MAX);
+            if inbox.is_reserved {
+                assert!(inbox.memory_bytes() <= arrived + READ_ROOM_MAX);
+                assert_eq!(inbox.buffer.capacity(), PREFIX + length);
+                let at = inbox.buffer.as_ptr();
+                assert_eq!(*place.get_or_insert(at), at, "it stays where it is");
+            }
+            let room = inbox.buffer.capacity() - arrived;
+            let piece = room.min(700_000).min(PREFIX + length - arrived);
+            inbox
+                .buffer
+                .put_bytes(u8::try_from(count % 251).unwrap(), piece);
+            if let Some(frame) = inbox.next_frame().unwrap() {
+                assert_eq!(frame.len(), length);
+                assert_eq!(frame.last(), Some(&u8::try_from(count % 251).unwrap()));
+                break;
+            }
+        }
+        assert!(place.is_some());
+        assert_eq!((inbox.memory_bytes(), inbox.is_reserved), (0, false));
     }
 
     #[test]

@@ -37,6 +37,8 @@ const IN_FLIGHT_MAX: usize = 64;
 const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Response bytes in memory above which no further request is started until the client reads.
 const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The same while half of the memory for requests is in use.
+const UNSENT_BYTES_SHORT: usize = 64 * 1024;
 /// Requests handled in one turn before other connections of the thread get theirs.
 const TURN_REQUESTS: usize = 32;
 /// Bytes of requests started in one turn, likewise: large requests take longer.
@@ -355,8 +357,17 @@ impl Connection {
             && !self.is_refusing()
             && self.in_flight.len() < IN_FLIGHT_MAX
             && (self.in_flight_bytes < IN_FLIGHT_BYTES_MAX || self.in_flight.is_empty())
-            && self.outbox.memory_bytes() < UNSENT_BYTES_MAX
+            && self.outbox.memory_bytes() < self.unsent_bytes_max()
             && (self.held.is_none() || self.in_flight.is_empty())
+    }
+
+    /// While memory is short nobody has many answers made ahead of reading them.
+    fn unsent_bytes_max(&self) -> usize {
+        if self.memory.is_tight() {
+            UNSENT_BYTES_SHORT
+        } else {
+            UNSENT_BYTES_MAX
+        }
     }
 
     /// Whether what has arrived and was not started never will be.

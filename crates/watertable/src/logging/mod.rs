@@ -1,6 +1,8 @@
 //! The broker's own log: structured events on standard error, for people or for machines, with levels that can be changed
 //! while it is written.
 
+mod limit;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::reload;
 
+use self::limit::Limited;
 use crate::settings::LogFormat;
 
 /// The parts of the program that log, under the names of their crates.
@@ -50,14 +53,15 @@ pub(crate) fn set_up(format: LogFormat, filter: &str) -> Result<Arc<dyn LogLevel
     let (set, reload) = match format {
         LogFormat::Text => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            let log = log.with_ansi(colours).with_filter_reloading();
+            let log = log.with_ansi(colours).map_event_format(Limited::new);
+            let log = log.with_filter_reloading();
             let handle = log.reload_handle();
             let set = tracing::subscriber::set_global_default(log.finish());
             (set, Box::new(move |filter| handle.reload(filter)) as Reload)
         }
         LogFormat::Json => {
             let log = log.json().flatten_event(true).with_current_span(false);
-            let log = log.with_filter_reloading();
+            let log = log.map_event_format(Limited::new).with_filter_reloading();
             let handle = log.reload_handle();
             let set = tracing::subscriber::set_global_default(log.finish());
             (set, Box::new(move |filter| handle.reload(filter)) as Reload)
