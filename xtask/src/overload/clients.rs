@@ -29,8 +29,8 @@ const LIAR_PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) stop: AtomicBool,
-    /// Times of the probes.
-    pub(super) latencies: Mutex<Vec<Duration>>,
+    /// When each probe was due, and how long it took from then on.
+    pub(super) latencies: Mutex<Vec<(Instant, Duration)>>,
     /// What failed that must not.
     pub(super) failures: Mutex<Vec<String>>,
     /// Connections that the broker cut.
@@ -74,10 +74,8 @@ async fn run_probe(port: u16, number: usize, tally: &Tally) -> Result<()> {
             .windows(value.len())
             .any(|part| part == value.as_bytes());
         ensure!(found, "record {count} is not at offset {offset}");
-        tally
-            .latencies
-            .lock()
-            .push(Instant::now().duration_since(due));
+        let took = Instant::now().duration_since(due);
+        tally.latencies.lock().push((due, took));
     }
     Ok(())
 }

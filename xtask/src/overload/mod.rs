@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use self::clients::{ACTIVE, ACTIVE_PARTITIONS, PROBED, Tally};
 use self::wire::Connection;
@@ -32,6 +33,8 @@ const CONNECTION_BYTES: u64 = 8 << 10;
 const FRAME_MAX: usize = 100 << 20;
 /// Connections that are opened at a time.
 const OPENED_AT_ONCE: usize = 100;
+/// After so much of a phase its clients are connected.
+const SETTLED: Duration = Duration::from_secs(2);
 /// An active client must have as much as its kind's median divided by this.
 const STARVED_BELOW: u64 = 4;
 
@@ -92,6 +95,8 @@ struct Phase {
     probes: usize,
     p50: Duration,
     p99: Duration,
+    /// Without the begin, when all clients of the phase connect at once.
+    p99_settled: Duration,
     slowest: Duration,
     /// Peak of resident memory during the phase.
     peak_bytes: u64,
@@ -200,6 +205,7 @@ impl<'a> Load<'a> {
     async fn phase(&mut self, name: &'static str, length: Duration) -> Result<()> {
         reset_peak(self.process)?;
         let tally: Arc<Tally> = Arc::default();
+        let began = Instant::now();
         let probes: Vec<_> = (0..self.arguments.probes)
             .map(|number| tokio::spawn(clients::probe(self.port, number, Arc::clone(&tally))))
             .collect();
@@ -212,25 +218,24 @@ impl<'a> Load<'a> {
         if let Some(failure) = failures.first() {
             bail!("{} probes failed in '{name}': {failure}", failures.len());
         }
-        let mut latencies = tally.latencies.lock();
-        latencies.sort_unstable();
-        let at = |percent: usize| {
-            let index = latencies.len() * percent / 100;
-            latencies.get(index).or(latencies.last()).copied()
-        };
+        let latencies = tally.latencies.lock();
+        let all = sorted(&latencies, began);
+        let settled = sorted(&latencies, began + SETTLED);
         let phase = Phase {
             name,
-            probes: latencies.len(),
-            p50: at(50).context("no probe was answered")?,
-            p99: at(99).context("no probe was answered")?,
-            slowest: at(100).context("no probe was answered")?,
+            probes: all.len(),
+            p50: at(&all, 50)?,
+            p99: at(&all, 99)?,
+            p99_settled: at(&settled, 99)?,
+            slowest: at(&all, 100)?,
             peak_bytes: peak(self.process)?,
         };
         println!(
-            "{name}: {} probes, p50 {:.2?}, p99 {:.2?}, slowest {:.2?}, peak resident {} MiB",
+            "{name}: {} probes, p50 {:.2?}, p99 {:.2?} ({:.2?} once all are connected), slowest {:.2?}, peak resident {} MiB",
             phase.probes,
             phase.p50,
             phase.p99,
+            phase.p99_settled,
             phase.slowest,
             phase.peak_bytes >> 20
         );
@@ -290,9 +295,10 @@ impl<'a> Load<'a> {
         let alone = self.phases.first().context("no phase")?;
         for phase in &self.phases {
             println!(
-                "p99 beside no load, '{}': {:.2}",
+                "p99 beside no load, '{}': {:.2} ({:.2} once all are connected)",
                 phase.name,
-                phase.p99.as_secs_f64() / alone.p99.as_secs_f64()
+                phase.p99.as_secs_f64() / alone.p99.as_secs_f64(),
+                phase.p99_settled.as_secs_f64() / alone.p99_settled.as_secs_f64()
             );
             check(
                 phase.peak_bytes <= self.arguments.bound(),
@@ -340,6 +346,19 @@ impl<'a> Load<'a> {
             failed: 0,
         })
     }
+}
+
+/// How long the probes took that were due from then on.
+fn sorted(latencies: &[(Instant, Duration)], from: Instant) -> Vec<Duration> {
+    let due = latencies.iter().filter(|(due, _)| *due >= from);
+    let mut latencies: Vec<_> = due.map(|(_, took)| *took).collect();
+    latencies.sort_unstable();
+    latencies
+}
+
+fn at(sorted: &[Duration], percent: usize) -> Result<Duration> {
+    let found = sorted.get(sorted.len() * percent / 100).or(sorted.last());
+    found.copied().context("no probe was answered")
 }
 
 /// Why the broker closed connections, and how often.

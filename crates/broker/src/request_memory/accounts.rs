@@ -32,6 +32,16 @@ enum Size {
     Large,
 }
 
+impl Size {
+    fn of(bytes: usize) -> Self {
+        if bytes <= SMALL {
+            Self::Small
+        } else {
+            Self::Large
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Account {
     held: usize,
@@ -99,11 +109,7 @@ impl Accounts {
             self.leave_queue(id);
             return true;
         }
-        let size = if want <= SMALL {
-            Size::Small
-        } else {
-            Size::Large
-        };
+        let size = Size::of(want);
         if account.waits != Some(size) {
             self.leave_queue(id);
         }
@@ -136,8 +142,12 @@ impl Accounts {
         };
         let before = std::mem::replace(&mut account.held, held);
         self.used = self.used - before + held;
-        if held == 0 && self.is_overdrawn(id) || self.used <= self.limit {
-            self.overdrawn = None;
+        if let Some((overdrawn, _)) = self.overdrawn {
+            let held = self.held(overdrawn);
+            // Not before it fits beside the part that small requests have to themselves.
+            if held == 0 || self.used <= self.ceiling(Size::of(held)) {
+                self.overdrawn = None;
+            }
         }
     }
 

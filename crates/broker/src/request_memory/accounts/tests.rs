@@ -77,6 +77,26 @@ fn who_is_overdrawn_finishes_and_then_waits_behind_others() {
 }
 
 #[test]
+fn what_is_overdrawn_leaves_small_requests_their_part_until_it_fits_beside_it() {
+    let mut accounts = with_open(3);
+    assert!(accounts.ask(0, 11 * MIB, at(0)));
+    assert!(accounts.ask(1, 5 * MIB, at(0)), "overdrawn");
+    accounts.hold(1, 5 * MIB);
+    assert!(
+        accounts.ask(2, ROOM, at(0)),
+        "the limit is reached, but not by those that count against it"
+    );
+    accounts.hold(0, 7 * MIB);
+    assert!(
+        accounts.overdrawn.is_some(),
+        "with the small one it is more"
+    );
+    accounts.hold(2, 0);
+    assert!(accounts.overdrawn.is_none(), "now it fits");
+    check(&accounts);
+}
+
+#[test]
 fn who_wasted_the_most_for_long_enough_gives_way_and_no_more_than_needed() {
     let mut accounts = with_open(6);
     for holder in 0..3 {
