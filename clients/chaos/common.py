@@ -90,12 +90,22 @@ def usable(message):
     return False
 
 
+def unwrapped(call, *arguments):
+    """Calls; an error that is raised while reports of deliveries wait comes wrapped otherwise."""
+    try:
+        return call(*arguments)
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        raise
+
+
 def patiently(call, *arguments, seconds=PATIENCE_SECONDS):
     """Calls until it succeeds; what cannot be retried is the caller's."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return call(*arguments)
+            return unwrapped(call, *arguments)
         except KafkaException as error:
             cause = error.args[0]
             if cause.fatal() or cause.txn_requires_abort() or time.monotonic() > deadline:

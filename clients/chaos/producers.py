@@ -3,10 +3,23 @@
 import functools
 import random
 import time
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from common import PATIENCE_SECONDS, TOPICS, common, ends, log, log_error, partitions_of, reading, run_threads, stop
+from common import (
+    PATIENCE_SECONDS,
+    TOPICS,
+    common,
+    ends,
+    log,
+    log_error,
+    partitions_of,
+    reading,
+    run_threads,
+    stop,
+    unwrapped,
+)
 from history import History, Send, payload
 
 
@@ -70,12 +83,14 @@ class Burst:
             for send in sends:
                 self.hand_over(send)
             while not all(send.reported for send in sends):
-                self.producer.poll(0.1)
+                unwrapped(self.producer.poll, 0.1)
             return True
         except KafkaException as error:
             log(f"producer {self.process} is given up: {error}")
             self.producer.purge()
-            self.producer.flush(10)
+            # It may tell the same again while it reports what was purged.
+            with suppress(KafkaException):
+                unwrapped(self.producer.flush, 10)
             return False
 
     def hand_over(self, send):
@@ -83,10 +98,10 @@ class Burst:
         while True:
             try:
                 self.producer.produce(send.topic, payload(send.value, size), partition=send.partition, on_delivery=send)
-                self.producer.poll(0)
+                unwrapped(self.producer.poll, 0)
                 return
             except BufferError:
-                self.producer.poll(0.05)
+                unwrapped(self.producer.poll, 0.05)
 
 
 def wait_for_markers(bootstrap, topic):

@@ -22,6 +22,7 @@ from common import (
     reading,
     run_threads,
     stop,
+    unwrapped,
     usable,
 )
 from history import History, Send, now, payload, poll_step
@@ -73,10 +74,10 @@ class Transactional:
                 self.producer.produce(send.topic, payload(send.value), key=source, partition=send.partition, on_delivery=send)
             # Now and then one stays open for a while, its records already in the log.
             if self.random.random() < 0.1:
-                self.producer.flush(self.random.random() * 3)
+                unwrapped(self.producer.flush, self.random.random() * 3)
             if abort:
                 if self.random.random() < 0.7:
-                    self.producer.flush(10)
+                    unwrapped(self.producer.flush, 10)
                 patiently(lambda: self.producer.abort_transaction(10))
             else:
                 if offsets is not None:
