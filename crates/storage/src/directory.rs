@@ -167,6 +167,13 @@ impl LogDirectory {
         let losses = Arc::new(LossLog::default());
         let findings =
             find_logs(&env, root, &logs, leader_epoch, &metrics, &losses).map_err(io_error)?;
+        if let Some(checkpoint) = findings.checkpointed_in
+            && checkpoint >= leader_epoch
+        {
+            // Otherwise a clean stop long ago could be taken for the last one.
+            let path = root.join(format::BOOT_FILE);
+            return Err(FormatError::BootCountBehind { path, checkpoint }.into());
+        }
         let shared = Arc::new(Shared::new(
             env,
             root,

@@ -53,6 +53,17 @@ pub enum FormatError {
         /// The file.
         path: PathBuf,
     },
+    /// The number of starts is below what the checkpoint says.
+    #[error(
+        "{} counts fewer starts than the checkpoint, which start {checkpoint} wrote: restore it, or write two lines into it: 0, and {checkpoint} or more",
+        path.display()
+    )]
+    BootCountBehind {
+        /// The file.
+        path: PathBuf,
+        /// The start that wrote the checkpoint.
+        checkpoint: LeaderEpoch,
+    },
     /// The boots are used up.
     #[error("{} has counted as many starts as there are leader epochs", path.display())]
     EpochsUsedUp {

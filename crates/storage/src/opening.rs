@@ -32,6 +32,8 @@ const FOLDERS_PER_THREAD: usize = 64;
 pub(crate) struct Found {
     /// The topic's id as the folder names it, or the checkpoint.
     pub(crate) topic_id: Option<String>,
+    /// What the checkpoint calls the topic, if the folder says otherwise.
+    pub(crate) checkpointed_as: Option<String>,
     /// Whether the folder was asked; a checkpoint may speak of an earlier life of the topic.
     pub(crate) is_confirmed: bool,
     /// The log in it, or why it cannot be read.
@@ -45,6 +47,8 @@ pub(crate) struct Findings {
     pub(crate) was_closed: bool,
     /// There is a checkpoint that could be read.
     pub(crate) has_checkpoint: bool,
+    /// The start that wrote it.
+    pub(crate) checkpointed_in: Option<LeaderEpoch>,
 }
 
 /// A folder to look into.
@@ -81,6 +85,7 @@ pub(crate) fn find_logs(
         .as_ref()
         .is_some_and(|known| known.clean && known.boot.next() == Some(leader_epoch));
     let has_checkpoint = checkpoint.is_some();
+    let checkpointed_in = checkpoint.as_ref().map(|known| known.boot);
     let mut entries: HashMap<_, _> = checkpoint
         .into_iter()
         .flat_map(|known| known.logs)
@@ -89,6 +94,7 @@ pub(crate) fn find_logs(
     let mut findings = Findings {
         was_closed,
         has_checkpoint,
+        checkpointed_in,
         ..Findings::default()
     };
     let mut tasks = Vec::new();
@@ -106,6 +112,7 @@ pub(crate) fn find_logs(
             }) if was_closed => {
                 let found = Found {
                     topic_id: Some(topic_id),
+                    checkpointed_as: None,
                     is_confirmed: true,
                     recovered: Ok(recovered),
                 };
@@ -207,6 +214,7 @@ fn recover_folder(recovery: &Recovery<'_>, task: Task) -> Found {
             );
             Found {
                 topic_id: None,
+                checkpointed_as: None,
                 is_confirmed: false,
                 recovered: Err(Arc::new(error)),
             }
@@ -227,11 +235,14 @@ fn try_recover_folder(
         return Ok(Found {
             recovered: Ok(std::mem::take(recovered)),
             topic_id: Some(std::mem::take(&mut known.topic_id)),
+            checkpointed_as: None,
             is_confirmed: false,
         });
     }
     // From here on files are changed: only for the topic that they belong to.
     let topic_id = read_topic_id(recovery.disk, folder)?;
+    let checkpointed_as = entry.as_ref().map(|entry| entry.topic_id.clone());
+    let checkpointed_as = checkpointed_as.filter(|name| topic_id.as_ref() != Some(name));
     let known = match entry.filter(|entry| Some(&entry.topic_id) == topic_id.as_ref()) {
         Some(LogEntry {
             recovered: Some(recovered),
@@ -243,6 +254,7 @@ fn try_recover_folder(
     Ok(Found {
         recovered: Ok(recovery.recover(folder, known)?),
         topic_id,
+        checkpointed_as,
         is_confirmed: true,
     })
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::directory::MoveAwayError;
 use crate::local_log::{LocalLog, Recovered, Status};
 use crate::opening::Found;
 use crate::planted::{Bug, is_planted};
-use crate::recover::{Known, Recovery, read_topic_id};
+use crate::recover::{Known, METADATA_FILE, Recovery, read_topic_id};
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 
@@ -30,6 +31,17 @@ pub(crate) struct Registry {
     /// One checkpoint at a time.
     checkpointing: Mutex<()>,
     pub(crate) cleaner: Cleaner,
+}
+
+/// The folder of a log does not say what everything else says: whose it is.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} does not name topic {topic_id}, whose log this is by the checkpoint and the metadata: write two lines into it, \"version: 0\" and \"topic_id: {topic_id}\", and start again",
+    path.display()
+)]
+struct NamesAnother {
+    path: PathBuf,
+    topic_id: String,
 }
 
 impl Registry {
@@ -66,17 +78,14 @@ impl Registry {
             Some(Ok(Some(recovered))) => recovered,
             Some(Ok(None)) if names_none => {
                 // Nobody can tell whose it is: it is kept.
-                let moved = self.shared.set_aside_folder(partition);
-                let to = moved.map_err(|source| MoveAwayError {
-                    partition: partition.clone(),
-                    source,
-                })?;
+                let to = self.set_aside(partition)?;
                 tracing::error!(%partition, kept = %to.display(), "a folder that names no topic was set aside");
                 Recovered::default()
             }
             Some(Ok(None)) => {
-                tracing::warn!(%partition, "found the log of a deleted topic of the same name; moving it away");
-                self.discard_folder(partition, settings.file_delete_delay())?;
+                // That of a deleted topic of the same name, or its name is damaged: it is kept.
+                let to = self.set_aside(partition)?;
+                tracing::error!(%partition, kept = %to.display(), "a folder that names another topic was set aside");
                 Recovered::default()
             }
             Some(Err(error)) => {
@@ -107,6 +116,12 @@ impl Registry {
         let topic_id = topic_id.to_string();
         if found.topic_id.as_ref() == Some(&topic_id) || is_planted(Bug::OldTopicTakenOver) {
             return Ok(Some(recovered));
+        }
+        if found.checkpointed_as.as_ref() == Some(&topic_id) {
+            let path = self.shared.log_folder(partition).join(METADATA_FILE);
+            let error = NamesAnother { path, topic_id };
+            tracing::error!(%partition, %error, "the partition is offline");
+            return Err(Arc::new(io::Error::other(error)));
         }
         if found.is_confirmed {
             return Ok(None);
@@ -180,6 +195,14 @@ impl Registry {
             return self.discard_folder(partition, delay);
         }
         Ok(())
+    }
+
+    fn set_aside(&self, partition: &TopicPartition) -> Result<PathBuf, MoveAwayError> {
+        let moved = self.shared.set_aside_folder(partition);
+        moved.map_err(|source| MoveAwayError {
+            partition: partition.clone(),
+            source,
+        })
     }
 
     fn discard_folder(

@@ -218,6 +218,70 @@ fn a_directory_whose_number_of_starts_is_lost_is_not_opened() {
 }
 
 #[test]
+fn a_directory_whose_number_of_starts_went_back_is_not_opened() {
+    let world = World::new();
+    for _ in 0..2 {
+        let directory = world.open();
+        write(&log(&directory, LogSettings::default()), batch(&["a"]));
+        directory.close().unwrap();
+    }
+    let count = world.root.join("boot-count");
+    fs::write(&count, "0\n1\n").unwrap();
+    let error = world.try_open().unwrap_err();
+    let OpenError::Format(FormatError::BootCountBehind { checkpoint, .. }) = error else {
+        panic!("{error:?}");
+    };
+    // As the message says.
+    fs::write(&count, format!("0\n{checkpoint}\n")).unwrap();
+    let opened = world.try_open().unwrap();
+    assert_eq!(opened.leader_epoch.value(), 3);
+    let found = log(&opened.directory, LogSettings::default());
+    assert_eq!(read_all(&found, 0, 1 << 20).len(), 2);
+}
+
+#[test]
+fn a_log_whose_folder_names_another_topic_is_offline_and_kept() {
+    for damaged in ["version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAACQ\n", "", "?"] {
+        let world = World::new();
+        let directory = world.open();
+        let first = log(&directory, LogSettings::default());
+        write(&first, batch(&["a"]));
+        directory.checkpoint().unwrap();
+        write(&first, batch(&["b"]));
+        drop((first, directory));
+        let path = world.file("partition.metadata");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, damaged).unwrap();
+        let directory = world.open();
+        let offline = log(&directory, LogSettings::default());
+        assert!(append(&offline, batch(&["c"])).is_err());
+        drop((offline, directory));
+        fs::write(&path, whole).unwrap();
+        let directory = world.open();
+        let again = log(&directory, LogSettings::default());
+        assert_eq!(values(&read_all(&again, 0, 1 << 20)), ["a", "b"]);
+    }
+}
+
+#[test]
+fn a_folder_that_names_another_topic_is_never_removed() {
+    let world = World::new();
+    let directory = world.open();
+    write(&log(&directory, LogSettings::default()), batch(&["a"]));
+    drop(directory);
+    world.lose_checkpoint();
+    let other = "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAACQ\n";
+    fs::write(world.file("partition.metadata"), other).unwrap();
+    let directory = world.open();
+    let new = log(&directory, LogSettings::default());
+    assert_eq!(new.offsets().log_end, at(0));
+    let name = world.segment(0);
+    let name = name.file_name().unwrap();
+    let kept = world.root.join("stray/2-0").join(partition(0).to_string());
+    assert!(kept.join(name).exists());
+}
+
+#[test]
 fn a_log_whose_end_was_lost_below_its_start_goes_on_at_its_start() {
     for checkpointed in [true, false] {
         let world = World::new();
