@@ -107,6 +107,14 @@ pub(super) enum LoadError<R: std::error::Error + 'static> {
     },
 }
 
+/// Whether a log can be read at all: one whose folder could not be read has no records either, and nothing must be
+/// served from it.
+pub(super) fn is_readable(log: &dyn PartitionLog) -> Result<(), ReadError> {
+    let from = log.offsets().log_start;
+    log.read(from, 0, Isolation::ReadUncommitted, true)
+        .map(drop)
+}
+
 /// Reads everything below the high watermark.
 pub(super) fn load<M: RecordFormat>(
     log: &dyn PartitionLog,
@@ -120,6 +128,7 @@ pub(super) fn load<M: RecordFormat>(
     };
     let offsets = log.offsets();
     let mut next = offsets.log_start;
+    is_readable(log).map_err(|source| LoadError::Read { at: next, source })?;
     while next < offsets.high_watermark {
         let at = next;
         let plan = log

@@ -25,7 +25,7 @@ use types::{Instant, PartitionIndex, TopicId};
 
 use super::errors::CoordinatorError;
 use super::in_flight::{Answer, EffectHandler, InFlight, Parked};
-use super::loader::{LoadError, load};
+use super::loader::{LoadError, is_readable, load};
 use super::records::{RecordFormat, encode_output};
 use super::state_topic::{LedShard, StateTopic};
 use super::timers::Wakeup;
@@ -265,7 +265,7 @@ impl<M: RecordFormat> Shard<M> {
         };
         inner.loads += 1;
         let offsets = led.log.offsets();
-        if offsets.log_start == offsets.log_end {
+        if offsets.log_start == offsets.log_end && is_readable(&*led.log).is_ok() {
             let machine = M::new(led.settings.clone());
             self.begin_serving(inner, now, machine, led);
             return Ok(());

@@ -123,9 +123,15 @@ impl Fixture {
 
     /// Stops and starts again on the same data.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(|_data| ()).await
+    }
+
+    /// Stops, lets somebody change the data directory, and starts again.
+    pub(crate) async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
         self.topics.directory.close().expect("the directory closes");
         self.topics.cluster.close();
         drop(self.topics);
+        change(self.folder.path());
         Self::open(self.folder, self.settings, None).await
     }
 

@@ -70,6 +70,35 @@ async fn committed_offsets_survive_a_restart_in_files() {
     assert_eq!(committed(&groups, "readers").await, Some(100));
 }
 
+/// A group whose commits cannot be read has not committed nothing: its members would begin anew.
+#[tokio::test]
+async fn a_partition_that_cannot_be_read_is_not_served_as_an_empty_one() {
+    let fixture = Fixture::new().await;
+    let groups = GroupCoordinator::new(fixture.topics());
+    groups.ensure_topic().await.expect("the topic is created");
+    commit(&groups, "readers", 1).await.expect("durable");
+    drop(groups);
+    let fixture = fixture
+        .restart_after(|root| {
+            std::fs::remove_file(root.join("checkpoint")).expect("it is there");
+            for folder in std::fs::read_dir(root.join("logs")).expect("it is there") {
+                let segment = folder.expect("it is read").path();
+                let segment = segment.join("00000000000000000000.log");
+                std::fs::remove_file(&segment).expect("it is there");
+                std::fs::create_dir(&segment).expect("it is gone");
+            }
+        })
+        .await;
+    let groups = GroupCoordinator::new(fixture.topics());
+    let error = loop {
+        match groups.fetch_offsets(fetch_request("readers")).await {
+            Err(CoordinatorError::LoadInProgress) => tokio::task::yield_now().await,
+            outcome => break outcome.map(drop).unwrap_err(),
+        }
+    };
+    assert_eq!(error, CoordinatorError::NotAvailable);
+}
+
 #[tokio::test]
 async fn a_partition_that_was_cleaned_is_loaded_as_it_was() {
     let fixture = Fixture::new().await;
