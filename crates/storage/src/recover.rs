@@ -412,6 +412,10 @@ impl Recovery<'_> {
         let cutter = Cutter::new(self.disk, self.metrics, self.losses, folder);
         for (number, base) in bases.iter().enumerate() {
             let below = bases.get(number + 1).copied().unwrap_or(Offset::MAX);
+            if below <= draft.log_start {
+                // Given up before, and what follows it may be gone already.
+                continue;
+            }
             let place = Place {
                 base: *base,
                 below,

@@ -116,6 +116,7 @@ impl LocalLog {
         if count == 0 {
             return Ok(0);
         }
+        self.note_log_start_after(count);
         let gone = {
             let mut view = self.view.lock();
             let gone: Vec<_> = view.segments.drain(..count).collect();
@@ -131,6 +132,24 @@ impl LocalLog {
         );
         self.discard(&gone);
         Ok(gone.len())
+    }
+
+    /// Says durably where the log begins without its first `count` segments. Their files go one by one, and a crash may bring
+    /// an older one back: what is behind the gap then must not be taken for what does not belong to the log. A full disk
+    /// may refuse this, and must not keep retention from making room.
+    fn note_log_start_after(&self, count: usize) {
+        let first = self
+            .view
+            .lock()
+            .segments
+            .get(count)
+            .map(|first| first.base());
+        let Some(start) = first else { return };
+        let path = self.folder().join(LOG_START_FILE);
+        let text = encode_log_start(start);
+        if let Err(error) = small_file::replace(&*self.shared.env.disk, &path, text.as_bytes()) {
+            tracing::warn!(partition = %self.partition, %error, "could not note where the log begins now");
+        }
     }
 
     /// Moves the files of segments that left the log to the trash. What cannot be moved is removed in place later.

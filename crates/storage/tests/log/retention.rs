@@ -50,6 +50,37 @@ fn segments_go_once_their_largest_timestamp_is_old_in_order() {
     assert_eq!(log.size_bytes(), batch(&["b"]).len() as u64);
 }
 
+/// Names of files may reach the disk in any order: the oldest file that went may be there again when later ones are not.
+#[test]
+fn an_old_segment_that_comes_back_after_retention_takes_nothing_with_it() {
+    for has_checkpoint in [true, false] {
+        let world = World::new();
+        let directory = world.open();
+        let settings = LogSettings {
+            retention_ms: Some(1000),
+            ..one_per_segment()
+        };
+        let before = log(&directory, settings.clone());
+        for timestamp in [0, 100, 200, 900, 900] {
+            write(&before, batch_at(NOW_MS + timestamp, &["a"]));
+        }
+        let oldest = world.segment(0);
+        let bytes = std::fs::read(&oldest).unwrap();
+        assert_eq!(directory.run_retention(now(1201)), 3);
+        drop((before, directory));
+        std::fs::write(&oldest, bytes).unwrap();
+        if !has_checkpoint {
+            world.lose_checkpoint();
+        }
+        let directory = world.open();
+        let log = log(&directory, settings);
+        let offsets = log.offsets();
+        assert_eq!((offsets.log_start, offsets.log_end), (at(3), at(5)));
+        assert_eq!(read_all(&log, 3, 1000).len(), 2);
+        assert_eq!(directory.losses(), []);
+    }
+}
+
 #[test]
 fn a_log_that_retention_emptied_goes_on_where_it_was_after_any_stop() {
     for closed in [true, false] {
