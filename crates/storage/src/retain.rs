@@ -138,13 +138,13 @@ impl LocalLog {
     /// an older one back: what is behind the gap then must not be taken for what does not belong to the log. A full disk
     /// may refuse this, and must not keep retention from making room.
     fn note_log_start_after(&self, count: usize) {
-        let first = self
-            .view
-            .lock()
-            .segments
-            .get(count)
-            .map(|first| first.base());
-        let Some(start) = first else { return };
+        let start = {
+            let view = self.view.lock();
+            let first = view.segments.get(count).map(|first| first.base());
+            // Records may have been deleted by request up to the middle of that segment.
+            first.map(|first| first.max(view.log_start))
+        };
+        let Some(start) = start else { return };
         let path = self.folder().join(LOG_START_FILE);
         let text = encode_log_start(start);
         if let Err(error) = small_file::replace(&*self.shared.env.disk, &path, text.as_bytes()) {

@@ -50,6 +50,32 @@ fn segments_go_once_their_largest_timestamp_is_old_in_order() {
     assert_eq!(log.size_bytes(), batch(&["b"]).len() as u64);
 }
 
+#[test]
+fn retention_leaves_deleted_what_was_deleted_by_request() {
+    let world = World::new();
+    let settings = small_segments(200);
+    let directory = world.open();
+    let before = log(&directory, settings.clone());
+    for _ in 0..5 {
+        write(&before, batch(&["a", "b"]));
+    }
+    directory.checkpoint().unwrap();
+    let oldest = world.segment(0);
+    let bytes = std::fs::read(&oldest).unwrap();
+    before.delete_records(Some(at(7))).unwrap();
+    assert!(!oldest.exists());
+    drop((before, directory));
+    // A loss of power brought its name back.
+    std::fs::write(&oldest, bytes).unwrap();
+    for _ in 0..2 {
+        let directory = world.open();
+        let log = log(&directory, settings.clone());
+        assert_eq!(log.offsets().log_start, at(7));
+        directory.run_retention(now(0));
+    }
+    assert!(!oldest.exists());
+}
+
 /// Names of files may reach the disk in any order: the oldest file that went may be there again when later ones are not.
 #[test]
 fn an_old_segment_that_comes_back_after_retention_takes_nothing_with_it() {
