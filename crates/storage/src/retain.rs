@@ -16,7 +16,7 @@ use crate::segment::Segment;
 use crate::settings::LogSettings;
 use crate::small_file;
 
-/// Holds the first readable offset when records were deleted by request.
+/// Holds the first readable offset once records were deleted by request, or segments given up.
 pub(crate) const LOG_START_FILE: &str = "log-start-offset";
 
 impl LocalLog {
