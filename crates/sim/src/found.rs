@@ -1,12 +1,14 @@
 //! What the simulation found, each as a test of its own on the simulated disk, without the rest of the world.
 
 use std::any::Any;
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use bytes::Bytes;
 use env::Env;
+use env::disk::OpenMode;
 use metadata::{LocalStore, MetadataStore as _, Transaction};
 use parking_lot::Mutex;
 use protocol::records::BatchOptions;
@@ -267,6 +269,46 @@ fn a_segment_made_for_a_refused_write_is_durable_before_records_in_it_are_acknow
         let (_directory, log) = bench.open();
         assert_eq!(log.offsets().log_end, acknowledged, "seed {seed}");
         assert_eq!(values(&log).last(), Some(&2));
+    }
+}
+
+/// Puts a batch that an earlier process lost the beginning of behind a hole of the same size at the end of the log.
+fn leave_behind_a_hole(bench: &mut Bench, base_offset: i64, value: u64) {
+    let options = BatchOptions {
+        base_offset,
+        partition_leader_epoch: 1,
+        ..BatchOptions::default()
+    };
+    let stale = requests::batch(options, 0, &[value], 10);
+    let disk = bench.process().disk;
+    let path = Path::new("/data/logs/t-0/00000000000000000000.log");
+    let file = disk.open(path, OpenMode::ReadWrite).unwrap();
+    let position = file.length().unwrap() + stale.len() as u64;
+    file.write_at(&[IoSlice::new(&stale)], position).unwrap();
+    file.sync_data().unwrap();
+    bench.kill();
+}
+
+#[test]
+fn what_was_cut_off_does_not_come_back_behind_what_is_written_over_it() {
+    for seed in 0..RUNS {
+        let mut bench = Bench::new(seed);
+        let (directory, log) = bench.open();
+        append(&log, 1);
+        directory.run_once();
+        directory.checkpoint().unwrap();
+        bench.kill();
+        drop((directory, log));
+        leave_behind_a_hole(&mut bench, 2, 9);
+
+        let (directory, log) = bench.open();
+        append(&log, 2);
+        bench.kill();
+        drop((directory, log));
+        bench.machine.lose_power(Loss { kept: 500, torn: 0 });
+
+        let (_directory, log) = bench.open();
+        assert!(!values(&log).contains(&9), "seed {seed}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Cutting the end of a log off at recovery, without losing anything silently.
 //!
-//! Invariant: bytes that are not zero leave a log only after they were copied, durably, to a `.cut` file beside it, and
-//! segments behind the end keep their bytes under the name `.log.cut`; both are told in the log of the broker.
+//! Invariants: bytes that are not zero leave a log only after they were copied, durably, to a `.cut` file beside it, and
+//! segments behind the end keep their bytes under the name `.log.cut`; both are told in the log of the broker. What was cut
+//! off is gone for good before anything is written in its place.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -73,6 +74,10 @@ impl<'a> Cutter<'a> {
         }
         if !is_planted(Bug::LostTruncation) {
             file.set_length(position)?;
+        }
+        if last.is_some() {
+            // Or a loss of power could bring old batches back behind what is written over the first of them.
+            file.sync_data()?;
         }
         Ok(last.is_some())
     }

@@ -466,7 +466,7 @@ impl Recovery<'_> {
                 return Ok(Added::Misplaced);
             }
             let was_corrupt = std::mem::take(&mut draft.after_corrupt);
-            let is_unknown = was_corrupt || first;
+            let is_unknown = was_corrupt || first || is_deleted;
             if gap && !first && !is_deleted && !draft.has_gaps && !was_corrupt {
                 self.losses.tell(Loss {
                     kind: LossKind::Missing,
@@ -485,7 +485,7 @@ impl Recovery<'_> {
                 self.losses.tell_unused(LossKind::Producers, &path, cause);
             }
             if gap && is_unknown {
-                // Nobody knows what producers did in the gap, where retention or corruption took the records away; the
+                // Nobody knows what producers did in the gap, where deletion or corruption took the records away; the
                 // snapshot behind it may. Gaps of compaction hold nothing that counts, and what was aborted before a
                 // gap stays so in either case.
                 draft.producers = Producers::default();

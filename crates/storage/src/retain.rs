@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use env::disk::OpenMode;
 use types::{Offset, Timestamp};
 
 use crate::DeleteRecordsError;
@@ -51,6 +52,8 @@ impl LocalLog {
             }
             target
         };
+        self.sync_producers_before(target)
+            .map_err(DeleteRecordsError::Io)?;
         let path = self.folder().join(LOG_START_FILE);
         let text = encode_log_start(target);
         small_file::replace(&*self.shared.env.disk, &path, text.as_bytes())
@@ -147,8 +150,30 @@ impl LocalLog {
         let Some(start) = start else { return };
         let path = self.folder().join(LOG_START_FILE);
         let text = encode_log_start(start);
-        if let Err(error) = small_file::replace(&*self.shared.env.disk, &path, text.as_bytes()) {
+        let disk = &*self.shared.env.disk;
+        let noted = self
+            .sync_producers_before(start)
+            .and_then(|()| small_file::replace(disk, &path, text.as_bytes()));
+        if let Err(error) = noted {
             tracing::warn!(partition = %self.partition, %error, "could not note where the log begins now");
+        }
+    }
+
+    /// Has the snapshot on disk that tells of the producers of segments that lie wholly below `start`, which nothing else
+    /// will once they are gone. Its name becomes durable with that of [`LOG_START_FILE`].
+    fn sync_producers_before(&self, start: Offset) -> io::Result<()> {
+        let first = {
+            let view = self.view.lock();
+            let behind = view.segments.iter().skip(1).rev();
+            let mut behind = behind.map(|segment| segment.base());
+            behind.find(|base| *base <= start)
+        };
+        let Some(base) = first else { return Ok(()) };
+        let path = part_path(&self.folder(), base, SegmentPart::ProducerSnapshot);
+        match self.shared.env.disk.open(&path, OpenMode::Read) {
+            Ok(file) => file.sync_data(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,8 +1,11 @@
 //! What leaves a log, and what stays.
 
+use std::sync::Arc;
+
 use storage::{CleanupPolicy, LogSettings, PartitionLog, ReadError};
 use types::Timestamp;
 
+use crate::crash_disk::CrashDisk;
 use crate::support::*;
 
 fn now(offset_ms: i64) -> Timestamp {
@@ -104,6 +107,46 @@ fn an_old_segment_that_comes_back_after_retention_takes_nothing_with_it() {
         assert_eq!((offsets.log_start, offsets.log_end), (at(3), at(5)));
         assert_eq!(read_all(&log, 3, 1000).len(), 2);
         assert_eq!(directory.losses(), []);
+    }
+}
+
+/// A loss of power leaves of the deleted segments' files any, and takes what was not synced.
+#[test]
+fn producers_are_known_where_their_records_were_deleted_before_power_was_lost() {
+    for (by_request, comes_back) in [(true, false), (true, true), (false, false), (false, true)] {
+        let kept = tempfile::tempdir().unwrap();
+        let disk = CrashDisk::new(kept.path());
+        let world = World::on(Arc::new(disk.clone()));
+        let settings = LogSettings {
+            retention_ms: Some(1000),
+            ..one_per_segment()
+        };
+        let directory = world.open();
+        let before = log(&directory, settings.clone());
+        assert_eq!(write(&before, produced(1, 0, 0, &["a"])), 0);
+        directory.checkpoint().unwrap();
+        assert_eq!(write(&before, produced(1, 0, 1, &["b"])), 1);
+        assert_eq!(write(&before, batch_at(NOW_MS + 900, &["c"])), 2);
+        let oldest = world.segment(0);
+        let bytes = std::fs::read(&oldest).unwrap();
+        if by_request {
+            before.delete_records(Some(at(2))).unwrap();
+        } else {
+            assert_eq!(directory.run_retention(now(1500)), 2);
+        }
+        disk.die_after(0);
+        drop((before, directory));
+        disk.revive(100);
+        if comes_back {
+            std::fs::write(&oldest, bytes).unwrap();
+        }
+        let directory = world.open();
+        let again = log(&directory, settings);
+        let case = format!("by request: {by_request}, comes back: {comes_back}");
+        assert_eq!(again.offsets().log_start, at(2), "{case}");
+        let repeated = append(&again, produced(1, 0, 1, &["b"])).unwrap();
+        assert!(repeated.outcome.duplicate, "{case}");
+        assert_eq!(write(&again, produced(1, 0, 2, &["d"])), 3, "{case}");
     }
 }
 
