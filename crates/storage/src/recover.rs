@@ -226,15 +226,10 @@ impl Recovery<'_> {
                 return Ok(false);
             }
         }
-        // A new segment would have trimmed the last one and begun at the end.
-        let rolled = end.offset != last.base()
-            && self
-                .open_segment(folder, end.offset, OpenMode::Read)?
-                .is_some();
-        let given_up = first.base() != last.base()
-            && self
-                .open_segment(folder, first.base(), OpenMode::Read)?
-                .is_none();
+        let bases = self.segment_bases(folder)?;
+        // Also if a loss of power took all that was written between: then it must not come back behind what is next.
+        let rolled = bases.last().is_some_and(|newest| *newest > last.base());
+        let given_up = !bases.contains(&first.base());
         if rolled || given_up {
             return Ok(false);
         }

@@ -321,6 +321,35 @@ fn a_segment_that_is_lost_ends_the_log_before_it() {
     assert_eq!(read_all(&log, 0, 1000).len() as i64, lost);
 }
 
+/// A loss of power took what the last segment of the checkpoint got since, and left the segment behind it.
+#[test]
+fn a_segment_whose_predecessor_was_lost_does_not_come_back_behind_what_is_written_next() {
+    let world = World::new();
+    let settings = small_segments(200);
+    let before = {
+        let directory = world.open();
+        let log = log(&directory, settings.clone());
+        write(&log, batch(&["a"]));
+        directory.checkpoint().unwrap();
+        let before = log.size_bytes();
+        write(&log, batch(&["lost"]));
+        assert_eq!(write(&log, batch(&["stale"])), 2);
+        before
+    };
+    assert_eq!(segment_names(&world).len(), 2);
+    change(&world.segment(0), |bytes| bytes.truncate(before as usize));
+    let directory = world.open();
+    {
+        let log = log(&directory, settings.clone());
+        assert_eq!(log.offsets().log_end, at(1));
+        assert_eq!(write(&log, batch(&["next"])), 1);
+    }
+    drop(directory);
+    let directory = world.open();
+    let log = log(&directory, settings);
+    assert_eq!(values(&read_all(&log, 0, 1000)), ["a", "next"]);
+}
+
 #[test]
 fn a_corrupt_closed_segment_without_a_checkpoint_does_not_take_later_ones_with_it() {
     let world = World::new();
