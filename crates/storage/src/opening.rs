@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use env::Env;
+use env::disk::Disk;
 use parking_lot::Mutex;
-use types::{LeaderEpoch, PartitionIndex, TopicName, TopicPartition};
+use types::{LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
 
 use crate::checkpoint::{self, LoadError, LogEntry};
 use crate::local_log::Recovered;
 use crate::losses::{LossKind, LossLog};
 use crate::metrics::StorageMetrics;
-use crate::recover::{Known, Recovery, read_topic_id};
+use crate::recover::{Known, Recovery, is_half_named, read_topic_id};
 use crate::settings::LogSettings;
 
 /// Threads that recover at once.
@@ -183,7 +184,7 @@ struct Work {
 }
 
 impl Work {
-    fn run(&self, disk: &dyn env::disk::Disk, metrics: &StorageMetrics, losses: &LossLog) {
+    fn run(&self, disk: &dyn Disk, metrics: &StorageMetrics, losses: &LossLog) {
         let recovery = Recovery {
             disk,
             metrics,
@@ -241,8 +242,11 @@ fn try_recover_folder(
     }
     // From here on files are changed: only for the topic that they belong to.
     let topic_id = read_topic_id(recovery.disk, folder)?;
-    let checkpointed_as = entry.as_ref().map(|entry| entry.topic_id.clone());
-    let checkpointed_as = checkpointed_as.filter(|name| topic_id.as_ref() != Some(name));
+    let checkpointed_as = match &entry {
+        Some(known) if topic_id.as_ref() == Some(&known.topic_id) => None,
+        Some(known) if never_got_its_name(recovery.disk, folder, known)? => None,
+        known => known.as_ref().map(|known| known.topic_id.clone()),
+    };
     let known = match entry.filter(|entry| Some(&entry.topic_id) == topic_id.as_ref()) {
         Some(LogEntry {
             recovered: Some(recovered),
@@ -257,6 +261,16 @@ fn try_recover_folder(
         checkpointed_as,
         is_confirmed: true,
     })
+}
+
+/// Whether a crash came before the topic's id was durable in the folder: then nothing in it was ever acknowledged, and a new
+/// log may take its place.
+fn never_got_its_name(disk: &dyn Disk, folder: &Path, known: &LogEntry) -> io::Result<bool> {
+    let had_records = known
+        .recovered
+        .as_ref()
+        .is_none_or(|log| log.log_end.offset > Offset::ZERO);
+    Ok(!had_records && is_half_named(disk, folder, &known.topic_id)?)
 }
 
 /// The partition that a folder is named after.

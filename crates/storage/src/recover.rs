@@ -756,6 +756,17 @@ pub(crate) fn read_topic_id(disk: &dyn Disk, folder: &Path) -> io::Result<Option
     Ok(text.as_deref().and_then(decode_topic_id).map(str::to_owned))
 }
 
+/// Whether the file that names the topic's id is what a crash leaves while it is written for the first time: missing, or the
+/// beginning of it.
+pub(crate) fn is_half_named(disk: &dyn Disk, folder: &Path, topic_id: &str) -> io::Result<bool> {
+    let bytes = small_file::read(disk, &folder.join(METADATA_FILE), TEXT_BYTES_MAX)?;
+    let bytes = bytes.unwrap_or_default();
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    let written = bytes.get(..end.map_or(0, |last| last + 1));
+    let whole = encode_topic_id(topic_id);
+    Ok(written.is_some_and(|written| whole.as_bytes().starts_with(written)))
+}
+
 /// The file's text (Kafka's `PartitionMetadataFile`).
 pub(crate) fn encode_metadata(topic_id: types::TopicId) -> String {
     encode_topic_id(&topic_id.to_string())

@@ -263,6 +263,29 @@ fn a_log_whose_folder_names_another_topic_is_offline_and_kept() {
     }
 }
 
+/// The first append, or the power, ended while the name was written: nothing was acknowledged yet.
+#[test]
+fn a_folder_that_never_got_its_name_does_not_stand_in_the_way() {
+    let name = format!("version: 0\ntopic_id: {}", topic_id(1));
+    for written in [0, 1, 20, name.len() - 1] {
+        for zeros in [0, 7] {
+            let world = World::new();
+            let directory = world.open();
+            let first = log(&directory, LogSettings::default());
+            directory.checkpoint().unwrap();
+            write(&first, batch(&["never acknowledged"]));
+            drop((first, directory));
+            let mut torn = name.as_bytes()[..written].to_vec();
+            torn.resize(written + zeros, 0);
+            fs::write(world.file("partition.metadata"), torn).unwrap();
+            let directory = world.open();
+            let new = log(&directory, LogSettings::default());
+            assert_eq!(write(&new, batch(&["a"])), 0);
+            assert!(world.root.join("stray/2-0").exists(), "it is kept");
+        }
+    }
+}
+
 #[test]
 fn a_folder_that_names_another_topic_is_never_removed() {
     let world = World::new();
