@@ -14,7 +14,7 @@ use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::local_log::{LocalLog, Mark, Writer};
 use crate::planted::{Bug, is_planted};
 use crate::producer_snapshot;
-use crate::recover::{METADATA_FILE, Unfit, encode_metadata};
+use crate::recover::{METADATA_FILE, Unfit, encode_metadata, read_topic_id};
 use crate::segment::Segment;
 use crate::settings::LogSettings;
 use crate::small_file;
@@ -128,13 +128,20 @@ impl LocalLog {
     }
 
     /// Writes the file that names the topic's id; the commit that covers the first append makes it durable.
+    ///
+    /// One that names it already stays as it is: it may be durable and a checkpoint rely on it, though a loss of power took
+    /// the first segment, and another one must not find it empty.
     fn write_partition_metadata(&self) -> io::Result<Arc<SegmentFile>> {
-        let path = self.folder().join(METADATA_FILE);
+        let folder = self.folder();
         let disk = &self.shared.env.disk;
-        let file = disk.open(&path, OpenMode::CreateIfMissing)?;
-        let text = encode_metadata(self.topic_id);
-        file.set_length(0)?;
-        file.write_at(&[IoSlice::new(text.as_bytes())], 0)?;
+        let topic_id = self.topic_id.to_string();
+        let is_written = read_topic_id(&**disk, &folder)? == Some(topic_id);
+        let file = disk.open(&folder.join(METADATA_FILE), OpenMode::CreateIfMissing)?;
+        if !is_written {
+            let text = encode_metadata(self.topic_id);
+            file.set_length(0)?;
+            file.write_at(&[IoSlice::new(text.as_bytes())], 0)?;
+        }
         Ok(Arc::new(SegmentFile::new(file)))
     }
 

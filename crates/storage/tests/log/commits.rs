@@ -182,6 +182,34 @@ fn with_write_caching_a_transaction_that_ended_is_ended_after_a_loss_of_power() 
     assert_eq!(current.producers()[0].transaction_start, None);
 }
 
+/// A first loss of power leaves the name of the topic and takes the first segment, the next one comes before a commit.
+#[test]
+fn with_write_caching_a_log_that_lost_its_records_keeps_its_name_through_further_losses_of_power() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = CrashDisk::new(&folder.path().join("kept"));
+    let mut world = World::on(Arc::new(disk.clone()));
+    world.root = folder.path().join("data");
+    world.options.own_threads = false;
+    let settings = LogSettings {
+        write_caching: true,
+        ..LogSettings::default()
+    };
+    let directory = world.open();
+    write(&log(&directory, settings.clone()), batch(&["lost"]));
+    drop(directory);
+    std::fs::remove_file(world.segment(0)).unwrap();
+    let directory = world.open();
+    directory.checkpoint().unwrap();
+    write(&log(&directory, settings.clone()), batch(&["lost too"]));
+    disk.die_after(0);
+    drop(directory);
+    disk.revive(0);
+    let directory = world.open();
+    let log = log(&directory, settings);
+    write(&log, batch(&["a"]));
+    assert_eq!(values(&read_all(&log, 0, 100)), ["a"]);
+}
+
 #[test]
 fn flush_messages_makes_every_nth_record_wait_for_a_sync() {
     let world = manual();
