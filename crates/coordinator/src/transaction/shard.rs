@@ -13,7 +13,7 @@ use super::add_partitions::{AddPartitionsError, AddPartitionsRequest, add_partit
 use super::complete::{complete, session_after};
 use super::describe::{DescribedTransaction, describe};
 use super::end::{End, EndError, EndRequest, end};
-use super::expire::{is_expired, is_timed_out};
+use super::expire::{deadline, is_expired};
 use super::fence::fence;
 use super::init_producer::{Init, InitProducerError, InitProducerRequest, init_producer};
 use super::list::{ListTransactionsRequest, ListedTransaction, is_listed};
@@ -44,6 +44,8 @@ struct Known {
     last_epoch: Option<ProducerEpoch>,
     /// When its markers were asked for, while it is being ended.
     asked: Option<Instant>,
+    /// Until when it may stay open, while it is.
+    deadline: Option<Instant>,
 }
 
 impl Machine for TransactionShard {
@@ -75,6 +77,7 @@ impl Machine for TransactionShard {
                     transaction,
                     last_epoch: None,
                     asked: None,
+                    deadline: None,
                 };
                 self.transactions.insert(record.id, known);
             }
@@ -98,6 +101,7 @@ impl Machine for TransactionShard {
     fn start(&mut self, now: Now) -> MachineOutput<Self> {
         let mut output = Output::default();
         for (id, known) in &mut self.transactions {
+            known.deadline = deadline(&known.transaction, now);
             if known.transaction.state.is_prepared() {
                 known.asked = Some(now.instant);
                 let effect = write_markers(now, id, &known.transaction, &self.settings);
@@ -182,7 +186,7 @@ impl TransactionShard {
         match init_producer(self.known(&request.id), &request, now.wall)? {
             Init::Begins { after, last_epoch } => {
                 let producer = after.producer;
-                self.store(request.id, after, last_epoch, output);
+                self.store(now, request.id, after, last_epoch, output);
                 Ok(producer)
             }
             Init::FenceFirst => {
@@ -204,7 +208,7 @@ impl TransactionShard {
             if after.encoded_bytes_max(&id) > self.settings.record_bytes_max {
                 return Err(AddPartitionsError::TooManyPartitions);
             }
-            self.store(id, after, last_epoch, output);
+            self.store(now, id, after, last_epoch, output);
         }
         Ok(())
     }
@@ -252,9 +256,9 @@ impl TransactionShard {
                 None
             }
         };
-        self.store(id.clone(), prepared, last_epoch, output);
+        self.store(now, id.clone(), prepared, last_epoch, output);
         if let Some(over) = over {
-            self.store(id, over, last_epoch, output);
+            self.store(now, id, over, last_epoch, output);
         } else if let Some(known) = self.transactions.get_mut(&id) {
             known.asked = Some(now.instant);
         }
@@ -269,7 +273,7 @@ impl TransactionShard {
         }
         if let Some(after) = complete(&known.transaction, now.wall) {
             let last_epoch = known.last_epoch;
-            self.store(written.id, after, last_epoch, output);
+            self.store(now, written.id, after, last_epoch, output);
             // That it was prepared is durable, and so are the markers: after a crash it would be completed once more.
             output.may_wait = true;
         }
@@ -298,24 +302,26 @@ impl TransactionShard {
     }
 
     fn abort_timed_out(&mut self, now: Now, output: &mut Output) {
-        for id in self.ids_where(|transaction| is_timed_out(transaction, now.wall)) {
+        let is_timed_out = |known: &Known| known.deadline.is_some_and(|end| end < now.instant);
+        for id in self.ids_where(is_timed_out) {
             self.fence(now, id, output);
         }
     }
 
     fn forget_expired(&mut self, now: Now, output: &mut Output) {
         let expiration = self.settings.id_expiration;
-        for id in self.ids_where(|transaction| is_expired(transaction, expiration, now.wall)) {
+        let is_expired = |known: &Known| is_expired(&known.transaction, expiration, now.wall);
+        for id in self.ids_where(is_expired) {
             self.transactions.remove(&id);
             output.records.push(self.record(id, None));
         }
     }
 
-    fn ids_where(&self, is_wanted: impl Fn(&Transaction) -> bool) -> Vec<TransactionalId> {
+    fn ids_where(&self, is_wanted: impl Fn(&Known) -> bool) -> Vec<TransactionalId> {
         let wanted = self
             .transactions
             .iter()
-            .filter(|(_, known)| is_wanted(&known.transaction));
+            .filter(|(_, known)| is_wanted(known));
         wanted.map(|(id, _)| id.clone()).collect()
     }
 
@@ -330,6 +336,7 @@ impl TransactionShard {
     /// The only way a transaction changes.
     fn store(
         &mut self,
+        now: Now,
         id: TransactionalId,
         transaction: Transaction,
         last_epoch: Option<ProducerEpoch>,
@@ -337,10 +344,14 @@ impl TransactionShard {
     ) {
         let record = self.record(id.clone(), Some(transaction.clone()));
         output.records.push(record);
+        // A transaction that grows keeps its time; every other step begins one, or ends one.
+        let before = self.transactions.get(&id).and_then(|known| known.deadline);
+        let deadline = deadline(&transaction, now).map(|fresh| before.unwrap_or(fresh));
         let known = Known {
             transaction,
             last_epoch,
             asked: None,
+            deadline,
         };
         self.transactions.insert(id, known);
     }

@@ -131,6 +131,11 @@ impl Harness {
         self.now.wall = Timestamp::from_ms(self.now.wall.ms() + ms);
     }
 
+    /// Sets the wall clock back by so much, or forward; no time passes.
+    pub(super) fn set_clock_back(&mut self, seconds: i64) {
+        self.now.wall = Timestamp::from_ms(self.now.wall.ms() - seconds * 1_000);
+    }
+
     /// Lets time pass, and the shard do what is due.
     pub(super) fn pass(&mut self, duration: Duration) {
         self.wait(duration);

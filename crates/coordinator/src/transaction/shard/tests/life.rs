@@ -39,6 +39,57 @@ fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced() {
     harness.assert_replays();
 }
 
+const HOUR: i64 = 3_600;
+
+#[test]
+fn setting_the_wall_clock_neither_prolongs_a_transaction_nor_cuts_it_short() {
+    for back in [HOUR, -HOUR] {
+        let mut harness = Harness::new();
+        let session = harness.init("a", None).unwrap();
+        harness.add("a", session, V2, &[0]).unwrap();
+        harness.pass(SECOND * 30);
+        harness.set_clock_back(back);
+        harness.add("a", session, V2, &[1]).unwrap();
+        harness.pass(SECOND * 20);
+        assert_eq!(harness.state("a"), Ongoing, "set back by {back} seconds");
+        harness.pass(SECOND * 20);
+        assert_eq!(harness.state("a"), PrepareAbort, "by {back} seconds");
+        harness.assert_replays();
+    }
+}
+
+#[test]
+fn after_a_restart_a_transaction_has_what_is_left_of_its_time_and_never_more_than_all_of_it() {
+    // Set back by so many seconds while the broker was away, and how long the transaction may go on then.
+    for (back, left) in [(0, 30), (10, 40), (HOUR, 60), (-10, 20), (-HOUR, 0)] {
+        let mut harness = Harness::new();
+        let session = harness.init("a", None).unwrap();
+        harness.add("a", session, V0, &[0]).unwrap();
+        harness.pass(SECOND * 30);
+        harness.set_clock_back(back);
+        harness.restart();
+        for _ in 0..left {
+            assert_eq!(harness.state("a"), Ongoing, "set back by {back} seconds");
+            harness.pass(SECOND);
+        }
+        harness.pass(SECOND * 11);
+        assert_eq!(harness.state("a"), PrepareAbort, "by {back} seconds");
+    }
+}
+
+#[test]
+fn each_transaction_of_a_session_has_all_its_time() {
+    let mut harness = Harness::new();
+    let session = harness.init("a", None).unwrap();
+    for _ in 0..3 {
+        harness.add("a", session, V0, &[0]).unwrap();
+        harness.pass(SECOND * 50);
+        assert_eq!(harness.state("a"), Ongoing);
+        harness.end("a", session, true, V0).unwrap();
+        harness.fulfil();
+    }
+}
+
 #[test]
 fn a_producer_of_a_two_phase_commit_has_all_the_time() {
     let patient = Transaction {
