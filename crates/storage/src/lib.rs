@@ -28,6 +28,7 @@ mod metrics;
 mod offset_index;
 mod opening;
 mod partition_log;
+mod parts;
 pub mod planted;
 mod producer_snapshot;
 mod producers;

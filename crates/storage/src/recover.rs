@@ -20,7 +20,7 @@ use crate::chain::Chain;
 use crate::clean::state::{self, CleanState};
 use crate::clean::swap::{recover_swaps, remove_if_there};
 use crate::cut::{Cutter, last_nonzero};
-use crate::files::{SegmentFile, SegmentPart, parse_part, part_path};
+use crate::files::{SegmentFile, SegmentPart, part_path};
 use crate::index_files::load_index;
 use crate::local_log::{Mark, Recovered};
 use crate::losses::{Loss, LossKind, LossLog};
@@ -118,7 +118,7 @@ impl Recovery<'_> {
         }
         if let Known::Checkpointed(mut checkpointed) = known {
             checkpointed.decided = state.unwrap_or_default().decided;
-            let bases = self.segment_bases(folder)?;
+            let bases = self.parts(folder)?.segments;
             if self.still_true(folder, &checkpointed, &bases)? {
                 if state.is_none_or(|state| state.generation != checkpointed.generation) {
                     self.look_again(folder, &mut checkpointed, &bases, state)?;
@@ -226,10 +226,12 @@ impl Recovery<'_> {
                 return Ok(false);
             }
         }
-        let bases = self.segment_bases(folder)?;
+        let parts = self.parts(folder)?;
         // Also if a loss of power took all that was written between: then it must not come back behind what is next.
-        let rolled = bases.last().is_some_and(|newest| *newest > last.base());
-        let given_up = !bases.contains(&first.base());
+        let newest = parts.segments.last();
+        let rolled = newest.is_some_and(|newest| *newest > last.base())
+            || parts.snapshots.last() > Some(&end.offset);
+        let given_up = !parts.segments.contains(&first.base());
         if rolled || given_up {
             return Ok(false);
         }
@@ -257,20 +259,6 @@ impl Recovery<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    fn segment_bases(&self, folder: &Path) -> io::Result<Vec<Offset>> {
-        let mut bases: Vec<_> = self
-            .disk
-            .list(folder)?
-            .iter()
-            .filter_map(|entry| match parse_part(&entry.name) {
-                Some((base, "log")) => Some(base),
-                _ => None,
-            })
-            .collect();
-        bases.sort_unstable();
-        Ok(bases)
     }
 
     /// Whether the files still hold what the checkpoint counted on.
@@ -321,7 +309,7 @@ impl Recovery<'_> {
         closed: Mode,
     ) -> io::Result<Recovered> {
         self.metrics.recovered_logs.add(1);
-        let bases = self.segment_bases(folder)?;
+        let bases = self.parts(folder)?.segments;
         let last = bases.last().copied();
         let generation = state.map_or(1, |state| state.generation);
         let mut draft = Recovered {
@@ -374,7 +362,7 @@ impl Recovery<'_> {
             draft.untrimmed = false;
         }
         finish(draft);
-        Ok(())
+        self.forget_later_snapshots(folder, draft.log_end.offset)
     }
 
     fn read_log_start(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {

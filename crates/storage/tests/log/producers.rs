@@ -577,3 +577,39 @@ fn records_of_any(bytes: &[u8]) -> i64 {
         .map(|batch| i64::from(batch.unwrap().records_count()))
         .sum()
 }
+
+/// A loss of power took the records and left the snapshots of their producers.
+#[test]
+fn a_snapshot_of_records_that_are_gone_does_not_tell_of_those_that_follow() {
+    for has_checkpoint in [true, false] {
+        let world = World::new();
+        let one_per_segment = small_segments(100);
+        let open = || {
+            if !has_checkpoint {
+                world.lose_checkpoint();
+            }
+            world.open()
+        };
+        let directory = world.open();
+        let before = log(&directory, one_per_segment.clone());
+        directory.checkpoint().unwrap();
+        for sequence in 0..3 {
+            write(&before, produced(1, 0, sequence, &["lost"]));
+        }
+        drop((before, directory));
+        change(&world.segment(0), Vec::clear);
+        for base in [1, 2] {
+            std::fs::remove_file(world.segment(base)).unwrap();
+        }
+        let directory = open();
+        let next = log(&directory, one_per_segment.clone());
+        for offset in 0..3 {
+            assert_eq!(write(&next, batch(&["kept"])), offset);
+        }
+        drop((next, directory));
+        let directory = open();
+        let last = log(&directory, one_per_segment.clone());
+        assert_eq!(last.offsets().log_end, at(3));
+        assert_eq!(outcome(&last, produced(1, 0, 0, &["lost"])), Ok((3, false)));
+    }
+}
