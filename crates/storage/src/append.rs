@@ -186,6 +186,7 @@ impl LocalLog {
         let tail = self.view.lock().segments.last().cloned();
         if let Some(tail) = &tail
             && !tail.has_index()
+            && !tail.is_lost()
         {
             // Entries are added to an index in memory. Without one they are missing until it is rebuilt.
             self.index_of(tail).ok();
@@ -194,7 +195,13 @@ impl LocalLog {
             !writer.tail_checked && tail.as_ref().is_some_and(|tail| self.is_short(tail));
         writer.tail_checked = true;
         let segment = match tail {
-            Some(tail) if !is_short && !must_roll(&tail, stamped, length, settings, now) => tail,
+            Some(tail)
+                if !is_short
+                    && !tail.is_lost()
+                    && !must_roll(&tail, stamped, length, settings, now) =>
+            {
+                tail
+            }
             _ => self
                 .roll(writer, now)
                 .map_err(|error| self.write_failed(error))?,

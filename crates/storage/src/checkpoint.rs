@@ -15,7 +15,7 @@
 //! | 1 | 1 if it was written at a clean stop |
 //! | 4 | number of logs |
 //! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position, or 2 if nothing but the names counts, because a repair cut the log 1, how often cleaning replaced segments 4, segments, epochs, producers, transactions |
-//! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd, 4: may have gaps), largest timestamp 8, last offset of its batch 8, last append 8 |
+//! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd, 4: may have gaps, 8: its file is gone), largest timestamp 8, last offset of its batch 8, last append 8 |
 //! | epochs | count 4, each: epoch 4, start offset 8 |
 //! | producers, transactions | see `state_codec` |
 //! | 8 | XXH3-64 of everything before |
@@ -53,6 +53,7 @@ const EPOCH_BYTES: usize = 12;
 const HAS_TIMESTAMPS: u8 = 1;
 const HAS_ZSTD: u8 = 2;
 const HAS_GAPS: u8 = 4;
+const IS_LOST: u8 = 8;
 const UNTRIMMED: u8 = 1;
 const FORGOTTEN: u8 = 2;
 
@@ -220,7 +221,7 @@ fn encode(state: &LogState<'_>, flag: u8) -> Vec<u8> {
     bytes.put_u32(state.generation);
     bytes.put_u32(count(state.segments.len()));
     for segment in state.segments {
-        put_segment(&mut bytes, segment.base(), &segment.facts());
+        put_segment(&mut bytes, segment);
     }
     bytes.put_u32(count(state.epochs.starts().len()));
     for (epoch, start) in state.epochs.starts() {
@@ -232,8 +233,12 @@ fn encode(state: &LogState<'_>, flag: u8) -> Vec<u8> {
     bytes
 }
 
-fn put_segment(bytes: &mut Vec<u8>, base: Offset, facts: &SegmentFacts) {
+fn put_segment(bytes: &mut Vec<u8>, segment: &Segment) {
+    let (base, facts) = (segment.base(), segment.facts());
     let mut flags = 0;
+    if segment.is_lost() {
+        flags |= IS_LOST;
+    }
     if facts.max_timestamp.is_some() {
         flags |= HAS_TIMESTAMPS;
     }
@@ -416,6 +421,9 @@ fn get_segment(reader: &mut Reader<'_>) -> Option<std::sync::Arc<Segment>> {
         has_zstd: flags & HAS_ZSTD != 0,
         has_gaps: flags & HAS_GAPS != 0,
     };
+    if flags & IS_LOST != 0 {
+        return Some(Segment::lost(base, facts));
+    }
     Some(Segment::known(base, facts))
 }
 

@@ -30,7 +30,7 @@ use crate::format::{self, FormatError};
 use crate::local_log::LocalLog;
 use crate::losses::{Loss, LossLog};
 use crate::metrics::StorageMetrics;
-use crate::opening::find_logs;
+use crate::opening::{Opening, has_entries, load_checkpoint};
 use crate::registry::Registry;
 use crate::settings::LogSettings;
 use crate::shared::{LOGS_FOLDER, Shared, TRASH_FOLDER};
@@ -155,25 +155,29 @@ impl LogDirectory {
             });
         };
         format::refuse_newer_directory(&*disk, root)?;
-        format::check(&*disk, root)?;
+        let losses = Arc::new(LossLog::default());
+        let checkpoint = load_checkpoint(&env, root, &losses).map_err(io_error)?;
         let logs = root.join(LOGS_FOLDER);
+        let has_logs = has_entries(&*disk, &logs).map_err(io_error)?;
+        let checkpointed_in = checkpoint.as_ref().map(|known| known.boot);
+        let leader_epoch = format::next_boot(&*disk, root, has_logs, checkpointed_in)?;
+        // Up to here a start may be refused, and has changed nothing.
+        format::check(&*disk, root)?;
         disk.create_directories(&logs).map_err(io_error)?;
         disk.create_directories(&root.join(TRASH_FOLDER))
             .map_err(io_error)?;
-        let has_logs = !disk.list(&logs).map_err(io_error)?.is_empty();
-        let leader_epoch = format::count_boot(&*disk, root, has_logs)?;
+        format::count_boot(&*disk, root, leader_epoch)?;
         let logs_names = disk.open_directory(&logs).map_err(io_error)?;
         let metrics = Arc::new(StorageMetrics::default());
-        let losses = Arc::new(LossLog::default());
-        let findings =
-            find_logs(&env, root, &logs, leader_epoch, &metrics, &losses).map_err(io_error)?;
-        if let Some(checkpoint) = findings.checkpointed_in
-            && checkpoint >= leader_epoch
-        {
-            // Otherwise a clean stop long ago could be taken for the last one.
-            let path = root.join(format::BOOT_FILE);
-            return Err(FormatError::BootCountBehind { path, checkpoint }.into());
-        }
+        let has_checkpoint = checkpoint.is_some();
+        let opening = Opening {
+            env: &env,
+            root,
+            leader_epoch,
+            metrics: &metrics,
+            losses: &losses,
+        };
+        let findings = opening.find_logs(&logs, checkpoint).map_err(io_error)?;
         let shared = Arc::new(Shared::new(
             env,
             root,
@@ -184,7 +188,7 @@ impl LogDirectory {
             logs_names,
         ));
         let registry = Arc::new(Registry::new(shared, findings.found));
-        if !has_logs && !findings.has_checkpoint {
+        if !has_logs && !has_checkpoint {
             // From now on a log that no checkpoint knows is a new one, unless the checkpoint was lost.
             registry.checkpoint(false).map_err(io_error)?;
         }

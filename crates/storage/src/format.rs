@@ -161,12 +161,13 @@ fn sync_name(disk: &dyn Disk, root: &Path) -> Result<(), FormatError> {
         })
 }
 
-/// Counts this opening, durably, and returns it as the epoch to lead in. Epochs never go back: if there are logs, there is
-/// a count.
-pub(crate) fn count_boot(
+/// The epoch in which the next opening leads. Epochs never go back: if there are logs, there is a count, and it is not below
+/// that of the start that wrote the checkpoint, whose clean stop long ago could be taken for the last one. Changes nothing.
+pub(crate) fn next_boot(
     disk: &dyn Disk,
     root: &Path,
     has_logs: bool,
+    checkpointed_in: Option<LeaderEpoch>,
 ) -> Result<LeaderEpoch, FormatError> {
     let path = root.join(BOOT_FILE);
     let last = match boots(disk, root)? {
@@ -174,11 +175,19 @@ pub(crate) fn count_boot(
         None => LeaderEpoch::ZERO,
         Some(last) => last,
     };
-    let Some(epoch) = last.next() else {
-        return Err(FormatError::EpochsUsedUp { path });
-    };
-    write(disk, &path, &encode_boot(epoch))?;
-    Ok(epoch)
+    if let Some(checkpoint) = checkpointed_in.filter(|checkpoint| *checkpoint > last) {
+        return Err(FormatError::BootCountBehind { path, checkpoint });
+    }
+    last.next().ok_or(FormatError::EpochsUsedUp { path })
+}
+
+/// Counts the opening that leads in `epoch`, durably.
+pub(crate) fn count_boot(
+    disk: &dyn Disk,
+    root: &Path,
+    epoch: LeaderEpoch,
+) -> Result<(), FormatError> {
+    write(disk, &root.join(BOOT_FILE), &encode_boot(epoch))
 }
 
 pub(crate) fn encode_boot(epoch: LeaderEpoch) -> String {

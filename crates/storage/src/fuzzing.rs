@@ -82,7 +82,7 @@ pub fn time_index(bytes: &[u8], last: u32, timestamp: i64) -> Option<TimeLookUps
     let entries = index.entries().iter();
     Some(TimeLookUps {
         entries: entries.map(|entry| (entry.timestamp, entry.last)).collect(),
-        all_older_up_to: index.all_older_up_to(timestamp),
+        all_older_up_to: index.last_older(timestamp).map(|entry| entry.last),
         written: index.encode(0),
     })
 }

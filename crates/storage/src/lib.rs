@@ -25,6 +25,7 @@ mod leader_epochs;
 mod local_log;
 mod losses;
 mod metrics;
+mod missing;
 mod offset_index;
 mod opening;
 mod partition_log;

@@ -172,6 +172,8 @@ pub struct LocalLog {
     queued: AtomicBool,
     /// A sync for `flush.ms` is planned.
     pub(crate) flush_scheduled: AtomicBool,
+    /// Retention gave up a segment and could not write down where the log begins since.
+    pub(crate) is_log_start_unnoted: AtomicBool,
     /// Why the files could not be read at opening.
     pub(crate) unreadable: Option<Arc<io::Error>>,
     pub(crate) cleaning: Cleaning,
@@ -197,6 +199,8 @@ pub(crate) struct Recovered {
     pub(crate) decided: Offset,
     /// While reading: cleaning may have left gaps between segments.
     pub(crate) has_gaps: bool,
+    /// While reading: the file that says where the log begins is damaged.
+    pub(crate) is_start_unknown: bool,
     /// While reading: the segment before was corrupt to its end, so the next one need not follow.
     pub(crate) after_corrupt: bool,
 }
@@ -257,6 +261,7 @@ impl LocalLog {
             subscribers: Mutex::default(),
             queued: AtomicBool::new(false),
             flush_scheduled: AtomicBool::new(false),
+            is_log_start_unnoted: AtomicBool::new(false),
             unreadable,
             cleaning: Cleaning::new(),
             this: this.clone(),
@@ -402,7 +407,7 @@ impl PartitionLog for LocalLog {
         at_least_one: bool,
     ) -> Result<ReadPlan, ReadError> {
         let plan = self.plan_read(from, max_bytes, isolation, at_least_one);
-        if let Err(ReadError::Corrupt { .. }) = plan {
+        if let Err(ReadError::Corrupt { .. } | ReadError::Lost { .. }) = plan {
             self.shared.metrics.corrupt_reads.add(1);
         }
         plan

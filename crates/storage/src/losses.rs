@@ -111,7 +111,9 @@ impl LossKind {
             Self::Misplaced => {
                 "a batch of a closed segment has an impossible base offset; it is not served"
             }
-            Self::Missing => "no segment has these offsets; readers go on behind them",
+            Self::Missing => {
+                "no segment has these offsets: their records are gone, and who reads them is told"
+            }
             Self::Short => {
                 "the files do not reach as far as the checkpoint says; reading the whole log"
             }

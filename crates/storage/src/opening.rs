@@ -1,7 +1,7 @@
 //! What a data directory holds when it is opened: one entry per partition's folder.
 //!
-//! After a clean stop the checkpoint is the whole truth and no folder is looked into. Otherwise each folder is probed, and
-//! recovered where something was written after the checkpoint, on a few threads at once. Invariants: files are changed
+//! After a clean stop the checkpoint is the whole truth, and of each folder only the names are looked at: a segment may have
+//! been taken away since. Otherwise each folder is probed, and recovered where something was written after the checkpoint, on a few threads at once. Invariants: files are changed
 //! only for the topic id that their folder names, and a log is used only for it; a folder that cannot be read makes one
 //! partition unavailable, not the broker.
 
@@ -16,7 +16,7 @@ use env::disk::Disk;
 use parking_lot::Mutex;
 use types::{LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
 
-use crate::checkpoint::{self, LoadError, LogEntry};
+use crate::checkpoint::{self, Checkpoint, LoadError, LogEntry};
 use crate::local_log::Recovered;
 use crate::losses::{LossKind, LossLog};
 use crate::metrics::StorageMetrics;
@@ -46,10 +46,6 @@ pub(crate) struct Found {
 pub(crate) struct Findings {
     pub(crate) found: BTreeMap<TopicPartition, Found>,
     pub(crate) was_closed: bool,
-    /// There is a checkpoint that could be read.
-    pub(crate) has_checkpoint: bool,
-    /// The start that wrote it.
-    pub(crate) checkpointed_in: Option<LeaderEpoch>,
 }
 
 /// A folder to look into.
@@ -60,117 +56,116 @@ struct Task {
     entry: Option<LogEntry>,
     /// There is a checkpoint.
     has_checkpoint: bool,
+    /// It is that of the last stop, which was clean.
+    was_closed: bool,
 }
 
-/// Finds the logs of the data directory at `root`, whose folders are in `logs`.
-pub(crate) fn find_logs(
+/// The checkpoint of the data directory at `root`; one that is damaged is told of and not used. Changes nothing.
+pub(crate) fn load_checkpoint(
     env: &Env,
     root: &Path,
-    logs: &Path,
-    leader_epoch: LeaderEpoch,
-    metrics: &Arc<StorageMetrics>,
-    losses: &Arc<LossLog>,
-) -> io::Result<Findings> {
-    let now_ms = env.clock.wall().ms();
-    let checkpoint = match checkpoint::load(&*env.disk, root, now_ms) {
-        Ok(checkpoint) => checkpoint,
-        Err(LoadError::Io(error)) => return Err(error),
+    losses: &LossLog,
+) -> io::Result<Option<Checkpoint>> {
+    match checkpoint::load(&*env.disk, root, env.clock.wall().ms()) {
+        Ok(checkpoint) => Ok(checkpoint),
+        Err(LoadError::Io(error)) => Err(error),
         Err(LoadError::Damaged) => {
             let path = root.join(checkpoint::FILE);
             let cause = "it does not match its checksum";
             losses.tell_unused(LossKind::Checkpoint, &path, cause);
-            None
-        }
-    };
-    let was_closed = checkpoint
-        .as_ref()
-        .is_some_and(|known| known.clean && known.boot.next() == Some(leader_epoch));
-    let has_checkpoint = checkpoint.is_some();
-    let checkpointed_in = checkpoint.as_ref().map(|known| known.boot);
-    let mut entries: HashMap<_, _> = checkpoint
-        .into_iter()
-        .flat_map(|known| known.logs)
-        .map(|entry| (entry.partition.clone(), entry))
-        .collect();
-    let mut findings = Findings {
-        was_closed,
-        has_checkpoint,
-        checkpointed_in,
-        ..Findings::default()
-    };
-    let mut tasks = Vec::new();
-    for folder in env.disk.list(logs)? {
-        let Some(partition) = parse_folder(&folder.name).filter(|_| folder.is_directory) else {
-            tracing::warn!(path = %folder.path.display(), "not a partition's folder; it is left alone");
-            continue;
-        };
-        let entry = entries.remove(&partition);
-        match entry {
-            Some(LogEntry {
-                topic_id,
-                recovered: Some(recovered),
-                ..
-            }) if was_closed => {
-                let found = Found {
-                    topic_id: Some(topic_id),
-                    checkpointed_as: None,
-                    is_confirmed: true,
-                    recovered: Ok(recovered),
-                };
-                findings.found.insert(partition, found);
-            }
-            entry => tasks.push(Task {
-                partition,
-                folder: folder.path,
-                entry,
-                has_checkpoint,
-            }),
+            Ok(None)
         }
     }
-    let recovered = recover_in_parallel(env, metrics, losses, leader_epoch, tasks)?;
-    findings.found.extend(recovered);
-    if metrics.recovered_logs.get() > 0 {
-        // What was read may be in the page cache only; from now on it counts as committed.
-        env.disk.sync_file_system(root)?;
-    }
-    Ok(findings)
 }
 
-fn recover_in_parallel(
-    env: &Env,
-    metrics: &Arc<StorageMetrics>,
-    losses: &Arc<LossLog>,
-    leader_epoch: LeaderEpoch,
-    tasks: Vec<Task>,
-) -> io::Result<Vec<(TopicPartition, Found)>> {
-    let helpers = (tasks.len() / FOLDERS_PER_THREAD).min(RECOVERY_THREADS - 1);
-    let shared = Arc::new(Work {
-        now_ms: env.clock.wall().ms(),
-        leader_epoch,
-        tasks: tasks
+/// Whether there is something in a folder, and the folder.
+pub(crate) fn has_entries(disk: &dyn Disk, folder: &Path) -> io::Result<bool> {
+    match disk.list(folder) {
+        Ok(entries) => Ok(!entries.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// One opening of a data directory.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) root: &'a Path,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) metrics: &'a Arc<StorageMetrics>,
+    pub(crate) losses: &'a Arc<LossLog>,
+}
+
+impl Opening<'_> {
+    /// Finds the logs whose folders are in `logs`.
+    pub(crate) fn find_logs(
+        &self,
+        logs: &Path,
+        checkpoint: Option<Checkpoint>,
+    ) -> io::Result<Findings> {
+        let was_closed = checkpoint
+            .as_ref()
+            .is_some_and(|known| known.clean && known.boot.next() == Some(self.leader_epoch));
+        let has_checkpoint = checkpoint.is_some();
+        let mut entries: HashMap<_, _> = checkpoint
             .into_iter()
-            .map(|task| Mutex::new(Some(task)))
-            .collect(),
-        next: AtomicUsize::new(0),
-        results: Mutex::default(),
-    });
-    let mut threads = Vec::new();
-    for number in 0..helpers {
-        let work = Arc::clone(&shared);
-        let disk = Arc::clone(&env.disk);
-        let metrics = Arc::clone(metrics);
-        let losses = Arc::clone(losses);
-        let name = format!("log-recovery-{number}");
-        let run = Box::new(move || work.run(&*disk, &metrics, &losses));
-        threads.push(env.spawner.spawn_thread(&name, run)?);
-    }
-    shared.run(&*env.disk, metrics, losses);
-    for thread in threads {
-        if !thread.join() {
-            return Err(io::Error::other("a thread that recovered logs panicked"));
+            .flat_map(|known| known.logs)
+            .map(|entry| (entry.partition.clone(), entry))
+            .collect();
+        let mut tasks = Vec::new();
+        for folder in self.env.disk.list(logs)? {
+            let Some(partition) = parse_folder(&folder.name).filter(|_| folder.is_directory) else {
+                tracing::warn!(path = %folder.path.display(), "not a partition's folder; it is left alone");
+                continue;
+            };
+            tasks.push(Task {
+                entry: entries.remove(&partition),
+                partition,
+                folder: folder.path,
+                has_checkpoint,
+                was_closed,
+            });
         }
+        let found = self.recover_in_parallel(tasks)?.into_iter().collect();
+        if self.metrics.recovered_logs.get() > 0 {
+            // What was read may be in the page cache only; from now on it counts as committed.
+            self.env.disk.sync_file_system(self.root)?;
+        }
+        Ok(Findings { found, was_closed })
     }
-    Ok(std::mem::take(&mut *shared.results.lock()))
+
+    fn recover_in_parallel(&self, tasks: Vec<Task>) -> io::Result<Vec<(TopicPartition, Found)>> {
+        let env = self.env;
+        let helpers = (tasks.len() / FOLDERS_PER_THREAD).min(RECOVERY_THREADS - 1);
+        let shared = Arc::new(Work {
+            now_ms: env.clock.wall().ms(),
+            leader_epoch: self.leader_epoch,
+            tasks: tasks
+                .into_iter()
+                .map(|task| Mutex::new(Some(task)))
+                .collect(),
+            next: AtomicUsize::new(0),
+            results: Mutex::default(),
+        });
+        let mut threads = Vec::new();
+        for number in 0..helpers {
+            let work = Arc::clone(&shared);
+            let disk = Arc::clone(&env.disk);
+            let metrics = Arc::clone(self.metrics);
+            let losses = Arc::clone(self.losses);
+            let name = format!("log-recovery-{number}");
+            let run = Box::new(move || work.run(&*disk, &metrics, &losses));
+            threads.push(env.spawner.spawn_thread(&name, run)?);
+        }
+        shared.run(&*env.disk, self.metrics, self.losses);
+        for thread in threads {
+            if !thread.join() {
+                return Err(io::Error::other("a thread that recovered logs panicked"));
+            }
+        }
+        Ok(std::mem::take(&mut *shared.results.lock()))
+    }
 }
 
 /// Folders that are recovered by several threads.
@@ -205,11 +200,12 @@ impl Work {
 }
 
 fn recover_folder(recovery: &Recovery<'_>, task: Task) -> Found {
-    match try_recover_folder(recovery, task.entry, task.has_checkpoint, &task.folder) {
+    let folder = task.folder.clone();
+    match try_recover_folder(recovery, task) {
         Ok(found) => found,
         Err(error) => {
             tracing::error!(
-                folder = %task.folder.display(),
+                folder = %folder.display(),
                 %error,
                 "could not read a partition's folder; the partition is offline until the broker is restarted"
             );
@@ -223,12 +219,25 @@ fn recover_folder(recovery: &Recovery<'_>, task: Task) -> Found {
     }
 }
 
-fn try_recover_folder(
-    recovery: &Recovery<'_>,
-    mut entry: Option<LogEntry>,
-    has_checkpoint: bool,
-    folder: &Path,
-) -> io::Result<Found> {
+fn try_recover_folder(recovery: &Recovery<'_>, task: Task) -> io::Result<Found> {
+    let Task {
+        mut entry,
+        has_checkpoint,
+        was_closed,
+        ..
+    } = task;
+    let folder = &task.folder;
+    if was_closed
+        && let Some(known) = &mut entry
+        && let Some(recovered) = known.recovered.take()
+    {
+        return Ok(Found {
+            recovered: Ok(recovery.closed(folder, recovered)?),
+            topic_id: Some(std::mem::take(&mut known.topic_id)),
+            checkpointed_as: None,
+            is_confirmed: true,
+        });
+    }
     if let Some(known) = &mut entry
         && let Some(recovered) = &mut known.recovered
         && recovery.probe(folder, recovered)?

@@ -500,6 +500,14 @@ pub enum ReadError {
         /// The byte position in it.
         position: u64,
     },
+    /// The segment of this offset was gone when the broker started.
+    #[error("the records from offset {first} up to {end} are lost: no file has them")]
+    Lost {
+        /// The first offset that is lost.
+        first: Offset,
+        /// The one behind the last.
+        end: Offset,
+    },
     /// The topic was deleted.
     #[error("the partition was deleted")]
     Deleted,

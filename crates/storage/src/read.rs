@@ -1,8 +1,8 @@
 //! Reading: from an offset to slices of files, and from a timestamp to an offset.
 //!
 //! Invariants: a slice holds whole batches below the bound of the reader; bytes that this process did not append are
-//! read once and compared with their checksums before they are handed out; a corrupt batch ends a plan before it, and
-//! is an error for who asks for it, while what follows it is still served.
+//! read once and compared with their checksums before they are handed out; a corrupt batch, or a segment that is gone or
+//! cannot be read, ends a plan before it, and is an error for who asks for it, while what follows it is still served.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::local_log::{LocalLog, Mark, Status};
 use crate::offset_index::OffsetEntry;
 use crate::planted::{Bug, is_planted};
 use crate::scan::{CHUNK_BYTES, Check, Scanner, Step};
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentIndex};
 use crate::tail::MEMORY_READ_BYTES_MAX;
 use crate::validate::NO_TIMESTAMP;
 use crate::{Isolation, ReadError, ReadPlan, TimestampQuery, TimestampedOffset};
@@ -36,6 +36,27 @@ struct Span {
     bound: Mark,
     /// How often segments had been replaced by then.
     generation: u32,
+}
+
+/// What is left of the bytes that a reader wants.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    bytes: usize,
+    /// Nothing was found before.
+    is_first: bool,
+    /// The first batch comes even if it is larger.
+    at_least_one: bool,
+}
+
+/// What of a segment a read gets.
+#[derive(Debug)]
+struct Piece {
+    file: Arc<SegmentFile>,
+    start: u32,
+    /// As far as the reader wants it.
+    stop: u32,
+    /// As far as it is whole.
+    intact: u32,
 }
 
 impl Span {
@@ -95,26 +116,29 @@ impl LocalLog {
         let mut end_offset = span.bound.offset;
         for segment in &span.segments {
             let end = span.end_of(segment);
-            let file = self.file(segment).map_err(ReadError::Io)?;
-            let start = match from {
-                Some(offset) => match self.locate(segment, &file, offset, end)? {
-                    Some(start) => start,
-                    // A gap that compaction left at the end of the segment: the next one goes on.
-                    None => continue,
-                },
-                None => 0,
+            let room = Room {
+                bytes: max_bytes.saturating_sub(plan.length),
+                is_first: plan.slices.is_empty(),
+                at_least_one,
+            };
+            let piece = match self.piece_of(segment, from, end, room) {
+                Ok(Some(piece)) => piece,
+                // A gap that compaction left at the end of the segment: the next one goes on.
+                Ok(None) => continue,
+                // What was found before is answered; who begins here is told.
+                Err(_) if !plan.slices.is_empty() => {
+                    end_offset = end_offset.min(segment.base());
+                    break;
+                }
+                Err(error) => return Err(error),
             };
             from = None;
-            let room = max_bytes.saturating_sub(plan.length);
-            let first = at_least_one && plan.slices.is_empty();
-            let stop = self.cut(segment, &file, start, end, room, first)?;
-            let intact = self.verify(segment, &file, start, stop)?;
-            if intact == start && stop > start && plan.slices.is_empty() {
-                return Err(ReadError::Corrupt {
-                    segment: segment.base(),
-                    position: u64::from(start),
-                });
-            }
+            let Piece {
+                file,
+                start,
+                stop,
+                intact,
+            } = piece;
             if intact > start {
                 plan.has_zstd |= segment.facts().has_zstd;
                 let kept = (intact - start <= MEMORY_READ_BYTES_MAX)
@@ -147,6 +171,46 @@ impl LocalLog {
         }
         self.shared.metrics.read_bytes.add(plan.length as u64);
         Ok(Some(plan))
+    }
+
+    /// What of a segment a read gets: from the batch with offset `from` on, or from its beginning. `None` if nothing in it is
+    /// at or behind that offset.
+    fn piece_of(
+        &self,
+        segment: &Arc<Segment>,
+        from: Option<Offset>,
+        end: u32,
+        room: Room,
+    ) -> Result<Option<Piece>, ReadError> {
+        if segment.is_lost() {
+            return Err(ReadError::Lost {
+                first: segment.base(),
+                end: self.end_of_segment(segment),
+            });
+        }
+        let file = self.file(segment).map_err(ReadError::Io)?;
+        let start = match from {
+            Some(offset) => match self.locate(segment, &file, offset, end)? {
+                Some(start) => start,
+                None => return Ok(None),
+            },
+            None => 0,
+        };
+        let first = room.at_least_one && room.is_first;
+        let stop = self.cut(segment, &file, start, end, room.bytes, first)?;
+        let intact = self.verify(segment, &file, start, stop)?;
+        if intact == start && stop > start && room.is_first {
+            return Err(ReadError::Corrupt {
+                segment: segment.base(),
+                position: u64::from(start),
+            });
+        }
+        Ok(Some(Piece {
+            file,
+            start,
+            stop,
+            intact,
+        }))
     }
 
     /// An offset that no batch before `position` reaches, as near as the index knows
@@ -302,19 +366,9 @@ impl LocalLog {
         {
             return Ok(Some(entry.position));
         }
-        let mut position = 0;
         // Where the batch at `position` begins.
-        let mut expected = Some(segment.base());
-        if let Some(entry) = index.offsets.floor_entry(segment.base(), offset)
-            && entry.position > 0
-            && let Some(header) = self.header_at(file, entry.position)?
-            && header.last() == last_of(segment, entry)
-        {
-            position = entry.position;
-            expected = Some(header.base());
-        }
-        // Otherwise no batch begins where the index says, or it or the entry is damaged: the chain from the start knows
-        // better.
+        let (mut position, first) = self.floor(segment, file, &index, offset)?;
+        let mut expected = Some(first);
         let below = self.end_of_segment(segment);
         let has_gaps = segment.facts().has_gaps;
         let corrupt = |position| ReadError::Corrupt {
@@ -359,6 +413,25 @@ impl LocalLog {
                 _ => return Err(corrupt(broken)),
             }
         }
+    }
+
+    /// Where a batch begins at or before the one that contains `offset`, and its base offset: as near as the index knows. If
+    /// no batch begins where the index says, or that or the entry is damaged, the chain from the start knows better.
+    fn floor(
+        &self,
+        segment: &Segment,
+        file: &SegmentFile,
+        index: &SegmentIndex,
+        offset: Offset,
+    ) -> Result<(u32, Offset), ReadError> {
+        if let Some(entry) = index.offsets.floor_entry(segment.base(), offset)
+            && entry.position > 0
+            && let Some(header) = self.header_at(file, entry.position)?
+            && header.last() == last_of(segment, entry)
+        {
+            return Ok((entry.position, header.base()));
+        }
+        Ok((0, segment.base()))
     }
 
     /// The header at a position, if there is one.
@@ -497,8 +570,9 @@ impl LocalLog {
                 Isolation::ReadUncommitted => view.high_watermark,
                 Isolation::ReadCommitted => view.last_stable(),
             };
+            let segments = view.segments.iter().filter(|segment| !segment.is_lost());
             Span {
-                segments: view.segments.clone(),
+                segments: segments.cloned().collect(),
                 bound,
                 generation: view.generation,
             }
@@ -531,12 +605,11 @@ impl LocalLog {
                 continue;
             }
             let index = self.index_of(segment).map_err(ReadError::Io)?;
-            let older = index.times.all_older_up_to(timestamp);
-            let from = older.map_or(segment.base(), |last| {
-                segment.base().plus(u64::from(last) + 1)
-            });
-            let position = index.offsets.floor(segment.base(), from.max(log_start));
-            let found = self.find_record(segment, position, |header, offset, at| {
+            let file = self.file(segment).map_err(ReadError::Io)?;
+            let older = self.older_up_to(segment, &file, &index, timestamp)?;
+            let from = older.map_or(segment.base(), |last| last.plus(1));
+            let (position, _) = self.floor(segment, &file, &index, from.max(log_start))?;
+            let found = self.find_record(segment, &file, position, |header, offset, at| {
                 header.max_timestamp >= timestamp && at >= timestamp && offset >= log_start
             })?;
             if found.is_some() {
@@ -544,6 +617,29 @@ impl LocalLog {
             }
         }
         Ok(None)
+    }
+
+    /// The last offset up to which every timestamp in the segment is below `timestamp`, as far as the time index knows. An
+    /// entry counts only if the batch that it names has that offset and that timestamp.
+    fn older_up_to(
+        &self,
+        segment: &Arc<Segment>,
+        file: &SegmentFile,
+        index: &SegmentIndex,
+        timestamp: i64,
+    ) -> Result<Option<Offset>, ReadError> {
+        let Some(entry) = index.times.last_older(timestamp) else {
+            return Ok(None);
+        };
+        let last = segment.base().plus(u64::from(entry.last));
+        let header = match self.locate(segment, file, last, segment.size()) {
+            Ok(Some(position)) => self.header_at(file, position)?,
+            Ok(None) | Err(ReadError::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let is_borne_out = header
+            .is_some_and(|header| header.last() == last && header.max_timestamp == entry.timestamp);
+        Ok(is_borne_out.then_some(last))
     }
 
     fn first_largest(
@@ -561,18 +657,18 @@ impl LocalLog {
         let Some((largest, segment)) = best else {
             return Ok(None);
         };
+        let file = self.file(segment).map_err(ReadError::Io)?;
         let position = match largest {
             Some(_) => {
                 let index = self.index_of(segment).map_err(ReadError::Io)?;
-                index
-                    .offsets
-                    .floor(segment.base(), segment.facts().max_timestamp_last)
+                let last = segment.facts().max_timestamp_last;
+                self.floor(segment, &file, &index, last)?.0
             }
             None => 0,
         };
         // Where no record has a timestamp, the first is as late as any.
         let largest = largest.unwrap_or(NO_TIMESTAMP);
-        self.find_record(segment, position, |header, offset, at| {
+        self.find_record(segment, &file, position, |header, offset, at| {
             header.max_timestamp == largest && at == largest && offset >= log_start
         })
     }
@@ -582,10 +678,10 @@ impl LocalLog {
     fn find_record(
         &self,
         segment: &Arc<Segment>,
+        file: &SegmentFile,
         position: u32,
         wanted: impl Fn(&BatchHeader, Offset, i64) -> bool,
     ) -> Result<Option<(Offset, i64)>, ReadError> {
-        let file = self.file(segment).map_err(ReadError::Io)?;
         let size = segment.size();
         let first = (position == 0).then(|| segment.base());
         let below = self.end_of_segment(segment);
@@ -599,7 +695,7 @@ impl LocalLog {
                     {
                         continue;
                     }
-                    let found = self.find_in_batch(segment, &file, position, &header, &wanted)?;
+                    let found = self.find_in_batch(segment, file, position, &header, &wanted)?;
                     if found.is_some() {
                         return Ok(found);
                     }

@@ -25,6 +25,7 @@ use crate::index_files::load_index;
 use crate::local_log::{Mark, Recovered};
 use crate::losses::{Loss, LossKind, LossLog};
 use crate::metrics::StorageMetrics;
+use crate::missing::{has_all, has_returned};
 use crate::planted::{Bug, is_planted};
 use crate::producer_snapshot;
 use crate::producers::Producers;
@@ -113,21 +114,26 @@ impl Recovery<'_> {
                 .tell_unused(LossKind::CleanerState, &path, cause);
         }
         let mut closed = Mode::Lenient;
+        let mut log_start = Offset::ZERO;
         if let Known::Younger = known {
             closed = Mode::Strict;
         }
         if let Known::Checkpointed(mut checkpointed) = known {
             checkpointed.decided = state.unwrap_or_default().decided;
             let bases = self.parts(folder)?.segments;
-            if self.still_true(folder, &checkpointed, &bases)? {
+            log_start = checkpointed.log_start;
+            let is_true = !has_returned(&checkpointed, &bases);
+            if is_true && self.still_true(folder, &checkpointed, &bases)? {
                 if state.is_none_or(|state| state.generation != checkpointed.generation) {
                     self.look_again(folder, &mut checkpointed, &bases, state)?;
                 }
                 return self.resume(folder, *checkpointed, &bases);
             }
-            self.tell_short(folder, &checkpointed)?;
+            if is_true {
+                self.tell_short(folder, &checkpointed)?;
+            }
         }
-        self.read_all(folder, state, closed)
+        self.read_all(folder, state, closed, log_start)
     }
 
     /// The commit that should have made the topic's id durable may have failed.
@@ -204,9 +210,7 @@ impl Recovery<'_> {
         if state.is_none_or(|state| state.generation != checkpointed.generation) {
             return Ok(false);
         }
-        let (Some(first), Some(last)) =
-            (checkpointed.segments.first(), checkpointed.segments.last())
-        else {
+        let Some(last) = checkpointed.segments.last() else {
             return Ok(false);
         };
         let Some(tail) = self.open_segment(folder, last.base(), OpenMode::Read)? else {
@@ -226,13 +230,12 @@ impl Recovery<'_> {
                 return Ok(false);
             }
         }
+        // A new segment would have trimmed the last one; one that is not there was given up, or is lost. Also if a loss of
+        // power took all that was written between: then it must not come back behind what is next.
         let parts = self.parts(folder)?;
-        // Also if a loss of power took all that was written between: then it must not come back behind what is next.
-        let newest = parts.segments.last();
-        let rolled = newest.is_some_and(|newest| *newest > last.base())
+        let has_newer = parts.segments.last() > Some(&last.base())
             || parts.snapshots.last() > Some(&end.offset);
-        let given_up = !parts.segments.contains(&first.base());
-        if rolled || given_up {
+        if has_newer || !has_all(checkpointed, &parts.segments) {
             return Ok(false);
         }
         // Reserved space; whatever else may lie in it must not be found by a later recovery.
@@ -285,11 +288,9 @@ impl Recovery<'_> {
     ) -> io::Result<Recovered> {
         self.metrics.recovered_logs.add(1);
         let tail = draft.log_end.segment;
-        draft
-            .segments
-            .retain(|segment| bases.contains(&segment.base()));
-        let newer = bases.partition_point(|base| *base < tail);
         self.read_log_start(folder, &mut draft)?;
+        self.note_missing(folder, &mut draft, bases);
+        let newer = bases.partition_point(|base| *base < tail);
         let modes = |_| Mode::Strict;
         self.add_segments(
             folder,
@@ -301,12 +302,14 @@ impl Recovery<'_> {
         Ok(draft)
     }
 
-    /// Reads everything; for a log that no checkpoint knows. `closed` is how all segments but the last are read.
+    /// Reads everything; for a log of which no checkpoint knows more than that it begins at or behind `log_start`. `closed`
+    /// is how all segments but the last are read.
     fn read_all(
         &self,
         folder: &Path,
         state: Option<CleanState>,
         closed: Mode,
+        log_start: Offset,
     ) -> io::Result<Recovered> {
         self.metrics.recovered_logs.add(1);
         let bases = self.parts(folder)?.segments;
@@ -316,6 +319,7 @@ impl Recovery<'_> {
             generation,
             has_gaps: generation > 0,
             decided: state.unwrap_or_default().decided,
+            log_start,
             ..Recovered::default()
         };
         self.read_log_start(folder, &mut draft)?;
@@ -333,7 +337,7 @@ impl Recovery<'_> {
     /// Ends a recovery. If records were deleted up to an end that the disk has lost again (with write caching), all that is
     /// left of the log was deleted too: its files go, so that the log begins anew at its start, without a gap within a
     /// segment.
-    fn finish(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
+    pub(crate) fn finish(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
         if draft.log_end.offset < draft.log_start && !draft.segments.is_empty() {
             for segment in std::mem::take(&mut draft.segments) {
                 self.losses.tell(Loss {
@@ -361,11 +365,12 @@ impl Recovery<'_> {
             draft.reserved = 0;
             draft.untrimmed = false;
         }
+        self.tell_missing_start(folder, draft);
         finish(draft);
         self.forget_later_snapshots(folder, draft.log_end.offset)
     }
 
-    fn read_log_start(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
+    pub(crate) fn read_log_start(&self, folder: &Path, draft: &mut Recovered) -> io::Result<()> {
         if is_planted(Bug::LogStartLost) {
             return Ok(());
         }
@@ -378,6 +383,7 @@ impl Recovery<'_> {
         match text.as_deref().and_then(decode_log_start) {
             Some(log_start) => draft.log_start = draft.log_start.max(log_start),
             None => {
+                draft.is_start_unknown = true;
                 let cause = "it does not hold an offset";
                 self.losses.tell_unused(LossKind::LogStart, &path, cause);
             }
@@ -449,18 +455,10 @@ impl Recovery<'_> {
                 return Ok(Added::Misplaced);
             }
             let was_corrupt = std::mem::take(&mut draft.after_corrupt);
-            let is_unknown = was_corrupt || first || is_deleted;
-            if gap && !first && !is_deleted && !draft.has_gaps && !was_corrupt {
-                self.losses.tell(Loss {
-                    kind: LossKind::Missing,
-                    path: part_path(folder, base, SegmentPart::Log),
-                    bytes: None,
-                    offsets: Some((draft.log_end.offset, Some(base))),
-                    cause: format!(
-                        "a segment begins at offset {base}, the one before ends earlier"
-                    ),
-                    kept: None,
-                });
+            let is_hole = gap && !first && !is_deleted && !draft.has_gaps && !was_corrupt;
+            let is_unknown = was_corrupt || first || is_deleted || is_hole;
+            if is_hole {
+                self.add_hole(folder, draft, base);
             }
             if gap && was_corrupt && !draft.producers.is_empty() {
                 let path = part_path(folder, base, SegmentPart::Log);
@@ -468,7 +466,7 @@ impl Recovery<'_> {
                 self.losses.tell_unused(LossKind::Producers, &path, cause);
             }
             if gap && is_unknown {
-                // Nobody knows what producers did in the gap, where deletion or corruption took the records away; the
+                // Nobody knows what producers did in the gap, where deletion, damage or the loss of a file took the records away; the
                 // snapshot behind it may. Gaps of compaction hold nothing that counts, and what was aborted before a
                 // gap stays so in either case.
                 draft.producers = Producers::default();
@@ -723,7 +721,9 @@ pub(crate) enum Unfit {
 /// Brings the parts of a recovered log in line with where it begins and ends.
 fn finish(recovered: &mut Recovered) {
     let first = recovered.segments.first().map(|segment| segment.base());
-    let start = recovered.log_start.max(first.unwrap_or_default());
+    // A log without segments has no records.
+    let first = first.unwrap_or(recovered.log_end.offset);
+    let start = recovered.log_start.max(first);
     if recovered.log_end.offset < start {
         // Records were deleted up to an end that the disk lost again: the log goes on behind it.
         recovered.log_end.offset = start;

@@ -251,7 +251,7 @@ impl Registry {
     pub(crate) fn checkpoint(&self, clean: bool) -> io::Result<()> {
         let _one = self.checkpointing.lock();
         let (logs, found) = self.all();
-        // After a clean stop no folder is looked into, and that of an unfinished swap has to be.
+        // After a clean stop no file is looked into, and the folder of an unfinished swap has to be.
         let is_swapping = |log: &Arc<LocalLog>| log.cleaning.segments.lock().is_some();
         let clean = clean && !logs.iter().any(is_swapping);
         let mut taken = Vec::new();

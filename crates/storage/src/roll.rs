@@ -102,6 +102,9 @@ impl LocalLog {
         let cutter = Cutter::new(disk, &shared.metrics, &shared.losses, &folder);
         let file = file.disk_file();
         let length = file.length()?;
+        if length <= u64::from(tail.size()) {
+            return Ok(());
+        }
         let end = self.view.lock().log_end.offset;
         cutter.cut(
             tail.base(),

@@ -1,7 +1,8 @@
 //! One segment of a log: what is known of its file, and its sparse indexes while they are in memory.
 //!
 //! Invariant: the bytes below `size` are whole batches, appended by this process or recovered; what lies behind them in
-//! the file (reserved space, a failed write) is nobody's. Facts and indexes change together, under one short lock that is
+//! the file (reserved space, a failed write) is nobody's. A segment whose file was found to be gone at opening has none, and
+//! stays in the list until retention or a deletion passes it. Facts and indexes change together, under one short lock that is
 //! never held over IO.
 
 use std::sync::Arc;
@@ -45,6 +46,17 @@ impl SegmentFacts {
             appended_ms: now_ms,
             has_zstd: false,
             has_gaps: false,
+        }
+    }
+
+    /// What is left to know of a segment once its file is gone: until when retention would have kept it.
+    fn lost(self) -> Self {
+        Self {
+            size: 0,
+            max_timestamp: None,
+            appended_ms: self.largest_timestamp(),
+            has_zstd: false,
+            ..self
         }
     }
 
@@ -136,6 +148,8 @@ fn relative(base: Offset, offset: Offset) -> Option<u32> {
 #[derive(Debug)]
 pub(crate) struct Segment {
     base: Offset,
+    /// Its file is gone: it stands for the offsets that readers must not skip unawares.
+    is_lost: bool,
     state: Mutex<State>,
 }
 
@@ -167,14 +181,29 @@ impl Segment {
         Self::with(base, facts, None)
     }
 
+    /// A segment whose file is gone, of which `facts` were known.
+    pub(crate) fn lost(base: Offset, facts: SegmentFacts) -> Arc<Self> {
+        Self::build(base, true, facts.lost(), None)
+    }
+
     /// A segment that was just read, with the index that was built on the way.
     pub(crate) fn with(
         base: Offset,
         facts: SegmentFacts,
         index: Option<SegmentIndex>,
     ) -> Arc<Self> {
+        Self::build(base, false, facts, index)
+    }
+
+    fn build(
+        base: Offset,
+        is_lost: bool,
+        facts: SegmentFacts,
+        index: Option<SegmentIndex>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             base,
+            is_lost,
             state: Mutex::new(State {
                 facts,
                 index: index.map(Arc::new),
@@ -191,6 +220,11 @@ impl Segment {
 
     pub(crate) fn base(&self) -> Offset {
         self.base
+    }
+
+    /// Whether its file is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     pub(crate) fn facts(&self) -> SegmentFacts {

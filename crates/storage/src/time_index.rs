@@ -38,13 +38,12 @@ impl TimeIndex {
         &self.entries
     }
 
-    /// The last offset (relative) up to which every timestamp is below `timestamp`; `None` if none is known.
-    pub(crate) fn all_older_up_to(&self, timestamp: i64) -> Option<u32> {
+    /// The last entry up to which every timestamp is below `timestamp`; `None` if none is known.
+    pub(crate) fn last_older(&self, timestamp: i64) -> Option<TimeEntry> {
         let count = self
             .entries
             .partition_point(|entry| entry.timestamp < timestamp);
-        let entry = self.entries.get(count.checked_sub(1)?)?;
-        Some(entry.last)
+        self.entries.get(count.checked_sub(1)?).copied()
     }
 
     /// The bytes of the entries from the `from`th on.
@@ -112,7 +111,8 @@ mod tests {
             (i64::MAX, Some(20)),
         ];
         for (timestamp, last) in cases {
-            assert_eq!(index().all_older_up_to(timestamp), last, "{timestamp}");
+            let found = index().last_older(timestamp).map(|entry| entry.last);
+            assert_eq!(found, last, "{timestamp}");
         }
     }
 

@@ -48,7 +48,8 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
 pub(crate) fn read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        ReadError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        // Both need somebody to decide: a code that clients try again for would have them wait for ever.
+        ReadError::Corrupt { .. } | ReadError::Lost { .. } => ErrorCode::CorruptMessage,
         ReadError::Deleted => ErrorCode::NotLeaderOrFollower,
         ReadError::Io(_) => ErrorCode::KafkaStorageError,
     }

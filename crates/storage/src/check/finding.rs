@@ -92,7 +92,7 @@ kinds! {
         "restore the segment from a backup, or let consumers go on behind it";
     /// Offsets are missing between batches or segments.
     MissingOffsets, "missing-offsets", Damage, Unsafe,
-        "these records are gone; readers go on behind them",
+        "these records are gone: readers of them get CORRUPT_MESSAGE, or OFFSET_OUT_OF_RANGE where nothing is left before them; the next start says so",
         "restore the files from a backup if there is one; nothing that is here can bring them back";
     /// A damaged batch in the part of the last segment that counts.
     DamagedTail, "damaged-tail", Damage, Cut,
@@ -162,6 +162,10 @@ kinds! {
     DamagedBootCount, "damaged-boot-count", Damage, Unsafe,
         "a broker refuses to start: leader epochs would go back",
         "restore it, or write two lines into it: 0, and a number that is not below the number of starts so far";
+    /// `boot-count` is below what the checkpoint says.
+    BootCountBehind, "boot-count-behind", Damage, Unsafe,
+        "a broker refuses to start: leader epochs would go back, and a clean stop long ago could be taken for the last one",
+        "restore it, or write two lines into it: 0, and a number that is not below that of the start that wrote the checkpoint";
     /// The metadata store is damaged or missing.
     DamagedMetadata, "damaged-metadata", Damage, Unsafe,
         "a broker refuses to start: it would take every log for that of a deleted topic",
@@ -169,6 +173,10 @@ kinds! {
     /// A partition's folder does not name its topic.
     NamelessFolder, "nameless-folder", Damage, Unsafe,
         "nobody can tell which topic it belongs to; the next start moves it to stray/, where it is kept",
+        "write its partition.metadata by hand: version: 0, line feed, topic_id: and the id of the topic";
+    /// A partition's folder names another topic than the metadata and the checkpoint do.
+    MisnamedFolder, "misnamed-folder", Damage, Unsafe,
+        "its partition.metadata is damaged: a start after a clean stop does not read it; any other takes the partition offline and keeps the folder",
         "write its partition.metadata by hand: version: 0, line feed, topic_id: and the id of the topic";
     /// A folder belongs to no topic of the metadata.
     UnclaimedFolder, "unclaimed-folder", Note, Broker,

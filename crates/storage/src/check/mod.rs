@@ -7,12 +7,14 @@
 
 mod finding;
 mod indexes;
+mod missing;
 mod partition;
 mod repair;
 mod report;
 mod search;
 mod segment;
 mod tell;
+mod topic_id;
 
 use std::collections::HashMap;
 use std::io;
@@ -273,6 +275,16 @@ impl DirectoryCheck {
                 return LastCheckpoint::default();
             }
         };
+        if let (Some(boots), Some(known)) = (boots, &checkpoint)
+            && boots < known.boot
+        {
+            let detail = format!(
+                "counts {boots} starts, and start {} wrote the checkpoint",
+                known.boot
+            );
+            let path = self.root.join(BOOT_FILE);
+            plain(report, FindingKind::BootCountBehind, &path, detail);
+        }
         let was_closed = checkpoint
             .as_ref()
             .is_some_and(|known| known.clean && Some(known.boot) == boots);

@@ -21,7 +21,7 @@ use crate::clean::swap::{is_cleaned, parse_swap};
 use crate::files::{SegmentPart, parse_part, part_path};
 use crate::local_log::Mark;
 use crate::producer_snapshot;
-use crate::recover::{METADATA_FILE, SNAPSHOT_BYTES_MAX, TEXT_BYTES_MAX, read_topic_id};
+use crate::recover::{METADATA_FILE, SNAPSHOT_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::retain::{LOG_START_FILE, LOG_START_VERSION, decode_log_start};
 use crate::small_file;
 use crate::versions::refuse_newer_text;
@@ -53,16 +53,20 @@ pub(super) struct Part {
 
 /// What is known before the segments are read.
 #[derive(Debug)]
-struct Ground {
-    log_start: Offset,
+pub(super) struct Ground {
+    pub(super) log_start: Offset,
+    /// The file that says so is damaged: it may be further.
+    pub(super) is_start_unknown: bool,
     /// Cleaning may have left gaps in closed segments.
-    has_gaps: bool,
+    pub(super) has_gaps: bool,
+    /// How often cleaning replaced segments, if that is known.
+    pub(super) generation: Option<u32>,
     /// Behind the last segment that cleaning replaced.
     cleaned_end: Offset,
     /// Where the log was closed in order.
-    sealed: Option<Mark>,
+    pub(super) sealed: Option<Mark>,
     /// From here on a start checks and cuts: a segment, and a position in it.
-    strict_from: (Offset, u32),
+    pub(super) strict_from: (Offset, u32),
 }
 
 impl PartitionCheck<'_> {
@@ -95,7 +99,7 @@ impl PartitionCheck<'_> {
         });
     }
 
-    fn plain(
+    pub(super) fn plain(
         &self,
         report: &mut Collector<'_>,
         kind: FindingKind,
@@ -190,43 +194,15 @@ impl PartitionCheck<'_> {
         }
     }
 
-    fn check_topic_id(&mut self, parts: &[Part], report: &mut Collector<'_>) {
-        let path = self.folder.join(METADATA_FILE);
-        let found = match read_topic_id(self.disk, &self.folder) {
-            Ok(found) => found,
-            Err(error) => return self.unreadable(report, &path, None, &error),
-        };
-        // After a clean stop no folder is looked into.
-        if !self.was_closed {
-            self.entry
-                .take_if(|entry| found.as_ref() != Some(&entry.topic_id));
-        }
-        let Some(found) = found else {
-            if !parts.is_empty() {
-                let detail = "names no topic id";
-                self.plain(report, FindingKind::NamelessFolder, &path, detail);
-            }
-            return;
-        };
-        match &self.topic_id {
-            Some(Some(expected)) if *expected != found => {
-                let detail = format!("topic id {found}, the topic of this name has {expected}");
-                self.plain(report, FindingKind::UnclaimedFolder, &self.folder, detail);
-            }
-            Some(None) => {
-                let detail = format!("topic id {found}, no topic has this name and partition");
-                self.plain(report, FindingKind::UnclaimedFolder, &self.folder, detail);
-            }
-            _ => {}
-        }
-    }
-
     /// What a start would go by.
     fn ground(&self, parts: &[Part], report: &mut Collector<'_>) -> Ground {
         let last = parts.last().map(|part| part.base).unwrap_or_default();
         let state = self.clean_state(report);
+        let log_start = self.log_start(report);
         let mut ground = Ground {
-            log_start: self.log_start(report),
+            log_start: log_start.unwrap_or_default(),
+            is_start_unknown: log_start.is_none(),
+            generation: state.map(|state| state.generation),
             has_gaps: state.is_none_or(|state| state.generation > 0),
             cleaned_end: state.unwrap_or_default().decided,
             sealed: None,
@@ -286,7 +262,8 @@ impl PartitionCheck<'_> {
         });
     }
 
-    fn log_start(&self, report: &mut Collector<'_>) -> Offset {
+    /// Where the log begins by the file that says so; `None` if that is damaged.
+    fn log_start(&self, report: &mut Collector<'_>) -> Option<Offset> {
         let path = self.folder.join(LOG_START_FILE);
         let read = small_file::read(self.disk, &path, TEXT_BYTES_MAX).and_then(|bytes| {
             refuse_newer_text(
@@ -297,21 +274,20 @@ impl PartitionCheck<'_> {
             Ok(bytes)
         });
         match read {
-            Ok(None) => Offset::ZERO,
+            Ok(None) => Some(Offset::ZERO),
             Ok(Some(bytes)) => {
                 let text = String::from_utf8(bytes).ok();
-                text.as_deref()
-                    .and_then(decode_log_start)
-                    .unwrap_or_else(|| {
-                        let detail = "does not hold an offset";
-                        self.plain(report, FindingKind::DamagedLogStart, &path, detail);
-                        report.repair(RepairAction::SetAside { path: path.clone() });
-                        Offset::ZERO
-                    })
+                let start = text.as_deref().and_then(decode_log_start);
+                if start.is_none() {
+                    let detail = "does not hold an offset";
+                    self.plain(report, FindingKind::DamagedLogStart, &path, detail);
+                    report.repair(RepairAction::SetAside { path });
+                }
+                start
             }
             Err(error) => {
                 self.unreadable(report, &path, None, &error);
-                Offset::ZERO
+                None
             }
         }
     }
@@ -335,6 +311,8 @@ impl PartitionCheck<'_> {
     }
 
     fn check_segments(&self, parts: &[Part], ground: &Ground, report: &mut Collector<'_>) {
+        self.check_start(parts, ground, report);
+        self.check_known(parts, ground, report);
         let mut next = None;
         let mut is_cut = false;
         for (number, part) in parts.iter().enumerate() {
@@ -372,28 +350,6 @@ impl PartitionCheck<'_> {
                 .is_some_and(|first| first.trouble.first != below);
             next = walked.next;
         }
-    }
-
-    /// Whether the segment begins where the one before ends. True if a start would cut the log between them.
-    fn check_border(
-        &self,
-        part: &Part,
-        next: Offset,
-        ground: &Ground,
-        report: &mut Collector<'_>,
-    ) -> bool {
-        let is_deleted = part.base <= ground.log_start;
-        if part.base == next || is_deleted || ground.has_gaps {
-            return false;
-        }
-        report.add(Finding {
-            kind: FindingKind::MissingOffsets,
-            path: part.path.clone(),
-            bytes: None,
-            offsets: Some((next, Some(part.base))),
-            detail: "no segment has these offsets".to_owned(),
-        });
-        ground.sealed.is_none() && part.base > ground.strict_from.0
     }
 
     fn check_segment(

@@ -43,6 +43,8 @@ pub enum RepairAction {
         first: Offset,
         /// Whole batches among what is cut off.
         whole_batches: u64,
+        /// Records in them.
+        whole_records: u64,
         /// Behind the last of them.
         end: Option<Offset>,
     },

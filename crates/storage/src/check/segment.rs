@@ -59,6 +59,7 @@ pub(super) struct Extent {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Following {
     pub(super) batches: u64,
+    pub(super) records: u64,
     pub(super) first: Offset,
     pub(super) end: Offset,
 }
@@ -248,6 +249,7 @@ impl Walk<'_> {
                 following.first = header.base();
             }
             following.batches += 1;
+            following.records += u64::from(header.count.unsigned_abs());
             following.end = header.end();
         }
         if self.walked.is_whole() {

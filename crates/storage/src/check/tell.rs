@@ -3,7 +3,7 @@
 use env::disk::DiskFile;
 use types::Offset;
 
-use super::finding::{Finding, FindingKind};
+use super::finding::{Finding, FindingKind, Remedy};
 use super::indexes::{Fault, IndexCheck};
 use super::partition::{Part, PartitionCheck};
 use super::repair::RepairAction;
@@ -108,6 +108,7 @@ impl PartitionCheck<'_> {
                 to: last.map_or(from, |last| kept_end(last, length)),
                 first: cut.trouble.first,
                 whole_batches: cut.following.batches,
+                whole_records: cut.following.records,
                 end: (cut.following.batches > 0).then_some(cut.following.end),
             }),
             Err(error) => self.unreadable(report, &part.path, Some(from), &error),
@@ -130,10 +131,17 @@ impl PartitionCheck<'_> {
         let mut detail = trouble.cause.to_string();
         if following.batches > 0 {
             detail += &format!(
-                "; {} whole batches follow, offsets {} to {}",
+                "; {} whole batches follow with {} records, offsets {} to {}",
                 following.batches,
+                following.records,
                 following.first,
                 following.end.value() - 1
+            );
+        }
+        if following.batches > 0 && kind.remedy() == Remedy::Cut {
+            detail += &format!(
+                "; --repair would cut these {} records, too",
+                following.records
             );
         }
         if *others > 0 {

@@ -26,6 +26,9 @@ pub(crate) enum CleanError {
     /// has to go, the segment cannot be written; with it, a value could outlive the tombstone that deleted it.
     #[error("segment {segment} would be larger than any segment can be")]
     TooLarge { segment: Offset },
+    /// The file of a segment is gone. What it held may be what keeps older records from being the newest of their keys.
+    #[error("segment {segment} is lost")]
+    Lost { segment: Offset },
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A swap was begun and could not be finished: the next start does.

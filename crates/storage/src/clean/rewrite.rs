@@ -81,6 +81,10 @@ impl Rewrite<'_> {
         state: &mut CleanState,
     ) -> Result<Cleaned, CleanError> {
         let mut stats = Cleaned::default();
+        if let Some(lost) = cleanable.segments.iter().find(|one| one.is_lost()) {
+            let segment = lost.base();
+            return Err(CleanError::Lost { segment });
+        }
         self.log.remove_unfinished()?;
         let mut buffer = Vec::new();
         let map = self.build_map(&cleanable, &mut buffer, &mut stats)?;

@@ -14,7 +14,7 @@ use crate::compaction::{clean_all, overwrite};
 use crate::compaction_model::{compacted, quiet};
 use crate::support::*;
 
-fn check(world: &World) -> CheckReport {
+pub(crate) fn check(world: &World) -> CheckReport {
     let check = world.check().unwrap();
     let mut read = 0;
     let report = check.run(None, &mut |bytes| read += bytes).unwrap();
@@ -38,14 +38,14 @@ fn damage(report: &CheckReport) -> Vec<(FindingKind, String)> {
         .collect()
 }
 
-fn only(report: &CheckReport) -> &Finding {
+pub(crate) fn only(report: &CheckReport) -> &Finding {
     assert_eq!(report.damage, 1, "{:?}", report.findings);
     let is_damage = |finding: &&Finding| finding.kind.severity() == Severity::Damage;
     report.findings.iter().find(is_damage).unwrap()
 }
 
 /// Everything below a folder: paths and content.
-fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -65,13 +65,13 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Twenty records in batches of one, in one segment or in small ones; the ways in which a broker can leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
+pub(crate) enum Left {
     Closed,
     /// With a checkpoint after so many records, or without any.
     Crashed(Option<i64>),
 }
 
-const ENDS: [Left; 4] = [
+pub(crate) const ENDS: [Left; 4] = [
     Left::Closed,
     Left::Crashed(None),
     Left::Crashed(Some(7)),
@@ -79,7 +79,7 @@ const ENDS: [Left; 4] = [
 ];
 
 /// Returns where each batch begins in the segment, and its end; for one segment.
-fn twenty(world: &World, settings: LogSettings, left: Left) -> Vec<u64> {
+pub(crate) fn twenty(world: &World, settings: LogSettings, left: Left) -> Vec<u64> {
     let directory = world.open();
     let log = log(&directory, settings);
     let mut positions = vec![0];
@@ -284,6 +284,7 @@ fn a_repair_cuts_where_it_says_and_keeps_every_byte() {
                     to,
                     first,
                     whole_batches,
+                    whole_records,
                     end,
                     ..
                 },
@@ -294,6 +295,7 @@ fn a_repair_cuts_where_it_says_and_keeps_every_byte() {
             assert_eq!((*cut_from, *to), (from, original.len() as u64));
             assert_eq!(*first, at(batch as i64));
             assert_eq!(*whole_batches, 19 - batch as u64);
+            assert_eq!(*whole_records, 19 - batch as u64);
             assert_eq!(*end, (batch < 19).then_some(at(20)));
 
             let checked = world.check().unwrap();
@@ -717,6 +719,107 @@ fn what_a_recovery_cut_off_and_what_lies_behind_the_end_are_notes() {
     fs::write(world.file("notes.txt"), "mine").unwrap();
     let kinds: Vec<_> = check(&world).findings.iter().map(|one| one.kind).collect();
     assert_eq!(kinds, [FindingKind::EarlierCut, FindingKind::UnknownFile]);
+}
+
+/// Whoever is asked for a repair knows what it costs.
+#[test]
+fn the_records_behind_a_damaged_batch_that_a_repair_would_cut_are_counted() {
+    for left in [Left::Closed, Left::Crashed(None)] {
+        let world = World::new();
+        let directory = world.open();
+        let log = log(&directory, LogSettings::default());
+        for _ in 0..10 {
+            write(&log, batch(&["a", "b", "c"]));
+        }
+        if left == Left::Closed {
+            directory.close().unwrap();
+        }
+        drop((log, directory));
+        if left != Left::Closed {
+            world.lose_checkpoint();
+        }
+        change(&world.segment(0), |bytes| bytes[70] ^= 1);
+        let report = check(&world);
+        let detail = &only(&report).detail;
+        assert!(
+            detail.contains("9 whole batches follow with 27 records, offsets 3 to 29"),
+            "{detail}"
+        );
+        assert!(
+            detail.contains("--repair would cut these 27 records"),
+            "{detail}"
+        );
+        let [RepairAction::Cut { whole_records, .. }] = report.repairs.as_slice() else {
+            panic!("{:?}", report.repairs);
+        };
+        assert_eq!(*whole_records, 27);
+    }
+}
+
+/// Each byte of the file that names the topic: two others name it still.
+#[test]
+fn a_damaged_partition_metadata_is_damage() {
+    for left in [
+        Left::Closed,
+        Left::Crashed(Some(20)),
+        Left::Crashed(Some(7)),
+    ] {
+        let sample = World::new();
+        twenty(&sample, small_segments(300), left);
+        let length = fs::read(sample.file("partition.metadata")).unwrap().len();
+        for index in 0..length {
+            let world = World::new();
+            twenty(&world, small_segments(300), left);
+            change(&world.file("partition.metadata"), |bytes| bytes[index] ^= 1);
+            let known = topic_id(1).to_string();
+            let held = world.check().unwrap();
+            let report = held
+                .run(Some(&move |_| Some(known.clone())), &mut |_| {})
+                .unwrap();
+            assert_eq!(
+                only(&report).kind,
+                FindingKind::MisnamedFolder,
+                "{left:?} {index}"
+            );
+            let id = topic_id(1).to_string();
+            assert!(
+                only(&report).detail.contains(&id),
+                "{}",
+                only(&report).detail
+            );
+        }
+    }
+    // Without a checkpoint an id that is none is damage.
+    let world = World::new();
+    twenty(&world, small_segments(300), Left::Crashed(None));
+    fs::write(world.file("partition.metadata"), "version: 0\ntopic_id: !!").unwrap();
+    assert_eq!(only(&check(&world)).kind, FindingKind::NamelessFolder);
+}
+
+#[test]
+fn a_number_of_starts_below_that_of_the_checkpoint_is_damage() {
+    let world = World::new();
+    for _ in 0..3 {
+        world.open().close().unwrap();
+    }
+    twenty(&world, small_segments(300), Left::Closed);
+    let count = world.root.join("boot-count");
+    for (starts, is_damage) in [("3", true), ("4", false), ("5", false)] {
+        fs::write(&count, format!("0\n{starts}\n")).unwrap();
+        let report = check(&world);
+        if !is_damage {
+            assert_eq!(damage(&report), []);
+            continue;
+        }
+        let finding = only(&report);
+        assert_eq!(finding.kind, FindingKind::BootCountBehind);
+        assert!(
+            finding.detail.contains("counts 3 starts, and start 4"),
+            "{}",
+            finding.detail
+        );
+        assert!(world.try_open().is_err(), "and a start is refused");
+    }
 }
 
 #[test]

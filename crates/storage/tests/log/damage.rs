@@ -231,12 +231,48 @@ fn a_directory_whose_number_of_starts_went_back_is_not_opened() {
     let OpenError::Format(FormatError::BootCountBehind { checkpoint, .. }) = error else {
         panic!("{error:?}");
     };
+    assert_eq!(fs::read(&count).unwrap(), b"0\n1\n", "it is no start");
     // As the message says.
     fs::write(&count, format!("0\n{checkpoint}\n")).unwrap();
     let opened = world.try_open().unwrap();
     assert_eq!(opened.leader_epoch.value(), 3);
     let found = log(&opened.directory, LogSettings::default());
     assert_eq!(read_all(&found, 0, 1 << 20).len(), 2);
+}
+
+#[test]
+fn a_start_that_is_refused_changes_nothing() {
+    let world = World::new();
+    for number in 0..3 {
+        let directory = world.open();
+        let log = log(&directory, small_segments(300));
+        for _ in 0..5 {
+            write(&log, batch(&[&format!("value-{number}")]));
+        }
+        directory.checkpoint().unwrap();
+    }
+    // What a start would cut off, finish, and remove.
+    let last = segment_names(&world).pop().unwrap();
+    change(&world.file(&last), |bytes| bytes.extend_from_slice(b"torn"));
+    fs::write(world.file("00000000000000000000.log.cleaned"), "x").unwrap();
+    fs::write(world.root.join("trash/1-1"), "x").unwrap();
+    let count = world.root.join("boot-count");
+    let refused = |name: &str| {
+        let before = crate::check::tree(&world.root);
+        for _ in 0..2 {
+            let error = world.try_open().unwrap_err();
+            assert!(matches!(error, OpenError::Format(_)), "{name}: {error}");
+        }
+        assert_eq!(crate::check::tree(&world.root), before, "{name}");
+    };
+    fs::write(&count, "0\n1\n").unwrap();
+    refused("behind");
+    fs::write(&count, "rubbish").unwrap();
+    refused("damaged");
+    fs::remove_file(&count).unwrap();
+    refused("lost");
+    fs::write(&count, "0\n3\n").unwrap();
+    assert_eq!(world.try_open().unwrap().leader_epoch.value(), 4);
 }
 
 #[test]

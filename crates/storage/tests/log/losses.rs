@@ -216,6 +216,48 @@ fn a_closed_log_that_was_cut_is_told_at_its_first_append() {
 }
 
 #[test]
+fn what_lies_behind_the_end_of_a_closed_log_is_kept_and_told_at_its_first_append() {
+    let left_behind = b"left behind";
+    for rounds in [1, 3] {
+        let world = World::new();
+        let end = {
+            let directory = world.open();
+            let log = log(&directory, LogSettings::default());
+            write(&log, batch(&["a"]));
+            let end = log.size_bytes();
+            directory.close().unwrap();
+            end
+        };
+        change(&world.segment(0), |bytes| {
+            bytes.extend_from_slice(left_behind)
+        });
+        for _ in 1..rounds {
+            // Starts without an append, and clean stops.
+            let directory = world.open();
+            assert_eq!(
+                read_all(&log(&directory, LogSettings::default()), 0, 1000).len(),
+                1
+            );
+            directory.close().unwrap();
+        }
+        let directory = world.open();
+        let log = log(&directory, LogSettings::default());
+        assert_eq!(directory.losses(), []);
+        assert_eq!(write(&log, batch(&["b"])), 1);
+        let told = directory.losses();
+        assert_eq!(told[0].kind, LossKind::Cut);
+        assert_eq!(told[0].bytes, Some((end, left_behind.len() as u64)));
+        assert_eq!(told[0].offsets, Some((at(1), None)));
+        let kept = told[0].kept.as_ref().unwrap();
+        assert_eq!(fs::read(kept).unwrap(), left_behind);
+        assert_eq!(values(&read_all(&log, 0, 1000)), ["a", "b"]);
+        drop((log, directory));
+        let length = fs::metadata(world.segment(0)).unwrap().len();
+        assert_eq!(length, end * 2, "and nothing of it is in the file");
+    }
+}
+
+#[test]
 fn a_log_that_goes_on_at_its_start_tells_of_the_segments_it_removes() {
     let world = World::new();
     let caching = LogSettings {
@@ -277,6 +319,8 @@ fn a_snapshot_that_is_not_believed_is_told() {
     change(&world.file(&snapshot), |bytes| bytes[20] ^= 1);
     // Retention took the first segment: the snapshot is asked.
     fs::remove_file(world.file(&logs[0])).unwrap();
+    let start = base_of(&logs[1]);
+    fs::write(world.file("log-start-offset"), format!("0\n{start}\n")).unwrap();
     let (_directory, told) = losses(&world, LossKind::Snapshot);
     assert_eq!(told[0].path, world.file(&snapshot));
 }

@@ -15,6 +15,7 @@ mod damage;
 mod directories;
 mod faults;
 mod losses;
+mod missing;
 mod model;
 mod newer_versions;
 mod producer_model;

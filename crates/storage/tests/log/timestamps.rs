@@ -3,7 +3,7 @@
 use protocol::records::{
     BatchBuilder, BatchOptions, Compression, ControlRecordType, EndTransactionMarker,
 };
-use storage::{AppendContext, Isolation, LocalLog, PartitionLog, TimestampQuery};
+use storage::{AppendContext, Isolation, LocalLog, LogSettings, PartitionLog, TimestampQuery};
 use types::Timestamp;
 
 use crate::support::*;
@@ -79,6 +79,84 @@ fn the_first_record_at_or_after_a_time_is_found() {
         let directory = world.open();
         let third = log(&directory, settings);
         check_all(&third, &times, 0);
+    }
+}
+
+/// Each byte of each index, damaged so that its entries still rise or not: an entry is believed if a batch bears it out.
+#[test]
+fn a_damaged_index_hides_no_record_from_a_search_by_time() {
+    let settings = LogSettings {
+        index_interval_bytes: 200,
+        ..LogSettings::default()
+    };
+    let world = World::new();
+    let directory = world.open();
+    let first = log(&directory, settings.clone());
+    let times = fill(&first);
+    directory.close().unwrap();
+    drop((first, directory));
+    for suffix in ["index", "timeindex"] {
+        let path = world.file(&format!("{:020}.{suffix}", 0));
+        let whole = std::fs::read(&path).unwrap();
+        assert!(whole.len() > 100);
+        for index in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[index] ^= 1 << [0, 4, 7][index % 3];
+            std::fs::write(&path, &damaged).unwrap();
+            let directory = world.open();
+            let log = log(&directory, settings.clone());
+            for wanted in times.iter().step_by(7) {
+                let found = times.iter().position(|time| time >= wanted).unwrap();
+                let expected = (i64::try_from(found).unwrap(), times[found]);
+                assert_eq!(at_least(&log, *wanted), Some(expected), "{suffix} {index}");
+            }
+            let largest = *times.iter().max().unwrap();
+            let found = times.iter().position(|time| *time == largest).unwrap();
+            let expected = (i64::try_from(found).unwrap(), largest);
+            let found = find(&log, TimestampQuery::Largest);
+            assert_eq!(found, Some(expected), "{suffix} {index}");
+            directory.close().unwrap();
+            drop((log, directory));
+            std::fs::write(&path, &whole).unwrap();
+        }
+    }
+}
+
+/// An entry of the offset index that says that its batch ends sooner than it does: what lies before it is not behind it.
+#[test]
+fn a_damaged_offset_does_not_hide_the_largest_time() {
+    let settings = LogSettings {
+        index_interval_bytes: 200,
+        timestamp_after_max_ms: None,
+        ..LogSettings::default()
+    };
+    for peak in 0..16_i64 {
+        let world = World::new();
+        let directory = world.open();
+        let first = log(&directory, settings.clone());
+        for number in 0..16_i64 {
+            let time = if number == peak { 9000 } else { 1000 + number };
+            write(&first, batch_at(time, &["a", "b", "c"]));
+        }
+        directory.close().unwrap();
+        drop((first, directory));
+        let path = world.file(&format!("{:020}.index", 0));
+        let whole = std::fs::read(&path).unwrap();
+        assert!(whole.len() / 8 > 3);
+        let mut before = -1_i32;
+        for entry in 0..whole.len() / 8 {
+            let mut damaged = whole.clone();
+            let last = &mut damaged[entry * 8..entry * 8 + 4];
+            let next = i32::from_be_bytes((&*last).try_into().unwrap());
+            last.copy_from_slice(&(before + 1).to_be_bytes());
+            before = next;
+            std::fs::write(&path, &damaged).unwrap();
+            let directory = world.open();
+            let log = log(&directory, settings.clone());
+            let expected = Some((peak * 3 + 2, 9002));
+            assert_eq!(find(&log, TimestampQuery::Largest), expected, "{entry}");
+            directory.close().unwrap();
+        }
     }
 }
 

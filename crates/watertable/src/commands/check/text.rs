@@ -98,12 +98,13 @@ pub(super) fn plan(root: &Path, report: &CheckReport) -> Result<()> {
                 to,
                 first,
                 whole_batches,
+                whole_records,
                 end,
                 ..
             } => {
                 let whole = match end {
                     Some(end) => format!(
-                        ", among them {whole_batches} whole batches up to offset {}",
+                        ", among them {whole_batches} whole batches with {whole_records} records, up to offset {}",
                         end.value() - 1
                     ),
                     None => String::new(),

@@ -56,6 +56,7 @@ enum RepairView {
         bytes: u64,
         first_offset: i64,
         whole_batches: u64,
+        whole_records: u64,
         end_offset: Option<i64>,
     },
     SetAside {
@@ -158,6 +159,7 @@ impl RepairView {
                 to,
                 first,
                 whole_batches,
+                whole_records,
                 end,
                 ..
             } => Self::Cut {
@@ -166,6 +168,7 @@ impl RepairView {
                 bytes: to - from,
                 first_offset: first.value(),
                 whole_batches: *whole_batches,
+                whole_records: *whole_records,
                 end_offset: end.map(types::Offset::value),
             },
             RepairAction::SetAside { path } => Self::SetAside { path: below(path) },
