@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use env::disk::OpenMode;
 use types::{Offset, Timestamp};
@@ -95,67 +96,94 @@ impl LocalLog {
     }
 
     /// Applies retention as of `now` and returns how many segments went. Order of the rules: Kafka's
-    /// `UnifiedLog.deleteOldSegments`.
+    /// `UnifiedLog.deleteOldSegments`. Appends are held up by none of it but the beginning of a new segment.
     pub(crate) fn retain(&self, now: Timestamp) -> io::Result<usize> {
+        let is_noted = !self.is_log_start_unnoted.load(Ordering::Relaxed);
         let settings = self.settings();
-        if count_expired(&self.view.lock(), &settings, now) == 0 {
+        if is_noted && count_expired(&self.view.lock(), &settings, now) == 0 {
             return Ok(0);
         }
+        // What else takes segments away or replaces them waits; appends only add some behind.
         let _segments = self.lock_segments()?;
-        let mut writer = self.writer.lock();
-        let (count, all) = {
+        if !self.is_online() {
+            // Its folder may be another's by now.
+            return Ok(0);
+        }
+        let look = || {
             let view = self.view.lock();
             let expired = count_expired(&view, &settings, now);
             (expired, expired == view.segments.len())
         };
-        if count == 0 {
-            return Ok(0);
-        }
-        let count = if all {
-            self.make_room_behind(&mut writer, count, now)
-        } else {
-            count
+        let count = match look() {
+            (expired, true) if expired > 0 => {
+                // Nothing may be added to the last one meanwhile.
+                let mut writer = self.writer.lock();
+                match look() {
+                    (expired, true) => self.make_room_behind(&mut writer, expired, now),
+                    (expired, false) => expired,
+                }
+            }
+            (expired, _) => expired,
         };
-        if count == 0 {
-            return Ok(0);
-        }
-        self.note_log_start_after(count);
+        let count = self.note_log_start_after(count)?;
         let gone = {
             let mut view = self.view.lock();
+            // It may have ended meanwhile, and its state be written down as it was.
+            let is_online = view.status == Status::Online;
+            let count = if is_online { count } else { 0 };
             let gone: Vec<_> = view.segments.drain(..count).collect();
-            if let Some(first) = view.segments.first().map(|first| first.base()) {
+            if let Some(first) = view.segments.first().map(|first| first.base())
+                && count > 0
+            {
                 view.move_log_start(first);
             }
             gone
         };
-        tracing::info!(
-            partition = %self.partition,
-            segments = gone.len(),
-            "retention gave up the oldest segments"
-        );
+        if !gone.is_empty() {
+            tracing::info!(
+                partition = %self.partition,
+                segments = gone.len(),
+                "retention gave up the oldest segments"
+            );
+        }
         self.discard(&gone);
         Ok(gone.len())
     }
 
-    /// Says durably where the log begins without its first `count` segments. Their files go one by one, and a crash may bring
-    /// an older one back: what is behind the gap then must not be taken for what does not belong to the log. A full disk
-    /// may refuse this, and must not keep retention from making room.
-    fn note_log_start_after(&self, count: usize) {
+    /// Says durably where the log begins without its first `count` segments, and returns how many may go now. Their files go
+    /// one by one, and a crash may bring an older one back while later ones are gone: what is behind such a gap must not be
+    /// taken for what does not belong to the log. A full disk may refuse this, and must not keep retention from making room:
+    /// then the oldest segment goes alone, which leaves no gap, and the next time there is room to say so.
+    fn note_log_start_after(&self, count: usize) -> io::Result<usize> {
+        let is_unnoted = &self.is_log_start_unnoted;
+        if count == 0 && !is_unnoted.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
         let start = {
             let view = self.view.lock();
             let first = view.segments.get(count).map(|first| first.base());
             // Records may have been deleted by request up to the middle of that segment.
-            first.map(|first| first.max(view.log_start))
+            first.map_or(view.log_start, |first| first.max(view.log_start))
         };
-        let Some(start) = start else { return };
-        let path = self.folder().join(LOG_START_FILE);
-        let text = encode_log_start(start);
         let disk = &*self.shared.env.disk;
+        let folder = self.folder();
+        let text = encode_log_start(start);
+        let path = folder.join(LOG_START_FILE);
         let noted = self
             .sync_producers_before(start)
             .and_then(|()| small_file::replace(disk, &path, text.as_bytes()));
-        if let Err(error) = noted {
-            tracing::warn!(partition = %self.partition, %error, "could not note where the log begins now");
+        match noted {
+            Ok(()) => {
+                is_unnoted.store(false, Ordering::Relaxed);
+                Ok(count)
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.partition, %error, "could not note where the log begins now; only the oldest segment goes");
+                is_unnoted.store(true, Ordering::Relaxed);
+                // Those that went alone before are gone for good first.
+                disk.sync_directory(&folder)?;
+                Ok(count.min(1))
+            }
         }
     }
 

@@ -234,8 +234,11 @@ impl Shared {
                 },
             ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // The trash folder may have no room for another name: what is open stays readable for who has it open.
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "could not move a file of a deleted segment away");
+                if let Err(removal) = self.env.disk.remove_file(path) {
+                    tracing::warn!(path = %path.display(), %error, %removal, "could not move a file of a deleted segment away, nor remove it");
+                }
             }
         }
     }

@@ -288,6 +288,141 @@ fn deleted_records_are_gone_at_once_and_stay_gone() {
     }
 }
 
+/// What the small file says that tells where the log begins.
+fn noted_start(world: &World) -> i64 {
+    let text = std::fs::read_to_string(world.file("log-start-offset")).unwrap();
+    text.lines().nth(1).unwrap().parse().unwrap()
+}
+
+/// A disk without room for eight bytes is what retention is for: the oldest segment goes without a word on disk of where the
+/// log begins, which a crash cannot turn into a gap, and the rest once there is room to say so.
+#[test]
+fn retention_makes_room_on_a_disk_that_is_too_full_for_its_note() {
+    for (call, part) in [
+        (Call::Open, "log-start-offset"),
+        (Call::Write, "log-start-offset"),
+        (Call::Sync, "log-start-offset"),
+        (Call::Rename, "log-start-offset"),
+    ] {
+        let world = World::new();
+        let directory = world.open();
+        let settings = LogSettings {
+            retention_ms: Some(1000),
+            file_delete_delay_ms: 0,
+            ..one_per_segment()
+        };
+        let before = log(&directory, settings.clone());
+        for _ in 0..6 {
+            write(&before, batch_at(NOW_MS, &["a"]));
+        }
+        write(&before, batch_at(NOW_MS + 5000, &["new"]));
+        directory.checkpoint().unwrap();
+        let oldest = world.segment(0);
+        let bytes = std::fs::read(&oldest).unwrap();
+        world.faults.fail(call, part, ENOSPC, usize::MAX);
+        for gone in 1..=3 {
+            assert_eq!(directory.run_retention(now(2000)), 1, "{call:?}");
+            assert_eq!(before.offsets().log_start, at(gone));
+            assert!(!world.segment(gone - 1).exists());
+        }
+        let trash = world.root.join("trash");
+        wait_until("the room is given back", || {
+            std::fs::read_dir(&trash).unwrap().count() == 0
+        });
+        world.faults.clear();
+        assert_eq!(directory.run_retention(now(2000)), 3);
+        assert_eq!(noted_start(&world), 6);
+        drop((before, directory));
+        // The oldest is there again after a loss of power: nothing comes of it.
+        std::fs::write(&oldest, bytes).unwrap();
+        let directory = world.open();
+        let log = log(&directory, settings);
+        assert_eq!(directory.losses(), []);
+        assert_eq!(
+            (log.offsets().log_start, log.offsets().log_end),
+            (at(6), at(7))
+        );
+    }
+}
+
+#[test]
+fn what_retention_could_not_note_is_noted_as_soon_as_there_is_room() {
+    let world = World::new();
+    let directory = world.open();
+    let settings = LogSettings {
+        retention_ms: Some(1000),
+        ..one_per_segment()
+    };
+    let log = log(&directory, settings);
+    write(&log, batch_at(NOW_MS, &["a"]));
+    write(&log, batch_at(NOW_MS + 5000, &["new"]));
+    world
+        .faults
+        .fail(Call::Write, "log-start-offset", ENOSPC, 1);
+    assert_eq!(directory.run_retention(now(2000)), 1);
+    assert!(!world.file("log-start-offset").exists());
+    assert_eq!(directory.run_retention(now(2000)), 0);
+    assert_eq!(noted_start(&world), 1);
+    drop((log, directory));
+    world.lose_checkpoint();
+    assert_eq!(world.open().losses(), []);
+}
+
+#[test]
+fn what_has_no_room_in_the_trash_is_removed_at_once() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, one_per_segment());
+    for _ in 0..3 {
+        write(&log, batch(&["a"]));
+    }
+    world.faults.fail(Call::Rename, ".log$", ENOSPC, usize::MAX);
+    log.delete_records(Some(at(2))).unwrap();
+    assert_eq!(segment_names(&world), [format!("{:020}.log", 2)]);
+    assert_eq!(read_all(&log, 2, 1000).len(), 1);
+}
+
+/// What retention waits for is the disk's business, not that of who appends.
+#[test]
+fn appends_go_on_while_retention_waits_for_the_disk() {
+    let world = World::new();
+    let directory = std::sync::Arc::new(world.open());
+    let settings = LogSettings {
+        retention_ms: Some(1000),
+        ..one_per_segment()
+    };
+    let log = log(&directory, settings);
+    for timestamp in [0, 0, 5000] {
+        write(&log, batch_at(NOW_MS + timestamp, &["a"]));
+    }
+    world.faults.hold(Call::Sync, "log-start-offset", 0);
+    let retaining = std::sync::Arc::clone(&directory);
+    let retention = Box::new(move || assert_eq!(retaining.run_retention(now(2000)), 2));
+    let retention = world
+        .spawner()
+        .spawn_thread("retention", retention)
+        .unwrap();
+    wait_until("retention waits", || world.faults.is_holding());
+    let appending = std::sync::Arc::clone(&log);
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_done = std::sync::Arc::clone(&done);
+    let append = Box::new(move || {
+        write(&appending, batch(&["b"]));
+        is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    let append = world.spawner().spawn_thread("append", append).unwrap();
+    wait_until("the append is there", || {
+        done.load(std::sync::atomic::Ordering::SeqCst)
+    });
+    assert!(world.faults.is_holding());
+    world.faults.let_pass();
+    assert!(retention.join() && append.join());
+    assert_eq!(
+        (log.offsets().log_start, log.offsets().log_end),
+        (at(2), at(4))
+    );
+}
+
 #[test]
 fn removed_files_stay_for_their_delay() {
     let world = World::new();
