@@ -158,6 +158,7 @@ impl LocalStore {
             database: Some(database),
             shared: Arc::clone(&shared),
             failure: None,
+            lacks_room: false,
         };
         let writer = env
             .spawner
@@ -304,6 +305,8 @@ struct Writer {
     database: Option<Database>,
     shared: Arc<Shared>,
     failure: Option<Failure>,
+    /// Commits find no room, and that was told. Opening the file again takes none, so only a commit ends it.
+    lacks_room: bool,
 }
 
 /// A commit that failed.
@@ -405,6 +408,9 @@ impl Writer {
         };
         match persist(database, &accepted, &overlay) {
             Ok(()) => {
+                if std::mem::take(&mut self.lacks_room) {
+                    tracing::info!("there is space for the metadata again: changes are accepted");
+                }
                 let (commits, answers) = accepted.into_iter().map(Accepted::split).unzip();
                 self.publish(commits, overlay);
                 let answers: Vec<_> = answers;
@@ -420,7 +426,10 @@ impl Writer {
         // redb does nothing more with a file that failed once.
         self.database = None;
         let has_room_soon = self.trouble.is_only_lack_of_room();
-        if has_room_soon {
+        if has_room_soon && self.lacks_room {
+            tracing::debug!(%error, "still no space left for the metadata");
+        } else if has_room_soon {
+            self.lacks_room = true;
             tracing::error!(%error, "no space left for the metadata: changes are refused until there is");
         } else {
             tracing::error!(%error, "the metadata could not be written; no more changes until restart");
@@ -486,7 +495,7 @@ impl Writer {
                 }
             },
         };
-        tracing::info!("the metadata file is open again: changes are accepted");
+        tracing::debug!("the metadata file is open again");
         if !commits.is_empty() {
             self.publish(commits, overlay);
         }

@@ -204,13 +204,13 @@ impl LocalLog {
             }
             _ => self
                 .roll(writer, now)
-                .map_err(|error| self.write_failed(error))?,
+                .map_err(|error| self.write_failed(error, length))?,
         };
         // What is cut off here is kept beside first. If that fails, nothing was written that had to be undone, and what lies
         // behind the end stays for the next attempt.
         let file = self
             .trimmed_file(writer, &segment)
-            .map_err(|error| self.write_failed(error))?;
+            .map_err(|error| self.write_failed(error, length))?;
         let outcome = self.write_to(writer, &segment, &file, stamped, settings);
         match outcome {
             Ok(()) => Ok(file),
@@ -222,7 +222,7 @@ impl LocalLog {
                             .apply(&batch.header, batch.marker, now.ms());
                     }
                 }
-                Err(self.undo_write(writer, &segment, error))
+                Err(self.undo_write(writer, &segment, error, length))
             }
         }
     }
@@ -274,7 +274,7 @@ impl LocalLog {
         self.reserve(writer, file, settings);
         self.shared.metrics.segment_writes.add(1);
         file.disk_file().write_at(&stamped.parts(), position)?;
-        self.shared.note_full(false);
+        self.shared.found_room(stamped.length());
         Ok(())
     }
 
@@ -284,6 +284,7 @@ impl LocalLog {
         writer: &mut Writer,
         segment: &Arc<Segment>,
         error: io::Error,
+        length: u32,
     ) -> AppendError {
         let size = u64::from(segment.size());
         let cut = self
@@ -291,7 +292,7 @@ impl LocalLog {
             .and_then(|file| cut_leftovers(&file, size));
         writer.reserved = size;
         match cut {
-            Ok(()) => self.write_failed(error),
+            Ok(()) => self.write_failed(error, length),
             Err(cut) => {
                 tracing::error!(partition = %self.partition, %cut, "could not undo a failed write");
                 self.offline(error)
@@ -300,9 +301,9 @@ impl LocalLog {
     }
 
     /// What lacks for a while is waited out; anything else takes the log offline.
-    fn write_failed(&self, error: io::Error) -> AppendError {
+    fn write_failed(&self, error: io::Error, length: u32) -> AppendError {
         if is_full(&error) {
-            self.shared.note_full(true);
+            self.shared.lacked_room(length as usize);
             return AppendError::Full;
         }
         if passes(&error) {

@@ -39,6 +39,7 @@ mod registry;
 mod retain;
 mod rewrite_unsynced;
 mod roll;
+mod room;
 mod scan;
 mod segment;
 mod settings;

@@ -20,6 +20,7 @@ use crate::index_files::IndexCache;
 use crate::local_log::LocalLog;
 use crate::losses::LossLog;
 use crate::metrics::StorageMetrics;
+use crate::room::Room;
 use crate::tail::TailBudget;
 
 pub(crate) const LOGS_FOLDER: &str = "logs";
@@ -81,8 +82,7 @@ pub(crate) struct Shared {
     /// Making its names durable failed once: which of them are is not known, and another sync would not tell.
     logs_names_failed: AtomicBool,
     trash_count: AtomicU64,
-    /// The last write found no room.
-    is_full: AtomicBool,
+    room: Room,
     appended_since_checkpoint: AtomicU64,
     checkpoint_every: AtomicU64,
     durable_wanted: AtomicBool,
@@ -118,7 +118,7 @@ impl Shared {
             logs_names,
             logs_names_failed: AtomicBool::new(false),
             trash_count: AtomicU64::new(0),
-            is_full: AtomicBool::new(false),
+            room: Room::default(),
             appended_since_checkpoint: AtomicU64::new(0),
             checkpoint_every: AtomicU64::new(options.checkpoint_bytes),
             durable_wanted: AtomicBool::new(false),
@@ -274,23 +274,23 @@ impl Shared {
         Ok(to)
     }
 
-    /// Whether the last write found no room.
+    /// Whether there is no room for writes.
     pub(crate) fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+        self.room.is_full()
     }
 
-    /// Says once that the disk is full, and once that it no longer is.
-    pub(crate) fn note_full(&self, is_full: bool) {
-        if self.is_full.load(Ordering::Relaxed) == is_full {
-            return;
-        }
-        if self.is_full.swap(is_full, Ordering::Relaxed) == is_full {
-            return;
-        }
-        let directory = self.root.display();
-        if is_full {
+    /// A write of `bytes` found no room. Says so once.
+    pub(crate) fn lacked_room(&self, bytes: usize) {
+        if self.room.lacked(bytes, self.env.clock.now()) {
+            let directory = self.root.display();
             tracing::error!(%directory, "no space left: produce requests are refused until there is, consumers go on");
-        } else {
+        }
+    }
+
+    /// A write of `bytes` found room. Says once that there is some again.
+    pub(crate) fn found_room(&self, bytes: usize) {
+        if self.room.is_full() && self.room.found(bytes, self.env.clock.now()) {
+            let directory = self.root.display();
             tracing::info!(%directory, "there is space again: produce requests are accepted");
         }
     }
