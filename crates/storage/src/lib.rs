@@ -21,6 +21,7 @@ mod format;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod index_files;
+mod inflate;
 mod leader_epochs;
 mod local_log;
 mod losses;

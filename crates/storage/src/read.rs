@@ -15,6 +15,7 @@ use types::{Offset, Timestamp};
 use crate::batch_header::{BatchHeader, HEADER_BYTES};
 use crate::chain::Chain;
 use crate::files::SegmentFile;
+use crate::inflate::inflate_stored;
 use crate::local_log::{LocalLog, Mark, Status};
 use crate::offset_index::OffsetEntry;
 use crate::planted::{Bug, is_planted};
@@ -26,8 +27,6 @@ use crate::{Isolation, ReadError, ReadPlan, TimestampQuery, TimestampedOffset};
 
 /// How much is read at once to walk over headers: enough for an interval of the index with small batches.
 const WALK_BYTES: usize = 16 * 1024;
-/// No batch is inflated beyond this to find a record by its time.
-const INFLATED_BYTES_MAX: usize = 256 << 20;
 
 /// Segments of a read and where it has to stop.
 #[derive(Debug)]
@@ -726,9 +725,7 @@ impl LocalLog {
         let bytes = read_batch(file, position, header).map_err(ReadError::Io)?;
         let view = BatchView::parse(&bytes).map_err(|_cause| corrupt())?;
         view.verify_crc().map_err(|_cause| corrupt())?;
-        let payload = view
-            .payload(INFLATED_BYTES_MAX)
-            .map_err(|_cause| corrupt())?;
+        let payload = inflate_stored(&view).map_err(|_cause| corrupt())?;
         for record in view.records(&payload) {
             let record = record.map_err(|_cause| corrupt())?;
             let timestamp = view.timestamp_of(record.timestamp_delta);

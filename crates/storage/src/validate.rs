@@ -3,12 +3,11 @@
 //! Invariant: the CRC of every batch is right, and every record that can be read without decompressing is what it says:
 //! its fields fill it, the records fill the batch, their offsets go up by one. No record is decompressed unless a setting
 //! needs to look inside: compaction (keys), `message.timestamp.before.max.ms`, a forced `compression.type`, or to name the
-//! records at fault. Then one batch at a time is in memory, at most [`INFLATED_BYTES_MAX`] of it.
+//! records at fault. Then one batch at a time is in memory, at most [`INFLATED_BYTES_MAX`] of it (see [`inflate`]).
 //! Rules: Kafka's `UnifiedLog.analyzeAndValidateRecords` and `LogValidator`; compressed batches stay opaque otherwise.
 //! Stricter than Kafka in one thing: it stores offset deltas that do not go up by one. A consumer goes on behind the last
 //! offset that it saw, so one that is too large would have it skip records of other producers.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -20,15 +19,13 @@ use protocol::records::{
 use crate::batch_header::{
     BatchHeader, CRC_START, HEADER_BYTES, HeaderError, set_crc, set_payload_fields,
 };
+use crate::inflate::{INFLATED_BYTES_MAX, Inflated, inflate, inflate_stored};
 use crate::producers::Marker;
 use crate::settings::{LogCompression, LogSettings, LogTimestampType};
 use crate::{AppendError, AppendOrigin};
 
 /// The most bytes that a batch may inflate to when a setting makes us look inside: as many times `max.message.bytes`.
 const INFLATION_MAX: usize = 64;
-/// No batch is inflated beyond this, unless the topic takes batches that are larger as they are: producers count
-/// records before compression, so that honest batches stay far below, and a bomb of a megabyte must not cost more.
-const INFLATED_BYTES_MAX: usize = 64 << 20;
 
 /// A batch that may be appended if the log agrees.
 #[derive(Clone, Copy, Debug)]
@@ -109,11 +106,8 @@ fn validate_batch(
     if header.is_transactional() && header.producer_id < 0 {
         return Err(invalid("a transactional batch has no producer id"));
     }
-    if bytes.len() > settings.max_message_bytes as usize && origin == AppendOrigin::Client {
-        return Err(AppendError::BatchTooLarge {
-            size: bytes.len(),
-            limit: settings.max_message_bytes as usize,
-        });
+    if origin == AppendOrigin::Client {
+        check_size(bytes.len(), settings)?;
     }
     let actual = crc32c::crc32c(bytes.get(CRC_START..).unwrap_or_default());
     if actual != header.crc {
@@ -137,6 +131,14 @@ fn validate_batch(
         create_time: (takes_create_time && marker.is_none() && !is_right)
             .then_some(largest.unwrap_or(header.max_timestamp)),
     })
+}
+
+fn check_size(size: usize, settings: &LogSettings) -> Result<(), AppendError> {
+    let limit = settings.max_message_bytes as usize;
+    if size > limit {
+        return Err(AppendError::BatchTooLarge { size, limit });
+    }
+    Ok(())
 }
 
 fn header_reason(error: HeaderError) -> &'static str {
@@ -169,7 +171,7 @@ fn read_marker(bytes: &[u8]) -> Result<Marker, AppendError> {
 /// The transaction marker in a control batch, if that is what it holds.
 pub(crate) fn marker_of(bytes: &[u8]) -> Option<Marker> {
     let view = BatchView::parse(bytes).ok()?;
-    let payload = view.payload(INFLATED_BYTES_MAX).ok()?;
+    let payload = inflate_stored(&view).ok()?;
     let record = view.records(&payload).next()?.ok()?;
     let aborted = match control::decode_key(record.key?).ok()? {
         ControlRecordType::Abort => true,
@@ -321,17 +323,18 @@ fn each_record(
     Ok(())
 }
 
-/// The records of a batch, inflated within bounds.
+/// The records of a batch, inflated within bounds: [`INFLATED_BYTES_MAX`], unless the topic takes batches that are larger as
+/// they are.
 fn payload_of<'a>(
     view: &BatchView<'a>,
     settings: &LogSettings,
-) -> Result<Cow<'a, [u8]>, AppendError> {
+) -> Result<Inflated<'a>, AppendError> {
     let largest = settings.max_message_bytes as usize;
     let limit = largest
         .saturating_mul(INFLATION_MAX)
         .min(INFLATED_BYTES_MAX)
         .max(largest);
-    view.payload(limit).map_err(|error| match error {
+    inflate(view, limit).map_err(|error| match error {
         CompressionError::OutputTooLarge { limit, .. } => AppendError::InflatesTooFar { limit },
         CompressionError::Corrupt { .. }
         | CompressionError::InvalidLevel { .. }
@@ -365,12 +368,7 @@ fn recompress(
             bytes.extend_from_slice(old);
         }
         let new = bytes.get(start..).unwrap_or_default();
-        if new.len() > settings.max_message_bytes as usize {
-            return Err(AppendError::BatchTooLarge {
-                size: new.len(),
-                limit: settings.max_message_bytes as usize,
-            });
-        }
+        check_size(new.len(), settings)?;
         let header = BatchHeader::parse(new).map_err(|error| invalid(header_reason(error)))?;
         batches.push(ValidBatch {
             header,
@@ -398,6 +396,9 @@ fn append_recompressed(
     let start = out.len();
     out.extend_from_slice(batch.get(..HEADER_BYTES).unwrap_or_default());
     if codec == Compression::None {
+        let size = HEADER_BYTES.saturating_add(payload.len());
+        // Looked at before it is there twice.
+        check_size(size, settings)?;
         out.extend_from_slice(&payload);
     } else {
         let packed = compression::compress(codec, level, &payload)

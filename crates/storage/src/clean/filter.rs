@@ -18,11 +18,10 @@ use super::errors::Corruption;
 use super::offset_map::OffsetMap;
 use super::transactions::{CleanedTransactions, MarkerKind};
 use crate::batch_header::{BatchHeader, CRC_START, HEADER_BYTES, Rewrite, rewrite, set_crc};
+use crate::inflate::inflate_stored;
 use crate::planted::{Bug, is_planted};
 use crate::producers::Producers;
 
-/// No batch is inflated beyond this.
-pub(crate) const INFLATED_BYTES_MAX: usize = 256 << 20;
 /// Kafka's "no timestamp".
 const NO_TIMESTAMP: i64 = -1;
 
@@ -106,7 +105,7 @@ impl Filter<'_> {
         bytes: &[u8],
     ) -> Result<Kept, Corruption> {
         let view = BatchView::parse(bytes)?;
-        let payload = view.payload(INFLATED_BYTES_MAX).map_err(PayloadError::from);
+        let payload = inflate_stored(&view).map_err(PayloadError::from);
         let (payload, kind) = match payload {
             Ok(payload) if header.is_control() => {
                 let kind = marker_kind(&view, &payload)?;

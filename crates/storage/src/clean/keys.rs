@@ -7,10 +7,11 @@ use protocol::records::{BatchView, PayloadError};
 use types::Offset;
 
 use super::errors::Corruption;
-use super::filter::{INFLATED_BYTES_MAX, marker_kind};
+use super::filter::marker_kind;
 use super::offset_map::OffsetMap;
 use super::transactions::CleanedTransactions;
 use crate::batch_header::BatchHeader;
+use crate::inflate::inflate_stored;
 
 /// A walk over the uncleaned part.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl KeyMapper<'_> {
                 return Ok(true);
             }
         }
-        let payload = view.payload(INFLATED_BYTES_MAX).map_err(PayloadError::from);
+        let payload = inflate_stored(&view).map_err(PayloadError::from);
         if header.is_control() {
             let kind = marker_kind(&view, &payload?)?;
             self.transactions.pass_marker(producer, header.last(), kind);
