@@ -1,8 +1,10 @@
 //! Connections to the HTTP server, few at a time and none for ever.
 //!
-//! Invariant: a new peer is always accepted. When all places are taken, the peer makes room that was answered least
-//! recently, so that peers that say nothing, drip their request or read nothing keep nobody out. Without others a peer has a
-//! while for a whole request and its answer.
+//! Invariant: a new peer is accepted after a moment ([`Limits::grace`]) at most. When all places are taken, the peer makes
+//! room that was answered least recently, so that peers that say nothing, drip their request or read nothing keep nobody
+//! out. But a peer has that moment to itself first: others that come and go all the time, or ask without end, must not cut
+//! it before it can be answered. Until then the next one waits. Without others a peer has a while for a whole request and
+//! its answer.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +18,8 @@ use axum::serve::Listener;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, timeout_at};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// What one server grants its peers.
@@ -26,6 +29,9 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// How long a connection may be without an answer.
     pub(super) idle: Duration,
+    /// How long a connection keeps its place at least, from when it was accepted or last answered, or began a request; and
+    /// the longest that the next one waits for a place.
+    pub(super) grace: Duration,
 }
 
 /// Accepts connections within limits.
@@ -38,13 +44,39 @@ pub(super) struct LimitedListener {
 
 /// The connections that are open.
 #[derive(Debug, Default)]
-struct Places(Mutex<Open>);
+struct Places {
+    open: Mutex<Open>,
+    /// A place became free.
+    freed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Open {
-    /// By their turn: whose is the lowest was accepted or answered least recently.
-    by_turn: BTreeMap<u64, CancellationToken>,
+    /// By their turn: whose is the lowest did something least recently.
+    by_turn: BTreeMap<u64, Holder>,
     next_turn: u64,
+}
+
+/// Who has a place.
+#[derive(Debug)]
+struct Holder {
+    cut: CancellationToken,
+    /// When it was accepted, or last answered, or began a request.
+    since: Instant,
+    /// It was answered before.
+    served: bool,
+}
+
+impl Holder {
+    /// How long it keeps its place from its own last moment, or that of who waits for it: who was answered once has had its
+    /// turn, and many that ask without end must not keep others waiting for long.
+    fn grace(&self, limits: Limits) -> Duration {
+        if self.served {
+            limits.grace / 10
+        } else {
+            limits.grace
+        }
+    }
 }
 
 /// A connection's place; free again when it is dropped.
@@ -52,46 +84,91 @@ struct Open {
 struct Place {
     places: Arc<Places>,
     turn: u64,
+    /// A part of a request has come that was not answered.
+    asks: bool,
 }
 
 impl Places {
     /// A place, for which another connection may have to go.
-    fn take(self: &Arc<Self>, limit: usize) -> (Place, CancellationToken) {
-        let cut = CancellationToken::new();
-        let mut open = self.0.lock();
-        while open.by_turn.len() >= limit {
-            let Some((_, longest)) = open.by_turn.pop_first() else {
-                break;
+    async fn take(self: &Arc<Self>, limits: Limits) -> (Place, CancellationToken) {
+        let come = Instant::now();
+        loop {
+            let until = match self.try_take(limits, come) {
+                Ok(taken) => return taken,
+                Err(until) => until,
             };
-            longest.cancel();
+            // The place of somebody who left, or else that of whose moment is over.
+            timeout_at(until, self.freed.notified()).await.ok();
         }
-        let turn = open.next_turn;
-        open.next_turn += 1;
-        open.by_turn.insert(turn, cut.clone());
+    }
+
+    /// A place if there is one for who came at `come`, or when there will be.
+    fn try_take(
+        self: &Arc<Self>,
+        limits: Limits,
+        come: Instant,
+    ) -> Result<(Place, CancellationToken), Instant> {
+        let mut open = self.open.lock();
+        let now = Instant::now();
+        if open.by_turn.len() >= limits.connections
+            && let Some(first) = open.by_turn.first_entry()
+        {
+            let first_since = first.get().since.min(come);
+            let until = first_since + first.get().grace(limits);
+            if now < until {
+                return Err(until);
+            }
+            first.remove().cut.cancel();
+        }
+        let cut = CancellationToken::new();
+        let turn = open.put(cut.clone(), false);
         let place = Place {
             places: Arc::clone(self),
             turn,
+            asks: false,
         };
-        (place, cut)
+        Ok((place, cut))
+    }
+}
+
+impl Open {
+    /// Puts a connection behind all others.
+    fn put(&mut self, cut: CancellationToken, served: bool) -> u64 {
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        let since = Instant::now();
+        let holder = Holder { cut, since, served };
+        self.by_turn.insert(turn, holder);
+        turn
     }
 }
 
 impl Place {
     /// The connection was answered: it goes behind all others.
     fn answered(&mut self) {
-        let mut open = self.places.0.lock();
-        if let Some(cut) = open.by_turn.remove(&self.turn) {
-            self.turn = open.next_turn;
-            open.next_turn += 1;
-            let turn = self.turn;
-            open.by_turn.insert(turn, cut);
+        self.asks = false;
+        self.go_last(true);
+    }
+
+    /// Bytes of a request have come. With the first of them the connection goes behind all others.
+    fn asks(&mut self) {
+        if !std::mem::replace(&mut self.asks, true) {
+            self.go_last(false);
+        }
+    }
+
+    fn go_last(&mut self, served: bool) {
+        let mut open = self.places.open.lock();
+        if let Some(holder) = open.by_turn.remove(&self.turn) {
+            self.turn = open.put(holder.cut, holder.served || served);
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.0.lock().by_turn.remove(&self.turn);
+        self.places.open.lock().by_turn.remove(&self.turn);
+        self.places.freed.notify_one();
     }
 }
 
@@ -111,7 +188,7 @@ impl Listener for LimitedListener {
 
     async fn accept(&mut self) -> (LimitedStream, SocketAddr) {
         let (stream, peer) = Listener::accept(&mut self.inner).await;
-        let (place, cut) = self.places.take(self.limits.connections);
+        let (place, cut) = self.places.take(self.limits).await;
         let stream = LimitedStream {
             stream,
             idle: self.limits.idle,
@@ -161,7 +238,11 @@ impl AsyncRead for LimitedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // The deadline stays: a request that comes byte by byte must be whole in time, too.
+        let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.place.asks();
+        }
         self.watch(context, outcome)
     }
 }

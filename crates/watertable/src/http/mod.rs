@@ -24,10 +24,12 @@ use self::connections::{LimitedListener, Limits};
 use crate::metrics;
 
 /// Enough for a few scrapers and probes; a scraper that keeps its connection returns within the idle time. When more come,
-/// those go that were answered least recently.
+/// those go that were answered least recently. With 64 places some hundred peers a second are served or cut, so that a scrape
+/// is among them in time even while others flood.
 const LIMITS: Limits = Limits {
     connections: 64,
     idle: Duration::from_secs(75),
+    grace: Duration::from_millis(500),
 };
 
 /// How far the broker is.
@@ -171,6 +173,10 @@ mod tests {
 
     use super::*;
 
+    const GRACE: Duration = Duration::from_millis(20);
+    /// Nobody who asks waits for so long.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     async fn server(limits: Limits) -> (Arc<Status>, SocketAddr) {
         let status = Arc::new(Status::new());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -215,6 +221,7 @@ mod tests {
         let limits = Limits {
             connections: 1,
             idle: Duration::from_millis(50),
+            grace: GRACE,
         };
         let (_status, address) = server(limits).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
@@ -231,6 +238,7 @@ mod tests {
         let limits = Limits {
             connections: 2,
             idle: Duration::from_millis(200),
+            grace: GRACE,
         };
         let (_status, address) = server(limits).await;
         let mut dripping = TcpStream::connect(address).await.unwrap();
@@ -252,6 +260,7 @@ mod tests {
         let limits = Limits {
             connections: 8,
             idle: Duration::from_secs(600),
+            grace: GRACE,
         };
         let (_status, address) = server(limits).await;
         let mut silent = Vec::new();
@@ -277,6 +286,87 @@ mod tests {
             let end = cut.read_to_end(&mut rest);
             let end = tokio::time::timeout(Duration::from_secs(30), end).await;
             assert!(end.is_ok(), "the first peers had to go");
+        }
+    }
+
+    /// What a peer does over and over.
+    type Habit = fn(TcpStream) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// As many peers as that, each of which comes back when it is cut.
+    fn flood(address: SocketAddr, peers: usize, habit: Habit) -> CancellationToken {
+        let stop = CancellationToken::new();
+        for _ in 0..peers {
+            let stopped = stop.clone();
+            let flooding = async move {
+                while let Ok(stream) = TcpStream::connect(address).await {
+                    habit(stream).await;
+                    // So that not all of this process's time is theirs.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let task = async move {
+                tokio::select! { biased;
+                    () = stopped.cancelled() => {}
+                    () = flooding => {}
+                }
+            };
+            env::Env::system().spawner.spawn(Box::pin(task));
+        }
+        stop
+    }
+
+    /// A scrape that does not send its request at once, as over a network.
+    async fn scrape(address: SocketAddr) -> bool {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let request = b"GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        let mut answer = Vec::new();
+        stream.write_all(request).await.is_ok()
+            && stream.read_to_end(&mut answer).await.is_ok()
+            && answer.starts_with(b"HTTP/1.1 200")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_scrape_is_answered_whatever_hundreds_of_others_do() {
+        let habits: [(&str, Habit); 4] = [
+            ("come and go", |stream| {
+                Box::pin(async move { drop(stream) })
+            }),
+            ("say nothing", |mut stream| {
+                Box::pin(async move {
+                    stream.read_u8().await.ok();
+                })
+            }),
+            ("send half a request", |mut stream| {
+                Box::pin(async move {
+                    stream.write_all(b"GET /metr").await.ok();
+                    stream.read_u8().await.ok();
+                })
+            }),
+            ("ask without end", |mut stream| {
+                Box::pin(async move {
+                    let mut answer = [0; 1024];
+                    while stream
+                        .write_all(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+                        .await
+                        .is_ok()
+                        && stream.read(&mut answer).await.is_ok_and(|count| count > 0)
+                    {
+                    }
+                })
+            }),
+        ];
+        for (what, habit) in habits {
+            let (_status, address) = server(LIMITS).await;
+            let stop = flood(address, 200, habit);
+            let scraped = async {
+                for number in 0..3 {
+                    assert!(scrape(address).await, "{what}: scrape {number}");
+                }
+            };
+            let scraped = tokio::time::timeout(PATIENCE, scraped).await;
+            assert!(scraped.is_ok(), "{what}: scrapes take too long");
+            stop.cancel();
         }
     }
 }
