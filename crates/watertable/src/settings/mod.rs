@@ -21,6 +21,10 @@ pub(crate) use file::FileError;
 pub(crate) use listener::{AddressError, HostPort};
 pub(crate) use origin::{Given, Origin};
 
+/// The least memory for requests that a broker is started with. A connection with half a request may hold 256 KiB as one
+/// with small requests, so 64 of them fill this.
+const REQUEST_MEMORY_MIN: u64 = 16 << 20;
+
 /// What the broker writes its log as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -88,6 +92,18 @@ pub(crate) enum SettingsError {
         allowed: &'static str,
         /// Where it was set.
         origin: Origin,
+    },
+    /// Few clients could keep all others out.
+    #[error(
+        "invalid value {bytes} for queued.max.request.bytes: must be negative for no limit, or at least {REQUEST_MEMORY_MIN}: \
+         with less, a few dozen clients that send half a request hold all of it, and others wait until they are cut{}",
+        in_origin(.origin.as_ref())
+    )]
+    RequestMemory {
+        /// The value.
+        bytes: u64,
+        /// Where it was set.
+        origin: Option<Origin>,
     },
     /// Two names of one setting at the same place.
     #[error("{first} and {second} set the same: {origin} says {key} twice")]
@@ -295,6 +311,12 @@ impl Made {
         let layers = Layers::at_start(texts).map_err(value_error)?;
         check_broker(&layers).map_err(value_error)?;
         let broker = Arc::new(BrokerSettings::new(layers));
+        if let Some(bytes) = broker.queued_max_request_bytes
+            && bytes < REQUEST_MEMORY_MIN
+        {
+            let origin = origins.get("queued.max.request.bytes").cloned();
+            return Err(SettingsError::RequestMemory { bytes, origin });
+        }
         let address_error = |key: &'static str| {
             let origin = origins.get(key).cloned();
             move |source| SettingsError::Address {

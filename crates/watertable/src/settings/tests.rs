@@ -88,7 +88,7 @@ fn the_short_names_are_names_of_kafkas_settings() {
 #[test]
 fn errors_say_what_is_wrong_and_where() {
     type Pairs = &'static [(&'static str, &'static str)];
-    let cases: [(Pairs, Pairs, Option<&str>, &str); 13] = [
+    let cases: [(Pairs, Pairs, Option<&str>, &str); 14] = [
         (
             &[("num.partitons", "3")],
             &[],
@@ -170,10 +170,30 @@ fn errors_say_what_is_wrong_and_where() {
             None,
             "invalid value \"-1\" for node.id: must be at least 0 (from --set)",
         ),
+        (
+            &[("queued.max.request.bytes", "1048576")],
+            &[],
+            None,
+            "invalid value 1048576 for queued.max.request.bytes: must be negative for no limit, or at least 16777216: with \
+             less, a few dozen clients that send half a request hold all of it, and others wait until they are cut (from --set)",
+        ),
     ];
     for (flags, environment, file, expected) in cases {
         assert_eq!(with(flags, environment, file).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn memory_for_requests_is_without_limit_or_enough_for_many_clients() {
+    for (text, expected) in [
+        ("-1", None),
+        ("16777216", Some(16 << 20)),
+        ("268435456", Some(256 << 20)),
+    ] {
+        let settings = with(&[("queued.max.request.bytes", text)], &[], None).unwrap();
+        assert_eq!(settings.broker.queued_max_request_bytes, expected);
+    }
+    assert!(with(&[("queued.max.request.bytes", "0")], &[], None).is_err());
 }
 
 #[test]

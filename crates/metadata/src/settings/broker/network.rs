@@ -76,7 +76,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         .default("268435456")
         .honoured()
         .doc(
-            "The most memory that requests and their unread answers may take, in bytes; negative is no limit. Kafka counts requests only.",
+            "The most memory that requests and their unread answers may take, in bytes, at least 16777216; negative is no limit. Kafka counts requests only.",
         ),
     int("queued.max.requests")
         .default("500")
