@@ -46,7 +46,7 @@ pub(super) fn single_batch(records: Option<Records>, version: i16) -> Result<Byt
             return Err(Refused::Code(ErrorCode::UnsupportedCompressionType, reason));
         }
         Some(_) => {}
-        // Kafka has no error of its own for it.
+        // Kafka has no error of its own for it: `CompressionType.forId` throws what nobody expects.
         None => {
             let reason = "the batch has an unknown compression";
             return Err(Refused::Code(ErrorCode::UnknownServerError, reason));
