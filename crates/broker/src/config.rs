@@ -26,6 +26,8 @@ pub struct BrokerConfig {
     pub storage: DirectoryOptions,
     /// The broker's own log; `None` if its levels are not the broker's to change.
     pub log_levels: Option<Arc<dyn LogLevels>>,
+    /// Has the allocator give memory that was freed back to the system.
+    pub give_back_memory: fn(),
 }
 
 /// Where a broker can be reached.

@@ -156,7 +156,11 @@ impl Broker {
             metrics: Arc::new(RequestMetrics::default()),
         };
         let connection_metrics = Arc::new(ConnectionMetrics::default());
-        let memory = RequestMemory::new(Arc::clone(&env.clock), request_memory(&config));
+        let memory = RequestMemory::new(
+            Arc::clone(&env.clock),
+            request_memory(&config),
+            config.give_back_memory,
+        );
         let metrics = BrokerMetrics::new(
             &services,
             Arc::clone(&connection_metrics),

@@ -289,6 +289,7 @@ impl World {
                 ..DirectoryOptions::default()
             },
             log_levels: None,
+            give_back_memory: || (),
         }
     }
 }

@@ -93,6 +93,7 @@ impl Server {
             settings: Arc::new(settings),
             storage: DirectoryOptions::default(),
             log_levels: None,
+            give_back_memory: || (),
         };
         let broker = Broker::start(env, config).await.expect("the broker starts");
         Self {

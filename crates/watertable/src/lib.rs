@@ -23,10 +23,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Does what the process's arguments say.
-pub fn run() -> ExitCode {
+/// Does what the process's arguments say. `give_back_memory` has the allocator give freed memory back to the system.
+pub fn run(give_back_memory: fn()) -> ExitCode {
     let cli = commands::Cli::parse();
     let json = cli.command.wants_json();
     let failure = cli.command.failure_status();
-    report::exit_code(cli.command.run(), json, failure)
+    report::exit_code(cli.command.run(give_back_memory), json, failure)
 }

@@ -261,6 +261,7 @@ async fn open(
         settings: Arc::clone(&cluster.image().broker),
         storage: DirectoryOptions::default(),
         log_levels,
+        give_back_memory: || (),
     };
     let topics = Topics::new(
         env.clone(),

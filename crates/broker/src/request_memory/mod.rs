@@ -6,8 +6,11 @@
 //! (`SimpleMemoryPool`, `SocketServer`); here a claim costs nothing.
 //!
 //! Invariant: a connection's account is at least what it holds, once its turn has ended.
+//! Invariant: what is held and what was freed but may still be the process's, for the allocator keeps it, stay within the
+//! limit together: see [`freed`].
 
 mod accounts;
+mod freed;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,11 +21,12 @@ use std::time::Duration;
 
 use env::{BoxFuture, Clock};
 use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use types::Instant;
 
 pub(crate) use self::accounts::KEPT;
 use self::accounts::{Accounts, Id};
+use self::freed::Freed;
 
 /// How often the first of those that wait looks for somebody who has to give way.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,6 +42,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct RequestMemory {
     clock: Arc<dyn Clock>,
     limit: usize,
+    give_back: fn(),
     state: Mutex<State>,
     metrics: Arc<RequestMemoryMetrics>,
 }
@@ -56,6 +61,7 @@ pub struct RequestMemoryMetrics {
 #[derive(Debug)]
 struct State {
     accounts: Accounts,
+    freed: Freed,
     callers: BTreeMap<Id, Arc<Caller>>,
     next_id: Id,
     warned: Option<Instant>,
@@ -70,13 +76,15 @@ struct Caller {
 }
 
 impl RequestMemory {
-    /// Memory of `limit` bytes in all.
-    pub(crate) fn new(clock: Arc<dyn Clock>, limit: usize) -> Arc<Self> {
+    /// Memory of `limit` bytes in all. `give_back` has the allocator give back to the system what was freed.
+    pub(crate) fn new(clock: Arc<dyn Clock>, limit: usize, give_back: fn()) -> Arc<Self> {
         Arc::new(Self {
             clock,
             limit,
+            give_back,
             state: Mutex::new(State {
                 accounts: Accounts::new(limit),
+                freed: Freed::new(limit),
                 callers: BTreeMap::new(),
                 next_id: 0,
                 warned: None,
@@ -115,7 +123,7 @@ impl RequestMemory {
         let granted = state.accounts.ask(id, want, self.clock.now());
         if granted {
             // Another one may be the first of a queue now.
-            self.changed(&state);
+            self.changed(state);
         }
         granted
     }
@@ -124,17 +132,22 @@ impl RequestMemory {
     fn free(&self, change: impl FnOnce(&mut Accounts)) {
         let mut state = self.state.lock();
         change(&mut state.accounts);
-        self.changed(&state);
+        self.changed(state);
     }
 
-    /// Lets those ask again that have waited longest.
-    fn changed(&self, state: &State) {
-        let used = state.accounts.used() as u64;
-        self.metrics.used.store(used, Ordering::Relaxed);
+    /// Lets those ask again that have waited longest, and has freed memory given back when there is much of it.
+    fn changed(&self, mut state: MutexGuard<'_, State>) {
+        let used = state.accounts.used();
+        self.metrics.used.store(used as u64, Ordering::Relaxed);
         for id in state.accounts.first().into_iter().flatten() {
             if let Some(caller) = state.callers.get(&id) {
                 caller.waker.wake();
             }
+        }
+        let is_due = state.freed.is_due(used);
+        drop(state);
+        if is_due {
+            (self.give_back)();
         }
     }
 
@@ -284,5 +297,32 @@ impl Drop for Account {
         let id = self.id;
         self.memory.state.lock().callers.remove(&id);
         self.memory.free(|accounts| accounts.close(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Waker;
+
+    use env::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn what_connections_freed_is_given_back_before_others_take_as_much() {
+        const MIB: usize = 1024 * 1024;
+        static GIVEN_BACK: AtomicUsize = AtomicUsize::new(0);
+        let memory = RequestMemory::new(Arc::new(SystemClock::new()), 64 * MIB, || {
+            GIVEN_BACK.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut context = Context::from_waker(Waker::noop());
+        for before in 0..20_usize {
+            let mut account = memory.open();
+            assert!(account.may_hold(40 * MIB, &mut context));
+            // Twice 40 MiB would be beyond the limit.
+            assert_eq!(GIVEN_BACK.load(Ordering::Relaxed), before);
+            drop(account);
+        }
     }
 }

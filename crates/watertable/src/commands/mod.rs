@@ -81,9 +81,9 @@ impl Command {
         }
     }
 
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self, give_back_memory: fn()) -> anyhow::Result<()> {
         match self {
-            Self::Start(arguments) => start::run(&arguments),
+            Self::Start(arguments) => start::run(&arguments, give_back_memory),
             Self::Check(arguments) => check::run(&arguments),
             Self::Topic(arguments) => topic::run(arguments),
             Self::Produce(arguments) => produce::run(arguments),

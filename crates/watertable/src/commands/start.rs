@@ -82,7 +82,7 @@ impl Arguments {
 }
 
 /// Runs the broker until it is told to stop.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments, give_back_memory: fn()) -> anyhow::Result<()> {
     let environment = std::env::vars_os().filter_map(|(name, text)| {
         // No name of ours is anything but text; a text that is none cannot be valid either.
         Some((
@@ -104,10 +104,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .thread_name("broker")
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, log_levels))
+    runtime.block_on(serve(settings, log_levels, give_back_memory))
 }
 
-async fn serve(settings: Settings, log_levels: Arc<dyn LogLevels>) -> anyhow::Result<()> {
+async fn serve(
+    settings: Settings,
+    log_levels: Arc<dyn LogLevels>,
+    give_back_memory: fn(),
+) -> anyhow::Result<()> {
     let env = Env::system();
     // Signals first: one that comes during the start must not end the process half-way.
     let mut signals = Signals::listen()?;
@@ -122,8 +126,9 @@ async fn serve(settings: Settings, log_levels: Arc<dyn LogLevels>) -> anyhow::Re
         }
         None => None,
     };
+    let config = broker_config(&settings, log_levels, give_back_memory);
     let broker = tokio::select! {
-        broker = Broker::start(env.clone(), broker_config(&settings, log_levels)) => broker?,
+        broker = Broker::start(env.clone(), config) => broker?,
         name = signals.next() => {
             tracing::info!(signal = name, "stopped before the start was done");
             return Ok(());
@@ -153,7 +158,11 @@ async fn serve(settings: Settings, log_levels: Arc<dyn LogLevels>) -> anyhow::Re
     Ok(())
 }
 
-fn broker_config(settings: &Settings, log_levels: Arc<dyn LogLevels>) -> BrokerConfig {
+fn broker_config(
+    settings: &Settings,
+    log_levels: Arc<dyn LogLevels>,
+    give_back_memory: fn(),
+) -> BrokerConfig {
     BrokerConfig {
         broker_id: BrokerId(settings.broker.node_id),
         listen: settings.listen,
@@ -165,6 +174,7 @@ fn broker_config(settings: &Settings, log_levels: Arc<dyn LogLevels>) -> BrokerC
         settings: Arc::clone(&settings.broker),
         storage: DirectoryOptions::default(),
         log_levels: Some(log_levels),
+        give_back_memory,
     }
 }
 
