@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     watertable::run(give_back_memory)
 }
 
-#[cfg(all(test, feature = "mimalloc"))]
+#[cfg(test)]
+#[cfg(feature = "mimalloc")]
 mod tests {
     use std::hint::black_box;
 
