@@ -20,6 +20,8 @@ const NAME: &str = "again";
 const DELETE: i16 = 5;
 /// Attempts until the disk and the network work again: more than any fault lasts.
 const ATTEMPTS_MAX: u32 = 5_000;
+/// Much longer than what was sent is on its way in the worst weather, and than the broker takes to do it.
+const LATE: Duration = Duration::from_secs(10);
 /// Topics that one run has of the name.
 const LIVES_MAX: u64 = 6;
 
@@ -86,11 +88,15 @@ impl Recreator {
             let request = requests::create(&self.topic);
             match self.client.call(&request, requests::CREATE).await {
                 Ok(answer) => match ErrorCode::from_i16(answer.topics[0].error_code) {
-                    Some(ErrorCode::None) => return true,
+                    Some(ErrorCode::None) => {
+                        self.settle(is_unknown).await;
+                        return true;
+                    }
                     Some(ErrorCode::TopicAlreadyExists) => {
                         self.world
                             .model
                             .check(is_unknown, || format!("{NAME} was deleted, but exists"));
+                        self.settle(is_unknown).await;
                         return true;
                     }
                     // Its outcome may not be known to the broker itself.
@@ -113,11 +119,15 @@ impl Recreator {
         for _attempt in 0..ATTEMPTS_MAX {
             match self.client.call(&request, DELETE).await {
                 Ok(answer) => match ErrorCode::from_i16(answer.responses[0].error_code) {
-                    Some(ErrorCode::None) => return true,
+                    Some(ErrorCode::None) => {
+                        self.settle(is_unknown).await;
+                        return true;
+                    }
                     Some(ErrorCode::UnknownTopicOrPartition) => {
                         self.world.model.check(is_unknown, || {
                             format!("{NAME} was created, but does not exist")
                         });
+                        self.settle(is_unknown).await;
                         return true;
                     }
                     _ => is_unknown = true,
@@ -199,6 +209,14 @@ impl Recreator {
         self.world.model.check(missing.is_empty(), || {
             format!("{NAME}: {missing:?} were acknowledged and are not read")
         });
+    }
+
+    /// Waits until a request whose outcome nobody knows has arrived or never will: a delete that is still on its way would
+    /// delete the topic that is made next, at any broker.
+    async fn settle(&self, is_unknown: bool) {
+        if is_unknown {
+            self.world.sleep(LATE).await;
+        }
     }
 
     async fn pause(&mut self) {

@@ -287,9 +287,10 @@ impl LocalLog {
         length: u32,
     ) -> AppendError {
         let size = u64::from(segment.size());
+        // No sync: if one failed here, a commit under way would take what the disk lost by it for durable.
         let cut = self
             .file(segment)
-            .and_then(|file| cut_leftovers(&file, size));
+            .and_then(|file| file.disk_file().set_length(size));
         writer.reserved = size;
         match cut {
             Ok(()) => self.write_failed(error, length),
@@ -503,17 +504,6 @@ struct Published {
     /// Bytes that became visible with it.
     visible: u64,
     high_watermark: Offset,
-}
-
-/// Takes away what a failed write left behind `size`, for good: a loss of power must not bring it back behind what is
-/// written over the first of it.
-fn cut_leftovers(file: &SegmentFile, size: u64) -> io::Result<()> {
-    let file = file.disk_file();
-    if file.length()? <= size {
-        return Ok(());
-    }
-    file.set_length(size)?;
-    file.sync_data()
 }
 
 /// Whether the system says that there is no room.
