@@ -386,7 +386,7 @@ fn what_has_no_room_in_the_trash_is_removed_at_once() {
 #[test]
 fn appends_go_on_while_retention_waits_for_the_disk() {
     let world = World::new();
-    let directory = std::sync::Arc::new(world.open());
+    let directory = Arc::new(world.open());
     let settings = LogSettings {
         retention_ms: Some(1000),
         ..one_per_segment()
@@ -396,16 +396,16 @@ fn appends_go_on_while_retention_waits_for_the_disk() {
         write(&log, batch_at(NOW_MS + timestamp, &["a"]));
     }
     world.faults.hold(Call::Sync, "log-start-offset", 0);
-    let retaining = std::sync::Arc::clone(&directory);
+    let retaining = Arc::clone(&directory);
     let retention = Box::new(move || assert_eq!(retaining.run_retention(now(2000)), 2));
     let retention = world
         .spawner()
         .spawn_thread("retention", retention)
         .unwrap();
     wait_until("retention waits", || world.faults.is_holding());
-    let appending = std::sync::Arc::clone(&log);
-    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let is_done = std::sync::Arc::clone(&done);
+    let appending = Arc::clone(&log);
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_done = Arc::clone(&done);
     let append = Box::new(move || {
         write(&appending, batch(&["b"]));
         is_done.store(true, std::sync::atomic::Ordering::SeqCst);
