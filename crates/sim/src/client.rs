@@ -13,6 +13,10 @@ use crate::clock::sleep_until;
 use crate::random::Random;
 use crate::world::{ADDRESS, World};
 
+/// When a request whose answer never came has arrived, or never will: much longer than anything is on its way in the worst
+/// weather, and than the broker takes to do it.
+pub(crate) const LATE: Duration = Duration::from_secs(10);
+
 /// What is read at once.
 const READ_BYTES: usize = 16 * 1024;
 

@@ -10,7 +10,7 @@ use protocol::ErrorCode;
 use protocol::messages::DeleteTopicsRequest;
 use protocol::records::BatchOptions;
 
-use crate::client::{Client, Lost};
+use crate::client::{Client, LATE, Lost};
 use crate::plan::{Partition, TopicKind, TopicPlan};
 use crate::random::Random;
 use crate::requests::{self, Aborted};
@@ -20,8 +20,6 @@ const NAME: &str = "again";
 const DELETE: i16 = 5;
 /// Attempts until the disk and the network work again: more than any fault lasts.
 const ATTEMPTS_MAX: u32 = 5_000;
-/// Much longer than what was sent is on its way in the worst weather, and than the broker takes to do it.
-const LATE: Duration = Duration::from_secs(10);
 /// Topics that one run has of the name.
 const LIVES_MAX: u64 = 6;
 

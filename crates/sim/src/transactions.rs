@@ -11,7 +11,7 @@ use history::{Action, Kind, Step};
 use protocol::ErrorCode;
 use protocol::records::BatchOptions;
 
-use crate::client::{Client, Lost};
+use crate::client::{Client, LATE, Lost};
 use crate::commits::{ANY_PROCESS, Moment};
 use crate::offsets;
 use crate::plan::{Partition, TopicKind};
@@ -43,6 +43,8 @@ pub(crate) struct TransactionalProducer {
     versions: Versions,
     session: Option<Session>,
     next_value: u64,
+    /// A request to end the transaction got no answer: it may still be on its way.
+    end_is_late: bool,
 }
 
 /// A session and the next sequence of each partition.
@@ -114,6 +116,7 @@ impl TransactionalProducer {
             versions: Versions::new(world.plan.loads.transactions_v2),
             session: None,
             next_value: u64::from(process) << 32,
+            end_is_late: false,
             world,
         }
     }
@@ -209,6 +212,11 @@ impl TransactionalProducer {
             self.session = None;
         }
         self.tell(end, progress);
+        // In the first protocol transactions of a session share an epoch: an end that comes late would end the next one, at any
+        // broker (KIP-890).
+        if std::mem::take(&mut self.end_is_late) && !self.versions.is_v2 {
+            self.world.sleep(LATE).await;
+        }
     }
 
     fn tell(&self, end: End, progress: Progress) {
@@ -430,7 +438,10 @@ impl TransactionalProducer {
                     Advice::Done | Advice::Again => is_asked = commit,
                 },
                 Err(Lost::NotSent) => {}
-                Err(Lost::Unknown) => is_asked = commit,
+                Err(Lost::Unknown) => {
+                    is_asked = commit;
+                    self.end_is_late = true;
+                }
             }
             self.pause().await;
         }
