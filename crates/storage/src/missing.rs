@@ -135,3 +135,15 @@ pub(crate) fn has_returned(known: &Recovered, bases: &[Offset]) -> bool {
     let mut segments = known.segments.iter();
     segments.any(|segment| segment.is_lost() && is_there(segment.base()))
 }
+
+/// Whether the file of the last segment that a checkpoint knew is gone.
+pub(crate) fn is_gone(known: &Recovered, bases: &[Offset]) -> bool {
+    bases.binary_search(&known.log_end.segment).is_err()
+}
+
+/// Whether the log goes on where a checkpoint says that it ended, whatever became of the segment that ended there: another
+/// segment begins there, or a start found that one gone and the end stayed. What was appended since was acknowledged.
+pub(crate) fn goes_on_behind(known: &Recovered, bases: &[Offset]) -> bool {
+    let is_followed = bases.binary_search(&known.log_end.offset).is_ok();
+    is_followed || known.segments.last().is_some_and(|last| last.is_lost())
+}

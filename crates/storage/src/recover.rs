@@ -25,7 +25,7 @@ use crate::index_files::load_index;
 use crate::local_log::{Mark, Recovered};
 use crate::losses::{Loss, LossKind, LossLog};
 use crate::metrics::StorageMetrics;
-use crate::missing::{has_all, has_returned};
+use crate::missing::{goes_on_behind, has_all, has_returned, is_gone};
 use crate::planted::{Bug, is_planted};
 use crate::producer_snapshot;
 use crate::producers::Producers;
@@ -123,14 +123,17 @@ impl Recovery<'_> {
             let bases = self.parts(folder)?.segments;
             log_start = checkpointed.log_start;
             let is_true = !has_returned(&checkpointed, &bases);
-            if is_true && self.still_true(folder, &checkpointed, &bases)? {
+            let is_whole = is_true && self.still_true(folder, &checkpointed, &bases)?;
+            let goes_on = is_true && goes_on_behind(&checkpointed, &bases);
+            let is_told = is_gone(&checkpointed, &bases) && goes_on;
+            if is_true && !is_whole && !is_told {
+                self.tell_short(folder, &checkpointed)?;
+            }
+            if is_whole || goes_on {
                 if state.is_none_or(|state| state.generation != checkpointed.generation) {
                     self.look_again(folder, &mut checkpointed, &bases, state)?;
                 }
                 return self.resume(folder, *checkpointed, &bases);
-            }
-            if is_true {
-                self.tell_short(folder, &checkpointed)?;
             }
         }
         self.read_all(folder, state, closed, log_start)

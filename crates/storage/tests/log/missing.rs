@@ -298,3 +298,58 @@ fn retention_and_deletion_pass_a_segment_that_is_gone() {
         assert_eq!(world.open().losses(), []);
     }
 }
+
+/// The log went on behind a last segment that a start found gone, or shorter than it was, and the process was killed before
+/// it wrote a checkpoint of its own.
+#[test]
+fn what_was_appended_behind_a_lost_end_is_kept_after_a_crash() {
+    for is_gone in [true, false] {
+        for appended in [1, 8] {
+            let world = World::new();
+            twenty(&world, small_segments(300), Left::Closed);
+            let checkpoint = world.root.join("checkpoint");
+            let known = fs::read(&checkpoint).unwrap();
+            let path = world.segment(*logs_of(&world).last().unwrap());
+            match is_gone {
+                true => fs::remove_file(path).unwrap(),
+                false => fs::write(path, []).unwrap(),
+            }
+            let directory = world.open();
+            let first = log(&directory, small_segments(300));
+            let more: Vec<_> = (0..appended).map(|number| format!("on-{number}")).collect();
+            for (offset, value) in (20..).zip(&more) {
+                assert_eq!(write(&first, batch(&[value])), offset);
+            }
+            drop((first, directory));
+            fs::write(&checkpoint, &known).unwrap();
+            let directory = world.open();
+            let told: Vec<_> = directory.losses().iter().map(|loss| loss.kind).collect();
+            let expected = match is_gone {
+                true => LossKind::Missing,
+                false => LossKind::Short,
+            };
+            assert_eq!(told, [expected]);
+            let last = log(&directory, small_segments(300));
+            assert_eq!(last.offsets().log_end, at(20 + appended), "{is_gone}");
+            assert_eq!(values(&read_all(&last, 20, 1000)), more, "{is_gone}");
+        }
+    }
+}
+
+/// Nothing was appended since a start found the last segment gone, and its consumers stand behind it.
+#[test]
+fn the_end_of_a_log_whose_last_segment_is_gone_stays_after_a_crash() {
+    let world = World::new();
+    twenty(&world, small_segments(300), Left::Closed);
+    let base = *logs_of(&world).last().unwrap();
+    fs::remove_file(world.segment(base)).unwrap();
+    for _ in 0..3 {
+        let (directory, log) = opened(&world, (base, 20));
+        assert_eq!(log.offsets().log_end, at(20));
+        wait_until("what is gone is written down", || {
+            directory.metrics().checkpoints.get() > 0
+        });
+    }
+    let (_directory, log) = opened(&world, (base, 20));
+    assert_eq!(write(&log, batch(&["on"])), 20);
+}
