@@ -10,6 +10,7 @@ use std::path::Path;
 
 use types::Offset;
 
+use crate::clean::swap::remove_if_there;
 use crate::files::{SegmentPart, part_path};
 use crate::local_log::{Mark, Recovered};
 use crate::losses::{Loss, LossKind};
@@ -103,7 +104,12 @@ impl Recovery<'_> {
     }
 
     /// Puts a segment without a file, of which nothing is known, where offsets are missing up to `end`.
-    pub(crate) fn add_hole(&self, folder: &Path, draft: &mut Recovered, end: Offset) {
+    pub(crate) fn add_hole(
+        &self,
+        folder: &Path,
+        draft: &mut Recovered,
+        end: Offset,
+    ) -> io::Result<()> {
         let base = draft.log_end.offset;
         let first = base.max(draft.log_start);
         self.losses.tell(Loss {
@@ -114,11 +120,14 @@ impl Recovery<'_> {
             cause: format!("a segment begins at offset {end}, the one before ends earlier"),
             kept: None,
         });
-        // One that holds nothing says as little.
-        draft.segments.pop_if(|last| last.base() == base);
+        // One that holds nothing says as little, and would be taken for the lost one that came back, start after start.
+        if draft.segments.pop_if(|last| last.base() == base).is_some() {
+            remove_if_there(self.disk, &part_path(folder, base, SegmentPart::Log))?;
+        }
         // As old as can be: retention need not keep it, nor anything for its sake.
         let nothing = SegmentFacts::empty(base, 0);
         draft.segments.push(Segment::lost(base, nothing));
+        Ok(())
     }
 }
 

@@ -461,7 +461,7 @@ impl Recovery<'_> {
             let is_hole = gap && !first && !is_deleted && !draft.has_gaps && !was_corrupt;
             let is_unknown = was_corrupt || first || is_deleted || is_hole;
             if is_hole {
-                self.add_hole(folder, draft, base);
+                self.add_hole(folder, draft, base)?;
             }
             if gap && was_corrupt && !draft.producers.is_empty() {
                 let path = part_path(folder, base, SegmentPart::Log);

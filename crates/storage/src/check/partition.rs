@@ -20,6 +20,7 @@ use crate::clean::state::{self, CleanState};
 use crate::clean::swap::{is_cleaned, parse_swap};
 use crate::files::{SegmentPart, parse_part, part_path};
 use crate::local_log::Mark;
+use crate::missing::goes_on_behind;
 use crate::producer_snapshot;
 use crate::recover::{METADATA_FILE, SNAPSHOT_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::retain::{LOG_START_FILE, LOG_START_VERSION, decode_log_start};
@@ -240,6 +241,11 @@ impl PartitionCheck<'_> {
             ground.sealed = Some(end);
         } else if is_there {
             ground.strict_from = (end.segment, end.position);
+        } else if goes_on_behind(
+            recovered,
+            &parts.iter().map(|part| part.base).collect::<Vec<_>>(),
+        ) {
+            ground.strict_from = (end.offset, 0);
         }
         ground
     }

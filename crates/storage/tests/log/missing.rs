@@ -353,3 +353,19 @@ fn the_end_of_a_log_whose_last_segment_is_gone_stays_after_a_crash() {
     let (_directory, log) = opened(&world, (base, 20));
     assert_eq!(write(&log, batch(&["on"])), 20);
 }
+
+/// What a hole is known by is not taken for a segment that came back: then each start would read the whole log.
+#[test]
+fn an_empty_segment_between_others_has_the_log_read_once() {
+    let world = World::new();
+    twenty(&world, small_segments(300), Left::Crashed(None));
+    let bases = logs_of(&world);
+    fs::write(world.segment(bases[3]), []).unwrap();
+    for number in 0..3 {
+        let (directory, log) = opened(&world, (bases[3], bases[4]));
+        only_readers_of_the_gap_are_told(&log, (bases[3], bases[4]));
+        let read = directory.metrics().recovery_bytes.get();
+        assert!(number == 0 || read == 0, "{read} bytes at start {number}");
+        directory.close().unwrap();
+    }
+}
