@@ -150,9 +150,12 @@ pub(crate) fn is_gone(known: &Recovered, bases: &[Offset]) -> bool {
     bases.binary_search(&known.log_end.segment).is_err()
 }
 
-/// Whether the log goes on where a checkpoint says that it ended, whatever became of the segment that ended there: another
-/// segment begins there, or a start found that one gone and the end stayed. What was appended since was acknowledged.
+/// Whether the log goes on where a checkpoint says that it ended, though the segment that ended there is gone or short:
+/// another one begins there, for a start noticed it and what was appended since was acknowledged; or nothing is left from
+/// there on. Its offsets are not given out again.
 pub(crate) fn goes_on_behind(known: &Recovered, bases: &[Offset]) -> bool {
-    let is_followed = bases.binary_search(&known.log_end.offset).is_ok();
-    is_followed || known.segments.last().is_some_and(|last| last.is_lost())
+    let end = known.log_end.offset;
+    let is_followed = bases.binary_search(&end).is_ok();
+    let is_last = bases.last().is_none_or(|last| *last < end);
+    is_followed || (is_last && is_gone(known, bases))
 }

@@ -301,6 +301,10 @@ impl Recovery<'_> {
             bases.get(newer..).unwrap_or_default(),
             modes,
         )?;
+        if draft.segments.last().is_none_or(|last| last.is_lost()) {
+            // There is no file to cut anything off.
+            draft.untrimmed = false;
+        }
         self.finish(folder, &mut draft)?;
         Ok(draft)
     }

@@ -16,6 +16,7 @@ mod directories;
 mod faults;
 mod losses;
 mod missing;
+mod missing_model;
 mod model;
 mod newer_versions;
 mod producer_model;
