@@ -198,8 +198,9 @@ impl LogDirectory {
             lock: Mutex::new(Some(lock)),
         };
         directory.empty_trash().map_err(io_error)?;
-        if directory.shared().metrics.recovered_logs.get() > 0 {
-            // So that the next crash need not read the same again.
+        let has_losses = !directory.losses().is_empty();
+        if directory.shared().metrics.recovered_logs.get() > 0 || has_losses {
+            // So that the next crash need not read the same again, and what is gone stays known.
             directory.shared().background.want_checkpoint();
         }
         if directory.shared().options.own_threads {

@@ -151,11 +151,9 @@ pub(crate) fn is_gone(known: &Recovered, bases: &[Offset]) -> bool {
 }
 
 /// Whether the log goes on where a checkpoint says that it ended, though the segment that ended there is gone or short:
-/// another one begins there, for a start noticed it and what was appended since was acknowledged; or nothing is left from
-/// there on. Its offsets are not given out again.
+/// another one begins there, for a start noticed it and what was appended since was acknowledged; or a start noticed it, and
+/// nothing was appended yet.
 pub(crate) fn goes_on_behind(known: &Recovered, bases: &[Offset]) -> bool {
-    let end = known.log_end.offset;
-    let is_followed = bases.binary_search(&end).is_ok();
-    let is_last = bases.last().is_none_or(|last| *last < end);
-    is_followed || (is_last && is_gone(known, bases))
+    let is_followed = bases.binary_search(&known.log_end.offset).is_ok();
+    is_followed || known.segments.last().is_some_and(|last| last.is_lost())
 }

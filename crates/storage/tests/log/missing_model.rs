@@ -86,7 +86,11 @@ impl Model {
         let start = self.log().offsets().log_start.value();
         self.stop(is_closed);
         let bases = logs_of(&self.world);
-        let count = bases.len();
+        // After a crash a last segment that is gone ends the log before it.
+        let count = match is_closed {
+            true => bases.len(),
+            false => bases.len().saturating_sub(1),
+        };
         if count > 0 {
             let number = dice.below(count as u64) as usize;
             let base = bases[number];
@@ -107,6 +111,8 @@ impl Model {
                 .retain(|offset, _| !(base..end).contains(offset));
         }
         self.reopen();
+        // What is gone is written down soon.
+        self.directory().checkpoint().unwrap();
     }
 
     fn check(&self) {
