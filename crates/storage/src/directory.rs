@@ -199,8 +199,11 @@ impl LogDirectory {
         };
         directory.empty_trash().map_err(io_error)?;
         let has_losses = !directory.losses().is_empty();
+        if has_losses && let Err(error) = directory.checkpoint() {
+            tracing::warn!(%error, "could not write down what this start found; the next one looks again");
+        }
         if directory.shared().metrics.recovered_logs.get() > 0 || has_losses {
-            // So that the next crash need not read the same again, and what is gone stays known.
+            // So that the next crash need not read the same again.
             directory.shared().background.want_checkpoint();
         }
         if directory.shared().options.own_threads {

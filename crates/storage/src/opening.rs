@@ -21,6 +21,7 @@ use crate::local_log::Recovered;
 use crate::losses::{LossKind, LossLog};
 use crate::metrics::StorageMetrics;
 use crate::recover::{Known, Recovery, is_half_named, read_topic_id};
+use crate::registry::NamesAnother;
 use crate::settings::LogSettings;
 
 /// Threads that recover at once.
@@ -35,8 +36,6 @@ pub(crate) struct Found {
     pub(crate) topic_id: Option<String>,
     /// What the checkpoint calls the topic, if the folder says otherwise.
     pub(crate) checkpointed_as: Option<String>,
-    /// Whether the folder was asked; a checkpoint may speak of an earlier life of the topic.
-    pub(crate) is_confirmed: bool,
     /// The log in it, or why it cannot be read.
     pub(crate) recovered: Result<Recovered, Arc<io::Error>>,
 }
@@ -212,7 +211,6 @@ fn recover_folder(recovery: &Recovery<'_>, task: Task) -> Found {
             Found {
                 topic_id: None,
                 checkpointed_as: None,
-                is_confirmed: false,
                 recovered: Err(Arc::new(error)),
             }
         }
@@ -235,27 +233,38 @@ fn try_recover_folder(recovery: &Recovery<'_>, task: Task) -> io::Result<Found> 
             recovered: Ok(recovery.closed(folder, recovered)?),
             topic_id: Some(std::mem::take(&mut known.topic_id)),
             checkpointed_as: None,
-            is_confirmed: true,
         });
     }
+    let topic_id = read_topic_id(recovery.disk, folder)?;
     if let Some(known) = &mut entry
+        && topic_id.as_ref() == Some(&known.topic_id)
         && let Some(recovered) = &mut known.recovered
         && recovery.probe(folder, recovered)?
     {
         return Ok(Found {
             recovered: Ok(std::mem::take(recovered)),
-            topic_id: Some(std::mem::take(&mut known.topic_id)),
+            topic_id,
             checkpointed_as: None,
-            is_confirmed: false,
         });
     }
     // From here on files are changed: only for the topic that they belong to.
-    let topic_id = read_topic_id(recovery.disk, folder)?;
     let checkpointed_as = match &entry {
         Some(known) if topic_id.as_ref() == Some(&known.topic_id) => None,
         Some(known) if never_got_its_name(recovery.disk, folder, known)? => None,
         known => known.as_ref().map(|known| known.topic_id.clone()),
     };
+    if topic_id.is_none()
+        && let Some(name) = &checkpointed_as
+    {
+        // Nothing in it is changed before somebody says whose it is.
+        let error = NamesAnother::new(folder, name);
+        tracing::error!(%error, "the partition is offline");
+        return Ok(Found {
+            recovered: Err(Arc::new(io::Error::other(error))),
+            topic_id,
+            checkpointed_as,
+        });
+    }
     let known = match entry.filter(|entry| Some(&entry.topic_id) == topic_id.as_ref()) {
         Some(LogEntry {
             recovered: Some(recovered),
@@ -268,7 +277,6 @@ fn try_recover_folder(recovery: &Recovery<'_>, task: Task) -> io::Result<Found> 
         recovered: Ok(recovery.recover(folder, known)?),
         topic_id,
         checkpointed_as,
-        is_confirmed: true,
     })
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::directory::MoveAwayError;
 use crate::local_log::{LocalLog, Recovered, Status};
 use crate::opening::Found;
 use crate::planted::{Bug, is_planted};
-use crate::recover::{Known, METADATA_FILE, Recovery, read_topic_id};
+use crate::recover::METADATA_FILE;
 use crate::settings::LogSettings;
 use crate::shared::Shared;
 
@@ -39,9 +39,18 @@ pub(crate) struct Registry {
     "{} does not name topic {topic_id}, whose log this is by the checkpoint and the metadata: write two lines into it, \"version: 0\" and \"topic_id: {topic_id}\", and start again",
     path.display()
 )]
-struct NamesAnother {
+pub(crate) struct NamesAnother {
     path: PathBuf,
     topic_id: String,
+}
+
+impl NamesAnother {
+    pub(crate) fn new(folder: &Path, topic_id: &str) -> Self {
+        Self {
+            path: folder.join(METADATA_FILE),
+            topic_id: topic_id.to_owned(),
+        }
+    }
 }
 
 impl Registry {
@@ -112,37 +121,22 @@ impl Registry {
         topic_id: TopicId,
         found: Found,
     ) -> Result<Option<Recovered>, Arc<io::Error>> {
-        let recovered = found.recovered?;
         let topic_id = topic_id.to_string();
+        let known_as = found.checkpointed_as.as_ref();
+        if found.topic_id.is_none() && known_as.is_some_and(|known| *known != topic_id) {
+            // That of an earlier topic of the name.
+            return Ok(None);
+        }
+        let recovered = found.recovered?;
         if found.topic_id.as_ref() == Some(&topic_id) || is_planted(Bug::OldTopicTakenOver) {
             return Ok(Some(recovered));
         }
         if found.checkpointed_as.as_ref() == Some(&topic_id) {
-            let path = self.shared.log_folder(partition).join(METADATA_FILE);
-            let error = NamesAnother { path, topic_id };
+            let error = NamesAnother::new(&self.shared.log_folder(partition), &topic_id);
             tracing::error!(%partition, %error, "the partition is offline");
             return Err(Arc::new(io::Error::other(error)));
         }
-        if found.is_confirmed {
-            return Ok(None);
-        }
-        // The checkpoint spoke of an earlier life of the topic; the folder may be of this one.
-        let shared = &self.shared;
-        let folder = shared.log_folder(partition);
-        let recovery = Recovery {
-            disk: &*shared.env.disk,
-            metrics: &shared.metrics,
-            losses: &shared.losses,
-            now_ms: shared.env.clock.wall().ms(),
-            leader_epoch: shared.leader_epoch,
-            index_interval_bytes: LogSettings::default().index_interval_bytes,
-        };
-        if read_topic_id(recovery.disk, &folder)? != Some(topic_id) {
-            return Ok(None);
-        }
-        let recovered = recovery.recover(&folder, Known::Younger)?;
-        shared.env.disk.sync_file_system(shared.root())?;
-        Ok(Some(recovered))
+        Ok(None)
     }
 
     /// Whether the folder that nobody asked for belongs to the topic. One that cannot be read does not.
@@ -151,13 +145,7 @@ impl Registry {
         let Some(found) = found.get(partition) else {
             return false;
         };
-        let topic_id = Some(topic_id.to_string());
-        if found.topic_id == topic_id {
-            return true;
-        }
-        let folder = self.shared.log_folder(partition);
-        !found.is_confirmed
-            && read_topic_id(&*self.shared.env.disk, &folder).is_ok_and(|id| id == topic_id)
+        found.topic_id == Some(topic_id.to_string())
     }
 
     /// See [`crate::LogDirectory::delete`].
@@ -250,12 +238,15 @@ impl Registry {
     /// Takes the state of all logs, waits until everything up to it is durable, and replaces the checkpoint.
     pub(crate) fn checkpoint(&self, clean: bool) -> io::Result<()> {
         let _one = self.checkpointing.lock();
-        let (logs, found) = self.all();
+        let All {
+            logs,
+            found,
+            mut unknown,
+        } = self.all();
         // After a clean stop no file is looked into, and the folder of an unfinished swap has to be.
         let is_swapping = |log: &Arc<LocalLog>| log.cleaning.segments.lock().is_some();
         let clean = clean && !logs.iter().any(is_swapping);
         let mut taken = Vec::new();
-        let mut unknown = BTreeSet::new();
         for log in logs {
             match log.take_state() {
                 Some((bytes, end, segment)) => taken.push((log, bytes, end, segment)),
@@ -314,21 +305,36 @@ impl Registry {
         logs
     }
 
-    /// The logs in use, and what a checkpoint says of those that nobody asked for: they are where they were. Of one moment:
-    /// a log that is asked for in between would be in neither, and read as a whole by the next opening.
-    fn all(&self) -> (Vec<Arc<LocalLog>>, Vec<Vec<u8>>) {
+    /// Of one moment: a log that is asked for in between would be in neither, and read as a whole by the next opening.
+    fn all(&self) -> All {
         let logs = self.logs.lock();
         let found = self.found.lock();
-        let encoded = found.iter().filter_map(|(partition, found)| {
-            let recovered = found.recovered.as_ref().ok()?;
-            Some(encode_recovered(
-                partition,
-                found.topic_id.as_ref()?,
-                recovered,
-            ))
-        });
-        (in_order(&logs), encoded.collect())
+        let mut all = All {
+            logs: in_order(&logs),
+            ..All::default()
+        };
+        for (partition, found) in &*found {
+            match (&found.recovered, &found.topic_id, &found.checkpointed_as) {
+                (Ok(recovered), Some(topic_id), None) => {
+                    all.found
+                        .push(encode_recovered(partition, topic_id, recovered));
+                }
+                _ => drop(all.unknown.insert(partition.clone())),
+            }
+        }
+        all
     }
+}
+
+/// What a checkpoint is about.
+#[derive(Debug, Default)]
+struct All {
+    /// The logs in use.
+    logs: Vec<Arc<LocalLog>>,
+    /// What it says of those that nobody asked for: they are where they were.
+    found: Vec<Vec<u8>>,
+    /// Those that could not be read, or whose folders have another topic's name: what the last checkpoint knew goes for them.
+    unknown: BTreeSet<TopicPartition>,
 }
 
 fn in_order(logs: &HashMap<TopicPartition, Arc<LocalLog>>) -> Vec<Arc<LocalLog>> {

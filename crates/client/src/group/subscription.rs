@@ -131,14 +131,16 @@ fn by_topic(partitions: &[TopicPartition]) -> Vec<(String, Vec<i32>)> {
 }
 
 fn flatten(topics: impl Iterator<Item = (String, Vec<i32>)>) -> Vec<TopicPartition> {
-    topics
-        .flat_map(|(topic, partitions)| {
-            let topic: Arc<str> = Arc::from(topic);
-            partitions
-                .into_iter()
-                .map(move |partition| TopicPartition::new(Arc::clone(&topic), partition))
-        })
-        .collect()
+    let topics: Vec<_> = topics.collect();
+    // A list that grows is there twice for a moment.
+    let count = topics.iter().map(|(_, partitions)| partitions.len()).sum();
+    let mut flat = Vec::with_capacity(count);
+    for (topic, partitions) in topics {
+        let topic: Arc<str> = Arc::from(topic);
+        let partitions = partitions.into_iter();
+        flat.extend(partitions.map(|partition| TopicPartition::new(Arc::clone(&topic), partition)));
+    }
+    flat
 }
 
 #[cfg(test)]

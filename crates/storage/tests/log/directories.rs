@@ -306,3 +306,37 @@ fn after_a_clean_stop_no_log_is_looked_at() {
         .unwrap();
     assert_eq!(last.offsets().log_end, at(1));
 }
+
+/// What could not be read, or has another's name, is in the checkpoint of the next start as it was in that of the last.
+#[test]
+fn a_log_that_a_start_could_not_use_is_still_known_after_its_checkpoint() {
+    for is_misnamed in [true, false] {
+        let world = World::new();
+        let directory = world.open();
+        let first = log(&directory, small_segments(100));
+        for value in ["a", "b", "c"] {
+            write(&first, batch(&[value]));
+        }
+        directory.checkpoint().unwrap();
+        write(&first, batch(&["d"]));
+        drop((first, directory));
+        let name = world.file("partition.metadata");
+        let whole = std::fs::read(&name).unwrap();
+        // A closed segment that a log younger than the checkpoint would end in.
+        change(&world.segment(1), |bytes| bytes[70] ^= 1);
+        if is_misnamed {
+            std::fs::write(&name, "?").unwrap();
+        } else {
+            world.faults.fail(Call::List, "t-0", EIO, 1);
+        }
+        let directory = world.open();
+        directory.checkpoint().unwrap();
+        drop(directory);
+        world.faults.clear();
+        std::fs::write(&name, whole).unwrap();
+        let directory = world.open();
+        let again = log(&directory, small_segments(100));
+        assert_eq!(again.offsets().log_end, at(4), "misnamed: {is_misnamed}");
+        assert_eq!(values(&read_all(&again, 2, 1000)), ["c", "d"]);
+    }
+}

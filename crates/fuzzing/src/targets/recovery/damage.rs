@@ -118,6 +118,10 @@ pub(super) fn run(data: &[u8]) {
     let world = World::open(&MemoryDisk::with(&content)).expect("damage keeps no directory closed");
     let offsets = world.log.offsets();
     let start = offsets.log_start.value();
+    // One whose version is damaged looks like that of a newer binary: its partition is offline, and stays as it is.
+    let may_look_newer = damages.iter().any(|(path, ranges)| {
+        path.to_string_lossy().ends_with(".snapshot") && ranges.iter().any(|range| range.start < 2)
+    });
     let is_certain = was_closed && !damages.keys().any(|path| path.ends_with("checkpoint"));
     let mut whole_so_far = true;
     for batch in &written {
@@ -128,7 +132,7 @@ pub(super) fn run(data: &[u8]) {
             .all(|range| range.end <= batch.bytes.start || range.start >= batch.bytes.end);
         whole_so_far &= is_intact;
         let in_whole_file = is_certain && hit.is_none();
-        let must = is_intact && (whole_so_far || in_whole_file);
+        let must = is_intact && (whole_so_far || in_whole_file) && !may_look_newer;
         if is_intact && batch.offsets.start >= offsets.log_end.value() {
             let losses = world.directory.losses();
             assert!(!losses.is_empty(), "{batch:?} is gone, and nothing says so");
@@ -145,7 +149,7 @@ pub(super) fn run(data: &[u8]) {
         }
     }
     let end = written.last().map_or(0, |batch| batch.offsets.end);
-    let lost = offsets.log_end.value() < end && whole_so_far;
+    let lost = offsets.log_end.value() < end && whole_so_far && !may_look_newer;
     assert!(
         !lost,
         "the log ends at {}, nothing of it is damaged",
