@@ -463,9 +463,10 @@ fn threads_of_the_directory_clean_by_themselves() {
     let directory = world.open();
     let log = log(&directory, compacted(700, 1000));
     overwrite(&log, 60, 4);
-    wait_until("a thread cleans", || {
+    // The first cleaning may come before all is written.
+    wait_until("threads clean", || {
         world.clock.advance(1000);
-        directory.metrics().cleanings.get() > 0
+        directory.metrics().cleanings.get() > 0 && offsets_of(&log).len() < 20
     });
     // Turned off: nothing is cleaned any more.
     let off = CleanerSettings {
