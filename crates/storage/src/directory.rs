@@ -415,6 +415,8 @@ impl LogDirectory {
         for log in self.partitions() {
             log.close();
         }
+        // A checkpoint that somebody asked for before would come after the clean one, and say that the stop was none.
+        self.stop_background();
         let outcome = self.registry.checkpoint(true);
         self.stop_threads();
         while shared.commit.run_once() {}
@@ -432,15 +434,20 @@ impl LogDirectory {
 
     fn stop_threads(&self) {
         self.stop_cleaners();
-        let threads = std::mem::take(&mut *self.threads.lock());
         // A checkpoint that is being written waits for a commit: the commits end last.
-        self.shared().background.stop();
-        if let Some(background) = threads.background {
-            background.join();
-        }
+        self.stop_background();
+        let commit = self.threads.lock().commit.take();
         self.shared().commit.stop();
-        if let Some(commit) = threads.commit {
+        if let Some(commit) = commit {
             commit.join();
+        }
+    }
+
+    fn stop_background(&self) {
+        self.shared().background.stop();
+        let background = self.threads.lock().background.take();
+        if let Some(background) = background {
+            background.join();
         }
     }
 }
