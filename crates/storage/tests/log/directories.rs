@@ -338,5 +338,19 @@ fn a_log_that_a_start_could_not_use_is_still_known_after_its_checkpoint() {
         let again = log(&directory, small_segments(100));
         assert_eq!(again.offsets().log_end, at(4), "misnamed: {is_misnamed}");
         assert_eq!(values(&read_all(&again, 2, 1000)), ["c", "d"]);
+
+/// The thread that writes checkpoints is asked for one right before the stop.
+#[test]
+fn a_clean_stop_is_one_whatever_was_asked_for_before() {
+    let mut world = World::new();
+    world.options.checkpoint_bytes = 1;
+    for number in 0..100 {
+        let opened = world.try_open().unwrap();
+        assert!(number == 0 || opened.was_closed, "stop {number}");
+        let log = log(&opened.directory, LogSettings::default());
+        write(&log, batch(&["a"]));
+        // Whoever asked meanwhile waits for this one, and for the one of the stop if that is faster.
+        opened.directory.checkpoint().unwrap();
+        opened.directory.close().unwrap();
     }
 }
