@@ -338,6 +338,8 @@ fn a_log_that_a_start_could_not_use_is_still_known_after_its_checkpoint() {
         let again = log(&directory, small_segments(100));
         assert_eq!(again.offsets().log_end, at(4), "misnamed: {is_misnamed}");
         assert_eq!(values(&read_all(&again, 2, 1000)), ["c", "d"]);
+    }
+}
 
 /// The thread that writes checkpoints is asked for one right before the stop.
 #[test]
