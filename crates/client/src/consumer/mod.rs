@@ -85,6 +85,16 @@ pub enum ConsumeError {
         /// The offset that was asked for.
         position: i64,
     },
+    /// The leader has what is at the position no more, or damaged. Asking again does not help.
+    #[error(
+        "the records of {partition} from offset {position} on are damaged or gone on the broker's disk; what lies behind them can be read from a later offset"
+    )]
+    Corrupt {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The first offset that cannot be read.
+        position: i64,
+    },
     /// The leader refused.
     #[error("cannot read {partition}")]
     Refused {
@@ -418,6 +428,14 @@ impl Consumer {
             };
             self.seek(partition.clone(), offset);
             return Ok(());
+        }
+        // Retriable by Kafka's table, where it means damage on the way; Kafka's consumer gives up too
+        // (`FetchCollector.handleInitializeErrors`).
+        if refusal.is(E::CorruptMessage) {
+            return Err(ConsumeError::Corrupt {
+                partition: partition.clone(),
+                position: asked,
+            });
         }
         if refusal.is_retriable() || refusal.is(E::UnknownTopicId) {
             tracing::debug!(%partition, %refusal, "fetch refused, trying again");

@@ -117,6 +117,23 @@ async fn a_flipped_byte_is_told_to_readers_and_found_and_repaired() {
         offset += batches.count() as i64;
         assert!(offset < 20);
     };
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_watertable"))
+        .args([
+            "consume",
+            "t",
+            "--partition",
+            "0",
+            "--from-beginning",
+            "--until-end",
+            "--brokers",
+        ])
+        .arg(server.kafka.to_string())
+        .output()
+        .unwrap();
+    assert!(!told.status.success());
+    let words = String::from_utf8(told.stderr).unwrap();
+    let place = format!("from offset {damaged} on are damaged or gone");
+    assert!(words.contains(&place), "{words}");
     server.signal(Signal::TERM);
     server.end();
 
