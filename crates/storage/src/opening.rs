@@ -1,7 +1,8 @@
 //! What a data directory holds when it is opened: one entry per partition's folder.
 //!
 //! After a clean stop the checkpoint is the whole truth, and of each folder only the names are looked at: a segment may have
-//! been taken away since. Otherwise each folder is probed, and recovered where something was written after the checkpoint, on a few threads at once. Invariants: files are changed
+//! been taken away since. Otherwise each folder is probed, and recovered where something was written after the checkpoint,
+//! on a few threads at once. Invariants: files are changed
 //! only for the topic id that their folder names, and a log is used only for it; a folder that cannot be read makes one
 //! partition unavailable, not the broker.
 

@@ -280,10 +280,10 @@ pub(crate) fn encode_log_start(start: Offset) -> String {
     format!("0\n{start}\n")
 }
 
-/// Reads the file's text.
 /// Version of [`LOG_START_FILE`], its first line.
 pub(crate) const LOG_START_VERSION: u32 = 0;
 
+/// Reads the file's text.
 pub(crate) fn decode_log_start(text: &str) -> Option<Offset> {
     let mut lines = text.lines();
     if lines.next()? != "0" {

@@ -21,14 +21,19 @@ fn one_per_segment() -> LogSettings {
     }
 }
 
+/// The same, and a record is to go once it is older than a second.
+fn kept_for_a_second() -> LogSettings {
+    LogSettings {
+        retention_ms: Some(1000),
+        ..one_per_segment()
+    }
+}
+
 #[test]
 fn segments_go_once_their_largest_timestamp_is_old_in_order() {
     let world = World::new();
     let directory = world.open();
-    let settings = LogSettings {
-        retention_ms: Some(1000),
-        ..one_per_segment()
-    };
+    let settings = kept_for_a_second();
     let log = log(&directory, settings);
     // The third is newer than the fourth: it keeps what follows.
     for timestamp in [0, 100, 900, 200] {
@@ -85,10 +90,7 @@ fn an_old_segment_that_comes_back_after_retention_takes_nothing_with_it() {
     for has_checkpoint in [true, false] {
         let world = World::new();
         let directory = world.open();
-        let settings = LogSettings {
-            retention_ms: Some(1000),
-            ..one_per_segment()
-        };
+        let settings = kept_for_a_second();
         let before = log(&directory, settings.clone());
         for timestamp in [0, 100, 200, 900, 900] {
             write(&before, batch_at(NOW_MS + timestamp, &["a"]));
@@ -117,10 +119,7 @@ fn producers_are_known_where_their_records_were_deleted_before_power_was_lost() 
         let kept = tempfile::tempdir().unwrap();
         let disk = CrashDisk::new(kept.path());
         let world = World::on(Arc::new(disk.clone()));
-        let settings = LogSettings {
-            retention_ms: Some(1000),
-            ..one_per_segment()
-        };
+        let settings = kept_for_a_second();
         let directory = world.open();
         let before = log(&directory, settings.clone());
         assert_eq!(write(&before, produced(1, 0, 0, &["a"])), 0);
@@ -155,10 +154,7 @@ fn a_log_that_retention_emptied_goes_on_where_it_was_after_any_stop() {
     for closed in [true, false] {
         let world = World::new();
         let directory = world.open();
-        let settings = LogSettings {
-            retention_ms: Some(1000),
-            ..one_per_segment()
-        };
+        let settings = kept_for_a_second();
         let first = log(&directory, settings.clone());
         for _ in 0..3 {
             write(
@@ -349,10 +345,7 @@ fn retention_makes_room_on_a_disk_that_is_too_full_for_its_note() {
 fn what_retention_could_not_note_is_noted_as_soon_as_there_is_room() {
     let world = World::new();
     let directory = world.open();
-    let settings = LogSettings {
-        retention_ms: Some(1000),
-        ..one_per_segment()
-    };
+    let settings = kept_for_a_second();
     let log = log(&directory, settings);
     write(&log, batch_at(NOW_MS, &["a"]));
     write(&log, batch_at(NOW_MS + 5000, &["new"]));
@@ -387,10 +380,7 @@ fn what_has_no_room_in_the_trash_is_removed_at_once() {
 fn appends_go_on_while_retention_waits_for_the_disk() {
     let world = World::new();
     let directory = Arc::new(world.open());
-    let settings = LogSettings {
-        retention_ms: Some(1000),
-        ..one_per_segment()
-    };
+    let settings = kept_for_a_second();
     let log = log(&directory, settings);
     for timestamp in [0, 0, 5000] {
         write(&log, batch_at(NOW_MS + timestamp, &["a"]));
