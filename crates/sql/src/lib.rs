@@ -1,0 +1,1 @@
+//! Topics as tables: what a topic looks like to SQL, how its records are read, and the PostgreSQL wire protocol.
