@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// What each crate may depend on, lowest first. `types` is at the bottom of everything.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("types", &[]),
     ("protocol", &["types"]),
     ("env", &["types"]),
@@ -22,6 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
             "coordinator",
         ],
     ),
+    ("sql", &["types", "protocol", "env", "storage", "metadata"]),
     ("client", &["types", "protocol"]),
     ("history", &[]),
     (
@@ -34,6 +35,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
             "metadata",
             "coordinator",
             "broker",
+            "sql",
             "client",
         ],
     ),

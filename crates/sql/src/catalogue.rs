@@ -1,0 +1,168 @@
+//! The catalogue that all sessions see: `watertable`, with the schema `public` whose tables are the topics, and
+//! `information_schema`.
+//!
+//! A topic is a table under exactly its name, so names with capitals, dots or dashes are quoted in SQL. Topics are looked up
+//! when a statement names them; nothing is cached. Internal topics (`__consumer_offsets`) are tables too, but not listed.
+//!
+//! Invariant: no statement changes the catalogue; only the process adds schemas ([`Catalogue::add`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::TableType;
+use parking_lot::RwLock;
+
+use crate::columns::Form;
+use crate::earliest_times::EarliestTimes;
+use crate::errors::UnknownTable;
+use crate::nearest::nearest;
+use crate::scan::{Shared, Workers};
+use crate::table::TopicTable;
+use crate::topics::{Topics, is_internal};
+
+/// The one catalogue, which PostgreSQL calls a database.
+pub const CATALOGUE: &str = "watertable";
+/// The schema of the topics.
+pub const PUBLIC: &str = "public";
+/// Between a topic and how it is shown; legal in no topic name.
+const VIEW_SEPARATOR: char = '@';
+const BYTES: &str = "bytes";
+
+/// All catalogues: one.
+#[derive(Debug)]
+pub(crate) struct Catalogues(pub(crate) Arc<Catalogue>);
+
+impl CatalogProviderList for Catalogues {
+    /// `CREATE DATABASE` is refused before; whoever gets here changes nothing.
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalogue: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOGUE.to_owned()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOGUE).then(|| Arc::clone(&self.0) as _)
+    }
+}
+
+/// The catalogue.
+#[derive(Debug)]
+pub(crate) struct Catalogue(RwLock<BTreeMap<String, Arc<dyn SchemaProvider>>>);
+
+impl Catalogue {
+    pub(crate) fn new(topics: Arc<dyn Topics>, workers: Workers) -> Self {
+        let public: Arc<dyn SchemaProvider> = Arc::new(Public {
+            topics,
+            shared: Arc::new(Shared {
+                workers,
+                earliest: EarliestTimes::default(),
+            }),
+        });
+        Self(RwLock::new(BTreeMap::from([(PUBLIC.to_owned(), public)])))
+    }
+
+    /// Adds a schema, for all sessions.
+    pub(crate) fn add(&self, name: &str, schema: Arc<dyn SchemaProvider>) {
+        self.0.write().insert(name.to_owned(), schema);
+    }
+}
+
+impl CatalogProvider for Catalogue {
+    fn schema_names(&self) -> Vec<String> {
+        self.0.read().keys().cloned().collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        self.0.read().get(name).cloned()
+    }
+}
+
+/// The schema of the topics.
+#[derive(Debug)]
+struct Public {
+    topics: Arc<dyn Topics>,
+    shared: Arc<Shared>,
+}
+
+impl Public {
+    fn find(topics: &dyn Topics, name: &str, shared: Arc<Shared>) -> Result<TopicTable> {
+        let (name, form) = match name.split_once(VIEW_SEPARATOR) {
+            None => (name, Form::Text),
+            Some((name, BYTES)) => (name, Form::Bytes),
+            Some((topic, view)) => {
+                return Err(external(UnknownTable::NoView {
+                    topic: topic.to_owned(),
+                    view: view.to_owned(),
+                }));
+            }
+        };
+        let topic = match topics.topic(name) {
+            Ok(Some(topic)) => Ok(topic),
+            Err(error) => Err(error),
+            Ok(None) => {
+                let names = topics.names();
+                let nearest = nearest(name, names.iter().map(|name| name.as_str()));
+                return Err(external(UnknownTable::NoTopic {
+                    name: name.to_owned(),
+                    nearest: nearest.map(str::to_owned),
+                }));
+            }
+        };
+        Ok(TopicTable::new(topic, form, shared))
+    }
+}
+
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+#[async_trait]
+impl SchemaProvider for Public {
+    fn table_names(&self) -> Vec<String> {
+        let names = self.topics.names();
+        let names = names.iter().map(|name| name.as_str());
+        let mut names: Vec<_> = names
+            .filter(|name| !is_internal(name))
+            .map(str::to_owned)
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Opening a log may wait for the disk, so this runs where that holds nobody up. An unknown name is an error with the
+    /// name that was perhaps meant; [`SchemaProvider::table_exist`] asks without one.
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let (topics, shared) = (Arc::clone(&self.topics), Arc::clone(&self.shared));
+        let name = name.to_owned();
+        let found = self
+            .shared
+            .workers
+            .run(move || Self::find(&*topics, &name, shared));
+        let table: Arc<dyn TableProvider> = Arc::new(found.await??);
+        Ok(Some(table))
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        Ok(self.table_exist(name).then_some(TableType::Base))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        let topic = name
+            .strip_suffix(BYTES)
+            .and_then(|topic| topic.strip_suffix(VIEW_SEPARATOR))
+            .unwrap_or(name);
+        self.topics
+            .names()
+            .iter()
+            .any(|name| name.as_str() == topic)
+    }
+}

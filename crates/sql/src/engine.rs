@@ -1,0 +1,208 @@
+//! [`Engine`]: what all sessions share, and where sessions come from.
+//!
+//! Invariants: queries run on threads of the engine's own, never on those of the broker; all queries together stay within
+//! one bound of memory and one of spilled bytes; a session reaches topics and nothing else of the machine.
+//!
+//! DataFusion starts its tasks on the tokio runtime that polls it and writes what it spills itself, so this crate has a
+//! runtime of its own and does not go through `env` for either. The broker's simulation has no SQL.
+//!
+//! JSON: `->`, `->>`, `?`, `#>` and `json_get*` read `_value` (any text). They differ from PostgreSQL's: text that is no JSON
+//! is NULL, never an error; `->` gives a value of its own union type, not `jsonb`, so compare with `->>` or a cast
+//! (`(_value->'km')::float`); of equal keys in an object the first that the parser meets counts.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::SchemaProvider;
+use datafusion::common::DataFusionError;
+use datafusion::error::Result;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, SessionStateDefaults};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
+use crate::no_files::NoFiles;
+use crate::options::{EngineOptions, SessionOptions};
+use crate::scan::Workers;
+use crate::statements::{ReadOnlyPlanner, admit, admit_statement};
+use crate::topics::Topics;
+
+/// Threads that may block: those of scans, which are as many as queries have, and DataFusion's own for spilled files.
+const BLOCKING_THREADS: usize = 64;
+/// A thread that blocks and has nothing to do ends after this.
+const IDLE_THREAD: Duration = Duration::from_secs(10);
+/// DataFusion's own measure of the same.
+const MERGE_BYTES_MAX: usize = 10 << 20;
+/// So many of those who hold most memory are named when there is none left.
+const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(5).expect("5 is not zero");
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The system refuses threads.
+    #[error("could not start the threads of queries")]
+    Threads(#[source] io::Error),
+    /// What queries need could not be set up.
+    #[error("could not set up queries")]
+    SetUp(#[from] DataFusionError),
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Engine {
+    /// `None` once it is being dropped.
+    threads: Option<Runtime>,
+    catalogue: Arc<Catalogue>,
+    /// What every session begins as.
+    first: SessionState,
+}
+
+impl Engine {
+    /// An engine over `topics`.
+    ///
+    /// # Errors
+    /// The system refuses threads, or the spill directory cannot be used.
+    pub fn new(topics: Arc<dyn Topics>, options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        let threads = start_threads(&options).map_err(EngineError::Threads)?;
+        let workers = Workers::new(threads.handle().clone(), options.threads.get());
+        let catalogue = Arc::new(Catalogue::new(topics, workers));
+        let first = first_session(&catalogue, &options)?;
+        Ok(Arc::new(Self {
+            threads: Some(threads),
+            catalogue,
+            first,
+        }))
+    }
+
+    /// A context for one connection: what it sets is seen by no other, memory and catalogue are shared by all.
+    pub fn session(&self) -> SessionContext {
+        let state = SessionStateBuilder::new_from_existing(self.first.clone());
+        // Without an id of its own the state makes one.
+        SessionContext::new_with_state(state.build())
+    }
+
+    /// The threads that queries run on. Whoever polls a plan does it there: what is polled elsewhere computes elsewhere,
+    /// only the reading of topics finds its way here by itself.
+    pub fn handle(&self) -> &Handle {
+        let threads = self.threads.as_ref();
+        threads.expect("they are there until the drop").handle()
+    }
+
+    /// The plan of a statement, or why it may not run.
+    ///
+    /// # Errors
+    /// The statement is wrong, names what is not there, or does more than ask ([`crate::Refused`]).
+    pub async fn plan(&self, session: &SessionContext, sql: &str) -> Result<LogicalPlan> {
+        let state = session.state();
+        let dialect = state.config().options().sql_parser.dialect;
+        let statement = state.sql_to_statement(sql, &dialect)?;
+        admit_statement(&statement)?;
+        let plan = state.statement_to_plan(statement).await?;
+        admit(&plan)?;
+        Ok(plan)
+    }
+
+    /// Refuses a plan that was made elsewhere if it does more than ask.
+    ///
+    /// # Errors
+    /// [`crate::Refused`].
+    pub fn admit(&self, plan: &LogicalPlan) -> Result<()> {
+        admit(plan)
+    }
+
+    /// Adds a schema beside `public`, for all sessions.
+    pub fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) {
+        self.catalogue.add(name, schema);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Waiting for threads is not allowed everywhere; what still runs ends at its next step.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+fn start_threads(options: &EngineOptions) -> io::Result<Runtime> {
+    let niceness = i32::from(options.niceness.min(19));
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(options.threads.get())
+        .max_blocking_threads(BLOCKING_THREADS.max(options.threads.get()))
+        .thread_keep_alive(IDLE_THREAD)
+        .thread_name("sql")
+        .on_thread_start(move || {
+            // Of this thread: on Linux the priority is that of a thread. Without it queries are in the way a little more.
+            if niceness > 0
+                && let Err(error) = rustix::process::setpriority_process(None, niceness)
+            {
+                tracing::debug!(%error, "could not lower the priority of a thread");
+            }
+        })
+        .enable_all()
+        .build()
+}
+
+fn first_session(
+    catalogue: &Arc<Catalogue>,
+    options: &EngineOptions,
+) -> Result<SessionState, DataFusionError> {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOGUE, PUBLIC)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_target_partitions(options.threads.get())
+        .with_batch_size(options.batch_rows.get())
+        .with_sort_spill_reservation_bytes(merge_bytes(options))
+        .with_option_extension(SessionOptions::default());
+    config.options_mut().sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(Arc::new(runtime(options)?))
+        .with_catalog_list(Arc::new(Catalogues(Arc::clone(catalogue))))
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+        .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
+        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_table_function_list(SessionStateDefaults::default_table_functions())
+        .with_query_planner(Arc::new(ReadOnlyPlanner))
+        .build();
+    datafusion_functions_json::register_all(&mut state)?;
+    Ok(state)
+}
+
+/// What each stream of a sort keeps back for merging what it spilled: with little memory less than usual, so that something
+/// is left to sort with.
+fn merge_bytes(options: &EngineOptions) -> usize {
+    let share = options.memory_bytes_max / options.threads.get() / 8;
+    share.min(MERGE_BYTES_MAX)
+}
+
+/// The bounds that all queries share.
+fn runtime(options: &EngineOptions) -> Result<RuntimeEnv, DataFusionError> {
+    let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
+        FairSpillPool::new(options.memory_bytes_max),
+        CONSUMERS_NAMED,
+    ));
+    let mode = match &options.spill_directory {
+        Some(directory) => DiskManagerMode::Directories(vec![directory.clone()]),
+        None => DiskManagerMode::Disabled,
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(options.spill_bytes_max);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(pool)
+        .with_disk_manager_builder(disk)
+        .with_object_store_registry(Arc::new(NoFiles))
+        .build()
+}

@@ -1,0 +1,169 @@
+//! What can go wrong for somebody who asks: [`UnknownTable`] while a statement is planned, [`ScanError`] while it reads.
+//!
+//! They and [`Refused`] reach the wire as the source of `DataFusionError::External`; [`hint`] says what to do.
+
+use datafusion::common::DataFusionError;
+use protocol::records::{BatchError, PayloadError};
+use storage::ReadError;
+use types::TopicName;
+
+use crate::statements::Refused;
+
+/// No topic has the name that a statement asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownTable {
+    /// There is none.
+    #[error("there is no topic \"{name}\"")]
+    NoTopic {
+        /// The name that was asked for.
+        name: String,
+        /// The name of the topic that was perhaps meant.
+        nearest: Option<String>,
+    },
+    /// A topic has several forms, but not this one.
+    #[error("there is no \"{topic}@{view}\"")]
+    NoView {
+        /// The topic.
+        topic: String,
+        /// The form that was asked for.
+        view: String,
+    },
+}
+
+impl UnknownTable {
+    /// What to write instead.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTopic { nearest, .. } => nearest
+                .as_ref()
+                .map(|nearest| format!("Perhaps you meant {}.", quoted(nearest))),
+            Self::NoView { topic, view } if view == "latest" => Some(format!(
+                "The newest record of each key is not there as a table yet; {} has all records.",
+                quoted(topic)
+            )),
+            Self::NoView { topic, .. } => Some(format!(
+                "There are {} and {}.",
+                quoted(topic),
+                quoted(&format!("{topic}@bytes"))
+            )),
+        }
+    }
+}
+
+/// A name as it has to be written in SQL.
+fn quoted(name: &str) -> String {
+    let is_plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && !name.starts_with(|first: char| first.is_ascii_digit());
+    if is_plain {
+        name.to_owned()
+    } else {
+        format!("\"{name}\"")
+    }
+}
+
+/// Why a topic cannot be read on.
+#[derive(Debug, thiserror::Error)]
+#[error("topic \"{topic}\", partition {partition}, offset {offset}: {cause}")]
+pub struct ScanError {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: i32,
+    /// Where: of the first record that was not read, or of the batch that it is in.
+    pub offset: i64,
+    /// What went wrong; part of the message, so not its source too.
+    pub cause: ScanCause,
+}
+
+/// What goes wrong in a scan.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanCause {
+    /// The log cannot be read there.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The bytes of the log could not be read.
+    #[error("could not read the log: {0}")]
+    Io(#[from] std::io::Error),
+    /// What was read is no batch.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The records of a batch cannot be read.
+    #[error("cannot read the records of the batch: {0}")]
+    Payload(#[from] PayloadError),
+    /// A record is larger than a value of SQL can be.
+    #[error("a record of {size} bytes is larger than the {limit} bytes that SQL can show")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The log gave no more although it should have.
+    #[error("the log gave nothing new")]
+    NoProgress,
+    /// There is not enough memory for it.
+    #[error(transparent)]
+    Memory(Box<DataFusionError>),
+}
+
+impl ScanError {
+    /// What to do.
+    pub fn hint(&self) -> Option<String> {
+        match &self.cause {
+            ScanCause::Read(ReadError::Corrupt { .. })
+            | ScanCause::Batch(_)
+            | ScanCause::Payload(_) => Some(format!(
+                "The records around it can be read: add _partition <> {partition} OR _offset < {offset}, or look behind it \
+                 with _offset > {offset}. `watertable check` looks for damage.",
+                partition = self.partition,
+                offset = self.offset,
+            )),
+            ScanCause::Read(ReadError::Deleted) => {
+                Some("The topic was deleted while it was read.".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<ScanError> for DataFusionError {
+    fn from(error: ScanError) -> Self {
+        match error.cause {
+            // Already says who holds how much; the wire knows it by its variant.
+            ScanCause::Memory(cause) => cause.context(format!(
+                "topic \"{}\", partition {}, offset {}",
+                error.topic, error.partition, error.offset
+            )),
+            _ => Self::External(Box::new(error)),
+        }
+    }
+}
+
+/// What to do about an error of the engine, where this crate knows.
+pub fn hint(error: &DataFusionError) -> Option<String> {
+    let DataFusionError::External(source) = error.find_root() else {
+        return None;
+    };
+    if let Some(refused) = source.downcast_ref::<Refused>() {
+        Some(refused.hint().to_owned())
+    } else if let Some(unknown) = source.downcast_ref::<UnknownTable>() {
+        unknown.hint()
+    } else {
+        source.downcast_ref::<ScanError>().and_then(ScanError::hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_where_sql_wants_it() {
+        assert_eq!(quoted("trips_2"), "trips_2");
+        assert_eq!(quoted("Trips"), "\"Trips\"");
+        assert_eq!(quoted("page-views"), "\"page-views\"");
+        assert_eq!(quoted("2trips"), "\"2trips\"");
+    }
+}

@@ -1,0 +1,37 @@
+//! Topics as tables: what a topic looks like to SQL, how its records are read, and the PostgreSQL wire protocol.
+//!
+//! [`Engine`] is where queries come from; what it needs to know of the broker is [`Topics`]. A statement goes through
+//! [`Engine::plan`], which says what may not be done here, and runs on the engine's own threads ([`Engine::handle`]).
+
+mod batch_facts;
+mod catalogue;
+mod columns;
+mod earliest_times;
+mod engine;
+mod errors;
+mod filters;
+mod intervals;
+mod memory;
+mod nearest;
+mod no_files;
+mod open_batch;
+mod options;
+mod pieces;
+mod reader;
+mod record_source;
+mod rows;
+mod scan;
+mod slices;
+mod snapshot;
+mod spec;
+mod statements;
+mod table;
+mod topics;
+mod wanted;
+
+pub use catalogue::{CATALOGUE, PUBLIC};
+pub use engine::{Engine, EngineError};
+pub use errors::{ScanCause, ScanError, UnknownTable, hint};
+pub use options::{EngineOptions, IsolationLevel, SessionOptions};
+pub use statements::Refused;
+pub use topics::{Partition, Topic, TopicError, Topics};

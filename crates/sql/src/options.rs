@@ -1,0 +1,95 @@
+//! [`EngineOptions`]: how much a server gives to queries; [`SessionOptions`]: what a session may set.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use datafusion::common::config::ConfigExtension;
+use datafusion::common::extensions_options;
+use storage::Isolation;
+
+/// How much a server gives to queries.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Threads that queries run on, and how many streams a query is split into.
+    pub threads: NonZeroUsize,
+    /// What all queries together may hold in memory, in bytes. Who needs more spills, or fails.
+    pub memory_bytes_max: usize,
+    /// Where queries that need more memory spill to; `None`: they fail instead. Belongs to the engine alone: it removes
+    /// what it wrote there.
+    pub spill_directory: Option<PathBuf>,
+    /// What all queries together may spill, in bytes.
+    pub spill_bytes_max: u64,
+    /// Rows of a batch, at most.
+    pub batch_rows: NonZeroUsize,
+    /// How much the scheduler prefers other threads to those of queries, 0 to 19 (`nice`): a query takes what producers
+    /// and consumers leave.
+    pub niceness: u8,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            memory_bytes_max: 512 << 20,
+            spill_directory: None,
+            spill_bytes_max: 16 << 30,
+            batch_rows: NonZeroUsize::new(8192).expect("8192 is not zero"),
+            niceness: 10,
+        }
+    }
+}
+
+extensions_options! {
+    /// What a session may set, as `SET watertable.isolation = 'read_uncommitted'`.
+    pub struct SessionOptions {
+        /// What a query sees, as `isolation.level` of consumers: read_committed (up to the last stable offset, nothing of aborted transactions) or read_uncommitted (up to the high watermark).
+        pub isolation: IsolationLevel, default = IsolationLevel::default()
+    }
+}
+
+impl ConfigExtension for SessionOptions {
+    const PREFIX: &'static str = "watertable";
+}
+
+/// [`Isolation`] as a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsolationLevel(pub Isolation);
+
+impl Default for IsolationLevel {
+    fn default() -> Self {
+        Self(Isolation::ReadCommitted)
+    }
+}
+
+impl std::fmt::Display for IsolationLevel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self.0 {
+            Isolation::ReadCommitted => "read_committed",
+            Isolation::ReadUncommitted => "read_uncommitted",
+        })
+    }
+}
+
+impl datafusion::config::ConfigField for IsolationLevel {
+    fn visit<V: datafusion::config::Visit>(
+        &self,
+        visitor: &mut V,
+        key: &str,
+        description: &'static str,
+    ) {
+        visitor.some(key, self, description);
+    }
+
+    fn set(&mut self, _key: &str, value: &str) -> datafusion::error::Result<()> {
+        self.0 = match value {
+            "read_committed" => Isolation::ReadCommitted,
+            "read_uncommitted" => Isolation::ReadUncommitted,
+            other => {
+                return datafusion::common::config_err!(
+                    "watertable.isolation is read_committed or read_uncommitted, not \"{other}\""
+                );
+            }
+        };
+        Ok(())
+    }
+}

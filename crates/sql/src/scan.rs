@@ -1,0 +1,339 @@
+//! [`TopicScan`]: the plan of a scan, as the engine runs and EXPLAIN shows it; [`Workers`]: the threads it runs on.
+//!
+//! Invariant: no thread waits for another. A stream asks for one step at a time; a step is a bounded piece of work on a
+//! thread that may block, and so many of them run at once as queries have threads. A stream that is dropped asks for no
+//! more steps.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ColumnStatistics, Statistics, exec_datafusion_err, internal_err};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, StatisticsArgs,
+};
+use storage::Isolation;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::columns::{Column, Form};
+use crate::earliest_times::EarliestTimes;
+use crate::pieces::Piece;
+use crate::reader::{Step, StreamReader};
+use crate::spec::{ScanMetrics, ScanSpec};
+
+/// Threads for work that blocks on the disk, so many at once.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    handle: Handle,
+    permits: Arc<Semaphore>,
+}
+
+impl Workers {
+    pub(crate) fn new(handle: Handle, threads: usize) -> Self {
+        Self {
+            handle,
+            permits: Arc::new(Semaphore::new(threads)),
+        }
+    }
+
+    /// Runs `work` and waits for it.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_closed| exec_datafusion_err!("the engine was stopped"))?;
+        let work = self.handle.spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        // A panic is that of one query.
+        work.await
+            .map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}
+
+/// What all scans share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) workers: Workers,
+    pub(crate) earliest: EarliestTimes,
+}
+
+/// A scan of a topic.
+#[derive(Debug)]
+pub(crate) struct TopicScan {
+    spec: Arc<ScanSpec>,
+    streams: Vec<Vec<Piece>>,
+    shared: Arc<Shared>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl TopicScan {
+    pub(crate) fn new(spec: ScanSpec, streams: Vec<Vec<Piece>>, shared: Arc<Shared>) -> Self {
+        // A plan has one stream at least.
+        let count = streams.len().max(1);
+        let properties = PlanProperties::new(
+            ordered(&spec.schema, &streams),
+            Partitioning::UnknownPartitioning(count),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        // Every batch is waited for.
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Self {
+            spec: Arc::new(spec),
+            streams,
+            shared,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    fn offsets(&self, stream: Option<usize>) -> u64 {
+        let of = |stream: &Vec<Piece>| stream.iter().map(Piece::offsets).sum::<u64>();
+        match stream {
+            None => self.streams.iter().map(of).sum(),
+            Some(stream) => self.streams.get(stream).map_or(0, of),
+        }
+    }
+}
+
+/// In which order the rows of every stream are: of offsets within a partition, and of partitions where they share one.
+fn ordered(schema: &SchemaRef, streams: &[Vec<Piece>]) -> EquivalenceProperties {
+    let ascending = |column: Column| {
+        let at = schema.index_of(column.name()).ok()?;
+        let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(column.name(), at));
+        Some(PhysicalSortExpr::new_default(column).asc())
+    };
+    let offset = ascending(Column::Offset);
+    let both = ascending(Column::Partition).zip(offset.clone());
+    let mut orderings: Vec<Vec<PhysicalSortExpr>> = Vec::new();
+    orderings.extend(both.map(|(partition, offset)| vec![partition, offset]));
+    if streams.iter().all(|stream| stream.len() <= 1) {
+        orderings.extend(offset.map(|offset| vec![offset]));
+    }
+    EquivalenceProperties::new_with_orderings(Arc::clone(schema), orderings)
+}
+
+impl DisplayAs for TopicScan {
+    fn fmt_as(&self, format: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<_> = self
+            .spec
+            .columns
+            .iter()
+            .map(|column| column.name())
+            .collect();
+        let (name, columns) = (&self.spec.topic.name, columns.join(", "));
+        let form = match self.spec.form {
+            Form::Text => "",
+            Form::Bytes => "@bytes",
+        };
+        if format == DisplayFormatType::TreeRender {
+            writeln!(out, "topic={name}{form}")?;
+            writeln!(out, "partitions=[{}]", self.ranges())?;
+            return writeln!(out, "columns=[{columns}]");
+        }
+        write!(
+            out,
+            "TopicScan: topic={name}{form}, partitions=[{}], columns=[{columns}]",
+            self.ranges()
+        )?;
+        if let Some(times) = &self.spec.times {
+            write!(out, ", timestamps=[{times}]")?;
+        }
+        if let Some(limit) = self.spec.limit {
+            write!(out, ", limit={limit}")?;
+        }
+        if self.spec.is_in_headers() {
+            write!(out, ", batch headers only")?;
+        }
+        if self.spec.isolation == Isolation::ReadUncommitted {
+            write!(out, ", read_uncommitted")?;
+        }
+        Ok(())
+    }
+}
+
+impl TopicScan {
+    /// As `0: 5..20, 1: 0..3 7..9`; streams that share are in brackets.
+    fn ranges(&self) -> String {
+        let piece = |piece: &Piece| {
+            let partition = self.spec.topic.partitions.get(piece.partition);
+            let partition = partition.map_or(-1, |partition| partition.index.value());
+            let show = |Range { start, end }: &Range<i64>| format!("{start}..{end}");
+            let ranges: Vec<_> = piece.ranges.iter().map(show).collect();
+            format!("{partition}: {}", ranges.join(" "))
+        };
+        let stream = |stream: &Vec<Piece>| {
+            let pieces: Vec<_> = stream.iter().map(piece).collect();
+            match pieces.len() {
+                1 => pieces.join(""),
+                _ => format!("({})", pieces.join(", ")),
+            }
+        };
+        let streams: Vec<_> = self.streams.iter().map(stream).collect();
+        streams.join(", ")
+    }
+}
+
+impl ExecutionPlan for TopicScan {
+    fn name(&self) -> &'static str {
+        "TopicScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() {
+            Ok(self)
+        } else {
+            internal_err!("a scan has no children")
+        }
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let pieces = self.streams.get(partition).cloned().unwrap_or_default();
+        let consumer = format!("TopicScan[{} {partition}]", self.spec.topic.name);
+        let counter =
+            |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let metrics = ScanMetrics {
+            bytes_read: counter("bytes_read"),
+            batches_read: counter("batches_read"),
+            batches_by_header: counter("batches_by_header"),
+            offsets_removed: counter("offsets_removed"),
+        };
+        let reader = StreamReader::new(
+            Arc::clone(&self.spec),
+            pieces,
+            Arc::clone(&self.shared),
+            context.session_config().batch_size(),
+            MemoryConsumer::new(consumer).register(context.memory_pool()),
+            metrics,
+        );
+        let state = Running {
+            reader,
+            shared: Arc::clone(&self.shared),
+            baseline: BaselineMetrics::new(&self.metrics, partition),
+        };
+        let batches = futures_util::stream::try_unfold(state, Running::next);
+        let schema = Arc::clone(&self.spec.schema);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    /// Offsets are at least as many as records. How many records there are exactly, nobody knows without looking: cleaning
+    /// leaves gaps, and markers and aborted records have offsets too. Where there is no offset there is no record.
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let offsets = usize::try_from(self.offsets(args.partition())).unwrap_or(usize::MAX);
+        let mut statistics = Statistics::new_unknown(&self.spec.schema);
+        statistics.num_rows = match offsets {
+            0 => Precision::Exact(0),
+            _ => Precision::Inexact(offsets.min(self.spec.limit.unwrap_or(usize::MAX))),
+        };
+        for (column, known) in self
+            .spec
+            .columns
+            .iter()
+            .zip(&mut statistics.column_statistics)
+        {
+            *known = ColumnStatistics {
+                null_count: match column {
+                    Column::Topic | Column::Partition | Column::Offset | Column::Headers => {
+                        Precision::Exact(0)
+                    }
+                    Column::Timestamp | Column::Key | Column::Value => Precision::Absent,
+                },
+                ..ColumnStatistics::new_unknown()
+            };
+        }
+        Ok(Arc::new(statistics))
+    }
+}
+
+/// A stream that runs.
+#[derive(Debug)]
+struct Running {
+    reader: StreamReader,
+    shared: Arc<Shared>,
+    baseline: BaselineMetrics,
+}
+
+impl Running {
+    async fn next(self) -> Result<Option<(datafusion::arrow::array::RecordBatch, Self)>> {
+        let Self {
+            mut reader,
+            shared,
+            baseline,
+        } = self;
+        loop {
+            let elapsed = baseline.elapsed_compute().clone();
+            let step = shared.workers.run(move || {
+                let _timer = elapsed.timer();
+                let step = reader.step();
+                (reader, step)
+            });
+            let (after, step) = step.await?;
+            reader = after;
+            match step? {
+                Step::Working => {}
+                Step::Done => {
+                    baseline.done();
+                    return Ok(None);
+                }
+                Step::Batch(batch) => {
+                    baseline.record_output(batch.num_rows());
+                    let state = Self {
+                        reader,
+                        shared,
+                        baseline,
+                    };
+                    return Ok(Some((batch, state)));
+                }
+            }
+        }
+    }
+}

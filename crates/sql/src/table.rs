@@ -1,0 +1,239 @@
+//! [`TopicTable`]: a topic as a table of the engine; decides what of a query the scan does itself.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use storage::{Isolation, TimestampQuery};
+use types::Timestamp;
+
+use crate::columns::{Column, Form, schema};
+use crate::filters::{Constraint, constraint};
+use crate::intervals::Intervals;
+use crate::options::SessionOptions;
+use crate::pieces::{Piece, Wish, prune, streams};
+
+use crate::scan::{Shared, TopicScan};
+use crate::snapshot::Snapshots;
+use crate::spec::ScanSpec;
+use crate::topics::{Topic, TopicError};
+use crate::wanted::Wanted;
+
+/// At most so many streams for each thread: a stream holds a batch in memory.
+const STREAMS_PER_THREAD: usize = 8;
+
+/// A topic, as it was when a statement named it.
+#[derive(Debug)]
+pub(crate) struct TopicTable {
+    /// A topic whose logs cannot be had is listed and described as any other; reading it is what fails.
+    topic: Result<Arc<Topic>, Arc<TopicError>>,
+    form: Form,
+    shared: Arc<Shared>,
+    snapshots: Snapshots,
+}
+
+impl TopicTable {
+    pub(crate) fn new(topic: Result<Topic, TopicError>, form: Form, shared: Arc<Shared>) -> Self {
+        Self {
+            topic: topic.map(Arc::new).map_err(Arc::new),
+            form,
+            shared,
+            snapshots: Snapshots::default(),
+        }
+    }
+
+    /// What the snapshot has of each partition.
+    fn bounds(
+        &self,
+        topic: &Topic,
+        state: &dyn Session,
+        isolation: Isolation,
+    ) -> Vec<(i32, Range<i64>)> {
+        let bounds = self
+            .snapshots
+            .bounds(topic, state.execution_props(), isolation);
+        topic
+            .partitions
+            .iter()
+            .map(|partition| partition.index.value())
+            .zip(bounds)
+            .collect()
+    }
+}
+
+#[async_trait]
+impl TableProvider for TopicTable {
+    fn schema(&self) -> SchemaRef {
+        schema(self.form)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = filters.iter().map(|filter| match constraint(filter) {
+            Some(Constraint { is_exact: true, .. }) => TableProviderFilterPushDown::Exact,
+            Some(_) => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
+        });
+        Ok(support.collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let topic = self
+            .topic
+            .as_ref()
+            .map_err(|error| DataFusionError::External(Box::new(Arc::clone(error))))?;
+        let all = schema(self.form);
+        let (columns, schema) = match projection {
+            None => (Column::ALL.to_vec(), all),
+            Some(projection) => {
+                let columns = projection.iter().filter_map(|at| Column::ALL.get(*at));
+                (
+                    columns.copied().collect(),
+                    Arc::new(all.project(projection)?),
+                )
+            }
+        };
+        let options = state.config_options().extensions.get::<SessionOptions>();
+        let isolation = options
+            .map_or_else(Default::default, |options| options.isolation)
+            .0;
+        let Asked { wish, times } = asked(filters);
+        let pieces = prune(&self.bounds(topic, state, isolation), &wish);
+        let pieces = match &times {
+            None => pieces,
+            Some(times) => {
+                let pieces = self.skip_older(topic, pieces, times, isolation).await?;
+                self.skip_later(topic, pieces, times)
+            }
+        };
+        let threads = state.config().target_partitions();
+        let streams = streams(pieces, threads, threads.saturating_mul(STREAMS_PER_THREAD));
+        let spec = ScanSpec {
+            topic: Arc::clone(topic),
+            schema,
+            columns,
+            form: self.form,
+            isolation,
+            times,
+            limit,
+        };
+        Ok(Arc::new(TopicScan::new(
+            spec,
+            streams,
+            Arc::clone(&self.shared),
+        )))
+    }
+}
+
+impl TopicTable {
+    /// Begins every partition at its first record that is late enough, which the time index knows. Records behind it may be
+    /// older again, so it says nothing about where to end.
+    async fn skip_older(
+        &self,
+        topic: &Arc<Topic>,
+        pieces: Vec<Piece>,
+        times: &Intervals,
+        isolation: Isolation,
+    ) -> Result<Vec<Piece>> {
+        let Some(earliest) = times.first() else {
+            return Ok(Vec::new());
+        };
+        if earliest == i64::MIN {
+            return Ok(pieces);
+        }
+        let topic = Arc::clone(topic);
+        let looked_up = self.shared.workers.run(move || {
+            let late = pieces
+                .into_iter()
+                .filter_map(|piece| late_enough(&topic, piece, earliest, isolation));
+            late.collect::<Vec<_>>()
+        });
+        looked_up.await
+    }
+}
+
+impl TopicTable {
+    /// Leaves out what earlier queries saw to be later than all that is asked for.
+    fn skip_later(&self, topic: &Topic, pieces: Vec<Piece>, times: &Intervals) -> Vec<Piece> {
+        let Some(latest) = times.last().filter(|latest| *latest < i64::MAX) else {
+            return pieces;
+        };
+        let early = pieces.into_iter().filter_map(|piece| {
+            let partition = topic.partitions.get(piece.partition)?;
+            let log = (topic.id, partition.index);
+            let later = self.shared.earliest.later_than(log, latest);
+            let rest = later.complement();
+            let ranges: Vec<_> = piece
+                .ranges
+                .into_iter()
+                .flat_map(|range| rest.within(range))
+                .collect();
+            (!ranges.is_empty()).then_some(Piece { ranges, ..piece })
+        });
+        early.collect()
+    }
+}
+
+/// What is left of a piece from its first record on that is not older than `earliest`.
+fn late_enough(topic: &Topic, piece: Piece, earliest: i64, isolation: Isolation) -> Option<Piece> {
+    let partition = topic.partitions.get(piece.partition)?;
+    let query = TimestampQuery::AtLeast(Timestamp::from_ms(earliest));
+    let first = match partition.log.offset_for_timestamp(query, isolation) {
+        Ok(Some(found)) => found.offset.value(),
+        // The snapshot ends where readers could see or before.
+        Ok(None) => return None,
+        Err(error) => {
+            // If this part of the log is asked for, the scan says what is wrong with it; if not, nothing is.
+            tracing::debug!(topic = %topic.name, partition = %partition.index, %error, "no look-up by time");
+            return Some(piece);
+        }
+    };
+    let mut wanted = Wanted::new(piece.ranges);
+    wanted.pass(first);
+    let ranges = wanted.into_ranges();
+    (!ranges.is_empty()).then_some(Piece { ranges, ..piece })
+}
+
+/// What filters ask of partition, offset and time.
+#[derive(Debug)]
+struct Asked {
+    wish: Wish,
+    times: Option<Intervals>,
+}
+
+fn asked(filters: &[Expr]) -> Asked {
+    let (mut partitions, mut offsets) = (Intervals::all(), Intervals::all());
+    // That a record has a time is a condition too, even if every time will do.
+    let mut times = None;
+    for found in filters.iter().filter_map(constraint) {
+        let known = match found.column {
+            Column::Partition => &mut partitions,
+            Column::Offset => &mut offsets,
+            Column::Timestamp => times.get_or_insert_with(Intervals::all),
+            Column::Topic | Column::Key | Column::Value | Column::Headers => continue,
+        };
+        *known = known.intersect(&found.values);
+    }
+    let wish = Wish {
+        partitions,
+        offsets,
+    };
+    Asked { wish, times }
+}
