@@ -596,4 +596,41 @@ mod tests {
             );
         }
     }
+
+    /// By numbers that are the same in every run (xorshift).
+    #[test]
+    fn any_bytes_are_a_value_or_an_error() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let small = [
+            0, 0, 0, 1, 4, 23, 255, b'{', b'"', b'\\', b'1', b':', b'-', b'.', b'e', b' ',
+        ];
+        for _ in 0..2000 {
+            for row in super::super::types::TABLE {
+                let length = random() % 40;
+                let bytes: Bytes = (0..length)
+                    .map(|_| small[(random() % 16) as usize])
+                    .collect();
+                for (is_array, format) in [
+                    (false, Format::Text),
+                    (false, Format::Binary),
+                    (true, Format::Text),
+                    (true, Format::Binary),
+                ] {
+                    let kind = PgType {
+                        kind: row.kind,
+                        is_array,
+                    };
+                    if let Ok(value) = parameter(1, kind, format, Some(&bytes)) {
+                        assert_eq!(value.data_type(), kind.arrow());
+                    }
+                }
+            }
+        }
+    }
 }

@@ -179,6 +179,10 @@ fn command(statement: Statement) -> Command {
         } => Command::DiscardAll,
         Statement::Discard { .. } => Command::Nothing("DISCARD"),
         Statement::UNLISTEN { .. } => Command::Nothing("UNLISTEN"),
+        Statement::ShowTables { .. } | Statement::ShowColumns { .. } => refused(
+            "SHOW of tables and columns is not supported",
+            "\\dt and \\d of psql, or SELECT from information_schema.tables and information_schema.columns.",
+        ),
         Statement::Update(_)
         | Statement::Delete(_)
         | Statement::Truncate(_)

@@ -20,12 +20,14 @@ use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 
 use super::super::error::PgError;
 use super::super::settings::{self, ENGINE_PREFIX, SERVER_VERSION};
+use super::lookups::Relations;
 use super::{Identity, NAME, Source, lookups};
 
 /// What a call is answered from.
 struct Call<'a> {
     args: &'a [ScalarValue],
     source: &'a Source,
+    relations: &'a Relations<'a>,
     identity: &'a Identity,
     /// Where unqualified names are looked for.
     schema: &'a str,
@@ -169,9 +171,7 @@ fn user_by_id(call: &Call<'_>) -> Answer {
 }
 
 fn is_visible(call: &Call<'_>) -> Answer {
-    let relation = call
-        .number(0)
-        .and_then(|oid| lookups::by_oid(call.source, oid));
+    let relation = call.number(0).and_then(|oid| call.relations.by_oid(oid));
     let is_visible =
         relation.map(|relation| relation.schema == call.schema || relation.schema == NAME);
     Ok(ScalarValue::Boolean(is_visible))
@@ -184,7 +184,9 @@ fn to_regclass(call: &Call<'_>) -> Answer {
     // A number in quotes is one.
     let number = text.parse().ok();
     let relation = || {
-        lookups::relation(call.source, call.schema, text).map(|relation| i64::from(relation.oid))
+        call.relations
+            .named(call.schema, text)
+            .map(|relation| i64::from(relation.oid))
     };
     Ok(ScalarValue::Int64(number.or_else(relation)))
 }
@@ -193,7 +195,7 @@ fn regclass_name(call: &Call<'_>) -> Answer {
     let Some(oid) = call.number(0) else {
         return maybe(call.text(0).map(str::to_owned));
     };
-    let name = lookups::relation_name(call.source, call.schema, oid);
+    let name = call.relations.written(call.schema, oid);
     some(name.unwrap_or_else(|| {
         if oid == 0 {
             "-".to_owned()
@@ -408,10 +410,12 @@ impl ScalarUDFImpl for Function {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let schema = args.config_options.catalog.default_schema.clone();
+        let relations = Relations::new(&self.source);
         let answer = |args: &[ScalarValue]| {
             let call = Call {
                 args,
                 source: &self.source,
+                relations: &relations,
                 identity: &self.identity,
                 schema: &schema,
             };

@@ -1,42 +1,62 @@
 //! Questions of functions about one relation, schema or type.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
 use super::super::types::{Kind, PgType, TABLE};
 use super::relations::{Name, OWNER_OID, names, namespaces};
 use super::{NAME, Source};
 
-/// The relation that is called so: `name`, `schema.name`, either part in double quotes.
-pub(super) fn relation(source: &Source, schema: &str, text: &str) -> Option<Name> {
-    let parts = identifier_parts(text)?;
-    let all = names(source);
-    let found = |schema: &str, name: &str| {
-        all.iter()
-            .find(|other| other.schema == schema && other.name == name)
-            .cloned()
-    };
-    match parts.as_slice() {
-        [name] => found(NAME, name).or_else(|| found(schema, name)),
-        [schema, name] => found(schema, name),
-        [_, schema, name] => found(schema, name),
-        _ => None,
+/// The relations by their numbers, looked up once for all rows of a call.
+pub(super) struct Relations<'a> {
+    source: &'a Source,
+    by_oid: OnceCell<HashMap<i64, Name>>,
+}
+
+impl<'a> Relations<'a> {
+    pub(super) fn new(source: &'a Source) -> Self {
+        Self {
+            source,
+            by_oid: OnceCell::new(),
+        }
     }
-}
 
-/// The relation of this number, as one writes it in this search path.
-pub(super) fn relation_name(source: &Source, schema: &str, oid: i64) -> Option<String> {
-    let name = by_oid(source, oid)?;
-    let quoted = quote_identifier(&name.name);
-    let is_visible = name.schema == schema || name.schema == NAME;
-    Some(if is_visible {
-        quoted
-    } else {
-        format!("{}.{quoted}", quote_identifier(&name.schema))
-    })
-}
+    fn all(&self) -> &HashMap<i64, Name> {
+        self.by_oid.get_or_init(|| {
+            let names = names(self.source).into_iter();
+            names.map(|name| (i64::from(name.oid), name)).collect()
+        })
+    }
 
-pub(super) fn by_oid(source: &Source, oid: i64) -> Option<Name> {
-    names(source)
-        .into_iter()
-        .find(|name| i64::from(name.oid) == oid)
+    pub(super) fn by_oid(&self, oid: i64) -> Option<&Name> {
+        self.all().get(&oid)
+    }
+
+    /// The relation that is called so: `name`, `schema.name`, either part in double quotes.
+    pub(super) fn named(&self, schema: &str, text: &str) -> Option<&Name> {
+        let parts = identifier_parts(text)?;
+        let found = |schema: &str, name: &str| {
+            let mut all = self.all().values();
+            all.find(|other| other.schema == schema && other.name == name)
+        };
+        match parts.as_slice() {
+            [name] => found(NAME, name).or_else(|| found(schema, name)),
+            [schema, name] | [_, schema, name] => found(schema, name),
+            _ => None,
+        }
+    }
+
+    /// The relation of this number, as one writes it in this search path.
+    pub(super) fn written(&self, schema: &str, oid: i64) -> Option<String> {
+        let name = self.by_oid(oid)?;
+        let quoted = quote_identifier(&name.name);
+        let is_visible = name.schema == schema || name.schema == NAME;
+        Some(if is_visible {
+            quoted
+        } else {
+            format!("{}.{quoted}", quote_identifier(&name.schema))
+        })
+    }
 }
 
 pub(super) fn namespace_name(source: &Source, oid: i64) -> Option<String> {
