@@ -64,22 +64,12 @@ impl Control {
 
     /// Sends what was written, unless something ends the statement first.
     pub(super) async fn flush(&self, wire: &mut Wire) -> Result<(), Stop> {
-        while !wire.output.is_empty() {
-            let before = wire.output.len();
-            let stalled = self.clock.sleep_until(self.clock.now().plus(self.stall));
-            let outcome = tokio::select! {
-                biased;
-                error = self.ended() => return Err(Stop::Error(error)),
-                outcome = wire.flush() => Some(outcome),
-                () = stalled => None,
-            };
-            match outcome {
-                Some(outcome) => return outcome.map_err(|_closed: io::Error| Stop::Gone),
-                None if wire.output.len() == before => return Err(Stop::Gone),
-                None => {}
-            }
-        }
-        Ok(())
+        let outcome = tokio::select! {
+            biased;
+            error = self.ended() => return Err(Stop::Error(error)),
+            outcome = wire.flush_within(&*self.clock, self.stall) => outcome,
+        };
+        outcome.map_err(|_closed: io::Error| Stop::Gone)
     }
 
     async fn ended(&self) -> PgError {

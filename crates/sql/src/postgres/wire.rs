@@ -7,8 +7,10 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use env::Clock;
 use env::net::Stream;
 
 use super::frontend::DecodeError;
@@ -128,6 +130,26 @@ impl Wire {
             self.output = BytesMut::new();
         }
         Ok(())
+    }
+
+    /// Sends the output, as long as the client takes some of it now and then.
+    pub(super) async fn flush_within(
+        &mut self,
+        clock: &dyn Clock,
+        stall: Duration,
+    ) -> io::Result<()> {
+        loop {
+            let before = self.output.len();
+            let stalled = clock.sleep_until(clock.now().plus(stall));
+            tokio::select! {
+                biased;
+                outcome = self.flush() => return outcome,
+                () = stalled => {}
+            }
+            if self.output.len() == before {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
     }
 
     pub(super) fn shut_down(&self) {

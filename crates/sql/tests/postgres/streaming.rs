@@ -1,7 +1,9 @@
 //! Results as streams: bounded memory, cancel, time-outs, clients that vanish.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use sql::postgres::Limits;
 use tokio::io::AsyncReadExt;
 
 use crate::client::{Client, kinds};
@@ -58,6 +60,27 @@ async fn a_client_that_vanishes_ends_its_query() {
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off_in_time() {
+    let limits = Limits {
+        stall: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let fixture = Fixture::start_within(limits).await;
+    let mut client = fixture.client().await;
+    client.send_query("SELECT n, text FROM endless").await;
+    fixture
+        .until("the query runs", |endless| {
+            endless.readers.load(Ordering::SeqCst) == 1
+        })
+        .await;
+    fixture
+        .until("the query ended", |endless| {
+            endless.readers.load(Ordering::SeqCst) == 0
+        })
+        .await;
 }
 
 #[tokio::test]

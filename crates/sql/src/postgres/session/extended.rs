@@ -238,7 +238,7 @@ impl Session {
         if !self.transaction.is_open() {
             self.portals.retain(|_, portal| portal.is_held);
         }
-        backend::ready(&mut self.wire.output, self.transaction.status());
+        self.ready();
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Session {
     portals: HashMap<String, Portal>,
     /// An error was sent; what comes before the next `Sync` is passed over.
     is_skipping: bool,
+    /// The client waits for what was written so far.
+    is_due: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -81,6 +83,7 @@ impl Session {
             statements: HashMap::new(),
             portals: HashMap::new(),
             is_skipping: false,
+            is_due: true,
             _place: opening.place,
         };
         session.take_up(&opening.parameters);
@@ -149,17 +152,16 @@ impl Session {
         let clock = Arc::clone(&self.shared.env.clock);
         let idle = clock.sleep_until(clock.now().plus(self.shared.limits.idle));
         let stopping = self.shared.stopping.clone();
-        let is_waiting = !self.wire.has_packet(frontend::message_length);
+        // Answers to messages that came together leave together, up to where the client looks for them. Nothing cancels this:
+        // the statement is over.
+        let is_due = self.is_due || !self.wire.has_packet(frontend::message_length);
+        let stall = self.shared.limits.stall;
         let receive = async {
-            // Answers to messages that came together leave together.
-            if is_waiting || self.wire.output.len() >= super::wire::OUTPUT_BYTES {
-                self.wire.flush().await?;
+            if is_due || self.wire.output.len() >= super::wire::OUTPUT_BYTES {
+                self.wire.flush_within(&*clock, stall).await?;
+                self.is_due = false;
             }
-            match self.wire.receive(frontend::message_length).await {
-                Ok(Some(packet)) => Ok(Some(packet)),
-                Ok(None) => Ok(None),
-                Err(error) => Err(error),
-            }
+            self.wire.receive(frontend::message_length).await
         };
         let received = tokio::select! {
             biased;
@@ -200,10 +202,13 @@ impl Session {
                 self.close(target, &name);
                 Ok(())
             }
-            Message::Flush => self.control().flush(&mut self.wire).await,
+            Message::Flush => {
+                self.is_due = true;
+                Ok(())
+            }
             Message::Sync => {
                 self.sync();
-                self.control().flush(&mut self.wire).await
+                Ok(())
             }
             Message::Copy => Ok(()),
             Message::Password => Err(PgError::protocol("no password was asked for").into()),
@@ -218,8 +223,14 @@ impl Session {
         if is_extended {
             self.is_skipping = true;
         } else {
-            backend::ready(&mut self.wire.output, self.transaction.status());
+            self.ready();
         }
+    }
+
+    /// Tells that the next statement may come.
+    fn ready(&mut self) {
+        backend::ready(&mut self.wire.output, self.transaction.status());
+        self.is_due = true;
     }
 
     /// The limits of a statement that starts now.

@@ -26,8 +26,8 @@ impl Session {
             self.describe_outcome(&outcome)?;
             self.finish(&control, outcome, &[]).await?;
         }
-        backend::ready(&mut self.wire.output, self.transaction.status());
-        self.control().flush(&mut self.wire).await
+        self.ready();
+        Ok(())
     }
 
     fn describe_outcome(&mut self, outcome: &Outcome) -> Result<(), Stop> {
