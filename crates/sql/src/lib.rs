@@ -17,6 +17,7 @@ mod no_files;
 mod open_batch;
 mod options;
 mod pieces;
+pub mod postgres;
 mod reader;
 mod record_source;
 mod rows;

@@ -1,0 +1,377 @@
+//! Errors as PostgreSQL's clients know them: SQLSTATE, message, detail, hint and position.
+//!
+//! Invariant: every error of the engine has a SQLSTATE here, and its text is bounded. Which state an error gets is decided in
+//! this file alone.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::sql::sqlparser::parser::ParserError;
+
+/// The longest text of an error; a plan that does not fit in one is of no help either.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
+
+/// SQLSTATEs, by the names of PostgreSQL's `errcodes.txt`.
+pub(super) mod state {
+    pub(crate) const PROTOCOL_VIOLATION: &str = "08P01";
+    pub(crate) const FEATURE_NOT_SUPPORTED: &str = "0A000";
+    pub(crate) const NUMERIC_VALUE_OUT_OF_RANGE: &str = "22003";
+    pub(crate) const DIVISION_BY_ZERO: &str = "22012";
+    pub(crate) const INVALID_PARAMETER_VALUE: &str = "22023";
+    pub(crate) const INVALID_TEXT_REPRESENTATION: &str = "22P02";
+    pub(crate) const INVALID_BINARY_REPRESENTATION: &str = "22P03";
+    pub(crate) const ACTIVE_SQL_TRANSACTION: &str = "25001";
+    pub(crate) const NO_ACTIVE_SQL_TRANSACTION: &str = "25P01";
+    pub(crate) const IN_FAILED_SQL_TRANSACTION: &str = "25P02";
+    pub(crate) const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+    pub(crate) const INVALID_CURSOR_NAME: &str = "34000";
+    pub(crate) const SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION: &str = "42000";
+    pub(crate) const SYNTAX_ERROR: &str = "42601";
+    pub(crate) const UNDEFINED_COLUMN: &str = "42703";
+    pub(crate) const UNDEFINED_FUNCTION: &str = "42883";
+    pub(crate) const UNDEFINED_TABLE: &str = "42P01";
+    pub(crate) const DUPLICATE_CURSOR: &str = "42P03";
+    pub(crate) const DUPLICATE_PSTATEMENT: &str = "42P05";
+    pub(crate) const AMBIGUOUS_COLUMN: &str = "42702";
+    pub(crate) const UNDEFINED_OBJECT: &str = "42704";
+    pub(crate) const OUT_OF_MEMORY: &str = "53200";
+    pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
+    pub(crate) const CONFIGURATION_LIMIT_EXCEEDED: &str = "53400";
+    pub(crate) const QUERY_CANCELED: &str = "57014";
+    pub(crate) const ADMIN_SHUTDOWN: &str = "57P01";
+    pub(crate) const IDLE_SESSION_TIMEOUT: &str = "57P05";
+    pub(crate) const INTERNAL_ERROR: &str = "XX000";
+}
+
+/// What an error does to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// The statement ends.
+    Error,
+    /// The session ends.
+    Fatal,
+    /// Nothing ends.
+    Warning,
+}
+
+impl Severity {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Fatal => "FATAL",
+            Self::Warning => "WARNING",
+        }
+    }
+}
+
+/// An error as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct PgError {
+    pub(super) severity: Severity,
+    pub(super) state: &'static str,
+    pub(super) message: String,
+    pub(super) detail: Option<String>,
+    pub(super) hint: Option<String>,
+    /// In characters of the query, from 1.
+    pub(super) position: Option<usize>,
+}
+
+impl PgError {
+    pub(super) fn new(state: &'static str, message: impl Into<String>) -> Self {
+        let mut message: String = message.into();
+        truncate(&mut message);
+        Self {
+            severity: Severity::Error,
+            state,
+            message,
+            detail: None,
+            hint: None,
+            position: None,
+        }
+    }
+
+    pub(super) fn fatal(state: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Fatal,
+            ..Self::new(state, message)
+        }
+    }
+
+    pub(super) fn warning(state: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::new(state, message)
+        }
+    }
+
+    /// Something that is not there, with what to do instead.
+    pub(super) fn unsupported(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(state::FEATURE_NOT_SUPPORTED, message).with_hint(hint)
+    }
+
+    pub(super) fn protocol(message: impl Into<String>) -> Self {
+        Self::fatal(state::PROTOCOL_VIOLATION, message)
+    }
+
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        let mut hint: String = hint.into();
+        truncate(&mut hint);
+        self.hint = Some(hint);
+        self
+    }
+
+    pub(super) fn is_fatal(&self) -> bool {
+        self.severity == Severity::Fatal
+    }
+
+    /// An error of the parser in `sql`.
+    pub(super) fn of_parser(error: &ParserError, sql: &str) -> Self {
+        let text = match error {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
+            ParserError::RecursionLimitExceeded => "the statement is nested too deeply",
+        };
+        let (text, location) = split_location(text);
+        let mut error = Self::new(state::SYNTAX_ERROR, format!("syntax error: {text}"));
+        error.position = location.and_then(|(line, column)| position(sql, line, column));
+        error
+    }
+
+    /// An error of the engine; `sql` is the text that the positions in it count in.
+    pub(super) fn of_engine(error: &DataFusionError, sql: &str) -> Self {
+        let mut converted = of_root(error, sql);
+        let diagnostic = error.diagnostic();
+        if let Some(span) = diagnostic.and_then(|diagnostic| diagnostic.span) {
+            converted.position = position(sql, span.start.line, span.start.column);
+        }
+        if converted.hint.is_none()
+            && let Some(help) = diagnostic.and_then(|diagnostic| diagnostic.helps.first())
+        {
+            converted = converted.with_hint(help.message.clone());
+        }
+        converted
+    }
+}
+
+impl From<DataFusionError> for PgError {
+    fn from(error: DataFusionError) -> Self {
+        Self::of_engine(&error, "")
+    }
+}
+
+impl From<ArrowError> for PgError {
+    fn from(error: ArrowError) -> Self {
+        of_arrow(&error)
+    }
+}
+
+fn truncate(text: &mut String) {
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX)
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(" ...");
+    }
+}
+
+fn of_root(error: &DataFusionError, sql: &str) -> PgError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            of_root(inner, sql)
+        }
+        DataFusionError::Shared(inner) => of_root(inner, sql),
+        DataFusionError::Collection(errors) => match errors.first() {
+            Some(first) => PgError::of_engine(first, sql),
+            None => PgError::new(state::INTERNAL_ERROR, "an empty collection of errors"),
+        },
+        DataFusionError::External(source) => match source.downcast_ref::<PgError>() {
+            Some(ours) => ours.clone(),
+            None => of_external(source.as_ref(), sql),
+        },
+        DataFusionError::ArrowError(source, _) => of_arrow(source),
+        DataFusionError::SQL(source, _) => PgError::of_parser(source, sql),
+        DataFusionError::SchemaError(source, _) => of_schema(source),
+        DataFusionError::NotImplemented(text) => unsupported(text),
+        DataFusionError::Plan(text) => of_plan(text),
+        DataFusionError::Configuration(text) => PgError::new(state::INVALID_PARAMETER_VALUE, text),
+        DataFusionError::ResourcesExhausted(text) => PgError::new(state::OUT_OF_MEMORY, text)
+            .with_hint(
+                "Ask for fewer columns, rows or groups at a time, or give queries more memory.",
+            ),
+        DataFusionError::Execution(text) => of_execution(text),
+        other => PgError::new(state::INTERNAL_ERROR, other.strip_backtrace()),
+    }
+}
+
+fn of_external(source: &(dyn std::error::Error + Send + Sync + 'static), sql: &str) -> PgError {
+    if let Some(inner) = source.downcast_ref::<DataFusionError>() {
+        return of_root(inner, sql);
+    }
+    if let Some(inner) = source.downcast_ref::<ArrowError>() {
+        return of_arrow(inner);
+    }
+    PgError::new(state::INTERNAL_ERROR, source.to_string())
+}
+
+fn of_arrow(error: &ArrowError) -> PgError {
+    match error {
+        ArrowError::DivideByZero => PgError::new(state::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::ArithmeticOverflow(text) => {
+            PgError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, text)
+        }
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => {
+            PgError::new(state::INVALID_TEXT_REPRESENTATION, text)
+        }
+        ArrowError::NotYetImplemented(text) => unsupported(text),
+        ArrowError::MemoryError(text) => PgError::new(state::OUT_OF_MEMORY, text),
+        ArrowError::InvalidArgumentError(text) => {
+            PgError::new(state::INVALID_PARAMETER_VALUE, text)
+        }
+        ArrowError::ExternalError(source) => match source.downcast_ref::<PgError>() {
+            Some(ours) => ours.clone(),
+            None => of_external(source.as_ref(), ""),
+        },
+        other => PgError::new(state::INTERNAL_ERROR, other.to_string()),
+    }
+}
+
+fn of_schema(error: &SchemaError) -> PgError {
+    match error {
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
+            let missing = PgError::new(
+                state::UNDEFINED_COLUMN,
+                format!("column \"{}\" does not exist", field.flat_name()),
+            );
+            let names = valid_fields.iter().map(|valid| valid.name.as_str());
+            match nearest(&field.name, names) {
+                Some(near) => missing.with_hint(format!("Perhaps you meant \"{near}\".")),
+                None => missing,
+            }
+        }
+        SchemaError::AmbiguousReference { field } => PgError::new(
+            state::AMBIGUOUS_COLUMN,
+            format!("column reference \"{}\" is ambiguous", field.flat_name()),
+        ),
+        other => PgError::new(state::AMBIGUOUS_COLUMN, other.to_string()),
+    }
+}
+
+/// Planning tells its causes only by their text.
+fn of_plan(text: &str) -> PgError {
+    let lower = text.to_ascii_lowercase();
+    if let Some(table) = text
+        .strip_prefix("table '")
+        .and_then(|rest| rest.strip_suffix("' not found"))
+    {
+        let name = table.strip_prefix("watertable.").unwrap_or(table);
+        let name = name.strip_prefix("public.").unwrap_or(name);
+        return PgError::new(
+            state::UNDEFINED_TABLE,
+            format!("relation \"{name}\" does not exist"),
+        );
+    }
+    if lower.starts_with("invalid function")
+        || lower.contains("no function matches")
+        || lower.contains("failed to coerce arguments")
+    {
+        return PgError::new(state::UNDEFINED_FUNCTION, text);
+    }
+    if lower.contains("not supported")
+        || lower.contains("unsupported")
+        || lower.contains("not implemented")
+    {
+        return unsupported(text);
+    }
+    PgError::new(state::SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION, text)
+}
+
+fn of_execution(text: &str) -> PgError {
+    let lower = text.to_ascii_lowercase();
+    let code = if lower.contains("divide by zero") || lower.contains("division by zero") {
+        state::DIVISION_BY_ZERO
+    } else if lower.contains("overflow") || lower.contains("out of range") {
+        state::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("error parsing") || lower.contains("cannot cast") {
+        state::INVALID_TEXT_REPRESENTATION
+    } else {
+        state::INTERNAL_ERROR
+    };
+    PgError::new(code, text)
+}
+
+fn unsupported(text: &str) -> PgError {
+    PgError::unsupported(
+        text,
+        "Queries are planned by Apache DataFusion; its SQL reference says what there is.",
+    )
+}
+
+/// The name that was probably meant.
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    // As PostgreSQL: at most half of the name may be wrong.
+    let most = name.len() / 2;
+    candidates
+        .map(|candidate| (strsim::levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= most.min(3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// The parser puts the place of an error behind its text.
+fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
+    let Some((before, place)) = text.rsplit_once(" at Line: ") else {
+        return (text, None);
+    };
+    let location = place
+        .split_once(", Column: ")
+        .and_then(|(line, column)| Some((line.parse().ok()?, column.trim().parse().ok()?)));
+    match location {
+        Some(location) => (before, Some(location)),
+        None => (text, None),
+    }
+}
+
+/// Where line and column, both from 1, are in the text, in characters from 1.
+fn position(sql: &str, line: u64, column: u64) -> Option<usize> {
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let column = usize::try_from(column).ok()?.checked_sub(1)?;
+    let before: usize = sql
+        .split('\n')
+        .take(line)
+        .map(|line| line.chars().count() + 1)
+        .sum();
+    let within = sql.split('\n').nth(line)?.chars().count();
+    (column <= within).then_some(before + column + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters_over_lines() {
+        assert_eq!(position("select\n  größe x", 2, 3), Some(10));
+        assert_eq!(position("select", 1, 1), Some(1));
+        assert_eq!(position("select", 2, 1), None);
+        assert_eq!(position("select", 1, 99), None);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let error = PgError::new(state::INTERNAL_ERROR, "ü".repeat(TEXT_BYTES_MAX));
+        assert!(error.message.len() < TEXT_BYTES_MAX + 10);
+    }
+
+    #[test]
+    fn near_names_are_told_and_far_ones_not() {
+        let names = ["flights", "airlines"];
+        assert_eq!(nearest("flihgts", names.into_iter()), Some("flights"));
+        assert_eq!(nearest("weather", names.into_iter()), None);
+    }
+}

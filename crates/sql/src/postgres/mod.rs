@@ -1,0 +1,32 @@
+//! The PostgreSQL wire protocol: psql, psycopg, JDBC and whatever else speaks it reads topics as tables.
+//!
+//! Invariant: the protocol knows nothing of topics. A session has a context from [`Sessions`] and asks it; what tables there are
+//! and how they are read is the engine's.
+//!
+//! The way of a statement: [`wire`] cuts packets, [`frontend`] decodes them, [`session`] answers them one by one: [`statement`]
+//! says what a text is, [`rewrite`] turns PostgreSQL's SQL into DataFusion's, [`plan`] plans it, [`rows`] takes the rows batch by
+//! batch, [`encode`] writes them. [`catalog`] is what clients ask about tables.
+//!
+//! Nobody is asked who they are yet: any user and any database is taken. The listener should be on loopback.
+
+mod backend;
+mod cancel;
+mod catalog;
+mod control;
+mod copy;
+mod decode;
+mod encode;
+mod error;
+mod frontend;
+mod plan;
+mod rewrite;
+mod rows;
+mod server;
+mod session;
+mod settings;
+mod startup;
+mod statement;
+mod types;
+mod wire;
+
+pub use server::{Limits, Server, Sessions};
