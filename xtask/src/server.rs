@@ -245,6 +245,7 @@ fn start_watertable(port: u16, data_dir: &Path, settings: &[Setting]) -> Result<
                 "--http-listen",
                 &format!("127.0.0.1:{}", process::free_port()?),
             ])
+            .args(["--sql-listen", "off"])
             .arg("--data-dir")
             .arg(data_dir)
             .arg("--config")

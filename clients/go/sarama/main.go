@@ -68,9 +68,24 @@ func create(ctx context.Context, topic string, partitions int32, configs map[str
 	return topic
 }
 
+// connected is a client whose connections are open. The producer opens them itself, but while it does, batches of other
+// partitions may find "broker not connected", close the connection under one that was sent, and send it again.
+func connected(config *sarama.Config) sarama.Client {
+	client := Need(sarama.NewClient(addresses(), config))
+	for _, broker := range client.Brokers() {
+		if err := broker.Open(config); err != nil && !errors.Is(err, sarama.ErrAlreadyConnected) {
+			Must(err)
+		}
+		Need(broker.Connected())
+	}
+	return client
+}
+
 // produce waits for every acknowledgement and returns the first error.
 func produce(config *sarama.Config, messages []*sarama.ProducerMessage) error {
-	producer := Need(sarama.NewSyncProducer(addresses(), config))
+	client := connected(config)
+	defer client.Close()
+	producer := Need(sarama.NewSyncProducerFromClient(client))
 	defer producer.Close()
 	err := producer.SendMessages(messages)
 	var all sarama.ProducerErrors

@@ -31,6 +31,7 @@ mod services;
 mod shares;
 mod start;
 mod topics;
+mod view;
 mod volume;
 
 pub use config::BrokerConfig;
@@ -42,4 +43,5 @@ pub use request_memory::RequestMemoryMetrics;
 pub use request_metrics::{ApiCounts, RequestMetrics};
 pub use start::{Broker, StartError};
 pub use storage::{DirectoryOptions, DurationCounts, StorageMetrics};
+pub use view::{TopicLog, TopicView, View, ViewError};
 pub use volume::VolumeSpace;

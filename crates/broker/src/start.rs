@@ -28,6 +28,7 @@ use crate::request_metrics::RequestMetrics;
 use crate::services::Services;
 use crate::shares::Shares;
 use crate::topics::Topics;
+use crate::view::View;
 
 /// How long a stop waits for requests that run. Long polls end by themselves only after their own wait, so they are cut.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -243,6 +244,11 @@ impl Broker {
     /// The cluster's id.
     pub fn cluster_id(&self) -> Arc<str> {
         Arc::clone(&self.topics.image().cluster_id)
+    }
+
+    /// What it has, to look at.
+    pub fn view(&self) -> View {
+        View::new(Arc::clone(&self.topics))
     }
 
     /// What it counts.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::TableType;
 use parking_lot::RwLock;
 
@@ -121,6 +122,11 @@ impl Public {
     }
 }
 
+fn is_table_function(name: &str) -> bool {
+    let functions = SessionStateDefaults::default_table_functions();
+    functions.iter().any(|function| function.name() == name)
+}
+
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
@@ -140,7 +146,12 @@ impl SchemaProvider for Public {
 
     /// Opening a log may wait for the disk, so this runs where that holds nobody up. An unknown name is an error with the
     /// name that was perhaps meant; [`SchemaProvider::table_exist`] asks without one.
+    ///
+    /// The planner looks for a table under the name of every table function, too; such a name is none that was mistyped.
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if is_table_function(name) && !self.table_exist(name) {
+            return Ok(None);
+        }
         let (topics, shared) = (Arc::clone(&self.topics), Arc::clone(&self.shared));
         let name = name.to_owned();
         let found = self

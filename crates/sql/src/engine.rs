@@ -30,6 +30,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
 use crate::no_files::NoFiles;
 use crate::options::{EngineOptions, SessionOptions};
+use crate::postgres::Sessions;
 use crate::scan::Workers;
 use crate::statements::{ReadOnlyPlanner, admit, admit_statement};
 use crate::topics::Topics;
@@ -120,6 +121,12 @@ impl Engine {
     /// Adds a schema beside `public`, for all sessions.
     pub fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) {
         self.catalogue.add(name, schema);
+    }
+}
+
+impl Sessions for Engine {
+    fn session(&self) -> SessionContext {
+        Self::session(self)
     }
 }
 

@@ -146,6 +146,11 @@ pub fn hint(error: &DataFusionError) -> Option<String> {
     let DataFusionError::External(source) = error.find_root() else {
         return None;
     };
+    hint_of(source.as_ref())
+}
+
+/// What to do about an error that came from this crate.
+pub(crate) fn hint_of(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
     if let Some(refused) = source.downcast_ref::<Refused>() {
         Some(refused.hint().to_owned())
     } else if let Some(unknown) = source.downcast_ref::<UnknownTable>() {

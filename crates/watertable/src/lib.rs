@@ -18,6 +18,7 @@ mod record_json;
 mod report;
 mod session;
 mod settings;
+mod sql;
 
 use std::process::ExitCode;
 

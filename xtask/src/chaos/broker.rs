@@ -64,6 +64,7 @@ impl Launch {
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--advertise", &format!("127.0.0.1:{}", self.advertised)])
             .args(["--http-listen", "off"])
+            .args(["--sql-listen", "off"])
             .arg("--data-dir")
             .arg(&self.data_dir)
             .arg("--config")

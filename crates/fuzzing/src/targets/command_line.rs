@@ -128,6 +128,7 @@ fn settings_seeds() -> Vec<Vec<u8>> {
             (0, "WATERTABLE_LOG_RETENTION_MS", "7"),
             (0, "WATERTABLE_LISTEN", "127.0.0.1:0"),
             (1, "http.listen", "off"),
+            (1, "sql.listen", "off"),
             (1, "log.format", "json"),
         ] {
             seed.push(which);

@@ -3,9 +3,16 @@
 //! Invariant: every error of the engine has a SQLSTATE here, and its text is bounded. Which state an error gets is decided in
 //! this file alone.
 
+use std::sync::Arc;
+
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
+use storage::ReadError;
+
+use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of};
+use crate::statements::Refused;
+use crate::topics::TopicError;
 
 /// The longest text of an error; a plan that does not fit in one is of no help either.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
@@ -33,6 +40,10 @@ pub(super) mod state {
     pub(crate) const DUPLICATE_PSTATEMENT: &str = "42P05";
     pub(crate) const AMBIGUOUS_COLUMN: &str = "42702";
     pub(crate) const UNDEFINED_OBJECT: &str = "42704";
+    pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    pub(crate) const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+    pub(crate) const IO_ERROR: &str = "58030";
+    pub(crate) const DATA_CORRUPTED: &str = "XX001";
     pub(crate) const OUT_OF_MEMORY: &str = "53200";
     pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
     pub(crate) const CONFIGURATION_LIMIT_EXCEEDED: &str = "53400";
@@ -210,7 +221,60 @@ fn of_external(source: &(dyn std::error::Error + Send + Sync + 'static), sql: &s
     if let Some(inner) = source.downcast_ref::<ArrowError>() {
         return of_arrow(inner);
     }
-    PgError::new(state::INTERNAL_ERROR, source.to_string())
+    let error = of_ours(source);
+    let error = error.unwrap_or_else(|| PgError::new(state::INTERNAL_ERROR, source.to_string()));
+    match hint_of(source) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// An error of this crate.
+fn of_ours(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<PgError> {
+    if let Some(unknown) = source.downcast_ref::<UnknownTable>() {
+        // In the words that PostgreSQL's clients know.
+        let text = match unknown {
+            UnknownTable::NoTopic { name, .. } => format!("relation \"{name}\" does not exist"),
+            UnknownTable::NoView { .. } => unknown.to_string(),
+        };
+        return Some(PgError::new(state::UNDEFINED_TABLE, text));
+    }
+    if let Some(refused) = source.downcast_ref::<Refused>() {
+        let state = match refused {
+            Refused::Setting(_) => state::INSUFFICIENT_PRIVILEGE,
+            _ => state::FEATURE_NOT_SUPPORTED,
+        };
+        return Some(PgError::new(state, refused.to_string()));
+    }
+    if let Some(scan) = source.downcast_ref::<ScanError>() {
+        return Some(PgError::new(state_of_scan(&scan.cause), scan.to_string()));
+    }
+    let topic = source.downcast_ref::<Arc<TopicError>>()?;
+    Some(PgError::new(state::IO_ERROR, with_causes(topic)))
+}
+
+fn state_of_scan(cause: &ScanCause) -> &'static str {
+    match cause {
+        ScanCause::Read(ReadError::Deleted) => state::UNDEFINED_TABLE,
+        ScanCause::Read(ReadError::Corrupt { .. })
+        | ScanCause::Batch(_)
+        | ScanCause::Payload(_) => state::DATA_CORRUPTED,
+        ScanCause::Read(_) | ScanCause::Io(_) => state::IO_ERROR,
+        ScanCause::TooLarge { .. } => state::PROGRAM_LIMIT_EXCEEDED,
+        ScanCause::Memory(_) => state::OUT_OF_MEMORY,
+        ScanCause::NoProgress => state::INTERNAL_ERROR,
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
 }
 
 fn of_arrow(error: &ArrowError) -> PgError {

@@ -71,6 +71,9 @@ fn explained(context: &SessionContext, error: &DataFusionError, sql: &str) -> Pg
         let tables = table_names(context);
         let missing = error.message.split('"').nth(1).unwrap_or_default();
         error.position = error.position.or_else(|| place_of(missing, sql));
+        if error.hint.is_some() {
+            return error;
+        }
         let hint = match nearest(missing, tables.iter().map(String::as_str)) {
             Some(near) => format!("Perhaps you meant \"{near}\"."),
             None => "Every topic is a table; \\dt lists them. Names with capitals, dots or dashes are written in double quotes.".to_owned(),

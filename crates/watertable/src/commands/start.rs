@@ -1,7 +1,7 @@
 //! `watertable start`: the composition root. Puts the broker together, waits for a signal, takes it apart in order.
 //!
-//! Start: settings, log, descriptors, HTTP, then the broker, which opens its data before its listener. Stop: not ready
-//! any more, the broker (connections, requests, coordinators, logs), and last HTTP.
+//! Start: settings, log, descriptors, HTTP, then the broker, which opens its data before its listener, and SQL over it. Stop:
+//! not ready any more, SQL, the broker (connections, requests, coordinators, logs), and last HTTP.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{HttpServer, Phase, Status};
 use crate::logging;
 use crate::settings::{self, Given, LogFormat, Origin, Settings};
+use crate::sql::Sql;
 
 /// How long a stop may take; what supervisors usually grant is more.
 const STOP: Duration = Duration::from_secs(5);
@@ -42,6 +43,9 @@ pub(crate) struct Arguments {
     /// Where health and metrics are served, or "off" [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     http_listen: Option<String>,
+    /// Where psql and other clients of PostgreSQL connect for SQL, or "off" [default: 127.0.0.1:9432]
+    #[arg(long, value_name = "HOST:PORT")]
+    sql_listen: Option<String>,
     /// The form of the log: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -65,6 +69,7 @@ impl Arguments {
             ("--advertise", "advertise", &self.advertise),
             ("--data-dir", "data.dir", &self.data_dir),
             ("--http-listen", "http.listen", &self.http_listen),
+            ("--sql-listen", "sql.listen", &self.sql_listen),
             ("--log-format", "log.format", &self.log_format),
             ("--log-filter", "log.filter", &self.log_filter),
         ];
@@ -134,15 +139,28 @@ async fn serve(
             return Ok(());
         }
     };
+    let sql = match Sql::start(&settings, &broker).await {
+        Ok(sql) => sql,
+        Err(error) => {
+            broker.stop().await;
+            return Err(error);
+        }
+    };
     status.running(broker.metrics().clone());
-    announce(&settings, &broker, http.as_ref());
+    announce(&settings, &broker, http.as_ref(), sql.as_ref());
 
     let name = signals.next().await;
     tracing::info!(signal = name, "stopping");
     status.enter(Phase::Stopping);
     let begun = env.clock.now();
+    let stop = async {
+        if let Some(sql) = sql {
+            sql.stop().await;
+        }
+        broker.stop().await;
+    };
     tokio::select! {
-        () = broker.stop() => {}
+        () = stop => {}
         () = env.clock.sleep_until(begun.plus(STOP)) => {
             anyhow::bail!("could not stop in order within {} s; the next start recovers", STOP.as_secs());
         }
@@ -222,17 +240,19 @@ impl Signals {
 }
 
 /// Says where the broker can be reached, and by what clients will try.
-fn announce(settings: &Settings, broker: &Broker, http: Option<&Http>) {
+fn announce(settings: &Settings, broker: &Broker, http: Option<&Http>, sql: Option<&Sql>) {
     let listening = broker.address();
     let advertised = broker.advertised();
     let data = absolute(&settings.data_directory);
     let http = http.map(|http| format!("http://{}", http.address));
+    let sql = sql.map(|sql| sql.address.to_string());
     if settings.log_format == LogFormat::Json {
         tracing::info!(
             %listening,
             advertised,
             data = %data.display(),
             http,
+            sql,
             cluster_id = %broker.cluster_id(),
             node_id = settings.broker.node_id,
             version = env!("CARGO_PKG_VERSION"),
@@ -249,6 +269,7 @@ fn announce(settings: &Settings, broker: &Broker, http: Option<&Http>) {
         ("listening on", listening.to_string()),
         ("clients are told", advertised),
         ("http", http),
+        ("sql", sql.unwrap_or_else(|| "off".to_owned())),
         ("data", data.display().to_string()),
         (
             "cluster",

@@ -7,6 +7,7 @@ mod environment;
 mod file;
 mod listener;
 mod origin;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use metadata::settings::{
 pub(crate) use file::FileError;
 pub(crate) use listener::{AddressError, HostPort};
 pub(crate) use origin::{Given, Origin};
+pub(crate) use sql::SqlSettings;
 
 /// The least memory for requests that a broker is started with. A connection with half a request may hold 256 KiB as one
 /// with small requests, so 64 of them fill this.
@@ -45,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) data_directory: PathBuf,
     /// Where HTTP is served; `None` if it is off.
     pub(crate) http_listen: Option<SocketAddr>,
+    /// SQL over the PostgreSQL wire protocol; `None` if it is off.
+    pub(crate) sql: Option<SqlSettings>,
     /// The form of the log.
     pub(crate) log_format: LogFormat,
     /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
@@ -144,7 +148,15 @@ fn in_origin(origin: Option<&Origin>) -> String {
 const HTTP_LISTEN: &str = "http.listen";
 const LOG_FORMAT: &str = "log.format";
 const LOG_FILTER: &str = "log.filter";
-const OWN: &[&str] = &[HTTP_LISTEN, LOG_FORMAT, LOG_FILTER];
+const OWN: &[&str] = &[
+    HTTP_LISTEN,
+    LOG_FORMAT,
+    LOG_FILTER,
+    sql::LISTEN,
+    sql::MEMORY_BYTES,
+    sql::SPILL_BYTES,
+    sql::CONNECTIONS,
+];
 
 const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 /// The log without being asked: what people running a broker want to know.
@@ -203,7 +215,8 @@ pub(crate) fn resolve_texts(
         let environment = environment::settings(environment.into_iter());
         let mut made = Made::in_layers(file, environment, flags.into_iter().map(flag).collect())?;
         made.settings.retain(|name, given| {
-            !name.ends_with("listeners") && *name != HTTP_LISTEN || wanted(&given.text)
+            !name.ends_with("listeners") && ![HTTP_LISTEN, sql::LISTEN].contains(name)
+                || wanted(&given.text)
         });
         made.settings()
     };
@@ -270,7 +283,8 @@ impl Made {
     }
 
     fn settings(mut self) -> Result<Settings, SettingsError> {
-        let http_listen = self.http_listen()?;
+        let http_listen = self.address_or_off(HTTP_LISTEN, HTTP_LISTEN_DEFAULT)?;
+        let sql = self.sql()?;
         let log_format = self.log_format()?;
         let log_filter = match self.settings.remove(LOG_FILTER) {
             Some(given) => given.text,
@@ -345,6 +359,7 @@ impl Made {
             advertise,
             data_directory: PathBuf::from(directory),
             http_listen,
+            sql,
             log_format,
             log_filter,
             broker,
@@ -353,17 +368,19 @@ impl Made {
         })
     }
 
-    fn http_listen(&mut self) -> Result<Option<SocketAddr>, SettingsError> {
-        let given = self.settings.remove(HTTP_LISTEN);
-        let text = given
-            .as_ref()
-            .map_or(HTTP_LISTEN_DEFAULT, |given| &given.text);
+    fn address_or_off(
+        &mut self,
+        key: &'static str,
+        default: &str,
+    ) -> Result<Option<SocketAddr>, SettingsError> {
+        let given = self.settings.remove(key);
+        let text = given.as_ref().map_or(default, |given| &given.text);
         if text.eq_ignore_ascii_case("off") {
             return Ok(None);
         }
         let address = HostPort::parse(text).and_then(|address| address.look_up());
         address.map(Some).map_err(|source| SettingsError::Address {
-            key: HTTP_LISTEN,
+            key,
             origin: given.map(|given| given.origin),
             source,
         })

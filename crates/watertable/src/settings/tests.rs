@@ -37,6 +37,9 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(settings.advertise, None);
     assert_eq!(settings.data_directory, PathBuf::from("./watertable-data"));
     assert_eq!(settings.http_listen.unwrap().to_string(), "127.0.0.1:8080");
+    let sql = settings.sql.unwrap();
+    assert_eq!(sql.listen.to_string(), "127.0.0.1:9432");
+    assert_eq!((sql.memory_bytes, sql.connections), (512 << 20, 100));
     assert_eq!(settings.log_format, LogFormat::Text);
     assert_eq!(settings.broker.node_id, 1);
     assert!(settings.origins.is_empty() && settings.warnings.is_empty());
@@ -74,6 +77,7 @@ fn the_short_names_are_names_of_kafkas_settings() {
         ("listen", "0.0.0.0:19092"),
         ("advertise", "broker:9"),
         ("log.format", "JSON"),
+        ("sql.listen", "Off"),
     ];
     let file = "\"listeners\" = \"PLAINTEXT://:1\"\n\"log.dir\" = \"elsewhere\"";
     let settings = with(&flags, &environment, Some(file)).unwrap();
@@ -81,6 +85,7 @@ fn the_short_names_are_names_of_kafkas_settings() {
     assert_eq!(settings.advertise.unwrap().to_string(), "broker:9");
     assert_eq!(settings.data_directory, PathBuf::from("/data"));
     assert_eq!(settings.http_listen, None);
+    assert_eq!(settings.sql, None);
     assert_eq!(settings.log_format, LogFormat::Json);
     assert_eq!(settings.broker.log_dirs, ["/data"]);
 }
@@ -88,7 +93,7 @@ fn the_short_names_are_names_of_kafkas_settings() {
 #[test]
 fn errors_say_what_is_wrong_and_where() {
     type Pairs = &'static [(&'static str, &'static str)];
-    let cases: [(Pairs, Pairs, Option<&str>, &str); 14] = [
+    let cases: [(Pairs, Pairs, Option<&str>, &str); 17] = [
         (
             &[("num.partitons", "3")],
             &[],
@@ -124,6 +129,25 @@ fn errors_say_what_is_wrong_and_where() {
             &[],
             None,
             "http.listen cannot be used (from --set): \"8080\" is no HOST:PORT",
+        ),
+        (
+            &[("sql.listen", "9432")],
+            &[],
+            None,
+            "sql.listen cannot be used (from --set): \"9432\" is no HOST:PORT",
+        ),
+        (
+            &[("sql.listen", "off"), ("sql.memory.max.bytes", "512MB")],
+            &[],
+            None,
+            "invalid value \"512MB\" for sql.memory.max.bytes: must be a number of bytes, at least 16777216 (from --set)",
+        ),
+        (
+            &[],
+            &[("WATERTABLE_SQL_MAX_CONNECTIONS", "0")],
+            None,
+            "invalid value \"0\" for sql.max.connections: must be a number from 1 to 10000 (from environment variable \
+             WATERTABLE_SQL_MAX_CONNECTIONS)",
         ),
         (
             &[("listen", ":9092")],

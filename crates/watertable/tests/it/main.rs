@@ -14,4 +14,5 @@ mod idle_connections;
 mod metrics;
 mod newer_versions;
 mod server;
+mod sql;
 mod start;

@@ -40,7 +40,15 @@ async fn an_older_binary_refuses_a_newer_directory_and_says_so() {
         let path = data.join(name);
         let ours = std::fs::read(&path).unwrap();
         std::fs::write(&path, newer).unwrap();
-        let start = ["start", "--listen", "127.0.0.1:0", "--http-listen", "off"];
+        let start = [
+            "start",
+            "--listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "off",
+            "--sql-listen",
+            "off",
+        ];
         for arguments in [&start[..], &["check"]] {
             let errors = refused(&data, arguments);
             assert!(errors.contains(name), "{errors}");

@@ -39,6 +39,8 @@ pub(crate) struct Server {
     process: Child,
     pub(crate) kafka: SocketAddr,
     pub(crate) http: Option<SocketAddr>,
+    /// Where clients of PostgreSQL connect.
+    pub(crate) sql: SocketAddr,
     /// The lines printed at the start.
     pub(crate) lines: Vec<String>,
 }
@@ -51,6 +53,7 @@ impl Server {
     pub(crate) fn start_with_http(data: &Path, http: &str, arguments: &[&str]) -> Self {
         let mut process = command()
             .args(["start", "--listen", "127.0.0.1:0", "--http-listen", http])
+            .args(["--sql-listen", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(data)
             .args(arguments)
@@ -91,6 +94,7 @@ impl Server {
         Self {
             kafka: value("listening on").parse().unwrap(),
             http,
+            sql: value("sql").parse().unwrap(),
             lines,
             process,
         }

@@ -82,6 +82,8 @@ fn a_second_broker_on_the_same_data_is_refused() {
             "127.0.0.1:0",
             "--http-listen",
             "off",
+            "--sql-listen",
+            "off",
             "--data-dir",
         ])
         .arg(folder.path())
@@ -102,7 +104,7 @@ fn what_is_wrong_is_said_in_one_line() {
     std::fs::write(&properties, "log.dirs=/tmp/kafka-logs\n").unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
         (
             &["--set", "num.partitons=3"],
             "did you mean num.partitions?",
@@ -113,6 +115,17 @@ fn what_is_wrong_is_said_in_one_line() {
         ),
         (&["--log-filter", "broker=loud"], "invalid log filter"),
         (&["--http-listen", &taken], "cannot serve HTTP on"),
+        (
+            &[
+                "--http-listen",
+                "off",
+                "--listen",
+                "127.0.0.1:0",
+                "--sql-listen",
+                &taken,
+            ],
+            "cannot serve SQL on",
+        ),
         (&["--http-listen", "off", "--listen", &taken], &taken),
     ];
     for (arguments, expected) in cases {
@@ -159,6 +172,8 @@ async fn logs_without_their_metadata_are_refused_and_untouched() {
                 "--listen",
                 "127.0.0.1:0",
                 "--http-listen",
+                "off",
+                "--sql-listen",
                 "off",
                 "--data-dir",
             ])
