@@ -11,11 +11,20 @@ use std::process::Command;
 
 /// The Python of an environment that has every package of `clients/python/requirements.txt`.
 pub(crate) fn python() -> Result<PathBuf> {
-    let folder = workspace::installed("python");
-    let list = clients().join("python/requirements.txt");
+    python_with("python", "python/requirements.txt")
+}
+
+/// The Python of an environment that has every package of `clients/sql/requirements.txt`.
+pub(crate) fn sql_python() -> Result<PathBuf> {
+    python_with("sql-python", "sql/requirements.txt")
+}
+
+fn python_with(name: &str, list: &str) -> Result<PathBuf> {
+    let folder = workspace::installed(name);
+    let list = clients().join(list);
     let python = folder.join("bin/python");
     once(&list, &folder, &[], || {
-        announce("Python clients");
+        announce(&format!("Python packages of {}", list.display()));
         process::run(
             Command::new("python3")
                 .args(["-m", "venv", "--clear"])

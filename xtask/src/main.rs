@@ -22,11 +22,13 @@ mod kafka;
 mod kills;
 mod named_tests;
 mod overload;
+mod postgres;
 mod process;
 mod protocol;
 mod random;
 mod server;
 mod sim;
+mod sql;
 mod suites;
 mod test;
 mod workspace;
@@ -79,6 +81,9 @@ enum Command {
     History(history::HistoryArguments),
     /// The broker on a simulated machine, with faults: seeds and planted bugs
     Sim(sim::SimArguments),
+    /// SQL over topics: questions beside PostgreSQL and DuckDB
+    #[command(subcommand)]
+    Sql(sql::SqlCommand),
     /// More connections and liars than a broker should have to bear, and what others notice
     Overload(overload::OverloadArguments),
     /// Kafka's own reader over the segment files of a data folder
@@ -104,6 +109,7 @@ fn main() -> anyhow::Result<()> {
         Command::JavaTools(arguments) => suites::java::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Sql(command) => sql::run(&command),
         Command::Overload(arguments) => overload::run(&arguments).map(|_counts| ()),
         Command::DumpLog(arguments) => dump_log::run(&arguments),
     }

@@ -68,6 +68,7 @@ enum Broker {
 pub(crate) struct Server {
     against: Against,
     port: u16,
+    sql_port: u16,
     data_dir: PathBuf,
     settings: Vec<Setting>,
     broker: Broker,
@@ -90,10 +91,12 @@ impl Server {
         }
         fs::create_dir_all(&data_dir)?;
         let port = process::free_port()?;
-        let broker = start_broker(against, port, &data_dir, settings)?;
+        let sql_port = process::free_port()?;
+        let broker = start_broker(against, port, sql_port, &data_dir, settings)?;
         Ok(Self {
             against,
             port,
+            sql_port,
             data_dir,
             settings: settings.to_vec(),
             broker,
@@ -102,6 +105,11 @@ impl Server {
 
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where our broker takes SQL; Kafka takes none.
+    pub(crate) fn sql(&self) -> String {
+        format!("127.0.0.1:{}", self.sql_port)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -143,7 +151,13 @@ impl Server {
             Broker::Watertable(process) => process.kill()?,
             Broker::Kafka(broker) => broker.kill()?,
         }
-        self.broker = start_broker(self.against, self.port, &self.data_dir, &self.settings)?;
+        self.broker = start_broker(
+            self.against,
+            self.port,
+            self.sql_port,
+            &self.data_dir,
+            &self.settings,
+        )?;
         Ok(())
     }
 
@@ -196,6 +210,7 @@ pub(crate) fn watertable_binary() -> Result<PathBuf> {
 fn start_broker(
     against: Against,
     port: u16,
+    sql_port: u16,
     data_dir: &Path,
     settings: &[Setting],
 ) -> Result<Broker> {
@@ -213,7 +228,7 @@ fn start_broker(
             Ok(Broker::Kafka(KafkaBroker::start(&place)?))
         }
         Against::Watertable => Ok(Broker::Watertable(start_watertable(
-            port, data_dir, settings,
+            port, sql_port, data_dir, settings,
         )?)),
     }
 }
@@ -228,7 +243,12 @@ fn settings_file(settings: &[Setting]) -> String {
         .collect()
 }
 
-fn start_watertable(port: u16, data_dir: &Path, settings: &[Setting]) -> Result<Running> {
+fn start_watertable(
+    port: u16,
+    sql_port: u16,
+    data_dir: &Path,
+    settings: &[Setting],
+) -> Result<Running> {
     let binary = watertable_binary()?;
     // Beside the data folder, which belongs to the broker alone.
     let file = data_dir.with_extension("toml");
@@ -245,7 +265,7 @@ fn start_watertable(port: u16, data_dir: &Path, settings: &[Setting]) -> Result<
                 "--http-listen",
                 &format!("127.0.0.1:{}", process::free_port()?),
             ])
-            .args(["--sql-listen", "off"])
+            .args(["--sql-listen", &format!("127.0.0.1:{sql_port}")])
             .arg("--data-dir")
             .arg(data_dir)
             .arg("--config")
