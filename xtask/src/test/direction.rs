@@ -4,12 +4,13 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// What each crate may depend on, lowest first. `types` is at the bottom of everything.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("types", &[]),
     ("protocol", &["types"]),
     ("env", &["types"]),
     ("storage", &["types", "protocol", "env"]),
-    ("metadata", &["types", "env"]),
+    ("contract", &[]),
+    ("metadata", &["types", "env", "contract"]),
     ("coordinator", &["types"]),
     (
         "broker",
@@ -18,11 +19,17 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
             "protocol",
             "env",
             "storage",
+            "contract",
             "metadata",
             "coordinator",
         ],
     ),
-    ("sql", &["types", "protocol", "env", "storage", "metadata"]),
+    (
+        "sql",
+        &[
+            "types", "protocol", "env", "storage", "contract", "metadata",
+        ],
+    ),
     ("client", &["types", "protocol"]),
     ("history", &[]),
     (
@@ -32,6 +39,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
             "protocol",
             "env",
             "storage",
+            "contract",
             "metadata",
             "coordinator",
             "broker",
