@@ -73,6 +73,8 @@ pub enum Allowed {
     AddressLimits,
     /// `latest`, `earliest` or `by_duration:` with an ISO 8601 duration (KIP-932, KIP-1106).
     ShareOffsetReset,
+    /// A contract: the declared columns and format of a topic's values.
+    Contract,
 }
 
 impl fmt::Display for Allowed {
@@ -94,6 +96,7 @@ impl fmt::Display for Allowed {
             Self::ShareOffsetReset => {
                 formatter.write_str("latest, earliest or by_duration:PnDTnHnMn.nS")
             }
+            Self::Contract => formatter.write_str("a contract"),
         }
     }
 }

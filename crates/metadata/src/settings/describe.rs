@@ -41,10 +41,12 @@ pub struct ConfigSynonym {
     pub source: ConfigSource,
 }
 
-/// Every setting of a topic that has these settings of its own.
+/// Every setting of a topic that has these settings of its own. One without a default is told of only where it is set:
+/// Kafka has none, so its clients never meet a topic setting without a value.
 pub fn describe_topic(own: &SettingTexts, broker: &Layers) -> Vec<ConfigEntry> {
     TOPIC_SETTINGS
         .iter()
+        .filter(|setting| setting.default.is_some() || own.contains_key(setting.name))
         .map(|setting| above(setting, own, broker))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! The settings of topics (`TopicConfig`, `LogConfig`, `ServerTopicConfigSynonyms` of Kafka 4.2), and one of ours.
+//! The settings of topics (`TopicConfig`, `LogConfig`, `ServerTopicConfigSynonyms` of Kafka 4.2), and two of ours.
 
 use super::definition::{Allowed, Setting, boolean, double, int, list, long, string};
 
@@ -193,6 +193,10 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         .from(&["unclean.leader.election.enable"])
         .cluster()
         .doc("Whether a replica that misses records may become leader when no other can."),
+    string(contract::SETTING)
+        .allowed(Allowed::Contract)
+        .honoured()
+        .doc("The declared columns and format of the topic's values, for SQL; `watertable topic contract` writes it."),
     boolean("write.caching")
         .default("false")
         .honoured()

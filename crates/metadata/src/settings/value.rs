@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use contract::{Contract, ContractError};
+
 use super::definition::{Allowed, Effect, Setting, SettingType};
 
 /// Longest text of one setting; Kafka has no limit, a request could be 100 MiB of it.
@@ -65,6 +67,9 @@ pub enum Problem {
     /// A list has an empty item.
     #[error("must not have empty items")]
     EmptyItem,
+    /// It is no contract.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
     /// The text is longer than [`VALUE_LENGTH_MAX`].
     #[error("must not be longer than {VALUE_LENGTH_MAX} bytes")]
     TooLong,
@@ -171,6 +176,7 @@ fn is_allowed(allowed: Allowed, value: &Value) -> Result<bool, Problem> {
         (Allowed::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),
         (Allowed::AddressLimits, Value::Text(value)) => address_limits(value).is_some(),
         (Allowed::ShareOffsetReset, Value::Text(value)) => is_share_offset_reset(value),
+        (Allowed::Contract, Value::Text(value)) => Contract::parse(value).map(|_valid| true)?,
         _ => true,
     })
 }

@@ -39,6 +39,7 @@ const OURS: &[&str] = &[
     "node.id",
     "queued.max.request.bytes",
     "write.caching",
+    "watertable.contract",
 ];
 
 fn effect(setting: &Setting) -> &'static str {
@@ -58,7 +59,7 @@ fn default(setting: &Setting) -> String {
         ""
     };
     match setting.default {
-        None => "–".to_owned(),
+        None => format!("–{ours}"),
         Some("") => "empty".to_owned(),
         Some(default) => format!("`{default}`{ours}"),
     }

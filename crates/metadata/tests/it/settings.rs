@@ -34,7 +34,7 @@ fn find<'a>(entries: &'a [ConfigEntry], name: &str) -> &'a ConfigEntry {
 
 #[test]
 fn the_tables_are_sound() {
-    for (scope, count) in [(Scope::Topic, 34), (Scope::Group, 11)] {
+    for (scope, count) in [(Scope::Topic, 35), (Scope::Group, 11)] {
         assert_eq!(scope.settings().count(), count);
     }
     for scope in [Scope::Topic, Scope::Broker, Scope::Group] {
@@ -126,6 +126,20 @@ fn texts_are_read_as_kafka_reads_them() {
         ("127.0.0.1:-1", false),
     ] {
         let outcome = Scope::Broker.parse("max.connections.per.ip.overrides", text);
+        assert_eq!(outcome.is_ok(), accepted, "{text}: {outcome:?}");
+    }
+    for (text, accepted) in [
+        (
+            r#"{"format":"json","columns":[{"name":"a","type":"int"}]}"#,
+            true,
+        ),
+        (
+            r#"{"format":"json","columns":[{"name":"a","type":"integr"}]}"#,
+            false,
+        ),
+        ("", false),
+    ] {
+        let outcome = Scope::Topic.parse("watertable.contract", text);
         assert_eq!(outcome.is_ok(), accepted, "{text}: {outcome:?}");
     }
     let long = "x".repeat(65 * 1024);

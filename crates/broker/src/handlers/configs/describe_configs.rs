@@ -297,10 +297,9 @@ mod tests {
                 ),
                 (0, TOPIC, "events")
             );
-            assert_eq!(
-                result.configs.len(),
-                metadata::settings::TOPIC_SETTINGS.len()
-            );
+            let settings = metadata::settings::TOPIC_SETTINGS.iter();
+            let always_told = settings.filter(|setting| setting.default.is_some());
+            assert_eq!(result.configs.len(), always_told.count());
             for config in &result.configs {
                 assert!(
                     config.config_type != 0 && !config.read_only && !config.is_sensitive,
@@ -315,6 +314,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_contract_is_told_of_where_there_is_one() {
+        const TEXT: &str = r#"{"format":"json","columns":[{"name":"a","type":"int"}]}"#;
+        let fixture = Fixture::new().await;
+        fixture.create_topic("plain", 1).await;
+        fixture
+            .create_topic_with("typed", 1, &[(contract::SETTING, TEXT)])
+            .await;
+        let config = ask_one(&fixture, TOPIC, "typed", contract::SETTING).await;
+        assert_eq!(
+            (config.value.as_deref(), config.config_source),
+            (Some(TEXT), FROM_TOPIC)
+        );
+        assert_eq!(
+            synonyms(&config),
+            [(contract::SETTING, Some(TEXT), FROM_TOPIC)]
+        );
+        let asked = resource(TOPIC, "plain", Some(&[contract::SETTING]));
+        assert_eq!(ask(&fixture, asked).await.configs, []);
     }
 
     #[tokio::test]

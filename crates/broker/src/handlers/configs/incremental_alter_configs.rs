@@ -253,6 +253,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_contract_that_is_none_is_refused_with_its_fault() {
+        let fixture = Fixture::new().await;
+        fixture.create_topic("events", 1).await;
+        let wrong = r#"{"format":"json","columns":[{"name":"a","type":"integr"}]}"#;
+        let right = wrong.replace("integr", "integer");
+        let request = |text: &str| IncrementalAlterConfigsRequest {
+            resources: vec![resource(
+                TOPIC,
+                "events",
+                &[config(contract::SETTING, SET, Some(text))],
+            )],
+            validate_only: false,
+        };
+        let answer = handle(fixture.context(1), request(wrong), fixture.topics()).await;
+        let answer = &answer.responses[0];
+        assert_eq!(answer.error_code, ErrorCode::InvalidConfig as i16);
+        assert_eq!(
+            answer.error_message.as_deref(),
+            Some(&*format!(
+                "invalid value {wrong:?} for watertable.contract: columns[0].type: unknown type \"integr\"; did you \
+                     mean integer?"
+            ))
+        );
+        assert_eq!(own(&fixture, "events", contract::SETTING), None);
+        let answer = handle(fixture.context(1), request(&right), fixture.topics()).await;
+        assert_eq!(answer.responses[0].error_code, 0);
+        assert_eq!(own(&fixture, "events", contract::SETTING), Some(right));
+    }
+
+    #[tokio::test]
     async fn settings_of_brokers_take_effect_and_fall_back() {
         let fixture = Fixture::new().await;
         let retention = || fixture.topics().image().broker.topic_defaults.retention_ms;
