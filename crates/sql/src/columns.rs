@@ -10,12 +10,17 @@
 //! * `"topic@bytes"`: the same rows with these columns as bytes (`bytea`). It settles what is ambiguous in text: a value
 //!   that really consists of the characters `\x00`. `@` is legal in no topic name.
 //!
-//! Every column is there in both, in the same order. `_headers` is a list, since Kafka's headers have an order and may
+//! Every column is there in both, in the same order. A topic with a contract has typed columns behind these, and `_error`,
+//! which says what of a record does not fit ([`crate::typed`]). `_headers` is a list, since Kafka's headers have an order and may
 //! repeat a key; a record without headers has an empty list. `_timestamp` is NULL for records without one (-1).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+use contract::Contract;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::error::ArrowError;
+
+use crate::typed::arrow_type;
 
 /// The time zone of `_timestamp`: a moment, shown in UTC unless the session says otherwise.
 pub(crate) const UTC: &str = "+00:00";
@@ -42,10 +47,15 @@ pub(crate) enum Column {
     Key,
     Value,
     Headers,
+    /// Of the contract, this one.
+    Typed(usize),
+    /// What of the record does not fit the contract.
+    Error,
 }
 
 impl Column {
-    pub(crate) const ALL: [Self; 7] = [
+    /// Those that every topic has.
+    pub(crate) const METADATA: [Self; 7] = [
         Self::Topic,
         Self::Partition,
         Self::Offset,
@@ -55,8 +65,9 @@ impl Column {
         Self::Headers,
     ];
 
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
+    /// Its name, if it is the same for every topic.
+    pub(crate) const fn name(self) -> Option<&'static str> {
+        Some(match self {
             Self::Topic => "_topic",
             Self::Partition => "_partition",
             Self::Offset => "_offset",
@@ -64,14 +75,27 @@ impl Column {
             Self::Key => "_key",
             Self::Value => "_value",
             Self::Headers => "_headers",
+            Self::Error => "_error",
+            Self::Typed(_) => return None,
+        })
+    }
+
+    /// The column that every topic has under this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let mut columns = Self::METADATA.into_iter();
+        columns.find(|column| column.name() == Some(name))
+    }
+
+    /// Whether a record has to be read for it.
+    pub(crate) const fn is_in_record(self) -> bool {
+        match self {
+            Self::Topic | Self::Partition | Self::Offset | Self::Timestamp => false,
+            Self::Key | Self::Value | Self::Headers | Self::Typed(_) | Self::Error => true,
         }
     }
 
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| column.name() == name)
-    }
-
-    fn field(self, form: Form) -> Field {
+    /// Its field; `None` if it is not the same for every topic.
+    fn field(self, form: Form) -> Option<Field> {
         let bytes = bytes_type(form);
         let (data_type, nullable) = match self {
             Self::Topic => (DataType::Utf8View, false),
@@ -89,8 +113,10 @@ impl Column {
                     false,
                 )
             }
+            Self::Error => (DataType::Utf8View, true),
+            Self::Typed(_) => return None,
         };
-        Field::new(self.name(), data_type, nullable)
+        Some(Field::new(self.name()?, data_type, nullable))
     }
 }
 
@@ -109,19 +135,47 @@ pub(crate) fn header_fields(form: Form) -> Fields {
     ])
 }
 
-/// The columns of a topic.
-pub(crate) fn schema(form: Form) -> SchemaRef {
-    static TEXT: LazyLock<SchemaRef> = LazyLock::new(|| new_schema(Form::Text));
-    static BYTES: LazyLock<SchemaRef> = LazyLock::new(|| new_schema(Form::Bytes));
-    Arc::clone(match form {
-        Form::Text => &TEXT,
-        Form::Bytes => &BYTES,
-    })
+/// The columns of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns {
+    pub(crate) schema: SchemaRef,
+    /// In the order of the schema.
+    pub(crate) columns: Vec<Column>,
 }
 
-fn new_schema(form: Form) -> SchemaRef {
-    let fields = Column::ALL.map(|column| column.field(form));
-    Arc::new(Schema::new(fields.to_vec()))
+impl Columns {
+    /// The columns of a topic, with those of its contract if it has one.
+    pub(crate) fn new(form: Form, contract: Option<&Contract>) -> Self {
+        let mut columns = Column::METADATA.to_vec();
+        let mut fields: Vec<_> = columns
+            .iter()
+            .filter_map(|column| column.field(form))
+            .collect();
+        if let Some(contract) = contract {
+            for (index, column) in contract.columns().iter().enumerate() {
+                // What does not fit is NULL, whatever the contract says.
+                fields.push(Field::new(&column.name, arrow_type(column.data_type), true));
+                columns.push(Column::Typed(index));
+            }
+            fields.extend(Column::Error.field(form));
+            columns.push(Column::Error);
+        }
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            columns,
+        }
+    }
+
+    /// Those in these places.
+    pub(crate) fn project(&self, places: &[usize]) -> Result<Self, ArrowError> {
+        Ok(Self {
+            schema: Arc::new(self.schema.project(places)?),
+            columns: places
+                .iter()
+                .filter_map(|place| self.columns.get(*place).copied())
+                .collect(),
+        })
+    }
 }
 
 /// Bytes that are text, or else how they are shown.
@@ -159,9 +213,11 @@ mod tests {
 
     #[test]
     fn columns_are_found_by_their_names() {
-        for (number, column) in Column::ALL.into_iter().enumerate() {
-            assert_eq!(Column::from_name(column.name()), Some(column));
-            assert_eq!(schema(Form::Text).field(number).name(), column.name());
+        let table = Columns::new(Form::Text, None);
+        for (number, column) in Column::METADATA.into_iter().enumerate() {
+            let name = column.name().unwrap();
+            assert_eq!(Column::from_name(name), Some(column));
+            assert_eq!(table.schema.field(number).name(), name);
         }
         assert_eq!(Column::from_name("_nothing"), None);
     }

@@ -8,6 +8,7 @@ use storage::ReadError;
 use types::TopicName;
 
 use crate::statements::Refused;
+use crate::typed::{ContractFault, Fault};
 
 /// No topic has the name that a statement asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +101,9 @@ pub enum ScanCause {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A record does not fit its contract, and the session wants to know.
+    #[error(transparent)]
+    Contract(#[from] Fault),
     /// The log gave no more although it should have.
     #[error("the log gave nothing new")]
     NoProgress,
@@ -120,6 +124,10 @@ impl ScanError {
                 partition = self.partition,
                 offset = self.offset,
             )),
+            ScanCause::Contract(_) => Some(
+                "With watertable.strict = off what does not fit is NULL, and _error says why."
+                    .to_owned(),
+            ),
             ScanCause::Read(ReadError::Deleted) => {
                 Some("The topic was deleted while it was read.".to_owned())
             }
@@ -155,6 +163,11 @@ pub(crate) fn hint_of(source: &(dyn std::error::Error + Send + Sync + 'static)) 
         Some(refused.hint().to_owned())
     } else if let Some(unknown) = source.downcast_ref::<UnknownTable>() {
         unknown.hint()
+    } else if source.is::<ContractFault>() {
+        Some(
+            "The columns that every topic has can be read. `watertable topic contract set` takes a contract that is right."
+                .to_owned(),
+        )
     } else {
         source.downcast_ref::<ScanError>().and_then(ScanError::hint)
     }

@@ -28,11 +28,13 @@ mod spec;
 mod statements;
 mod table;
 mod topics;
+mod typed;
 mod wanted;
 
 pub use catalogue::{CATALOGUE, PUBLIC};
 pub use engine::{Engine, EngineError};
 pub use errors::{ScanCause, ScanError, UnknownTable, hint};
-pub use options::{EngineOptions, IsolationLevel, SessionOptions};
+pub use options::{EngineOptions, IsolationLevel, SessionOptions, Strict};
 pub use statements::Refused;
 pub use topics::{Partition, Topic, TopicError, Topics};
+pub use typed::{ContractFault, Fault};

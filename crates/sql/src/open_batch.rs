@@ -157,15 +157,17 @@ impl Rows {
                 let (size, limit) = (record.size, RECORD_BYTES_MAX);
                 return Err(source.error(offset, ScanCause::TooLarge { size, limit }));
             }
-            let reserved = memory.reserve_rows(self.bytes().saturating_add(row_bytes(&record)));
+            let row_bytes = row_bytes(&record).saturating_add(self.row_bytes());
+            let reserved = memory.reserve_rows(self.bytes().saturating_add(row_bytes));
             reserved.map_err(|cause| source.error(offset, cause))?;
-            self.push(&Row {
+            let pushed = self.push(&Row {
                 offset,
                 timestamp,
                 key: record.key,
                 value: record.value,
                 headers: Some(record.headers),
             });
+            pushed.map_err(|cause| source.error(offset, cause))?;
             source.wanted.pass(offset.saturating_add(1));
         }
         Ok(false)
@@ -183,7 +185,7 @@ impl Rows {
                 continue;
             }
             for offset in run {
-                self.push(&Row {
+                self.push_untyped(&Row {
                     offset,
                     timestamp: facts.max_timestamp,
                     key: None,

@@ -44,6 +44,8 @@ extensions_options! {
     pub struct SessionOptions {
         /// What a query sees, as `isolation.level` of consumers: read_committed (up to the last stable offset, nothing of aborted transactions) or read_uncommitted (up to the high watermark).
         pub isolation: IsolationLevel, default = IsolationLevel::default()
+        /// What happens with a record that does not fit the contract of its topic: off (its columns are NULL, and _error says why) or on (the query fails). Only the columns that a query asks for are looked at.
+        pub strict: Strict, default = Strict::default()
     }
 }
 
@@ -67,6 +69,40 @@ impl std::fmt::Display for IsolationLevel {
             Isolation::ReadCommitted => "read_committed",
             Isolation::ReadUncommitted => "read_uncommitted",
         })
+    }
+}
+
+/// Whether records that do not fit are errors, written and read as PostgreSQL does with switches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strict(pub bool);
+
+impl std::fmt::Display for Strict {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(if self.0 { "on" } else { "off" })
+    }
+}
+
+impl datafusion::config::ConfigField for Strict {
+    fn visit<V: datafusion::config::Visit>(
+        &self,
+        visitor: &mut V,
+        key: &str,
+        description: &'static str,
+    ) {
+        visitor.some(key, self, description);
+    }
+
+    fn set(&mut self, _key: &str, value: &str) -> datafusion::error::Result<()> {
+        self.0 = match value.to_ascii_lowercase().as_str() {
+            "on" | "true" | "yes" | "1" => true,
+            "off" | "false" | "no" | "0" => false,
+            _ => {
+                return datafusion::common::config_err!(
+                    "watertable.strict is on or off, not \"{value}\""
+                );
+            }
+        };
+        Ok(())
     }
 }
 

@@ -148,6 +148,7 @@ impl PartitionReader {
                 Arc::clone(&spec.schema),
                 spec.columns.clone(),
                 spec.form,
+                spec.typed.as_ref(),
             ),
             open: None,
             log: (spec.topic.id, partition.index),

@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use protocol::records::{Headers, NO_TIMESTAMP};
 
 use crate::columns::{Column, Form, UTC, as_text, header_fields};
+use crate::typed::{Fault, Selection, TypedRows};
 
 /// One record, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,7 @@ pub(crate) struct Rows {
     keys: Option<Cells>,
     values: Option<Cells>,
     headers: Option<HeaderLists>,
+    typed: Option<TypedRows>,
     count: usize,
     bytes: usize,
 }
@@ -53,6 +55,7 @@ impl Rows {
         schema: SchemaRef,
         columns: Vec<Column>,
         form: Form,
+        typed: Option<&Selection>,
     ) -> Self {
         let wants = |column| columns.contains(&column);
         Self {
@@ -63,6 +66,7 @@ impl Rows {
             keys: wants(Column::Key).then(|| Cells::new(form)),
             values: wants(Column::Value).then(|| Cells::new(form)),
             headers: wants(Column::Headers).then(|| HeaderLists::new(form)),
+            typed: typed.map(TypedRows::new),
             schema,
             columns,
             form,
@@ -81,8 +85,22 @@ impl Rows {
         self.bytes
     }
 
+    /// About how many bytes a row takes at most, beside what is in its record.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.typed.as_ref().map_or(0, TypedRows::row_bytes)
+    }
+
     /// Adds a record.
-    pub(crate) fn push(&mut self, row: &Row<'_>) {
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), Fault> {
+        if let Some(typed) = &mut self.typed {
+            self.bytes += typed.push(row.value)?;
+        }
+        self.push_untyped(row);
+        Ok(())
+    }
+
+    /// Adds a record of which no typed column is asked for.
+    pub(crate) fn push_untyped(&mut self, row: &Row<'_>) {
         self.count += 1;
         // Offset, timestamp, topic and partition.
         self.bytes += 40;
@@ -118,6 +136,7 @@ impl Rows {
         let count = std::mem::take(&mut self.count);
         self.bytes = 0;
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        let mut typed_place = 0;
         for column in &self.columns {
             let array: Option<ArrayRef> = match column {
                 Column::Topic => Some(
@@ -140,6 +159,12 @@ impl Rows {
                     Some(lists) => Some(lists.finish(self.form)?),
                     None => None,
                 },
+                Column::Typed(_) => {
+                    let place = typed_place;
+                    typed_place += 1;
+                    self.typed.as_mut().and_then(|typed| typed.finish(place))
+                }
+                Column::Error => self.typed.as_mut().and_then(TypedRows::finish_errors),
             };
             arrays.extend(array);
         }
@@ -245,7 +270,7 @@ mod tests {
     use protocol::records::{BatchBuilder, BatchOptions, BatchView};
 
     use super::*;
-    use crate::columns::schema;
+    use crate::columns::Columns;
 
     fn rows(form: Form) -> RecordBatch {
         let mut builder = BatchBuilder::new(BatchOptions::default());
@@ -260,13 +285,14 @@ mod tests {
         let mut rows = Rows::new(
             "a topic with a name",
             3,
-            schema(form),
-            Column::ALL.to_vec(),
+            Columns::new(form, None).schema,
+            Column::METADATA.to_vec(),
             form,
+            None,
         );
         for record in view.records(view.record_bytes()) {
             let record = record.unwrap();
-            rows.push(&Row {
+            rows.push_untyped(&Row {
                 offset: view.offset_of(record.offset_delta),
                 timestamp: view.timestamp_of(record.timestamp_delta),
                 key: record.key,

@@ -118,8 +118,9 @@ impl TopicScan {
 /// In which order the rows of every stream are: of offsets within a partition, and of partitions where they share one.
 fn ordered(schema: &SchemaRef, streams: &[Vec<Piece>]) -> EquivalenceProperties {
     let ascending = |column: Column| {
-        let at = schema.index_of(column.name()).ok()?;
-        let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(column.name(), at));
+        let name = column.name()?;
+        let at = schema.index_of(name).ok()?;
+        let column: Arc<dyn PhysicalExpr> = Arc::new(PhysicalColumn::new(name, at));
         Some(PhysicalSortExpr::new_default(column).asc())
     };
     let offset = ascending(Column::Offset);
@@ -134,12 +135,8 @@ fn ordered(schema: &SchemaRef, streams: &[Vec<Piece>]) -> EquivalenceProperties 
 
 impl DisplayAs for TopicScan {
     fn fmt_as(&self, format: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns: Vec<_> = self
-            .spec
-            .columns
-            .iter()
-            .map(|column| column.name())
-            .collect();
+        let fields = self.spec.schema.fields().iter();
+        let columns: Vec<_> = fields.map(|field| field.name().as_str()).collect();
         let (name, columns) = (&self.spec.topic.name, columns.join(", "));
         let form = match self.spec.form {
             Form::Text => "",
@@ -285,7 +282,11 @@ impl ExecutionPlan for TopicScan {
                     Column::Topic | Column::Partition | Column::Offset | Column::Headers => {
                         Precision::Exact(0)
                     }
-                    Column::Timestamp | Column::Key | Column::Value => Precision::Absent,
+                    Column::Timestamp
+                    | Column::Key
+                    | Column::Value
+                    | Column::Typed(_)
+                    | Column::Error => Precision::Absent,
                 },
                 ..ColumnStatistics::new_unknown()
             };

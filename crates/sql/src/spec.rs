@@ -11,6 +11,7 @@ use crate::batch_facts::BatchFacts;
 use crate::columns::{Column, Form};
 use crate::intervals::Intervals;
 use crate::topics::Topic;
+use crate::typed::Selection;
 
 /// What a scan is to give, for all its streams.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct ScanSpec {
     /// Of the columns, in their order.
     pub(crate) schema: SchemaRef,
     pub(crate) columns: Vec<Column>,
+    /// Those of the contract, if any is asked for.
+    pub(crate) typed: Option<Selection>,
     pub(crate) form: Form,
     pub(crate) isolation: Isolation,
     /// Records at other times, and those without a time, are left out. `None`: no record is, with or without a time.
@@ -30,22 +33,15 @@ pub(crate) struct ScanSpec {
 impl ScanSpec {
     /// Whether headers of batches say all that is asked, as long as no batch was cleaned or has different times.
     pub(crate) fn is_in_headers(&self) -> bool {
-        let has_records = |column: &Column| {
-            matches!(
-                column,
-                Column::Timestamp | Column::Key | Column::Value | Column::Headers
-            )
-        };
+        let has_records = |column: &Column| column.is_in_record() || *column == Column::Timestamp;
         !self.columns.iter().any(has_records) && self.times.is_none()
     }
 
     /// Whether the records of a batch have to be looked at.
     pub(crate) fn needs_records(&self, facts: &BatchFacts) -> bool {
-        let is_in_record =
-            |column: &Column| matches!(column, Column::Key | Column::Value | Column::Headers);
         let has_times = self.columns.contains(&Column::Timestamp) || self.times.is_some();
         !facts.is_dense()
-            || self.columns.iter().any(is_in_record)
+            || self.columns.iter().any(|column| column.is_in_record())
             || (has_times && facts.common_timestamp().is_none())
     }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contract::Contract;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
@@ -12,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use storage::{Isolation, TimestampQuery};
 use types::Timestamp;
 
-use crate::columns::{Column, Form, schema};
+use crate::columns::{Column, Columns, Form};
 use crate::filters::{Constraint, constraint};
 use crate::intervals::Intervals;
 use crate::options::SessionOptions;
@@ -22,6 +23,7 @@ use crate::scan::{Shared, TopicScan};
 use crate::snapshot::Snapshots;
 use crate::spec::ScanSpec;
 use crate::topics::{Topic, TopicError};
+use crate::typed::{Compiled, ContractFault, Selection};
 use crate::wanted::Wanted;
 
 /// At most so many streams for each thread: a stream holds a batch in memory.
@@ -33,18 +35,50 @@ pub(crate) struct TopicTable {
     /// A topic whose logs cannot be had is listed and described as any other; reading it is what fails.
     topic: Result<Arc<Topic>, Arc<TopicError>>,
     form: Form,
+    columns: Columns,
+    /// How the typed columns are read, if there are any.
+    contract: Option<Result<Arc<Compiled>, ContractFault>>,
     shared: Arc<Shared>,
     snapshots: Snapshots,
 }
 
 impl TopicTable {
     pub(crate) fn new(topic: Result<Topic, TopicError>, form: Form, shared: Arc<Shared>) -> Self {
+        let contract = topic.as_ref().ok().and_then(contract_of);
         Self {
+            columns: Columns::new(form, contract.as_ref()),
+            contract: contract.map(|contract| Compiled::new(contract).map(Arc::new)),
             topic: topic.map(Arc::new).map_err(Arc::new),
             form,
             shared,
             snapshots: Snapshots::default(),
         }
+    }
+
+    /// What of the typed columns is asked for.
+    fn typed(&self, columns: &[Column], is_strict: bool) -> Result<Option<Selection>> {
+        let typed = columns.iter().filter_map(|column| match column {
+            Column::Typed(index) => Some(*index),
+            _ => None,
+        });
+        let typed: Vec<_> = typed.collect();
+        let errors = columns.contains(&Column::Error);
+        let Some(contract) = self
+            .contract
+            .as_ref()
+            .filter(|_| errors || !typed.is_empty())
+        else {
+            return Ok(None);
+        };
+        let contract = contract.as_ref();
+        let contract =
+            contract.map_err(|fault| DataFusionError::External(Box::new(fault.clone())))?;
+        Ok(Some(Selection {
+            contract: Arc::clone(contract),
+            columns: typed,
+            errors,
+            is_strict,
+        }))
     }
 
     /// What the snapshot has of each partition.
@@ -69,7 +103,7 @@ impl TopicTable {
 #[async_trait]
 impl TableProvider for TopicTable {
     fn schema(&self) -> SchemaRef {
-        schema(self.form)
+        Arc::clone(&self.columns.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -99,21 +133,14 @@ impl TableProvider for TopicTable {
             .topic
             .as_ref()
             .map_err(|error| DataFusionError::External(Box::new(Arc::clone(error))))?;
-        let all = schema(self.form);
-        let (columns, schema) = match projection {
-            None => (Column::ALL.to_vec(), all),
-            Some(projection) => {
-                let columns = projection.iter().filter_map(|at| Column::ALL.get(*at));
-                (
-                    columns.copied().collect(),
-                    Arc::new(all.project(projection)?),
-                )
-            }
+        let Columns { schema, columns } = match projection {
+            None => self.columns.clone(),
+            Some(places) => self.columns.project(places)?,
         };
         let options = state.config_options().extensions.get::<SessionOptions>();
-        let isolation = options
-            .map_or_else(Default::default, |options| options.isolation)
-            .0;
+        let options = options.cloned().unwrap_or_default();
+        let isolation = options.isolation.0;
+        let typed = self.typed(&columns, options.strict.0)?;
         let Asked { wish, times } = asked(filters);
         let pieces = prune(&self.bounds(topic, state, isolation), &wish);
         let pieces = match &times {
@@ -129,6 +156,7 @@ impl TableProvider for TopicTable {
             topic: Arc::clone(topic),
             schema,
             columns,
+            typed,
             form: self.form,
             isolation,
             times,
@@ -211,6 +239,19 @@ fn late_enough(topic: &Topic, piece: Piece, earliest: i64, isolation: Isolation)
     (!ranges.is_empty()).then_some(Piece { ranges, ..piece })
 }
 
+/// The contract in a topic's settings. One that cannot be read was written by another version; it does not count, and the log
+/// says so.
+fn contract_of(topic: &Topic) -> Option<Contract> {
+    let text = topic.settings.get(contract::SETTING)?;
+    match Contract::parse(text) {
+        Ok(contract) => Some(contract),
+        Err(error) => {
+            tracing::warn!(topic = %topic.name, %error, "the contract of a topic is not valid here and does not count");
+            None
+        }
+    }
+}
+
 /// What filters ask of partition, offset and time.
 #[derive(Debug)]
 struct Asked {
@@ -227,7 +268,12 @@ fn asked(filters: &[Expr]) -> Asked {
             Column::Partition => &mut partitions,
             Column::Offset => &mut offsets,
             Column::Timestamp => times.get_or_insert_with(Intervals::all),
-            Column::Topic | Column::Key | Column::Value | Column::Headers => continue,
+            Column::Topic
+            | Column::Key
+            | Column::Value
+            | Column::Headers
+            | Column::Typed(_)
+            | Column::Error => continue,
         };
         *known = known.intersect(&found.values);
     }

@@ -55,6 +55,11 @@ pub fn infer(values: &[&[u8]]) -> Result<Proposal, InferError> {
     if is_most(objects.misfits) {
         return objects.proposal();
     }
+    // What begins as an object but is none would be odd CSV.
+    let is_broken = |value: &&&[u8]| value.trim_ascii_start().starts_with(b"{");
+    if values.iter().filter(is_broken).count() > values.len() / 2 {
+        return Err(InferError::NoFormat);
+    }
     match delimited::look(values) {
         Some(lines) if is_most(lines.misfits) => lines.proposal(),
         _ => Err(InferError::NoFormat),
@@ -78,7 +83,7 @@ mod tests {
         assert_eq!(
             proposed(&[
                 r#"{"zip": "01234", "n": 1, "km": 1, "at": "2013-01-01T10:00:00Z", "ok": true, "in": {"a": 1}, "x": null}"#,
-                r#"{"n": 3000000000, "km": 1.5, "at": null, "day": "2013-01-01", "e": "1", "big": 99999999999999999999}"#,
+                r#"{"n": 3000000000, "n": [], "km": 1.5, "at": null, "day": "2013-01-01", "e": "1", "big": 99999999999999999999}"#,
             ]),
             concat!(
                 r#"{"format":"json","columns":[{"name":"zip","type":"text"},{"name":"n","type":"bigint"},"#,
@@ -125,6 +130,10 @@ mod tests {
         );
         assert_eq!(
             proposed(&["a,b", "c,d,e", "f"]),
+            InferError::NoFormat.to_string()
+        );
+        assert_eq!(
+            proposed(&["{\"a\": 1, \"b\": 2", "{\"a\": 1, \"b\": 2"]),
             InferError::NoFormat.to_string()
         );
         assert_eq!(infer(&[b"\xff\x00,"]), Err(InferError::NoFormat));

@@ -1,10 +1,13 @@
 //! Values that are objects of JSON, or lines of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::guess::{Guess, of_digits, of_text};
 use super::{InferError, LeftOut, Proposal};
-use crate::node::Node;
 use crate::{COLUMNS_MAX, Cause, Column, Contract, DataType, Format, name_fault};
 
 /// What the objects of a sample have in them.
@@ -32,7 +35,34 @@ pub(super) fn look(values: &[&[u8]]) -> Objects {
     objects
 }
 
-type Members = Vec<(String, Node)>;
+/// What is in an object. Of equal keys the first counts, as for whoever reads the topic.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Members, A::Error> {
+        let (mut members, mut keys) = (Vec::new(), HashSet::new());
+        while let Some((key, value)) = entries.next_entry::<String, Value>()? {
+            if keys.insert(key.clone()) {
+                members.push((key, value));
+            }
+        }
+        Ok(Members(members))
+    }
+}
 
 /// The object of a value, or those of its lines.
 fn read(value: &[u8]) -> Option<Vec<Members>> {
@@ -47,15 +77,12 @@ fn read(value: &[u8]) -> Option<Vec<Members>> {
 }
 
 fn object(text: &[u8]) -> Option<Members> {
-    match serde_json::from_slice(text) {
-        Ok(Node::Object(members)) => Some(members),
-        _ => None,
-    }
+    serde_json::from_slice(text).ok()
 }
 
 impl Objects {
     fn add(&mut self, members: Members) {
-        for (name, value) in members {
+        for (name, value) in members.0 {
             if !self.guesses.contains_key(&name) && !self.takes(&name) {
                 continue;
             }
@@ -110,13 +137,13 @@ impl Objects {
 }
 
 /// What a value is; `None` for null. Text with digits in it stays text, since whoever wrote it meant it so.
-fn of_value(value: &Node) -> Option<DataType> {
+fn of_value(value: &Value) -> Option<DataType> {
     Some(match value {
-        Node::Null => return None,
-        Node::Boolean(_) => DataType::Boolean,
-        Node::Number(number) if number.is_f64() => DataType::Double,
-        Node::Number(number) => of_digits(&number.to_string()).unwrap_or(DataType::Double),
-        Node::Text(text) => of_text(text),
-        Node::List(_) | Node::Object(_) => DataType::Json,
+        Value::Null => return None,
+        Value::Bool(_) => DataType::Boolean,
+        Value::Number(number) if number.is_f64() => DataType::Double,
+        Value::Number(number) => of_digits(&number.to_string()).unwrap_or(DataType::Double),
+        Value::String(text) => of_text(text),
+        Value::Array(_) | Value::Object(_) => DataType::Json,
     })
 }

@@ -139,6 +139,7 @@ fn fill(world: &World) {
     fill_clock(world);
     fill_ledger(world);
     fill_compacted(world);
+    fill_typed(world);
     world.simple_topic("empty", 2);
     world.simple_topic("page-views", 1);
     world.append(
@@ -206,6 +207,73 @@ fn fill_things(world: &World) {
     ];
     for record in records {
         world.append("things", 0, batch(&[record]));
+    }
+}
+
+/// Topics with contracts, and records that fit and do not.
+fn fill_typed(world: &World) {
+    world.typed_topic(
+        "rides",
+        2,
+        r#"{"format":"json","columns":[
+            {"name":"id","type":"int","nullable":false},
+            {"name":"ok","type":"boolean"},
+            {"name":"stops","type":"smallint"},
+            {"name":"metres","type":"bigint"},
+            {"name":"km","type":"double"},
+            {"name":"share","type":"real"},
+            {"name":"price","type":"decimal(8,2)"},
+            {"name":"car","type":"text"},
+            {"name":"Raw","type":"bytea"},
+            {"name":"day","type":"date"},
+            {"name":"local","type":"timestamp"},
+            {"name":"at","type":"timestamptz"},
+            {"name":"more","type":"json"}]}"#,
+    );
+    let whole = concat!(
+        r#"{"id": 1, "ok": true, "stops": 3, "metres": 12500000000, "km": 12.5, "share": 0.5, "price": 9.995, "car": "a \"b\"","#,
+        r#" "Raw": "\\x00ff", "day": "2023-11-14", "local": "2023-11-14 22:13:20", "at": "2023-11-14T22:13:20.5+01:00","#,
+        r#" "more": {"tags": ["x", "y"]}, "unknown": [{}]}"#
+    );
+    let values = [
+        Some(whole),
+        Some(r#"{"id": 2, "ok": null, "km": 7}"#),
+        None,
+        Some(r#"{"id": 4, "stops": 99999, "km": "far", "at": "yesterday"}"#),
+        Some(r#"{"id": 5, "km": 1"#),
+        Some(r#"{"km": 6}"#),
+        Some("[1, 2]"),
+    ];
+    for value in values {
+        world.append("rides", 0, batch(&[valued(value)]));
+    }
+    for start in [10, 15] {
+        let record = |id: i64| {
+            written(
+                NOW_MS,
+                "k",
+                &format!(r#"{{"car": "c{}", "id": {id}, "km": {id}.5}}"#, id % 3),
+            )
+        };
+        let records: Vec<_> = (start..start + 5).map(record).collect();
+        world.append("rides", 1, batch(&records));
+    }
+    world.typed_topic(
+        "lines",
+        1,
+        r#"{"format":"csv","delimiter":";","null":"NA","columns":[
+            {"name":"code","type":"text"},{"name":"n","type":"int"},{"name":"note","type":"text"}]}"#,
+    );
+    for line in ["007;1;NA", r#""a;b";NA;"NA""#, "x;y;", "x;1"] {
+        world.append("lines", 0, batch(&[valued(Some(line))]));
+    }
+    world.typed_topic("newer", 1, r#"{"format":"from tomorrow"}"#);
+}
+
+fn valued(value: Option<&str>) -> Written {
+    Written {
+        value: value.map(Into::into),
+        ..written(NOW_MS, "k", "")
     }
 }
 

@@ -111,6 +111,14 @@ impl World {
         self.topic(name, partitions, &LogSettings::default());
     }
 
+    /// A new topic with a contract.
+    pub(crate) fn typed_topic(&self, name: &str, partitions: i32, contract: &str) {
+        self.simple_topic(name, partitions);
+        let mut topics = self.topics.lock().unwrap();
+        let settings = &mut topics.get_mut(name).unwrap().settings;
+        settings.insert("watertable.contract".to_owned(), contract.to_owned());
+    }
+
     pub(crate) fn remove(&self, name: &str) {
         let topic = self.topics.lock().unwrap().remove(name).unwrap();
         for partition in &topic.partitions {
