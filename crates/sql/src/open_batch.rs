@@ -1,7 +1,7 @@
 //! [`OpenBatch`]: a batch that is being made into rows, as many at a time as there is room for.
 //!
 //! Invariants: what is decompressed was reserved before, and so was a row; records whose offsets do not go up within their
-//! batch are an error, not rows.
+//! batch are an error, not rows. A record that is many rows, each of a line, is left in the middle if there is no room.
 
 use std::ops::RangeInclusive;
 
@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::record_source::RecordSource;
 use crate::rows::{Row, Rows};
 use crate::spec::ScanSpec;
+use crate::typed::Fault;
 use crate::wanted::Wanted;
 
 /// A batch of rows ends when it has so many bytes.
@@ -64,6 +65,16 @@ pub(crate) struct OpenRecords {
     base_timestamp: Option<i64>,
     /// Of those that were read and have a time.
     earliest: i64,
+    /// Where in the value of the next record the lines begin that are no rows yet.
+    line: usize,
+}
+
+/// A place before a record.
+#[derive(Debug)]
+struct Place {
+    position: usize,
+    read: i32,
+    deltas: RangeInclusive<i32>,
 }
 
 impl OpenRecords {
@@ -81,7 +92,27 @@ impl OpenRecords {
                 TimestampType::LogAppendTime => None,
             },
             earliest: i64::MAX,
+            line: 0,
         })
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            position: self.position,
+            read: self.read,
+            deltas: self.deltas.clone(),
+        }
+    }
+
+    /// Goes back to a record, to go on at this byte of its value.
+    fn return_to(&mut self, place: Place, line: usize) {
+        let Place {
+            position,
+            read,
+            deltas,
+        } = place;
+        (self.position, self.read, self.deltas) = (position, read, deltas);
+        self.line = line;
     }
 
     fn next(&mut self) -> Result<Option<RecordView<'_>>, RecordError> {
@@ -132,6 +163,7 @@ impl Rows {
         };
         while self.count() < rows_max && self.bytes() < BATCH_BYTES {
             let base_timestamp = records.base_timestamp;
+            let (place, line) = (records.place(), std::mem::take(&mut records.line));
             let record = match records.next() {
                 Ok(Some(record)) => record,
                 Ok(None) => return Ok(true),
@@ -157,20 +189,56 @@ impl Rows {
                 let (size, limit) = (record.size, RECORD_BYTES_MAX);
                 return Err(source.error(offset, ScanCause::TooLarge { size, limit }));
             }
-            let row_bytes = row_bytes(&record).saturating_add(self.row_bytes());
+            // Lines are rows until there are as many bytes as a batch has.
+            let lines_bytes = if spec.has_lines { BATCH_BYTES } else { 0 };
+            let row_bytes = row_bytes(&record).saturating_add(self.row_bytes() + lines_bytes);
             let reserved = memory.reserve_rows(self.bytes().saturating_add(row_bytes));
             reserved.map_err(|cause| source.error(offset, cause))?;
-            let pushed = self.push(&Row {
+            let row = Row {
                 offset,
                 timestamp,
                 key: record.key,
                 value: record.value,
                 headers: Some(record.headers),
-            });
-            pushed.map_err(|cause| source.error(offset, cause))?;
+            };
+            let pushed = if spec.has_lines {
+                self.push_lines(&row, line, rows_max)
+            } else {
+                self.push(&row).map(|()| None)
+            };
+            let rest = pushed.map_err(|cause| source.error(offset, cause))?;
+            if let Some(line) = rest {
+                records.return_to(place, line);
+                return Ok(false);
+            }
             source.wanted.pass(offset.saturating_add(1));
         }
         Ok(false)
+    }
+
+    /// Makes a row of every line of a record from this byte of its value on, until there are `rows_max`. Returns where it goes
+    /// on, if there is more. A record without a line is a row too.
+    fn push_lines(
+        &mut self,
+        row: &Row<'_>,
+        from: usize,
+        rows_max: usize,
+    ) -> Result<Option<usize>, Fault> {
+        let Some(value) = row.value else {
+            return self.push(row).map(|()| None);
+        };
+        let mut lines = lines(value, from).peekable();
+        if lines.peek().is_none() {
+            return self.push(row).map(|()| None);
+        }
+        for (start, line) in lines {
+            if self.count() >= rows_max || self.bytes() >= BATCH_BYTES {
+                return Ok(Some(start));
+            }
+            let value = Some(line);
+            self.push(&Row { value, ..*row })?;
+        }
+        Ok(None)
     }
 
     /// Makes rows of offsets alone.
@@ -195,6 +263,18 @@ impl Rows {
             }
         }
     }
+}
+
+/// The lines from a byte on that are not blank, and where they begin.
+fn lines(value: &[u8], from: usize) -> impl Iterator<Item = (usize, &[u8])> {
+    let rest = value.get(from..).unwrap_or_default();
+    let mut next = from;
+    let lines = rest.split(|byte| *byte == b'\n').map(move |line| {
+        let start = next;
+        next += line.len() + 1;
+        (start, line)
+    });
+    lines.filter(|(_, line)| !line.trim_ascii().is_empty())
 }
 
 /// What a row may take at most: text for bytes takes twice as much, a header two views.

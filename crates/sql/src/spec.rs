@@ -22,6 +22,8 @@ pub(crate) struct ScanSpec {
     pub(crate) columns: Vec<Column>,
     /// Those of the contract, if any is asked for.
     pub(crate) typed: Option<Selection>,
+    /// Every line of a value is a row, so that only the values say how many there are.
+    pub(crate) has_lines: bool,
     pub(crate) form: Form,
     pub(crate) isolation: Isolation,
     /// Records at other times, and those without a time, are left out. `None`: no record is, with or without a time.
@@ -34,13 +36,14 @@ impl ScanSpec {
     /// Whether headers of batches say all that is asked, as long as no batch was cleaned or has different times.
     pub(crate) fn is_in_headers(&self) -> bool {
         let has_records = |column: &Column| column.is_in_record() || *column == Column::Timestamp;
-        !self.columns.iter().any(has_records) && self.times.is_none()
+        !self.columns.iter().any(has_records) && self.times.is_none() && !self.has_lines
     }
 
     /// Whether the records of a batch have to be looked at.
     pub(crate) fn needs_records(&self, facts: &BatchFacts) -> bool {
         let has_times = self.columns.contains(&Column::Timestamp) || self.times.is_some();
         !facts.is_dense()
+            || self.has_lines
             || self.columns.iter().any(|column| column.is_in_record())
             || (has_times && facts.common_timestamp().is_none())
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contract::Contract;
+use contract::{Contract, Format};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
@@ -38,6 +38,8 @@ pub(crate) struct TopicTable {
     columns: Columns,
     /// How the typed columns are read, if there are any.
     contract: Option<Result<Arc<Compiled>, ContractFault>>,
+    /// Whether every line of a value is a row.
+    has_lines: bool,
     shared: Arc<Shared>,
     snapshots: Snapshots,
 }
@@ -47,6 +49,9 @@ impl TopicTable {
         let contract = topic.as_ref().ok().and_then(contract_of);
         Self {
             columns: Columns::new(form, contract.as_ref()),
+            has_lines: contract
+                .as_ref()
+                .is_some_and(|contract| *contract.format() == Format::NdJson),
             contract: contract.map(|contract| Compiled::new(contract).map(Arc::new)),
             topic: topic.map(Arc::new).map_err(Arc::new),
             form,
@@ -157,6 +162,7 @@ impl TableProvider for TopicTable {
             schema,
             columns,
             typed,
+            has_lines: self.has_lines,
             form: self.form,
             isolation,
             times,

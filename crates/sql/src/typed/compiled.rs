@@ -18,7 +18,7 @@ impl Compiled {
     /// The schema in the contract is none, or has not what the columns need.
     pub(crate) fn new(contract: Contract) -> Result<Self, ContractFault> {
         match contract.format() {
-            Format::Json | Format::Csv { .. } => {}
+            Format::Json | Format::NdJson | Format::Csv { .. } => {}
             other => {
                 return Err(ContractFault(format!(
                     "{} cannot be read yet",

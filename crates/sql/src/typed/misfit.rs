@@ -90,8 +90,6 @@ pub(super) enum NoRecord {
     },
     #[error("{0} instead of an object")]
     NotObject(&'static str),
-    #[error("no line in it")]
-    NoLine,
     #[error("no CSV: {0}")]
     NotCsv(#[from] CsvError),
     #[error("{found} fields, but {expected} columns")]

@@ -267,6 +267,23 @@ fn fill_typed(world: &World) {
     for line in ["007;1;NA", r#""a;b";NA;"NA""#, "x;y;", "x;1"] {
         world.append("lines", 0, batch(&[valued(Some(line))]));
     }
+    world.typed_topic(
+        "events",
+        1,
+        r#"{"format":"ndjson","columns":[{"name":"n","type":"int"}]}"#,
+    );
+    let many: Vec<_> = (0..30_000).map(|n| format!("{{\"n\": {n}}}\n")).collect();
+    let values = [
+        Some("{\"n\": 1}\n{\"n\": 2}\n\n{\"n\": \"x\"}\r\n"),
+        Some(""),
+        None,
+        Some("{\"n\": 3}"),
+        Some(&many.concat()),
+        Some("{\"n\": 4}\n{\"n\": 5}"),
+    ];
+    for value in values {
+        world.append("events", 0, batch(&[valued(value)]));
+    }
     world.typed_topic("newer", 1, r#"{"format":"from tomorrow"}"#);
 }
 
