@@ -21,8 +21,10 @@ use crate::earliest_times::EarliestTimes;
 use crate::errors::UnknownTable;
 use crate::nearest::nearest;
 use crate::scan::{Shared, Workers};
+use crate::statements::Refused;
 use crate::table::TopicTable;
 use crate::topics::{Topics, is_internal};
+use crate::write::{INSERT_VIEW, InsertTarget};
 
 /// The one catalogue, which PostgreSQL calls a database.
 pub const CATALOGUE: &str = "watertable";
@@ -60,9 +62,11 @@ impl CatalogProviderList for Catalogues {
 pub(crate) struct Catalogue(RwLock<BTreeMap<String, Arc<dyn SchemaProvider>>>);
 
 impl Catalogue {
-    pub(crate) fn new(topics: Arc<dyn Topics>, workers: Workers) -> Self {
+    /// `is_writable`: topics can be found to be written to.
+    pub(crate) fn new(topics: Arc<dyn Topics>, is_writable: bool, workers: Workers) -> Self {
         let public: Arc<dyn SchemaProvider> = Arc::new(Public {
             topics,
+            is_writable,
             shared: Arc::new(Shared {
                 workers,
                 earliest: EarliestTimes::default(),
@@ -91,11 +95,20 @@ impl CatalogProvider for Catalogue {
 #[derive(Debug)]
 struct Public {
     topics: Arc<dyn Topics>,
+    is_writable: bool,
     shared: Arc<Shared>,
 }
 
 impl Public {
-    fn find(topics: &dyn Topics, name: &str, shared: Arc<Shared>) -> Result<TopicTable> {
+    fn find(
+        topics: &dyn Topics,
+        name: &str,
+        shared: Arc<Shared>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let (name, is_target) = match name.strip_suffix(INSERT_VIEW) {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
         let (name, form) = match name.split_once(VIEW_SEPARATOR) {
             None => (name, Form::Text),
             Some((name, BYTES)) => (name, Form::Bytes),
@@ -118,7 +131,10 @@ impl Public {
                 }));
             }
         };
-        Ok(TopicTable::new(topic, form, shared))
+        Ok(match topic {
+            Ok(topic) if is_target => Arc::new(InsertTarget::new(&topic, form)),
+            topic => Arc::new(TopicTable::new(topic, form, shared)),
+        })
     }
 }
 
@@ -152,14 +168,16 @@ impl SchemaProvider for Public {
         if is_table_function(name) && !self.table_exist(name) {
             return Ok(None);
         }
+        if !self.is_writable && name.ends_with(INSERT_VIEW) {
+            return Err(Refused::Insert("INSERT".to_owned()).into());
+        }
         let (topics, shared) = (Arc::clone(&self.topics), Arc::clone(&self.shared));
         let name = name.to_owned();
         let found = self
             .shared
             .workers
             .run(move || Self::find(&*topics, &name, shared));
-        let table: Arc<dyn TableProvider> = Arc::new(found.await??);
-        Ok(Some(table))
+        Ok(Some(found.await??))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {

@@ -22,7 +22,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::execution::{SessionState, SessionStateDefaults};
+use datafusion::execution::{FunctionRegistry as _, SessionState, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::{Handle, Runtime};
@@ -34,6 +34,7 @@ use crate::postgres::Sessions;
 use crate::scan::Workers;
 use crate::statements::{ReadOnlyPlanner, admit, admit_statement};
 use crate::topics::Topics;
+use crate::write::{headers_function, with_writer};
 
 /// Threads that may block: those of scans, which are as many as queries have, and DataFusion's own for spilled files.
 const BLOCKING_THREADS: usize = 64;
@@ -73,7 +74,8 @@ impl Engine {
     pub fn new(topics: Arc<dyn Topics>, options: EngineOptions) -> Result<Arc<Self>, EngineError> {
         let threads = start_threads(&options).map_err(EngineError::Threads)?;
         let workers = Workers::new(threads.handle().clone(), options.threads.get());
-        let catalogue = Arc::new(Catalogue::new(topics, workers));
+        let is_writable = options.writer.is_some();
+        let catalogue = Arc::new(Catalogue::new(topics, is_writable, workers));
         let first = first_session(&catalogue, &options)?;
         Ok(Arc::new(Self {
             threads: Some(threads),
@@ -162,7 +164,11 @@ fn first_session(
     catalogue: &Arc<Catalogue>,
     options: &EngineOptions,
 ) -> Result<SessionState, DataFusionError> {
-    let mut config = SessionConfig::new()
+    let config = match &options.writer {
+        Some(writer) => with_writer(SessionConfig::new(), Arc::clone(writer)),
+        None => SessionConfig::new(),
+    };
+    let mut config = config
         .with_default_catalog_and_schema(CATALOGUE, PUBLIC)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
@@ -184,6 +190,7 @@ fn first_session(
         .with_query_planner(Arc::new(ReadOnlyPlanner))
         .build();
     datafusion_functions_json::register_all(&mut state)?;
+    state.register_udf(Arc::new(headers_function()))?;
     Ok(state)
 }
 

@@ -52,7 +52,7 @@ impl UnknownTable {
 }
 
 /// A name as it has to be written in SQL.
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let is_plain = name
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
@@ -168,8 +168,10 @@ pub(crate) fn hint_of(source: &(dyn std::error::Error + Send + Sync + 'static)) 
             "The columns that every topic has can be read. `watertable topic contract set` takes a contract that is right."
                 .to_owned(),
         )
+    } else if let Some(scan) = source.downcast_ref::<ScanError>() {
+        scan.hint()
     } else {
-        source.downcast_ref::<ScanError>().and_then(ScanError::hint)
+        crate::write::hint(source.as_ref())
     }
 }
 

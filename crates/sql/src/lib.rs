@@ -1,7 +1,8 @@
 //! Topics as tables: what a topic looks like to SQL, how its records are read, and the PostgreSQL wire protocol.
 //!
-//! [`Engine`] is where queries come from; what it needs to know of the broker is [`Topics`]. A statement goes through
-//! [`Engine::plan`], which says what may not be done here, and runs on the engine's own threads ([`Engine::handle`]).
+//! [`Engine`] is where queries come from; what it needs to know of the broker is [`Topics`], and to write a [`Writer`]. A query
+//! goes through [`Engine::plan`], which says what may not be done here, and runs on the engine's own threads
+//! ([`Engine::handle`]). What writes is a matter of the wire's sessions ([`postgres`]), since they know of transactions.
 
 mod batch_facts;
 mod catalogue;
@@ -30,6 +31,7 @@ mod table;
 mod topics;
 mod typed;
 mod wanted;
+mod write;
 
 pub use catalogue::{CATALOGUE, PUBLIC};
 pub use engine::{Engine, EngineError};
@@ -38,3 +40,6 @@ pub use options::{EngineOptions, IsolationLevel, SessionOptions, Strict};
 pub use statements::Refused;
 pub use topics::{Partition, Topic, TopicError, Topics};
 pub use typed::{ContractFault, Fault};
+pub use write::{
+    DefinitionError, InsertError, NewTopic, Record, RowError, Transaction, WriteError, Writer,
+};

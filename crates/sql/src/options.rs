@@ -2,10 +2,13 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use datafusion::common::config::ConfigExtension;
 use datafusion::common::extensions_options;
 use storage::Isolation;
+
+use crate::write::Writer;
 
 /// How much a server gives to queries.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct EngineOptions {
     /// How much the scheduler prefers other threads to those of queries, 0 to 19 (`nice`): a query takes what producers
     /// and consumers leave.
     pub niceness: u8,
+    /// What sessions write with; `None`: they only read.
+    pub writer: Option<Arc<dyn Writer>>,
 }
 
 impl Default for EngineOptions {
@@ -35,6 +40,7 @@ impl Default for EngineOptions {
             spill_bytes_max: 16 << 30,
             batch_rows: NonZeroUsize::new(8192).expect("8192 is not zero"),
             niceness: 10,
+            writer: None,
         }
     }
 }

@@ -1,4 +1,8 @@
-//! What a session may do: ask. [`Refused`] says what it may not, and what to do instead.
+//! What a session may do: ask, and add to topics. [`Refused`] says what it may not, and what to do instead.
+//!
+//! What adds to topics never gets into the engine: it is a query whose rows somebody else writes, which `write::insert::admit`
+//! takes out of the plan of an INSERT. So here everything that writes is refused, and a plan that got by would find nothing
+//! to write with.
 //!
 //! A server's session must not reach the machine it runs on, so there are three lines, each of which would do: statements
 //! are looked at before they are planned and as plans ([`admit_statement`], [`admit`]); whatever is executed goes through
@@ -21,14 +25,14 @@ use datafusion::sql::sqlparser::ast::Statement as Sql;
 /// What a session may not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Appending through SQL.
-    #[error("{0} is not there yet")]
+    /// Appending, where there is nothing to do it with.
+    #[error("{0} is not possible here: this only reads")]
     Insert(String),
     /// Changing records.
     #[error("{0} cannot change a topic: records are only appended to a log")]
     Change(String),
     /// Making, changing or dropping things.
-    #[error("{0} is not there yet")]
+    #[error("{0} is not possible here")]
     Definition(String),
     /// Reading or writing files of the server.
     #[error("{0} would use files of the server, which sessions cannot")]

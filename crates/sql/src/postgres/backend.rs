@@ -162,6 +162,14 @@ pub(super) fn copy_out(output: &mut BytesMut, columns: usize) {
     });
 }
 
+pub(super) fn copy_in(output: &mut BytesMut, columns: usize) {
+    framed(output, b'G', |body| {
+        body.put_u8(0);
+        put_count(body, columns);
+        body.put_bytes(0, columns * 2);
+    });
+}
+
 pub(super) fn copy_data(output: &mut BytesMut, line: impl FnOnce(&mut BytesMut)) {
     framed(output, b'd', line);
 }
@@ -189,6 +197,7 @@ fn fields(output: &mut BytesMut, kind: u8, error: &PgError) {
             (b'D', error.detail.as_deref()),
             (b'H', error.hint.as_deref()),
             (b'P', position.as_deref()),
+            (b'W', error.context.as_deref()),
         ] {
             if let Some(text) = text {
                 body.put_u8(field);

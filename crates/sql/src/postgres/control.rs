@@ -16,7 +16,8 @@ use types::Instant;
 
 use super::cancel::Running;
 use super::error::{PgError, state};
-use super::wire::Wire;
+use super::frontend::{self, Message};
+use super::wire::{ReceiveError, Wire};
 
 /// Why a statement did not come to its end.
 #[derive(Debug)]
@@ -70,6 +71,29 @@ impl Control {
             outcome = wire.flush_within(&*self.clock, self.stall) => outcome,
         };
         outcome.map_err(|_closed: io::Error| Stop::Gone)
+    }
+
+    /// The next message of a client that is in the midst of sending data, unless something ends the statement first.
+    pub(super) async fn receive(&self, wire: &mut Wire) -> Result<Message, Stop> {
+        let silent = self.clock.sleep_until(self.clock.now().plus(self.stall));
+        let received = tokio::select! {
+            biased;
+            error = self.ended() => return Err(Stop::Error(error)),
+            received = wire.receive(frontend::message_length) => received,
+            () = silent => {
+                let message = "terminating connection because nothing came for a COPY";
+                return Err(PgError::fatal(state::IDLE_IN_TRANSACTION_TIMEOUT, message).into());
+            }
+        };
+        let packet = match received {
+            Ok(Some(packet)) => packet,
+            Ok(None) | Err(ReceiveError::Io(_)) => return Err(Stop::Gone),
+            Err(ReceiveError::Decode(error)) => {
+                return Err(PgError::protocol(error.to_string()).into());
+            }
+        };
+        let message = frontend::message(packet);
+        message.map_err(|error| PgError::protocol(error.to_string()).into())
     }
 
     async fn ended(&self) -> PgError {

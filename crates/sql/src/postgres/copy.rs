@@ -1,4 +1,4 @@
-//! Rows as COPY TO writes them: text, or CSV (RFC 4180 as PostgreSQL reads it).
+//! The formats of COPY, and rows as COPY TO writes them: text, or CSV (RFC 4180 as PostgreSQL reads it).
 //!
 //! Invariant: what is written reads back as the same values, NULL included: whatever could be taken for a separator, a quote or
 //! NULL is escaped or quoted.
@@ -11,7 +11,7 @@ use super::encode::{Rows, Style};
 /// How rows are written.
 #[derive(Clone, Debug)]
 pub(super) struct CopyFormat {
-    is_csv: bool,
+    pub(super) is_csv: bool,
     pub(super) delimiter: u8,
     pub(super) null: String,
     /// The first line has the names.

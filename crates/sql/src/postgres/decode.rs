@@ -44,7 +44,8 @@ pub(super) fn parameter(
     })
 }
 
-fn of_text(kind: PgType, text: &str) -> Result<ScalarValue, PgError> {
+/// A value of this type that PostgreSQL writes so.
+pub(super) fn of_text(kind: PgType, text: &str) -> Result<ScalarValue, PgError> {
     if kind.is_array {
         let item = PgType::scalar(kind.kind);
         let items = split_array(text)?.into_iter().map(|value| match value {

@@ -14,34 +14,50 @@ use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of};
 use crate::statements::Refused;
 use crate::topics::TopicError;
 
+use super::writing;
+
 /// The longest text of an error; a plan that does not fit in one is of no help either.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
 
 /// SQLSTATEs, by the names of PostgreSQL's `errcodes.txt`.
 pub(super) mod state {
+    pub(crate) const TRANSACTION_RESOLUTION_UNKNOWN: &str = "08007";
     pub(crate) const PROTOCOL_VIOLATION: &str = "08P01";
     pub(crate) const FEATURE_NOT_SUPPORTED: &str = "0A000";
     pub(crate) const NUMERIC_VALUE_OUT_OF_RANGE: &str = "22003";
+    pub(crate) const DATETIME_FIELD_OVERFLOW: &str = "22008";
     pub(crate) const DIVISION_BY_ZERO: &str = "22012";
+    pub(crate) const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
     pub(crate) const INVALID_PARAMETER_VALUE: &str = "22023";
     pub(crate) const INVALID_TEXT_REPRESENTATION: &str = "22P02";
     pub(crate) const INVALID_BINARY_REPRESENTATION: &str = "22P03";
+    pub(crate) const BAD_COPY_FILE_FORMAT: &str = "22P04";
+    pub(crate) const INTEGRITY_CONSTRAINT_VIOLATION: &str = "23000";
+    pub(crate) const NOT_NULL_VIOLATION: &str = "23502";
     pub(crate) const ACTIVE_SQL_TRANSACTION: &str = "25001";
     pub(crate) const NO_ACTIVE_SQL_TRANSACTION: &str = "25P01";
     pub(crate) const IN_FAILED_SQL_TRANSACTION: &str = "25P02";
+    pub(crate) const IDLE_IN_TRANSACTION_TIMEOUT: &str = "25P03";
+    pub(crate) const TRANSACTION_TIMEOUT: &str = "25P04";
     pub(crate) const INVALID_SQL_STATEMENT_NAME: &str = "26000";
     pub(crate) const INVALID_CURSOR_NAME: &str = "34000";
     pub(crate) const SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION: &str = "42000";
     pub(crate) const SYNTAX_ERROR: &str = "42601";
+    pub(crate) const GENERATED_ALWAYS: &str = "428C9";
+    pub(crate) const DUPLICATE_COLUMN: &str = "42701";
     pub(crate) const UNDEFINED_COLUMN: &str = "42703";
     pub(crate) const UNDEFINED_FUNCTION: &str = "42883";
     pub(crate) const UNDEFINED_TABLE: &str = "42P01";
     pub(crate) const DUPLICATE_CURSOR: &str = "42P03";
     pub(crate) const DUPLICATE_PSTATEMENT: &str = "42P05";
+    pub(crate) const DUPLICATE_TABLE: &str = "42P07";
+    pub(crate) const INVALID_TABLE_DEFINITION: &str = "42P16";
     pub(crate) const AMBIGUOUS_COLUMN: &str = "42702";
     pub(crate) const UNDEFINED_OBJECT: &str = "42704";
     pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    pub(crate) const WRONG_OBJECT_TYPE: &str = "42809";
     pub(crate) const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+    pub(crate) const SYSTEM_ERROR: &str = "58000";
     pub(crate) const IO_ERROR: &str = "58030";
     pub(crate) const DATA_CORRUPTED: &str = "XX001";
     pub(crate) const OUT_OF_MEMORY: &str = "53200";
@@ -62,6 +78,8 @@ pub(super) enum Severity {
     Fatal,
     /// Nothing ends.
     Warning,
+    /// Nothing is wrong.
+    Notice,
 }
 
 impl Severity {
@@ -70,6 +88,7 @@ impl Severity {
             Self::Error => "ERROR",
             Self::Fatal => "FATAL",
             Self::Warning => "WARNING",
+            Self::Notice => "NOTICE",
         }
     }
 }
@@ -85,6 +104,8 @@ pub(super) struct PgError {
     pub(super) hint: Option<String>,
     /// In characters of the query, from 1.
     pub(super) position: Option<usize>,
+    /// Where in the data.
+    pub(super) context: Option<String>,
 }
 
 impl PgError {
@@ -98,6 +119,7 @@ impl PgError {
             detail: None,
             hint: None,
             position: None,
+            context: None,
         }
     }
 
@@ -115,6 +137,13 @@ impl PgError {
         }
     }
 
+    pub(super) fn notice(state: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Notice,
+            ..Self::new(state, message)
+        }
+    }
+
     /// Something that is not there, with what to do instead.
     pub(super) fn unsupported(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(state::FEATURE_NOT_SUPPORTED, message).with_hint(hint)
@@ -128,6 +157,16 @@ impl PgError {
         let mut hint: String = hint.into();
         truncate(&mut hint);
         self.hint = Some(hint);
+        self
+    }
+
+    pub(super) fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub(super) fn with_context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
         self
     }
 
@@ -221,7 +260,7 @@ fn of_external(source: &(dyn std::error::Error + Send + Sync + 'static), sql: &s
     if let Some(inner) = source.downcast_ref::<ArrowError>() {
         return of_arrow(inner);
     }
-    let error = of_ours(source);
+    let error = writing::error(source).or_else(|| of_ours(source));
     let error = error.unwrap_or_else(|| PgError::new(state::INTERNAL_ERROR, source.to_string()));
     match hint_of(source) {
         Some(hint) => error.with_hint(hint),
@@ -266,7 +305,8 @@ fn state_of_scan(cause: &ScanCause) -> &'static str {
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// An error with what is behind it.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {

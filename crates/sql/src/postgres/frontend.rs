@@ -99,8 +99,11 @@ pub(super) enum Message {
     Flush,
     Sync,
     Terminate,
-    /// `CopyData`, `CopyDone` and `CopyFail`: ignored outside of a COPY FROM, as PostgreSQL does.
-    Copy,
+    /// The next bytes of a COPY FROM. They and its ends are ignored outside of one, as PostgreSQL does.
+    CopyData(Bytes),
+    CopyDone,
+    /// The client gives up; its reason.
+    CopyFail(String),
     /// An answer to a request for a password, which was not made.
     Password,
 }
@@ -205,7 +208,9 @@ pub(super) fn message(packet: Bytes) -> Result<Message, DecodeError> {
         b'H' => Message::Flush,
         b'S' => Message::Sync,
         b'X' => Message::Terminate,
-        b'd' | b'c' | b'f' => return Ok(Message::Copy),
+        b'd' => Message::CopyData(std::mem::take(&mut body.0)),
+        b'c' => Message::CopyDone,
+        b'f' => Message::CopyFail(body.string()?),
         b'p' => return Ok(Message::Password),
         other => return Err(DecodeError::Type(other)),
     };

@@ -5,7 +5,7 @@
 //!
 //! The way of a statement: [`wire`] cuts packets, [`frontend`] decodes them, [`session`] answers them one by one: [`statement`]
 //! says what a text is, [`rewrite`] turns PostgreSQL's SQL into DataFusion's, [`plan`] plans it, [`rows`] takes the rows batch by
-//! batch, [`encode`] writes them. [`catalog`] is what clients ask about tables.
+//! batch, [`encode`] writes them. [`catalog`] is what clients ask about tables, [`writing`] what adds to topics.
 //!
 //! Nobody is asked who they are yet: any user and any database is taken. The listener should be on loopback.
 
@@ -14,6 +14,8 @@ mod cancel;
 mod catalog;
 mod control;
 mod copy;
+mod copy_in;
+mod copy_rows;
 mod decode;
 mod encode;
 mod error;
@@ -28,5 +30,6 @@ mod startup;
 mod statement;
 mod types;
 mod wire;
+mod writing;
 
 pub use server::{Limits, Server, Sessions};

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::error::{PgError, nearest, state};
 use super::rewrite::casts;
 use super::types::PgType;
+use crate::write::insert::{self, PlannedInsert};
 
 /// The number of parameters is a 16-bit field of the protocol.
 const PARAMETERS_MAX: usize = u16::MAX as usize;
@@ -30,7 +31,69 @@ pub(super) async fn plan(
     types: &[PgType],
     sql: &str,
 ) -> Result<LogicalPlan, PgError> {
+    let plan = typed_plan(context, statement.clone(), types, sql).await?;
+    // Whatever the parser let through: only what reads is run.
+    let options = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    options.verify_plan(&plan)?;
+    Ok(plan)
+}
+
+/// Plans an INSERT, with values for its parameters.
+pub(super) async fn insert(
+    context: &SessionContext,
+    statement: &Statement,
+    types: &[PgType],
+    values: Vec<ScalarValue>,
+    sql: &str,
+) -> Result<PlannedInsert, PgError> {
+    let (statement, columns) = full_insert(context, statement, sql).await?;
+    let plan = typed_plan(context, statement, types, sql).await?;
+    let plan = bind(plan, values)?;
+    insert::admit(plan, &columns).map_err(|error| PgError::of_engine(&error, sql))
+}
+
+/// The types of the parameters of an INSERT.
+pub(super) async fn insert_parameters(
+    context: &SessionContext,
+    statement: &Statement,
+    declared: &[Option<PgType>],
+    sql: &str,
+) -> Result<Vec<PgType>, PgError> {
+    let (statement, _columns) = full_insert(context, statement, sql).await?;
+    let types = parameter_types(context, &statement, declared, sql).await?;
+    // What is wrong with it shows now, not when it is run.
+    typed_plan(context, statement, &types, sql).await?;
+    Ok(types)
+}
+
+/// The statement with its target and its columns in full, and the columns.
+async fn full_insert(
+    context: &SessionContext,
+    statement: &Statement,
+    sql: &str,
+) -> Result<(Statement, Vec<String>), PgError> {
+    let Statement::Insert(statement) = statement else {
+        return Err(PgError::unsupported(
+            "only INSERT writes",
+            "INSERT INTO topic ...",
+        ));
+    };
     let mut statement = statement.clone();
+    let prepared = insert::prepare(context, &mut statement).await;
+    let columns = prepared.map_err(|error| explained(context, &error, sql))?;
+    Ok((Statement::Insert(statement), columns))
+}
+
+/// Plans a statement whose parameters are of these types, whatever it does.
+async fn typed_plan(
+    context: &SessionContext,
+    mut statement: Statement,
+    types: &[PgType],
+    sql: &str,
+) -> Result<LogicalPlan, PgError> {
     if !types.is_empty() {
         statement = Statement::Prepare {
             name: Ident::new("statement"),
@@ -39,19 +102,12 @@ pub(super) async fn plan(
         };
     }
     let plan = engine_plan(context, statement, sql).await?;
-    let plan = match plan {
+    Ok(match plan {
         LogicalPlan::Statement(PlanStatement::Prepare(prepared)) => {
             Arc::unwrap_or_clone(prepared.input)
         }
         plan => plan,
-    };
-    // Whatever the parser let through: only what reads is run.
-    let options = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    options.verify_plan(&plan)?;
-    Ok(plan)
+    })
 }
 
 async fn engine_plan(

@@ -37,7 +37,9 @@ pub struct Limits {
     pub startup: Duration,
     /// How long a session may be without a statement.
     pub idle: Duration,
-    /// How long a client may take nothing of what it is sent.
+    /// How long a session may be without a statement while it has written and not committed.
+    pub idle_in_transaction: Duration,
+    /// How long a client may take nothing of what it is sent, or send nothing of what it copies.
     pub stall: Duration,
 }
 
@@ -48,6 +50,8 @@ impl Default for Limits {
             startup: Duration::from_secs(30),
             // Pools keep connections for half an hour or so; a client that comes back later connects again.
             idle: Duration::from_secs(2 * 3600),
+            // Kafka's own limit of transactions, `transaction.timeout.ms` of its clients: consumers wait behind them.
+            idle_in_transaction: Duration::from_secs(60),
             stall: Duration::from_secs(600),
         }
     }

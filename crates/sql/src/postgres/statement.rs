@@ -1,13 +1,13 @@
 //! What a statement is: a query for the engine, or one of those that the session answers itself.
 //!
-//! Invariant: a statement that could change data, read files or run programs is refused here, before anything is planned.
+//! Invariant: a statement that could change records, read files or run programs is refused here, before anything is planned.
 
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
     CloseCursor, ContextModifier, CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource,
-    CopyTarget, DataType, DiscardObject, Expr, Ident, ObjectName, Query, Reset, Set, Statement,
-    UnaryOperator, Value, ValueWithSpan,
+    CopyTarget, CreateTable, DataType, DiscardObject, Expr, Ident, ObjectName, Query, Reset, Set,
+    Statement, UnaryOperator, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::copy::CopyFormat;
 use super::error::{PgError, state};
-use super::rewrite;
+use super::{rewrite, writing};
 
 /// How deeply statements may be nested: the parser and the planner go down the tree by recursion.
 const DEPTH_MAX: usize = 60;
@@ -58,10 +58,22 @@ pub(super) enum Command {
         query: Arc<Statement>,
         format: CopyFormat,
     },
+    /// Its rows are planned and run by the engine, and written by the session.
+    Insert(Arc<Statement>),
+    CopyIn {
+        table: ObjectName,
+        columns: Vec<Ident>,
+        format: CopyFormat,
+    },
+    CreateTable(Arc<CreateTable>),
+    DropTable {
+        names: Vec<ObjectName>,
+        if_exists: bool,
+    },
     Prepare {
         name: String,
         types: Vec<DataType>,
-        statement: Arc<Statement>,
+        command: Box<Command>,
     },
     Execute {
         name: String,
@@ -114,7 +126,19 @@ fn is_word(token: Option<&Token>, wanted: &str) -> bool {
 
 fn command(statement: Statement) -> Command {
     match statement {
-        Statement::Query(_) | Statement::Explain { .. } => query(statement),
+        Statement::Query(mut query) => match writing::insert_with(&mut query) {
+            Some(insert) => insert,
+            None => self::query(Statement::Query(query)),
+        },
+        Statement::Explain { .. } => query(statement),
+        Statement::Insert(insert) => writing::insert(insert),
+        Statement::CreateTable(statement) => writing::create_table(statement),
+        Statement::Drop {
+            object_type,
+            names,
+            if_exists,
+            ..
+        } => writing::drop(object_type, names, if_exists),
         Statement::StartTransaction { .. } => Command::Begin,
         Statement::Commit { .. } => Command::Commit,
         Statement::Rollback {
@@ -154,13 +178,16 @@ fn command(statement: Statement) -> Command {
             data_types,
             statement,
         } => match command(*statement) {
-            Command::Query(statement) => Command::Prepare {
+            command @ (Command::Query(_) | Command::Insert(_)) => Command::Prepare {
                 name: folded(&name),
                 types: data_types,
-                statement,
+                command: Box::new(command),
             },
             Command::Refused(error) => Command::Refused(error),
-            _ => refused("only queries can be prepared", "Use the statement itself."),
+            _ => refused(
+                "only queries and INSERT can be prepared",
+                "Use the statement itself.",
+            ),
         },
         Statement::Execute {
             name: Some(name),
@@ -192,7 +219,7 @@ fn command(statement: Statement) -> Command {
         ),
         other => refused(
             &format!("{} is not supported", verb(&other)),
-            "Topics are read with SELECT and written through Kafka's protocol.",
+            "Topics are read with SELECT and written with INSERT and COPY.",
         ),
     }
 }
@@ -212,7 +239,7 @@ fn verb(statement: &Statement) -> String {
     }
 }
 
-fn refused(message: &str, hint: &str) -> Command {
+pub(super) fn refused(message: &str, hint: &str) -> Command {
     Command::Refused(PgError::unsupported(message, hint))
 }
 
@@ -417,12 +444,19 @@ fn copy(
     options: Vec<CopyOption>,
     legacy: Vec<CopyLegacyOption>,
 ) -> Command {
+    let format = match copy_format(options, legacy) {
+        Ok(format) => format,
+        Err(error) => return Command::Refused(error),
+    };
     match (to, target) {
-        (false, _) => {
-            return refused(
-                "COPY FROM is not supported",
-                "Topics are written through Kafka's protocol.",
-            );
+        (false, target) => {
+            return match source {
+                CopySource::Table {
+                    table_name,
+                    columns,
+                } => writing::copy_in(table_name, columns, &target, format),
+                CopySource::Query(_) => refused("COPY FROM needs a topic", "COPY topic FROM STDIN"),
+            };
         }
         (true, CopyTarget::Stdout) => {}
         (true, _) => {
@@ -441,10 +475,6 @@ fn copy(
     };
     let query = match query {
         Ok(query) => query,
-        Err(error) => return Command::Refused(error),
-    };
-    let format = match copy_format(options, legacy) {
-        Ok(format) => format,
         Err(error) => return Command::Refused(error),
     };
     let mut query = Statement::Query(Box::new(query));

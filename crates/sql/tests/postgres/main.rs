@@ -8,12 +8,23 @@
 mod catalogue;
 mod client;
 mod copy;
+mod copy_in;
 mod cursors;
+mod definitions;
 mod drivers;
 mod extended;
 mod fixture;
+mod insert;
 mod malformed;
 mod psql;
 mod sessions;
 mod simple;
 mod streaming;
+mod transactions;
+#[allow(
+    dead_code,
+    reason = "what the tests of the engine share; not all of it is needed here"
+)]
+#[path = "../it/world.rs"]
+mod world;
+mod writable;

@@ -84,6 +84,11 @@ pub(super) struct Running {
 pub(super) enum Outcome {
     Empty,
     Done(&'static str),
+    /// Records; they wait for their commit.
+    Wrote {
+        tag: &'static str,
+        rows: u64,
+    },
     Rows(Running),
     /// The next rows of a cursor.
     Fetch {
@@ -134,8 +139,8 @@ impl Session {
                 Outcome::Rows(running(source, tag))
             }
             Command::Begin => Outcome::Done(self.begin()),
-            Command::Commit => Outcome::Done(self.commit()?),
-            Command::Rollback => Outcome::Done(self.rollback()?),
+            Command::Commit => Outcome::Done(self.commit().await?),
+            Command::Rollback => Outcome::Done(self.rollback().await?),
             Command::Savepoint(name) => Outcome::Done(self.savepoint(name.clone())?),
             Command::RollbackTo(name) => Outcome::Done(self.rollback_to(name)?),
             Command::Release(name) => Outcome::Done(self.release(name)?),
@@ -180,34 +185,51 @@ impl Session {
                 source: self.open(control, query, binding).await?,
                 format: format.clone(),
             },
+            Command::Insert(statement) => self.insert(control, statement, binding).await?,
+            Command::CopyIn {
+                table,
+                columns,
+                format,
+            } => self.copy_in(control, table, columns, format).await?,
+            Command::CreateTable(statement) => self.create_table(statement).await?,
+            Command::DropTable { names, if_exists } => {
+                self.drop_table(control, names, *if_exists).await?
+            }
             Command::Prepare {
                 name,
                 types,
-                statement,
+                command,
             } => {
                 let declared: Vec<_> = types
                     .iter()
                     .map(super::super::rewrite::casts::to_pg)
                     .collect();
-                let command = Command::Query(Arc::clone(statement));
+                let command = command.as_ref().clone();
                 let prepared = self.prepare(Some(command), sql, &declared).await?;
                 self.keep(name.clone(), prepared)?;
                 Outcome::Done("PREPARE")
             }
             Command::Execute { name, values } => {
                 let prepared = self.statement(name)?;
-                let Some(Command::Query(statement)) = prepared.command.clone() else {
-                    return Err(PgError::unsupported(
-                        "only queries can be executed",
-                        "Use the statement itself.",
-                    )
-                    .into());
-                };
                 let values = argument_values(&prepared.parameters, values)?;
-                let source = self
-                    .open(control, &statement, &Binding { prepared, values })
-                    .await?;
-                Outcome::Rows(running(source, "SELECT"))
+                let command = prepared.command.clone();
+                let binding = Binding { prepared, values };
+                match command {
+                    Some(Command::Query(statement)) => {
+                        let source = self.open(control, &statement, &binding).await?;
+                        Outcome::Rows(running(source, "SELECT"))
+                    }
+                    Some(Command::Insert(statement)) => {
+                        self.insert(control, &statement, &binding).await?
+                    }
+                    _ => {
+                        return Err(PgError::unsupported(
+                            "only queries and INSERT can be executed",
+                            "Use the statement itself.",
+                        )
+                        .into());
+                    }
+                }
             }
             Command::Deallocate(name) => Outcome::Done(self.deallocate(name.as_deref())?),
             Command::DiscardAll => {
@@ -315,6 +337,7 @@ impl Session {
                 return Ok(());
             }
             Outcome::Done(tag) => tag.to_owned(),
+            Outcome::Wrote { tag, rows } => format!("{tag} {rows}"),
             Outcome::Rows(mut running) => {
                 let sent = self
                     .send_data(

@@ -233,8 +233,11 @@ impl Session {
     }
 
     /// The end of a run of messages: outside of a block it is the end of the transaction, too.
-    pub(super) fn sync(&mut self) {
+    pub(super) async fn sync(&mut self) {
         self.is_skipping = false;
+        if let Err(error) = self.commit_unless_in_block().await {
+            backend::error(&mut self.wire.output, &error);
+        }
         if !self.transaction.is_open() {
             self.portals.retain(|_, portal| portal.is_held);
         }

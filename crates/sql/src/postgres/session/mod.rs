@@ -10,6 +10,7 @@ mod prepared;
 mod settings;
 mod simple;
 mod transaction;
+mod write;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use super::server::Shared;
 use super::settings::Settings;
 use super::startup::{self, Opening};
 use super::wire::{ReceiveError, Wire};
+use crate::write::Writes;
 
 /// The most prepared statements of a session, and the most portals. Drivers keep at most some hundreds of either.
 const STATEMENTS_MAX: usize = 1000;
@@ -55,6 +57,8 @@ pub(super) struct Session {
     transaction: Transaction,
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
+    /// Records that wait for their commit.
+    writes: Option<Writes>,
     /// An error was sent; what comes before the next `Sync` is passed over.
     is_skipping: bool,
     /// The client waits for what was written so far.
@@ -82,6 +86,7 @@ impl Session {
             transaction: Transaction::default(),
             statements: HashMap::new(),
             portals: HashMap::new(),
+            writes: None,
             is_skipping: false,
             is_due: true,
             _place: opening.place,
@@ -107,6 +112,7 @@ impl Session {
         tracing::debug!(%peer, process = self.key.process, "a session begins");
         startup::greet(&mut self.wire, &self.settings.lock(), &self.key);
         let ending = self.serve().await;
+        self.abort_writes().await;
         if let Some(error) = ending {
             tracing::debug!(%peer, process = self.key.process, %error, "a session was ended");
             self.farewell(&error).await;
@@ -142,7 +148,12 @@ impl Session {
                 Ok(()) => {}
                 Err(Stop::Gone) => return None,
                 Err(Stop::Error(error)) if error.is_fatal() => return Some(error),
-                Err(Stop::Error(error)) => self.fail(&error, is_extended),
+                Err(Stop::Error(error)) => {
+                    if !self.transaction.is_open() {
+                        self.abort_writes().await;
+                    }
+                    self.fail(&error, is_extended);
+                }
             }
         }
     }
@@ -150,7 +161,23 @@ impl Session {
     /// The next message; what was answered so far is sent before one waits for it.
     async fn next(&mut self) -> Result<Option<Message>, PgError> {
         let clock = Arc::clone(&self.shared.env.clock);
-        let idle = clock.sleep_until(clock.now().plus(self.shared.limits.idle));
+        let limits = &self.shared.limits;
+        // Readers wait behind an open transaction.
+        let holds = self.writes.as_ref().is_some_and(Writes::is_open);
+        let (patience, error) = if holds && limits.idle_in_transaction < limits.idle {
+            let message = "terminating connection due to idle-in-transaction timeout";
+            (
+                limits.idle_in_transaction,
+                PgError::fatal(state::IDLE_IN_TRANSACTION_TIMEOUT, message),
+            )
+        } else {
+            let message = "terminating connection due to idle-session timeout";
+            (
+                limits.idle,
+                PgError::fatal(state::IDLE_SESSION_TIMEOUT, message),
+            )
+        };
+        let idle = clock.sleep_until(clock.now().plus(patience));
         let stopping = self.shared.stopping.clone();
         // Answers to messages that came together leave together, up to where the client looks for them. Nothing cancels this:
         // the statement is over.
@@ -167,10 +194,7 @@ impl Session {
             biased;
             () = stopping.cancelled() => return Err(shutdown()),
             received = receive => received,
-            () = idle => {
-                let error = PgError::fatal(state::IDLE_SESSION_TIMEOUT, "terminating connection due to idle-session timeout");
-                return Err(error);
-            }
+            () = idle => return Err(error),
         };
         let packet = match received {
             Ok(Some(packet)) => packet,
@@ -207,10 +231,10 @@ impl Session {
                 Ok(())
             }
             Message::Sync => {
-                self.sync();
+                self.sync().await;
                 Ok(())
             }
-            Message::Copy => Ok(()),
+            Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(()),
             Message::Password => Err(PgError::protocol("no password was asked for").into()),
             Message::Terminate => Ok(()),
         }

@@ -53,6 +53,12 @@ impl Session {
                 prepared.parameters = types;
                 prepared.columns = Some(checked(columns)?);
             }
+            Some(Command::Insert(statement)) => {
+                let control = self.control();
+                let context = self.context.clone();
+                let planning = plan::insert_parameters(&context, statement, declared, sql);
+                prepared.parameters = control.run(&mut self.wire, planning).await??;
+            }
             Some(Command::Declare { query, .. } | Command::Copy { query, .. }) => {
                 let control = self.control();
                 let context = self.context.clone();

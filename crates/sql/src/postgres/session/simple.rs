@@ -18,11 +18,16 @@ impl Session {
             backend::empty_query(&mut self.wire.output);
         }
         let sql: Arc<str> = Arc::from(sql);
-        for command in commands {
+        let last = commands.len().saturating_sub(1);
+        for (index, command) in commands.into_iter().enumerate() {
             let control = self.control();
             let outcome = self
                 .start(&control, &Binding::of_text(command, &sql))
                 .await?;
+            if index == last {
+                // All of a text is one transaction.
+                self.commit_unless_in_block().await?;
+            }
             self.describe_outcome(&outcome)?;
             self.finish(&control, outcome, &[]).await?;
         }

@@ -1,4 +1,4 @@
-//! Transaction blocks. Queries only read, each its own snapshot, so a block holds nothing; what it decides is whether
+//! Transaction blocks. Queries have each its own snapshot; what a block decides is whether what was written counts, whether
 //! statements are taken after an error, how long portals live, and which settings stay.
 //!
 //! Invariant: the status that clients are told is the one that decides.
@@ -21,7 +21,10 @@ struct Block {
     settings: Settings,
     /// Settings that were set for the block only.
     local: Vec<String>,
-    savepoints: Vec<String>,
+    /// With how many records had been written then.
+    savepoints: Vec<(String, u64)>,
+    /// A statement failed while it wrote, and what was written before it is gone, too.
+    is_lost: bool,
 }
 
 impl Transaction {
@@ -58,6 +61,13 @@ impl Transaction {
         }
     }
 
+    /// What was written in the block will not count.
+    pub(super) fn lose_writes(&mut self) {
+        if let Some(block) = &mut self.block {
+            block.is_lost = true;
+        }
+    }
+
     fn block(&mut self, what: &str) -> Result<&mut Block, PgError> {
         self.block.as_mut().ok_or_else(|| {
             let message = format!("{what} can only be used in transaction blocks");
@@ -70,7 +80,7 @@ impl Transaction {
         let place = block
             .savepoints
             .iter()
-            .rposition(|savepoint| savepoint == name);
+            .rposition(|(savepoint, _)| savepoint == name);
         match place {
             Some(place) => Ok((block, place)),
             None => Err(PgError::new(
@@ -97,15 +107,20 @@ impl Session {
                 settings: self.settings.lock().clone(),
                 local: Vec::new(),
                 savepoints: Vec::new(),
+                is_lost: false,
             });
         }
         "BEGIN"
     }
 
     /// A COMMIT of a failed block is a ROLLBACK, as its tag says.
-    pub(super) fn commit(&mut self) -> Result<&'static str, PgError> {
+    pub(super) async fn commit(&mut self) -> Result<&'static str, PgError> {
         if self.transaction.is_failed {
-            return self.rollback();
+            return self.rollback().await;
+        }
+        if let Err(error) = self.commit_writes().await {
+            self.rollback().await?;
+            return Err(error);
         }
         match self.transaction.block.take() {
             Some(block) => self.put_back(&block.settings, &block.local)?,
@@ -115,7 +130,8 @@ impl Session {
         Ok("COMMIT")
     }
 
-    pub(super) fn rollback(&mut self) -> Result<&'static str, PgError> {
+    pub(super) async fn rollback(&mut self) -> Result<&'static str, PgError> {
+        self.abort_writes().await;
         self.transaction.is_failed = false;
         match self.transaction.block.take() {
             Some(block) => {
@@ -145,6 +161,7 @@ impl Session {
     }
 
     pub(super) fn savepoint(&mut self, name: String) -> Result<&'static str, PgError> {
+        let written = self.written();
         let block = self.transaction.block("SAVEPOINT")?;
         if block.savepoints.len() == SAVEPOINTS_MAX {
             return Err(PgError::new(
@@ -152,12 +169,19 @@ impl Session {
                 "too many savepoints",
             ));
         }
-        block.savepoints.push(name);
+        block.savepoints.push((name, written));
         Ok("SAVEPOINT")
     }
 
     pub(super) fn rollback_to(&mut self, name: &str) -> Result<&'static str, PgError> {
+        let written = self.written();
         let (block, place) = self.transaction.savepoint("ROLLBACK TO SAVEPOINT", name)?;
+        if block.is_lost || block.savepoints[place].1 != written {
+            return Err(PgError::unsupported(
+                "records that were written after a savepoint cannot be taken back alone",
+                "ROLLBACK takes back all of the block.",
+            ));
+        }
         block.savepoints.truncate(place + 1);
         self.transaction.is_failed = false;
         Ok("ROLLBACK")
