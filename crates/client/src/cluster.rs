@@ -214,6 +214,7 @@ impl Cluster {
 
     async fn open(&self, broker: Option<i32>) -> Result<Connection, ConnectError> {
         let candidates = match broker {
+            Some(_) if self.shared.config.only_bootstrap => self.shared.bootstrap.clone(),
             Some(id) => {
                 let known = self.shared.cache.lock().brokers.get(&id).cloned();
                 vec![known.ok_or(ConnectError::UnknownBroker { id })?.address]

@@ -17,6 +17,9 @@ pub struct ClientConfig {
     /// Whether operations wait for a first broker to appear, as Kafka's clients do, or fail at once while none of the
     /// addresses to start from answers. Once a broker has answered, its absence is always waited for.
     pub wait_for_first_broker: bool,
+    /// Whether brokers are reached at the addresses to start from only, whatever they advertise: for a client on the
+    /// machine of its one broker, where the name that others know it by may lead nowhere.
+    pub only_bootstrap: bool,
     /// The largest response that is accepted, in bytes. Above Kafka's `fetch.max.bytes` (50 MiB), because a single
     /// batch may exceed that.
     pub response_bytes_max: usize,
@@ -30,6 +33,7 @@ impl Default for ClientConfig {
             request_timeout: Duration::from_secs(30),
             operation_timeout: Duration::from_secs(60),
             wait_for_first_broker: true,
+            only_bootstrap: false,
             response_bytes_max: 256 * 1024 * 1024,
         }
     }

@@ -171,7 +171,7 @@ pub(crate) fn hint_of(source: &(dyn std::error::Error + Send + Sync + 'static)) 
     } else if let Some(scan) = source.downcast_ref::<ScanError>() {
         scan.hint()
     } else {
-        crate::write::hint(source.as_ref())
+        crate::write::hint(source)
     }
 }
 

@@ -377,6 +377,10 @@ fn of_plan(text: &str) -> PgError {
             format!("relation \"{name}\" does not exist"),
         );
     }
+    if text.starts_with("Column count doesn't match insert query") {
+        let text = "INSERT has more or fewer expressions than target columns";
+        return PgError::new(state::SYNTAX_ERROR, text);
+    }
     if lower.starts_with("invalid function")
         || lower.contains("no function matches")
         || lower.contains("failed to coerce arguments")

@@ -186,10 +186,14 @@ pub(crate) async fn prepare(session: &SessionContext, insert: &mut Insert) -> Re
         let long = insert.columns.iter().find(|column| column.0.len() != 1);
         return Err(unknown(&target, &long.map(ToString::to_string).unwrap_or_default()).into());
     }
-    let columns = columns(&target, &named)?;
+    let mut columns = columns(&target, &named)?;
     if let Some(source) = &mut insert.source
         && let SetExpr::Values(values) = source.body.as_mut()
     {
+        if named.is_empty() {
+            // As PostgreSQL: what is named by nobody may end early.
+            columns.truncate(values.rows.first().map_or(0, |row| row.content.len()));
+        }
         for row in &mut values.rows {
             fit(&mut row.content, &columns)?;
         }

@@ -168,9 +168,9 @@ async fn declared_columns_make_the_value() {
         ),
         ("INSERT INTO t (id) VALUES ('one')", "22P02", ""),
         (
-            "INSERT INTO t VALUES (1)",
+            "INSERT INTO t VALUES (1, '', 1, NULL, NULL, NULL, NULL, NULL, 9)",
             "42601",
-            "INSERT has 1 expressions and 8 target columns",
+            "INSERT has 9 expressions and 8 target columns",
         ),
     ] {
         let error = client.error(sql).await;

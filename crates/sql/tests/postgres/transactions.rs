@@ -1,5 +1,6 @@
 //! What is written counts as a whole or not at all.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sql::postgres::Limits;
@@ -185,7 +186,11 @@ async fn a_statement_that_hangs_is_cancelled() {
         .send_query("INSERT INTO t (_value) VALUES ('1'), ('2')")
         .await;
     let key = client.key.clone();
+    let writer = std::sync::Arc::clone(&server.writer);
     let cancel = async {
+        while writer.begun.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         loop {
             let mut canceller = Client::open(server.address).await;
             canceller

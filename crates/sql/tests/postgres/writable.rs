@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::prelude::SessionContext;
 use env::Env;
 use protocol::records::{BatchOptions, ControlRecordType};
-use sql::postgres::{Limits, Server, Sessions};
-use sql::{Engine, NewTopic, Record, Topics, Transaction, WriteError, Writer};
+use sql::postgres::{Limits, Server};
+use sql::{NewTopic, Record, Topics, Transaction, WriteError, Writer};
 use storage::{CleanupPolicy, LogSettings};
 use tokio_util::sync::CancellationToken;
 use types::TopicName;
@@ -41,6 +40,7 @@ pub(crate) struct TestWriter {
     producers: AtomicI64,
     pub(crate) fault: Mutex<Option<Fault>>,
     pub(crate) singles: AtomicUsize,
+    pub(crate) begun: AtomicUsize,
     pub(crate) committed: AtomicUsize,
     pub(crate) aborted: AtomicUsize,
 }
@@ -116,6 +116,7 @@ impl Writer for Shared {
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, WriteError> {
         self.0.faulty(Fault::Begin)?;
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(TestTransaction {
             writer: Arc::clone(&self.0),
             producer: self.0.producers.fetch_add(1, Ordering::SeqCst),
@@ -126,7 +127,10 @@ impl Writer for Shared {
 
     async fn create_topic(&self, topic: &NewTopic) -> Result<(), WriteError> {
         let name = topic.name.clone();
-        if Topics::topic(&*self.0.world, name.as_str()).unwrap().is_some() {
+        if Topics::topic(&*self.0.world, name.as_str())
+            .unwrap()
+            .is_some()
+        {
             return Err(WriteError::TopicExists { topic: name });
         }
         if topic.settings.contains_key("no.such.setting") {
@@ -244,15 +248,6 @@ impl Transaction for TestTransaction {
     }
 }
 
-#[derive(Debug)]
-struct OfEngine(Arc<Engine>);
-
-impl Sessions for OfEngine {
-    fn session(&self) -> SessionContext {
-        self.0.session()
-    }
-}
-
 /// A running server whose sessions write.
 pub(crate) struct Writable {
     pub(crate) address: SocketAddr,
@@ -273,6 +268,7 @@ impl Writable {
                 producers: AtomicI64::new(1),
                 fault: Mutex::new(None),
                 singles: AtomicUsize::new(0),
+                begun: AtomicUsize::new(0),
                 committed: AtomicUsize::new(0),
                 aborted: AtomicUsize::new(0),
             });
@@ -285,7 +281,7 @@ impl Writable {
         let (engine, writer) = tokio::task::spawn_blocking(prepare).await.unwrap();
         let env = Env::system();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(env.clone(), any, Arc::new(OfEngine(engine)), limits);
+        let server = Server::bind(env.clone(), any, engine, limits);
         let server = server.await.unwrap();
         let address = server.address().unwrap();
         let stop = CancellationToken::new();

@@ -3,10 +3,12 @@
 //! Invariant: everything of SQL runs on the engine's own threads; the broker's never wait for a query.
 
 mod topics;
+mod writer;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use broker::Broker;
@@ -17,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::topics::BrokerTopics;
+use self::writer::BrokerWriter;
 use crate::settings::{Settings, SqlSettings};
 
 /// The folder of the data directory for what queries put aside.
@@ -44,7 +47,15 @@ impl Sql {
         };
         let spill = empty_spill_folder(&settings.data_directory)?;
         let topics = Arc::new(BrokerTopics(broker.view()));
-        let engine = Engine::new(topics, options(sql, spill)).context("cannot start SQL")?;
+        let longest = settings.broker.transaction_max_timeout_ms;
+        let writer = BrokerWriter::new(
+            broker.address(),
+            settings.broker.node_id,
+            Duration::from_millis(u64::try_from(longest).unwrap_or_default()),
+        );
+        let mut options = options(sql, spill);
+        options.writer = Some(Arc::new(writer));
+        let engine = Engine::new(topics, options).context("cannot start SQL")?;
         let sessions: Arc<dyn Sessions> = Arc::clone(&engine) as _;
         let limits = Limits {
             sessions: usize::try_from(sql.connections).unwrap_or(usize::MAX),
