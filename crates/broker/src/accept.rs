@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, ConnectionLimits};
+use crate::connection_figures::{ConnectionFigures, Connections};
 use crate::connection_quotas::{ConnectionQuotas, Place};
 use crate::context::ConnectionInfo;
 use crate::dispatch::Dispatch;
@@ -34,6 +35,8 @@ pub struct ConnectionMetrics {
     pub open: AtomicI64,
     /// Closed by the broker because of what the client sent.
     pub refused: AtomicU64,
+    /// Those that are open.
+    pub(crate) list: Connections,
 }
 
 /// Serves one listener.
@@ -123,7 +126,10 @@ impl Acceptor {
 
     fn serve(&self, stream: Arc<dyn Stream>, peer: SocketAddr, place: Place) {
         let id = self.metrics.accepted.fetch_add(1, Ordering::Relaxed);
-        let info = Arc::new(ConnectionInfo::new(id, peer));
+        let accepted = self.env.clock.wall();
+        let figures = Arc::new(ConnectionFigures::new(id, peer, accepted));
+        let open = Open::new(Arc::clone(&self.metrics), &figures);
+        let info = Arc::new(ConnectionInfo::new(figures));
         let stopping = self.stopping.clone();
         let connection = Connection::new(
             stream,
@@ -133,12 +139,11 @@ impl Acceptor {
             self.memory.open(),
             Box::pin(async move { stopping.cancelled().await }),
         );
-        let open = Open::new(Arc::clone(&self.metrics));
         let task = async move {
             let _place = place;
             let closed = connection.run().await;
             if closed.is_misbehaviour() {
-                open.0.refused.fetch_add(1, Ordering::Relaxed);
+                open.metrics.refused.fetch_add(1, Ordering::Relaxed);
                 let cause = std::error::Error::source(&closed).map(ToString::to_string);
                 tracing::warn!(connection = info.id, peer = %info.peer, reason = %closed, cause, "closed a connection");
             } else {
@@ -166,18 +171,26 @@ fn is_exhaustion(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Counts a connection as open for as long as it lives, also when its task panics.
-struct Open(Arc<ConnectionMetrics>);
+/// Counts and lists a connection as open for as long as it lives, also when its task panics.
+struct Open {
+    metrics: Arc<ConnectionMetrics>,
+    id: u64,
+}
 
 impl Open {
-    fn new(metrics: Arc<ConnectionMetrics>) -> Self {
+    fn new(metrics: Arc<ConnectionMetrics>, connection: &Arc<ConnectionFigures>) -> Self {
         metrics.open.fetch_add(1, Ordering::Relaxed);
-        Self(metrics)
+        metrics.list.opened(connection);
+        Self {
+            metrics,
+            id: connection.id,
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.list.closed(self.id);
+        self.metrics.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

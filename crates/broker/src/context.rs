@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 use types::Instant;
 
+use crate::connection_figures::ConnectionFigures;
+
 /// The envelope of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -27,6 +29,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) id: u64,
     /// The client's address.
     pub(crate) peer: SocketAddr,
+    /// What it does, counted.
+    pub(crate) figures: Arc<ConnectionFigures>,
     /// Requests in flight whose effects are not made yet, so that no other may begin.
     holding: AtomicUsize,
     /// Cancelled when the connection is gone, and with it every request that came on it.
@@ -34,10 +38,11 @@ pub(crate) struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    pub(crate) fn new(id: u64, peer: SocketAddr) -> Self {
+    pub(crate) fn new(figures: Arc<ConnectionFigures>) -> Self {
         Self {
-            id,
-            peer,
+            id: figures.id,
+            peer: figures.peer,
+            figures,
             holding: AtomicUsize::new(0),
             closed: CancellationToken::new(),
         }

@@ -212,6 +212,7 @@ impl Dispatch {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader, key.request_header_version(version))
             .map_err(malformed)?;
+        connection.figures.request(header.client_id.as_deref());
         let context = Context {
             connection: Arc::clone(connection),
             version,

@@ -9,6 +9,7 @@ mod api;
 mod background;
 mod config;
 mod connection;
+mod connection_figures;
 mod connection_quotas;
 mod context;
 mod coordinators;
@@ -31,7 +32,7 @@ mod services;
 mod shares;
 mod start;
 mod topics;
-mod view;
+pub mod view;
 mod volume;
 
 pub use config::BrokerConfig;

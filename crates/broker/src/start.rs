@@ -84,6 +84,7 @@ pub struct Broker {
     transactions: Arc<TransactionCoordinator>,
     shares: Arc<Shares>,
     metrics: BrokerMetrics,
+    view: View,
     address: SocketAddr,
     /// No new connections and requests.
     stopping: CancellationToken,
@@ -167,6 +168,7 @@ impl Broker {
             Arc::clone(&connection_metrics),
             Arc::clone(memory.metrics()),
         );
+        let view = View::new(services.clone(), Arc::clone(&connection_metrics));
         let broker = Self {
             env: env.clone(),
             topics,
@@ -174,6 +176,7 @@ impl Broker {
             transactions,
             shares,
             metrics,
+            view,
             address,
             stopping: CancellationToken::new(),
             connections: TaskTracker::new(),
@@ -246,14 +249,14 @@ impl Broker {
         Arc::clone(&self.topics.image().cluster_id)
     }
 
-    /// What it has, to look at.
-    pub fn view(&self) -> View {
-        View::new(Arc::clone(&self.topics))
-    }
-
     /// What it counts.
     pub fn metrics(&self) -> &BrokerMetrics {
         &self.metrics
+    }
+
+    /// What it is, to look at.
+    pub fn view(&self) -> View {
+        self.view.clone()
     }
 
     /// Stops in order: no new connections and requests; answers to requests that run, for a while; coordinators; logs,

@@ -167,6 +167,19 @@ impl Topics {
         })
     }
 
+    /// [`Self::leading`] in any epoch, by the topic's name.
+    ///
+    /// # Errors
+    /// There is no such partition, or not here.
+    pub(crate) fn leading_by_name(
+        &self,
+        image: &ClusterImage,
+        topic: &str,
+        partition: i32,
+    ) -> Result<LedPartition, PartitionError> {
+        self.leading(Self::by_name(image, topic)?, partition, -1)
+    }
+
     /// Tells open logs what their topic's settings are now, and forgets logs of topics that are gone.
     pub(crate) fn configure_logs(&self) {
         let image = self.image();

@@ -26,6 +26,7 @@ pub use group::consumer::heartbeat::{
     ConsumerHeartbeatError, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
 };
 pub use group::consumer::pattern::{FoundTopics, InvalidRegex, SubscribedRegex, TopicSearch};
+pub use group::consumer::protocol::assigned_partitions;
 pub use group::consumer::record::{
     ClassicMemberMetadata, ConsumerMemberMetadata, ConsumerRecord, CurrentAssignment, GroupEpoch,
     MemberState, ResolvedRegex,

@@ -72,7 +72,7 @@ pub use metrics::{Counter, DurationCounts, Durations, Gauge, StorageMetrics};
 pub use partition_log::{
     ActiveProducer, AppendContext, AppendError, AppendOrigin, AppendOutcome, AppendTicket,
     BoxedCommit, CoordinatorIntent, DeleteRecordsError, EpochEnd, FirstBatch, Isolation,
-    LogOffsets, PartitionLog, ReadError, ReadPlan, TimestampQuery, TimestampedOffset,
+    LogOffsets, LogSegment, PartitionLog, ReadError, ReadPlan, TimestampQuery, TimestampedOffset,
     TransactionVersion, VisibleSubscriber,
 };
 pub use settings::{CleanupPolicy, LogCompression, LogSettings, LogTimestampType};

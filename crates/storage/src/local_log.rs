@@ -33,8 +33,9 @@ use crate::verification::Verifications;
 use crate::waiters::CommitWaiters;
 use crate::{
     ActiveProducer, AppendContext, AppendError, AppendTicket, CommitFailed, CoordinatorIntent,
-    DeleteRecordsError, EpochEnd, FirstBatch, Isolation, LogOffsets, PartitionLog, ReadError,
-    ReadPlan, SyncTarget, TimestampQuery, TimestampedOffset, VerificationGuard, VisibleSubscriber,
+    DeleteRecordsError, EpochEnd, FirstBatch, Isolation, LogOffsets, LogSegment, PartitionLog,
+    ReadError, ReadPlan, SyncTarget, TimestampQuery, TimestampedOffset, VerificationGuard,
+    VisibleSubscriber,
 };
 
 /// A place in the log: an offset and the bytes that lie before it.
@@ -466,6 +467,25 @@ impl PartitionLog for LocalLog {
             .iter()
             .map(|segment| u64::from(segment.size()))
             .sum()
+    }
+
+    fn segments(&self) -> Vec<LogSegment> {
+        let (segments, log_end) = {
+            let view = self.view.lock();
+            (view.segments.clone(), view.log_end.offset)
+        };
+        let ends = segments.iter().skip(1).map(|next| next.base());
+        let described = segments.iter().zip(ends.chain([log_end]));
+        let described = described.map(|(segment, end)| segment.describe(end));
+        let mut described: Vec<_> = described.collect();
+        if let Some(last) = described.last_mut() {
+            last.is_active = true;
+        }
+        described
+    }
+
+    fn is_offline(&self) -> bool {
+        self.view.lock().status == Status::Offline
     }
 }
 

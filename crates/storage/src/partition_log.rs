@@ -105,6 +105,12 @@ pub trait PartitionLog: Debug + Send + Sync {
 
     /// The bytes of all segments.
     fn size_bytes(&self) -> u64;
+
+    /// Its segments, the oldest first.
+    fn segments(&self) -> Vec<LogSegment>;
+
+    /// Whether an error of the disk has taken it offline: nothing is appended any more.
+    fn is_offline(&self) -> bool;
 }
 
 /// Told when a log has more for its readers. Called under no lock of the log; must not block.
@@ -230,6 +236,25 @@ pub struct ActiveProducer {
     pub coordinator_epoch: i32,
     /// Where its open transaction began in this partition.
     pub transaction_start: Option<Offset>,
+}
+
+/// One segment of a log, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSegment {
+    /// The offset it begins at, which names its file.
+    pub base: Offset,
+    /// The offset after its last record: where the next one begins, or the log end.
+    pub end: Offset,
+    /// Bytes of its batches, without indexes.
+    pub bytes: u64,
+    /// The largest timestamp of its records; `None` if no record has one.
+    pub largest_timestamp: Option<Timestamp>,
+    /// When it was last appended to.
+    pub appended: Timestamp,
+    /// Whether appends go to it.
+    pub is_active: bool,
+    /// Whether its file was gone when the broker started.
+    pub is_lost: bool,
 }
 
 /// Who appends, which decides what is allowed.

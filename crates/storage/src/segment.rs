@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use types::Offset;
+use types::{Offset, Timestamp};
 
+use crate::LogSegment;
 use crate::batch_header::BatchHeader;
 use crate::files::SegmentFile;
 use crate::offset_index::{OffsetEntry, OffsetIndex};
@@ -233,6 +234,20 @@ impl Segment {
 
     pub(crate) fn size(&self) -> u32 {
         self.state.lock().facts.size
+    }
+
+    /// What it is now; it ends at `end`, and is not the one that is appended to.
+    pub(crate) fn describe(&self, end: Offset) -> LogSegment {
+        let facts = self.facts();
+        LogSegment {
+            base: self.base,
+            end,
+            bytes: facts.size.into(),
+            largest_timestamp: facts.max_timestamp.map(Timestamp::from_ms),
+            appended: Timestamp::from_ms(facts.appended_ms),
+            is_active: false,
+            is_lost: self.is_lost,
+        }
     }
 
     /// Takes a batch into account that was written at the end.

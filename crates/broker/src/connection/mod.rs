@@ -287,6 +287,7 @@ impl Connection {
             .poll_send(&*self.stream, self.dispatch.env(), context);
         let moved = self.outbox.sent_in_turn() - before;
         if moved > 0 {
+            self.info.figures.sent(moved);
             self.last_moved = self.dispatch.env().clock.now();
             // Who takes a few bytes now and then does not read.
             if self.outbox.is_empty() || moved >= READER_BYTES {
@@ -457,7 +458,8 @@ impl Connection {
                 self.end_with(reason);
                 Ok(true)
             }
-            Ok(_) => {
+            Ok(bytes) => {
+                self.info.figures.received(bytes);
                 self.last_moved = self.dispatch.env().clock.now();
                 if !had_part && self.outbox.is_empty() {
                     self.memory.touch(self.last_moved);

@@ -14,6 +14,7 @@ use storage::{AppendContext, DirectoryOptions, LogDirectory, PartitionLog};
 use types::{LeaderEpoch, TopicPartition};
 
 use crate::config::BrokerConfig;
+use crate::connection_figures::ConnectionFigures;
 use crate::context::{ConnectionInfo, Context};
 use crate::coordinators::{GroupCoordinator, ShareCoordinator, TransactionCoordinator};
 use crate::log_levels::LogLevels;
@@ -168,8 +169,9 @@ impl Fixture {
     /// A request of this version.
     pub(crate) fn context(&self, version: i16) -> Context {
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 50_000));
+        let figures = ConnectionFigures::new(1, peer, self.topics.env.clock.wall());
         Context {
-            connection: Arc::new(ConnectionInfo::new(1, peer)),
+            connection: Arc::new(ConnectionInfo::new(Arc::new(figures))),
             version,
             client_id: Some(Arc::from("test")),
             received: self.topics.env.clock.now(),

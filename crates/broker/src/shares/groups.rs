@@ -15,13 +15,15 @@ use coordinator::{
     ShareOffsetsError, TopicPartitions,
 };
 use futures_util::future::join_all;
+use metadata::Topic;
 use protocol::ErrorCode;
-use types::{GroupId, PartitionIndex, TopicId};
+use types::{GroupId, Offset, PartitionIndex, TopicId};
 
 use super::{Shares, partition_key};
 use crate::coordinators::CoordinatorError;
 use crate::handlers::groups::errors;
 use crate::handlers::refusal::Refusal;
+use crate::topics::PartitionError;
 
 /// How many states are begun at once: enough to share a group commit, few enough to leave room for others.
 const STATES_AT_ONCE: usize = 128;
@@ -32,6 +34,29 @@ pub(crate) struct AlterOffset {
     pub(crate) topic: TopicId,
     pub(crate) partition: PartitionIndex,
     pub(crate) start_offset: i64,
+}
+
+/// An offset or a count that the share coordinator does not know.
+const UNKNOWN: i64 = -1;
+
+/// Where a share group stands in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShareStanding {
+    /// Offsets below are done; -1 if nothing was handed out yet.
+    pub(crate) start_offset: i64,
+    /// The leader epoch of the last reader.
+    pub(crate) leader_epoch: i32,
+    /// Unless nothing was handed out yet.
+    pub(crate) progress: Option<ShareProgress>,
+}
+
+/// What is left for a share group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShareProgress {
+    /// The end of what readers may see.
+    pub(crate) high_watermark: Offset,
+    /// Records below it that are not done.
+    pub(crate) lag: i64,
 }
 
 /// How the share coordinator answered about partitions.
@@ -96,6 +121,38 @@ impl Shares {
         let exists = self.partition_exists(topic, partition);
         let summary = self.coordinator.summary(key, exists).await;
         summary.map_err(errors::coordinator)?.map_err(state_code)
+    }
+
+    /// Where a group stands in a partition; `None` if the share coordinator does not know.
+    ///
+    /// # Errors
+    /// The log of the partition cannot be asked.
+    pub(crate) async fn standing(
+        &self,
+        group: &GroupId,
+        topic: &Topic,
+        partition: i32,
+    ) -> Result<Option<ShareStanding>, PartitionError> {
+        let Ok(summary) = self.summary(group, topic.id, partition).await else {
+            return Ok(None);
+        };
+        let mut standing = ShareStanding {
+            start_offset: summary.start_offset,
+            leader_epoch: summary.leader_epoch,
+            progress: None,
+        };
+        if summary.start_offset == UNKNOWN || summary.delivery_complete_count == -1 {
+            return Ok(Some(standing));
+        }
+        let led = self.topics.leading(topic, partition, -1)?;
+        let high_watermark = led.log.offsets().high_watermark;
+        let done = i64::from(summary.delivery_complete_count);
+        let ahead = high_watermark.value().saturating_sub(summary.start_offset);
+        standing.progress = Some(ShareProgress {
+            high_watermark,
+            lag: ahead.saturating_sub(done),
+        });
+        Ok(Some(standing))
     }
 
     /// AlterShareGroupOffsets: the ids of the topics asked for, and how each partition went that exists.

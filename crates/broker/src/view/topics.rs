@@ -1,4 +1,4 @@
-//! Topics and their logs.
+//! Topics with their logs, to be read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub enum ViewError {
 impl View {
     /// The names of all topics, internal ones too.
     pub fn topic_names(&self) -> Vec<TopicName> {
-        let image = self.topics.image();
+        let image = self.services.topics.image();
         image.topics().map(|topic| topic.name.clone()).collect()
     }
 
@@ -63,12 +63,12 @@ impl View {
     /// # Errors
     /// A log of it cannot be had.
     pub fn topic(&self, name: &str) -> Result<Option<TopicView>, ViewError> {
-        let image = self.topics.image();
+        let image = self.services.topics.image();
         let Some(topic) = image.topic(name) else {
             return Ok(None);
         };
         let partitions = (0..topic.partitions).filter_map(PartitionIndex::new);
-        let logs = partitions.map(|partition| log(&self.topics, topic, partition));
+        let logs = partitions.map(|partition| log(&self.services.topics, topic, partition));
         match logs.collect::<Result<Option<Vec<_>>, _>>()? {
             Some(logs) => Ok(Some(TopicView {
                 name: topic.name.clone(),

@@ -1,5 +1,9 @@
 //! Settings as DescribeConfigs shows them (`ConfigHelper.scala`).
 
+use std::sync::Arc;
+
+use types::TopicName;
+
 use super::broker::{broker_settings, family};
 use super::client_metrics::CLIENT_METRICS_SETTINGS;
 use super::definition::{Setting, SettingType, Update};
@@ -8,6 +12,19 @@ use super::layers::{ConfigSource, Layers, SettingTexts};
 use super::lookup::Scope;
 use super::topic::TOPIC_SETTINGS;
 use super::value::Value;
+
+/// What has settings (Kafka's `ConfigResource`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// The broker with this number.
+    Broker(i32),
+    /// A topic.
+    Topic(TopicName),
+    /// A group.
+    Group(Arc<str>),
+    /// A subscription to clients' metrics.
+    ClientMetrics(Arc<str>),
+}
 
 /// One setting with all that DescribeConfigs tells about it.
 #[derive(Clone, Debug, PartialEq)]

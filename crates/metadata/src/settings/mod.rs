@@ -18,8 +18,8 @@ pub use check::{ClientMetricsError, check_broker, check_client_metrics, check_gr
 pub use client_metrics::CLIENT_METRICS_SETTINGS;
 pub use definition::{Allowed, Effect, Setting, SettingType, Update};
 pub use describe::{
-    ConfigEntry, ConfigSynonym, describe_broker, describe_broker_defaults, describe_client_metrics,
-    describe_group, describe_topic,
+    ConfigEntry, ConfigSynonym, Resource, describe_broker, describe_broker_defaults,
+    describe_client_metrics, describe_group, describe_topic,
 };
 pub use group::GROUP_SETTINGS;
 pub use layers::{ConfigSource, Layers, SettingTexts};

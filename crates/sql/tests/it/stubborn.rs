@@ -7,8 +7,8 @@ use bytes::Bytes;
 use sql::{Engine, EngineOptions, Partition, Topic, TopicError, Topics};
 use storage::{
     ActiveProducer, AppendContext, AppendError, AppendTicket, CoordinatorIntent,
-    DeleteRecordsError, EpochEnd, FirstBatch, Isolation, LogOffsets, PartitionLog, ReadError,
-    ReadPlan, TimestampQuery, TimestampedOffset, VerificationGuard, VisibleSubscriber,
+    DeleteRecordsError, EpochEnd, FirstBatch, Isolation, LogOffsets, LogSegment, PartitionLog,
+    ReadError, ReadPlan, TimestampQuery, TimestampedOffset, VerificationGuard, VisibleSubscriber,
 };
 use types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
 
@@ -123,6 +123,14 @@ impl PartitionLog for Stubborn {
 
     fn size_bytes(&self) -> u64 {
         self.log.size_bytes()
+    }
+
+    fn segments(&self) -> Vec<LogSegment> {
+        self.log.segments()
+    }
+
+    fn is_offline(&self) -> bool {
+        self.log.is_offline()
     }
 }
 

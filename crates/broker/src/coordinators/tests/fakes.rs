@@ -297,6 +297,14 @@ impl PartitionLog for MemoryLog {
     fn size_bytes(&self) -> u64 {
         unimplemented!("not used by coordinators")
     }
+
+    fn segments(&self) -> Vec<storage::LogSegment> {
+        unimplemented!("not used by coordinators")
+    }
+
+    fn is_offline(&self) -> bool {
+        unimplemented!("not used by coordinators")
+    }
 }
 
 /// `__consumer_offsets` with as many partitions as logs.

@@ -35,14 +35,18 @@ pub(crate) async fn handle(
     request: ApiVersionsRequest,
     topics: Arc<Topics>,
 ) -> ApiVersionsResponse {
-    if context.version >= SOFTWARE_SINCE
-        && !(is_software_text(&request.client_software_name)
-            && is_software_text(&request.client_software_version))
-    {
-        return ApiVersionsResponse {
-            error_code: ErrorCode::InvalidRequest.into(),
-            ..Default::default()
-        };
+    if context.version >= SOFTWARE_SINCE {
+        let (name, version) = (
+            &request.client_software_name,
+            &request.client_software_version,
+        );
+        if !(is_software_text(name) && is_software_text(version)) {
+            return ApiVersionsResponse {
+                error_code: ErrorCode::InvalidRequest.into(),
+                ..Default::default()
+            };
+        }
+        context.connection.figures.software(name, version);
     }
     let supported = FEATURES
         .iter()

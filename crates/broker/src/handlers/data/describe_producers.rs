@@ -15,7 +15,7 @@ use types::Offset;
 
 use crate::context::Context;
 use crate::handlers::errors;
-use crate::topics::{PartitionError, Topics};
+use crate::topics::Topics;
 
 pub(crate) async fn handle(
     _context: Context,
@@ -52,21 +52,11 @@ fn describe_partition(
         response.error_message = Some(error.to_string());
         return response;
     }
-    match known(topics, image, topic, index) {
-        Ok(producers) => response.active_producers = producers.iter().map(state).collect(),
+    match topics.leading_by_name(image, topic, index) {
+        Ok(led) => response.active_producers = led.log.producers().iter().map(state).collect(),
         Err(error) => response.error_code = errors::partition(error).into(),
     }
     response
-}
-
-fn known(
-    topics: &Topics,
-    image: &ClusterImage,
-    topic: &str,
-    index: i32,
-) -> Result<Vec<ActiveProducer>, PartitionError> {
-    let topic = Topics::by_name(image, topic)?;
-    Ok(topics.leading(topic, index, -1)?.log.producers())
 }
 
 fn state(known: &ActiveProducer) -> ProducerState {

@@ -108,28 +108,15 @@ async fn partition(
     topic: &Arc<Topic>,
     index: i32,
 ) -> DescribeShareGroupOffsetsResponsePartition {
-    let Ok(summary) = shares.summary(group, topic.id, index).await else {
-        return unknown(index);
-    };
-    let mut answer = DescribeShareGroupOffsetsResponsePartition {
-        partition_index: index,
-        start_offset: summary.start_offset,
-        leader_epoch: summary.leader_epoch,
-        lag: UNKNOWN,
-        ..Default::default()
-    };
-    if summary.start_offset == UNKNOWN || summary.delivery_complete_count == -1 {
-        return answer;
-    }
-    match shares.topics.leading(topic, index, -1) {
-        Ok(led) => {
-            let end = led.log.offsets().high_watermark.value();
-            let done = i64::from(summary.delivery_complete_count);
-            answer.lag = end
-                .saturating_sub(summary.start_offset)
-                .saturating_sub(done);
-            answer
-        }
+    match shares.standing(group, topic, index).await {
+        Ok(None) => unknown(index),
+        Ok(Some(standing)) => DescribeShareGroupOffsetsResponsePartition {
+            partition_index: index,
+            start_offset: standing.start_offset,
+            leader_epoch: standing.leader_epoch,
+            lag: standing.progress.map_or(UNKNOWN, |progress| progress.lag),
+            ..Default::default()
+        },
         Err(error) => DescribeShareGroupOffsetsResponsePartition {
             partition_index: index,
             error_code: partition_errors::partition(error).into(),

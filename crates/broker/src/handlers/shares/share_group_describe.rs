@@ -16,9 +16,7 @@ use crate::context::Context;
 use crate::handlers::authorized_operations;
 use crate::handlers::groups::errors;
 use crate::shares::Shares;
-
-/// The only assignor of share groups.
-const ASSIGNOR: &str = "simple";
+use crate::view::SHARE_ASSIGNOR;
 
 pub(crate) async fn handle(
     _context: Context,
@@ -73,7 +71,7 @@ fn message(group: DescribedShareGroup, image: &ClusterImage) -> DescribedGroup {
         group_state: group.state.to_owned(),
         group_epoch: group.epoch.value(),
         assignment_epoch: group.target_epoch.value(),
-        assignor_name: ASSIGNOR.to_owned(),
+        assignor_name: SHARE_ASSIGNOR.to_owned(),
         members: group
             .members
             .into_iter()

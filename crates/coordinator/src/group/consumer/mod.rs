@@ -34,7 +34,7 @@ pub(crate) mod leave;
 pub(crate) mod member;
 pub(crate) mod migrate;
 pub(crate) mod pattern;
-mod protocol;
+pub(crate) mod protocol;
 mod reconcile;
 pub(crate) mod record;
 pub(crate) mod regex;

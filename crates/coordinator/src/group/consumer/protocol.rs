@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use types::{PartitionIndex, TopicName};
+use types::{PartitionIndex, TopicName, TopicPartition};
 
 use crate::group::modern::partitions::TopicPartitions;
 use crate::group::modern::topics::TopicsImage;
@@ -82,6 +82,20 @@ pub(super) fn read_subscription(bytes: &[u8]) -> Option<Subscription> {
         subscription.rack = reader.nullable_text()?.map(Arc::from);
     }
     Some(subscription)
+}
+
+/// The partitions that a leader has assigned, as it named them; `None` if the bytes are no assignment.
+pub fn assigned_partitions(bytes: &[u8]) -> Option<Vec<TopicPartition>> {
+    let named = read_assignment(bytes)?.partitions.into_iter();
+    let each = |named: NamedPartitions| {
+        let topic = named.topic;
+        let partitions = named.partitions.into_iter();
+        partitions.map(move |partition| TopicPartition {
+            topic: topic.clone(),
+            partition,
+        })
+    };
+    Some(named.flat_map(each).collect())
 }
 
 /// `None` if the bytes are no assignment.
