@@ -30,9 +30,11 @@ use tokio::runtime::{Handle, Runtime};
 use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
 use crate::no_files::NoFiles;
 use crate::options::{EngineOptions, SessionOptions};
-use crate::postgres::Sessions;
+use crate::postgres::{Activity, Sessions};
 use crate::scan::Workers;
 use crate::statements::{ReadOnlyPlanner, admit, admit_statement};
+use crate::sys::{SYS, Source, Sys};
+use crate::system::System;
 use crate::topics::Topics;
 use crate::write::{headers_function, with_writer};
 
@@ -62,6 +64,7 @@ pub struct Engine {
     /// `None` once it is being dropped.
     threads: Option<Runtime>,
     catalogue: Arc<Catalogue>,
+    workers: Workers,
     /// What every session begins as.
     first: SessionState,
 }
@@ -75,11 +78,12 @@ impl Engine {
         let threads = start_threads(&options).map_err(EngineError::Threads)?;
         let workers = Workers::new(threads.handle().clone(), options.threads.get());
         let is_writable = options.writer.is_some();
-        let catalogue = Arc::new(Catalogue::new(topics, is_writable, workers));
+        let catalogue = Arc::new(Catalogue::new(topics, is_writable, workers.clone()));
         let first = first_session(&catalogue, &options)?;
         Ok(Arc::new(Self {
             threads: Some(threads),
             catalogue,
+            workers,
             first,
         }))
     }
@@ -118,6 +122,16 @@ impl Engine {
     /// [`crate::Refused`].
     pub fn admit(&self, plan: &LogicalPlan) -> Result<()> {
         admit(plan)
+    }
+
+    /// Adds the schema `sys`, for all sessions: what `system` tells of itself, and what the server's sessions do.
+    pub fn add_system(&self, system: Arc<dyn System>, activity: Arc<Activity>) {
+        let source = Source {
+            system,
+            activity,
+            workers: self.workers.clone(),
+        };
+        self.add_schema(SYS, Arc::new(Sys(Arc::new(source))));
     }
 
     /// Adds a schema beside `public`, for all sessions.

@@ -8,6 +8,7 @@ use storage::ReadError;
 use types::TopicName;
 
 use crate::statements::Refused;
+use crate::system::Unanswered;
 use crate::typed::{ContractFault, Fault};
 
 /// No topic has the name that a statement asks for.
@@ -170,6 +171,8 @@ pub(crate) fn hint_of(source: &(dyn std::error::Error + Send + Sync + 'static)) 
         )
     } else if let Some(scan) = source.downcast_ref::<ScanError>() {
         scan.hint()
+    } else if let Some(unanswered) = source.downcast_ref::<Unanswered>() {
+        Some(unanswered.hint())
     } else {
         crate::write::hint(source)
     }

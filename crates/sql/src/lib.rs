@@ -1,8 +1,9 @@
 //! Topics as tables: what a topic looks like to SQL, how its records are read, and the PostgreSQL wire protocol.
 //!
-//! [`Engine`] is where queries come from; what it needs to know of the broker is [`Topics`], and to write a [`Writer`]. A query
-//! goes through [`Engine::plan`], which says what may not be done here, and runs on the engine's own threads
-//! ([`Engine::handle`]). What writes is a matter of the wire's sessions ([`postgres`]), since they know of transactions.
+//! [`Engine`] is where queries come from; what it needs to know of the broker is [`Topics`], and [`System`] for the schema
+//! `sys`, and to write a [`Writer`]. A query goes through [`Engine::plan`], which says what may not be done here, and runs on
+//! the engine's own threads ([`Engine::handle`]). What writes is a matter of the wire's sessions ([`postgres`]), since they
+//! know of transactions.
 
 mod batch_facts;
 mod catalogue;
@@ -27,6 +28,8 @@ mod slices;
 mod snapshot;
 mod spec;
 mod statements;
+mod sys;
+pub mod system;
 mod table;
 mod topics;
 mod typed;
@@ -38,6 +41,7 @@ pub use engine::{Engine, EngineError};
 pub use errors::{ScanCause, ScanError, UnknownTable, hint};
 pub use options::{EngineOptions, IsolationLevel, SessionOptions, Strict};
 pub use statements::Refused;
+pub use system::System;
 pub use topics::{Partition, Topic, TopicError, Topics};
 pub use typed::{ContractFault, Fault};
 pub use write::{

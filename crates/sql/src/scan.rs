@@ -35,8 +35,8 @@ use crate::pieces::Piece;
 use crate::reader::{Step, StreamReader};
 use crate::spec::{ScanMetrics, ScanSpec};
 
-/// Threads for work that blocks on the disk, so many at once.
-#[derive(Debug)]
+/// Threads for work that blocks on the disk, so many at once; cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Workers {
     handle: Handle,
     permits: Arc<Semaphore>,

@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use types::Instant;
 
-use super::cancel::Running;
+use super::activity::Running;
 use super::error::{PgError, state};
 use super::frontend::{self, Message};
 use super::wire::{ReceiveError, Wire};

@@ -9,8 +9,8 @@
 //!
 //! Nobody is asked who they are yet: any user and any database is taken. The listener should be on loopback.
 
+mod activity;
 mod backend;
-mod cancel;
 mod catalog;
 mod control;
 mod copy;
@@ -32,4 +32,5 @@ mod types;
 mod wire;
 mod writing;
 
+pub use activity::{Activity, SessionState, SessionView};
 pub use server::{Limits, Server, Sessions};

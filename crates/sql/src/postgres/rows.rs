@@ -23,7 +23,7 @@ pub(super) struct Source {
     /// A batch of which some rows were given.
     batch: Option<(Rows, usize)>,
     /// For the places of errors.
-    sql: Arc<str>,
+    pub(super) sql: Arc<str>,
 }
 
 impl fmt::Debug for Source {

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::cancel::Cancels;
+use super::activity::Activity;
 use super::session::Session;
 use super::startup::{self, Started};
 use super::wire::Wire;
@@ -68,7 +68,7 @@ pub(super) struct Shared {
     pub(super) env: Env,
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) limits: Limits,
-    pub(super) cancels: Arc<Cancels>,
+    pub(super) activity: Arc<Activity>,
     /// Places for sessions.
     pub(super) places: Arc<Semaphore>,
     pub(super) stopping: CancellationToken,
@@ -102,7 +102,7 @@ impl Server {
             env,
             sessions,
             limits,
-            cancels: Arc::default(),
+            activity: Arc::default(),
             places: Arc::new(Semaphore::new(limits.sessions)),
             stopping: CancellationToken::new(),
         };
@@ -112,6 +112,11 @@ impl Server {
             connections: TaskTracker::new(),
             sockets: Arc::new(Semaphore::new(limits.sessions + SOCKETS_BEYOND_SESSIONS)),
         })
+    }
+
+    /// The sessions that are open, and what each runs.
+    pub fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.shared.activity)
     }
 
     /// Where it listens.
@@ -169,7 +174,7 @@ async fn serve(stream: Arc<dyn Stream>, peer: SocketAddr, shared: Arc<Shared>) {
     let started = tokio::select! {
         biased;
         () = stopping.cancelled() => return,
-        started = startup::start(&mut wire, &shared) => started,
+        started = startup::start(&mut wire, &shared, peer) => started,
         () = too_late => return tracing::debug!(%peer, "a client did not say what it wants"),
     };
     match started {

@@ -2,12 +2,14 @@
 //!
 //! Invariant: no session is open before its client has said that it wants one and there was a place for it.
 
-use tokio::sync::OwnedSemaphorePermit;
-
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::activity::{Key, Newcomer};
 use super::backend::{self, TransactionStatus};
-use super::cancel::Key;
 use super::error::{PgError, state};
 use super::frontend::{self, Startup};
 use super::server::Shared;
@@ -26,7 +28,7 @@ pub(super) struct Opening {
     pub(super) key: Arc<Key>,
     /// What the client asked for, by name.
     pub(super) parameters: Vec<(String, String)>,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Mutex<Settings>>,
 }
 
 /// The user of clients that name none.
@@ -35,7 +37,7 @@ const ANONYMOUS: &str = "watertable";
 /// Encryption may be asked for twice: by TLS and by GSSAPI.
 const PACKETS_MAX: usize = 3;
 
-pub(super) async fn start(wire: &mut Wire, shared: &Shared) -> Started {
+pub(super) async fn start(wire: &mut Wire, shared: &Shared, peer: SocketAddr) -> Started {
     for _ in 0..PACKETS_MAX {
         let packet = match wire.receive(frontend::startup_length).await {
             Ok(Some(packet)) => frontend::startup(packet).map_err(ReceiveError::from),
@@ -45,11 +47,11 @@ pub(super) async fn start(wire: &mut Wire, shared: &Shared) -> Started {
         match packet {
             Ok(Startup::Encryption) => wire.output.extend_from_slice(b"N"),
             Ok(Startup::Cancel { process, secret }) => {
-                shared.cancels.cancel(process, &secret);
+                shared.activity.cancel(process, &secret);
                 return Started::Ended;
             }
             Ok(Startup::Session { minor, parameters }) => {
-                return open(wire, shared, minor, parameters).await;
+                return open(wire, shared, peer, minor, parameters).await;
             }
             Err(ReceiveError::Io(_)) => return Started::Ended,
             Err(ReceiveError::Decode(error)) => {
@@ -74,6 +76,7 @@ async fn refuse(wire: &mut Wire, error: &PgError) -> Started {
 async fn open(
     wire: &mut Wire,
     shared: &Shared,
+    peer: SocketAddr,
     minor: u16,
     parameters: Vec<(String, String)>,
 ) -> Started {
@@ -86,10 +89,16 @@ async fn open(
     };
     let mut secret = [0; 4];
     shared.env.random.fill(&mut secret);
-    let key = shared.cancels.open(secret);
     let named = parameters.iter().find(|(name, _)| name == "user");
     let user = named.map_or(ANONYMOUS, |(_, user)| user.as_str());
-    let settings = Settings::new(user);
+    let settings = Arc::new(Mutex::new(Settings::new(user)));
+    let key = shared.activity.open(Newcomer {
+        secret,
+        peer,
+        settings: Arc::clone(&settings),
+        ended: shared.stopping.child_token(),
+        clock: Arc::clone(&shared.env.clock),
+    });
     // Options of newer protocols begin so; a client that asks for one wants to know that it is not there.
     let newer = parameters
         .iter()
@@ -143,7 +152,7 @@ pub(super) fn greet(wire: &mut Wire, settings: &Settings, key: &Key) {
     for (name, value) in settings.reported() {
         backend::parameter_status(&mut wire.output, name, value);
     }
-    backend::backend_key(&mut wire.output, key.process, &key.secret);
+    backend::backend_key(&mut wire.output, key.process(), key.secret());
     backend::ready(&mut wire.output, TransactionStatus::Idle);
 }
 

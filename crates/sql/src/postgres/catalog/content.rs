@@ -3,6 +3,7 @@
 use datafusion::arrow::datatypes::Field;
 use datafusion::common::DataFusionError;
 
+use super::super::activity::SessionView;
 use super::super::types::{self, Kind, PgType};
 use super::define::{Cell, Row};
 use super::relations::{CATALOGUE_OID, Name, OWNER_OID, Relation, names, namespaces, relations};
@@ -33,6 +34,13 @@ pub(super) async fn rows(
             .collect(),
         "pg_roles" => vec![role(identity)],
         "pg_settings" => settings(identity),
+        "pg_stat_activity" => {
+            let sessions = identity.activity.sessions();
+            sessions
+                .into_iter()
+                .map(|session| activity(session, &source.name))
+                .collect()
+        }
         "pg_tables" => names(source)
             .iter()
             .map(|name| table_row(name, identity))
@@ -212,6 +220,31 @@ fn settings(identity: &Identity) -> Vec<Row> {
         ])
     });
     rows.collect()
+}
+
+/// A client's session; the server has no processes of its own to show.
+fn activity(session: SessionView, database: &str) -> Row {
+    let mut row = row([
+        ("datid", oid(DATABASE_OID)),
+        ("datname", text(database)),
+        ("pid", Cell::Number(session.process.into())),
+        ("usesysid", oid(OWNER_OID)),
+        ("usename", Cell::Text(session.user)),
+        ("application_name", Cell::Text(session.application)),
+        ("client_addr", Cell::Text(session.peer.ip().to_string())),
+        ("client_port", Cell::Number(session.peer.port().into())),
+        ("backend_start", Cell::Moment(session.began)),
+        ("state_change", Cell::Moment(session.state_changed)),
+        ("state", text(session.state.name())),
+        ("query", text(session.query.as_deref().unwrap_or_default())),
+        ("backend_type", text("client backend")),
+    ]);
+    row.extend(
+        session
+            .query_began
+            .map(|began| ("query_start", Cell::Moment(began))),
+    );
+    row
 }
 
 fn table_row(name: &Name, identity: &Identity) -> Row {

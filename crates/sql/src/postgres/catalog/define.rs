@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, Int64Array, StringArray,
-    new_null_array,
+    TimestampMillisecondArray, new_null_array,
 };
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 
+use types::Timestamp;
+
 use super::super::types::TYPE_KEY;
+use crate::columns::UTC;
 
 /// A table.
 pub(super) struct Table {
@@ -80,6 +83,13 @@ pub(super) const TABLES: &[Table] = &[
         "name text, setting text, unit text, category text, short_desc text, extra_desc text, context text, vartype text, \
          source text, min_val text, max_val text, enumvals text[], boot_val text, reset_val text, sourcefile text, \
          sourceline int4, pending_restart bool",
+    ),
+    table(
+        "pg_stat_activity",
+        "datid oid, datname name, pid int4, leader_pid int4, usesysid oid, usename name, application_name text, \
+         client_addr text, client_hostname text, client_port int4, backend_start timestamptz, xact_start timestamptz, \
+         query_start timestamptz, state_change timestamptz, wait_event_type text, wait_event text, state text, \
+         backend_xid int8, backend_xmin int8, query_id int8, query text, backend_type text",
     ),
     table(
         "pg_tables",
@@ -366,6 +376,7 @@ pub(super) enum Cell {
     Flag(bool),
     Number(i64),
     Text(String),
+    Moment(Timestamp),
 }
 
 /// Columns by name; see the invariant for those that are not there.
@@ -400,6 +411,7 @@ fn arrow(kind: &str) -> DataType {
         "int4" => DataType::Int32,
         "int8" | "oid" => DataType::Int64,
         "float4" => DataType::Float32,
+        "timestamptz" => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
         _ => match kind.strip_suffix("[]") {
             Some(item) => DataType::new_list(arrow(item), true),
             None => DataType::Utf8,
@@ -429,6 +441,14 @@ fn column(name: &str, kind: &str, rows: &[Row]) -> ArrayRef {
         "float4" => Arc::new(Float32Array::from_iter_values(
             numbers.map(|number| number as f32),
         )),
+        "timestamptz" => {
+            let moments = rows.iter().map(|row| match row.get(name) {
+                Some(Cell::Moment(moment)) => Some(moment.ms()),
+                _ => None,
+            });
+            let moments = TimestampMillisecondArray::from_iter(moments);
+            Arc::new(moments.with_data_type(arrow(kind)))
+        }
         _ if kind.ends_with("[]") => new_null_array(&arrow(kind), rows.len()),
         _ => Arc::new(StringArray::from_iter(rows.iter().map(
             |row| match row.get(name) {

@@ -1,6 +1,6 @@
 //! PostgreSQL's functions about the session, relations, types and privileges.
 //!
-//! Invariant: each answers for this server. What does not exist here (comments, defaults, sizes of tables) is NULL.
+//! Invariant: each answers for this server. What does not exist here (comments of topics, defaults, sizes of tables) is NULL.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::super::error::PgError;
 use super::super::settings::{self, ENGINE_PREFIX, SERVER_VERSION};
 use super::lookups::Relations;
 use super::{Identity, NAME, Source, lookups};
+use crate::sys;
 
 /// What a call is answered from.
 struct Call<'a> {
@@ -126,6 +127,45 @@ fn version(_: &Call<'_>) -> Answer {
 
 fn backend_pid(call: &Call<'_>) -> Answer {
     Ok(ScalarValue::Int32(Some(call.identity.process)))
+}
+
+/// Ends what another session runs. There is one role, and it may.
+fn cancel_backend(call: &Call<'_>) -> Answer {
+    let process = call.number(0).and_then(|number| i32::try_from(number).ok());
+    let is_there = process.is_some_and(|process| call.identity.activity.cancel_backend(process));
+    Ok(ScalarValue::Boolean(Some(is_there)))
+}
+
+fn terminate_backend(call: &Call<'_>) -> Answer {
+    let process = call.number(0).and_then(|number| i32::try_from(number).ok());
+    let is_there = process.is_some_and(|process| call.identity.activity.terminate_backend(process));
+    Ok(ScalarValue::Boolean(Some(is_there)))
+}
+
+/// The tables of `sys` have comments.
+fn comment(call: &Call<'_>, column: Option<usize>) -> Answer {
+    let relation = call.number(0).and_then(|oid| call.relations.by_oid(oid));
+    let relation = relation.filter(|relation| relation.schema == sys::SYS);
+    let comment = relation.and_then(|relation| sys::comment(&relation.name, column));
+    maybe(comment.map(str::to_owned))
+}
+
+fn col_description(call: &Call<'_>) -> Answer {
+    let column = call
+        .number(1)
+        .and_then(|number| usize::try_from(number).ok());
+    match column {
+        Some(column) => comment(call, Some(column)),
+        None => no_text(call),
+    }
+}
+
+/// Of relations; of nothing else are there any.
+fn obj_description(call: &Call<'_>) -> Answer {
+    match call.text(1) {
+        None | Some("pg_class") => comment(call, None),
+        Some(_) => no_text(call),
+    }
 }
 
 fn current_setting(call: &Call<'_>) -> Answer {
@@ -263,7 +303,7 @@ const FLAG: DataType = DataType::Boolean;
 
 /// Names, types of the answers, and who answers.
 const FUNCTIONS: &[(&str, DataType, Body)] = &[
-    ("col_description", TEXT, no_text),
+    ("col_description", TEXT, col_description),
     ("current_catalog", TEXT, database),
     ("current_database", TEXT, database),
     ("current_role", TEXT, user),
@@ -281,8 +321,9 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     ("has_table_privilege", FLAG, may),
     ("inet_client_addr", TEXT, no_text),
     ("inet_server_addr", TEXT, no_text),
-    ("obj_description", TEXT, no_text),
+    ("obj_description", TEXT, obj_description),
     ("pg_backend_pid", DataType::Int32, backend_pid),
+    ("pg_cancel_backend", FLAG, cancel_backend),
     ("pg_client_encoding", TEXT, client_encoding),
     ("pg_database_size", NUMBER, no_number),
     ("pg_encoding_to_char", TEXT, encoding),
@@ -318,6 +359,7 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     ("pg_table_is_visible", FLAG, is_visible),
     ("pg_table_size", NUMBER, no_number),
     ("pg_tablespace_location", TEXT, blank),
+    ("pg_terminate_backend", FLAG, terminate_backend),
     ("pg_total_relation_size", NUMBER, no_number),
     ("pg_type_is_visible", FLAG, yes),
     ("quote_ident", TEXT, quote_ident),
@@ -331,6 +373,15 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     ("version", TEXT, version),
 ];
 
+/// What does something is not done while a statement is only planned.
+fn volatility(name: &str) -> Volatility {
+    if ["pg_cancel_backend", "pg_terminate_backend"].contains(&name) {
+        Volatility::Volatile
+    } else {
+        Volatility::Stable
+    }
+}
+
 /// Adds the functions to a session's context.
 pub(super) fn register(context: &SessionContext, source: &Source, identity: &Identity) {
     context.register_udtf("pg_get_keywords", Arc::new(Keywords));
@@ -343,7 +394,7 @@ pub(super) fn register(context: &SessionContext, source: &Source, identity: &Ide
             body,
             signature: Signature::one_of(
                 vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
-                Volatility::Stable,
+                volatility(name),
             ),
             source: source.clone(),
             identity: identity.clone(),

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 
 pub(super) use define::{has_table, is_array_column, is_empty_table};
 
+use super::activity::Activity;
 use super::settings::Settings;
 
 /// The schema's name.
@@ -35,6 +36,8 @@ const INFORMATION: &str = "information_schema";
 pub(super) struct Identity {
     pub(super) settings: Arc<Mutex<Settings>>,
     pub(super) process: i32,
+    /// Who else is there.
+    pub(super) activity: Arc<Activity>,
 }
 
 /// The context with `pg_catalog` and its functions beside what the engine has.

@@ -62,6 +62,17 @@ pub(super) struct Portal {
     pub(super) is_held: bool,
 }
 
+impl Portal {
+    /// The text of its statement, as long as it can go on.
+    pub(super) fn sql(&self) -> &str {
+        match &self.stage {
+            Stage::Ready(binding) => &binding.prepared.sql,
+            Stage::Rows(running) => &running.source.sql,
+            Stage::Finished(_) => "",
+        }
+    }
+}
+
 /// How far a portal is.
 #[derive(Debug)]
 pub(super) enum Stage {
@@ -291,10 +302,12 @@ impl Session {
         let mut sent = 0;
         while sent < most && control.run(&mut self.wire, source.fill()).await?? {
             let output = &mut self.wire.output;
-            sent += source.take(most - sent, |rows, row| {
+            let taken = source.take(most - sent, |rows, row| {
                 write(rows, row, output);
                 output.len() < OUTPUT_BYTES
             });
+            self.key.rows_sent(taken);
+            sent += taken;
             if self.wire.output.len() >= OUTPUT_BYTES {
                 control.flush(&mut self.wire).await?;
             }

@@ -163,7 +163,7 @@ impl Session {
     /// Runs a portal, or goes on with it; 0 rows is all of them.
     pub(super) async fn execute(&mut self, name: String, rows_max: i32) -> Result<(), Stop> {
         let mut portal = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
-        let control = self.control();
+        let control = self.control(portal.sql());
         let ready = match &portal.stage {
             Stage::Ready(binding) => Some(binding.clone()),
             _ => None,

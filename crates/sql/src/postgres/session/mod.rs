@@ -24,8 +24,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use self::execute::Portal;
 use self::prepared::Prepared;
 use self::transaction::Transaction;
+use super::activity::Key;
 use super::backend;
-use super::cancel::Key;
 use super::catalog;
 use super::control::{Control, Stop, shutdown};
 use super::error::{PgError, state};
@@ -68,10 +68,11 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(wire: Wire, shared: Arc<Shared>, opening: Opening) -> Self {
-        let settings = Arc::new(Mutex::new(opening.settings));
+        let settings = opening.settings;
         let identity = catalog::Identity {
             settings: Arc::clone(&settings),
-            process: opening.key.process,
+            activity: Arc::clone(opening.key.activity()),
+            process: opening.key.process(),
         };
         let context = catalog::with_catalogue(&shared.sessions.session(), identity);
         let pristine = context.state().config_options().as_ref().clone();
@@ -109,15 +110,15 @@ impl Session {
 
     /// Serves until the client goes, or has to.
     pub(super) async fn run(mut self, peer: SocketAddr) {
-        tracing::debug!(%peer, process = self.key.process, "a session begins");
+        tracing::debug!(%peer, process = self.key.process(), "a session begins");
         startup::greet(&mut self.wire, &self.settings.lock(), &self.key);
         let ending = self.serve().await;
         self.abort_writes().await;
         if let Some(error) = ending {
-            tracing::debug!(%peer, process = self.key.process, %error, "a session was ended");
+            tracing::debug!(%peer, process = self.key.process(), %error, "a session was ended");
             self.farewell(&error).await;
         }
-        tracing::debug!(%peer, process = self.key.process, "a session ends");
+        tracing::debug!(%peer, process = self.key.process(), "a session ends");
     }
 
     /// The client is told why, if it listens.
@@ -178,7 +179,7 @@ impl Session {
             )
         };
         let idle = clock.sleep_until(clock.now().plus(patience));
-        let stopping = self.shared.stopping.clone();
+        let stopping = self.key.ended().clone();
         // Answers to messages that came together leave together, up to where the client looks for them. Nothing cancels this:
         // the statement is over.
         let is_due = self.is_due || !self.wire.has_packet(frontend::message_length);
@@ -253,17 +254,19 @@ impl Session {
 
     /// Tells that the next statement may come.
     fn ready(&mut self) {
-        backend::ready(&mut self.wire.output, self.transaction.status());
+        let status = self.transaction.status();
+        self.key.wait(status);
+        backend::ready(&mut self.wire.output, status);
         self.is_due = true;
     }
 
     /// The limits of a statement that starts now.
-    fn control(&self) -> Control {
+    fn control(&self, sql: &str) -> Control {
         let clock = Arc::clone(&self.shared.env.clock);
         let timeout = self.settings.lock().statement_timeout();
         Control {
-            running: self.key.start(),
-            stopping: self.shared.stopping.clone(),
+            running: self.key.start(sql),
+            stopping: self.key.ended().clone(),
             deadline: timeout.map(|timeout| clock.now().plus(timeout)),
             clock,
             stall: self.shared.limits.stall,

@@ -41,7 +41,7 @@ impl Session {
         };
         match &prepared.command {
             Some(Command::Query(statement)) => {
-                let control = self.control();
+                let control = self.control(sql);
                 let context = self.context.clone();
                 let planning = async {
                     let types = plan::parameter_types(&context, statement, declared, sql).await?;
@@ -60,7 +60,7 @@ impl Session {
                 prepared.parameters = control.run(&mut self.wire, planning).await??;
             }
             Some(Command::Declare { query, .. } | Command::Copy { query, .. }) => {
-                let control = self.control();
+                let control = self.control(sql);
                 let context = self.context.clone();
                 let planning = plan::parameter_types(&context, query, declared, sql);
                 prepared.parameters = control.run(&mut self.wire, planning).await??;

@@ -20,7 +20,7 @@ impl Session {
         let sql: Arc<str> = Arc::from(sql);
         let last = commands.len().saturating_sub(1);
         for (index, command) in commands.into_iter().enumerate() {
-            let control = self.control();
+            let control = self.control(&sql);
             let outcome = self
                 .start(&control, &Binding::of_text(command, &sql))
                 .await?;
