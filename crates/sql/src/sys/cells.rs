@@ -16,10 +16,10 @@ use crate::columns::UTC;
 /// A column of the rows `R`.
 pub(crate) struct Column<R> {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    kind: Kind,
     is_nullable: bool,
     /// What it means.
-    pub(super) about: &'static str,
+    about: &'static str,
     value: for<'a> fn(&'a R) -> Cell<'a>,
 }
 
@@ -79,6 +79,11 @@ impl<R> Column<R> {
         }
     }
 
+    /// Its name, its type as SQL writes it, and what it means.
+    pub(super) fn described(&self) -> (&'static str, &'static str, &'static str) {
+        (self.name, self.kind.sql(), self.about)
+    }
+
     fn field(&self) -> Field {
         Field::new(self.name, self.kind.arrow(), self.is_nullable)
     }
@@ -99,6 +104,17 @@ impl Kind {
             Self::Flag => DataType::Boolean,
             Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
             Self::Texts => DataType::List(Arc::new(item())),
+        }
+    }
+
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Int => "int",
+            Self::Bigint => "bigint",
+            Self::Flag => "boolean",
+            Self::Time => "timestamp with time zone",
+            Self::Texts => "text[]",
         }
     }
 

@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
+use self::cells::Column;
 use self::table::{Provider, SystemTable};
 use crate::postgres::Activity;
 use crate::scan::Workers;
@@ -52,8 +53,11 @@ pub(crate) struct Source {
 struct Entry {
     name: &'static str,
     about: &'static str,
-    /// What the column of this number means, counted from 1 as PostgreSQL does.
-    column: fn(usize) -> Option<&'static str>,
+    /// Its columns: names, types, and what they mean.
+    columns: fn() -> Vec<(&'static str, &'static str, &'static str)>,
+    /// See [`SystemTable::NAMING`].
+    #[cfg(test)]
+    naming: &'static [&'static str],
     open: fn(&Arc<Source>) -> Arc<dyn TableProvider>,
 }
 
@@ -61,7 +65,9 @@ const fn entry<T: SystemTable>() -> Entry {
     Entry {
         name: T::NAME,
         about: T::ABOUT,
-        column: |number| Some(T::COLUMNS.get(number.checked_sub(1)?)?.about),
+        columns: || T::COLUMNS.iter().map(Column::described).collect(),
+        #[cfg(test)]
+        naming: T::NAMING,
         open: |source| Arc::new(Provider::<T>::new(Arc::clone(source))),
     }
 }
@@ -80,12 +86,16 @@ const TABLES: [Entry; 11] = [
     entry::<queries::Queries>(),
 ];
 
-/// What a table or one of its columns means.
+/// What a table or one of its columns means. Columns are counted from 1, as PostgreSQL does.
 pub(crate) fn comment(table: &str, column: Option<usize>) -> Option<&'static str> {
     let entry = TABLES.iter().find(|entry| entry.name == table)?;
     match column {
         None => Some(entry.about),
-        Some(number) => (entry.column)(number),
+        Some(number) => {
+            let columns = (entry.columns)();
+            let (_, _, about) = columns.get(number.checked_sub(1)?)?;
+            Some(about)
+        }
     }
 }
 
@@ -111,5 +121,72 @@ impl SchemaProvider for Sys {
 
     fn table_exist(&self, name: &str) -> bool {
         Self::entry(name).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The tables as docs/sql.md has them.
+    fn written() -> String {
+        let mut text = String::new();
+        for entry in TABLES {
+            let (name, about) = (entry.name, entry.about);
+            write!(text, "### `sys.{name}`\n\n{about}\n\n").unwrap();
+            text.push_str("| Column | Type | |\n|---|---|---|\n");
+            for (column, kind, about) in (entry.columns)() {
+                writeln!(text, "| `{column}` | {kind} | {about} |").unwrap();
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// To write the tables anew: `UPDATE_DOCS=1 cargo test -p sql the_documentation_has`.
+    #[test]
+    fn the_documentation_has_every_table_and_column() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sql.md");
+        let documentation = std::fs::read_to_string(&path).unwrap();
+        let start = documentation.find("### `sys.").expect("tables of sys");
+        let length = documentation[start..]
+            .find("\n## ")
+            .expect("a section behind")
+            + 1;
+        let found = &documentation[start..start + length];
+        let written = written();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let (before, behind) = (&documentation[..start], &documentation[start + length..]);
+            std::fs::write(path, format!("{before}{written}{behind}")).unwrap();
+        } else {
+            assert!(
+                found == written,
+                "docs/sql.md says\n{found}\nbut there is\n{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn columns_are_named_once_and_say_what_they_mean() {
+        for entry in TABLES {
+            let columns = (entry.columns)();
+            let mut names: Vec<_> = columns.iter().map(|(name, ..)| *name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), columns.len(), "{}", entry.name);
+            for (number, (name, _, about)) in columns.into_iter().enumerate() {
+                assert!(about.ends_with('.'), "{}.{name}: {about}", entry.name);
+                assert_eq!(comment(entry.name, Some(number + 1)), Some(about));
+            }
+            for naming in entry.naming {
+                assert!(names.contains(naming), "{}.{naming}", entry.name);
+            }
+            assert_eq!(comment(entry.name, None), Some(entry.about));
+            assert_eq!(comment(entry.name, Some(0)), None);
+        }
+        assert_eq!(comment("nothing", None), None);
     }
 }

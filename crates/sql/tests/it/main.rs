@@ -10,4 +10,6 @@ mod pruning;
 mod queries;
 mod sessions;
 mod stubborn;
+mod sys;
+mod system;
 mod world;

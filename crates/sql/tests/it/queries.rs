@@ -14,6 +14,7 @@ use protocol::records::{BatchOptions, Compression, ControlRecordType, TimestampT
 use sqllogictest::{DBOutput, DefaultColumnType};
 use storage::LogSettings;
 
+use crate::system::MadeUp;
 use crate::world::*;
 
 /// An error with its hint.
@@ -100,6 +101,8 @@ fn the_answers_are_those_of_the_files() {
     let mut failures = Vec::new();
     for file in files {
         let engine = world.engine();
+        let topics = [("trips", 3), ("ledger", 1), ("__consumer_offsets", 50)];
+        engine.add_system(Arc::new(MadeUp::new(&topics)), Arc::default());
         let mut runner = sqllogictest::Runner::new(|| {
             let session = Session::of(Arc::clone(&engine));
             async { Ok(Asked(session)) }

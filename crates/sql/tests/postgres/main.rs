@@ -5,6 +5,7 @@
     reason = "allow-unwrap-in-tests does not reach free functions of integration tests"
 )]
 
+mod activity;
 mod catalogue;
 mod client;
 mod copy;
