@@ -17,7 +17,7 @@ fn code(code: ErrorCode) -> i16 {
     code.into()
 }
 
-fn joining(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
+pub(crate) fn joining(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest {
         group_id: group.to_owned(),
         member_id: member.to_owned(),
@@ -40,7 +40,7 @@ fn staying(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatReque
 }
 
 /// Heartbeats once the coordinator is loaded.
-async fn heartbeat(
+pub(crate) async fn heartbeat(
     client: &mut RawClient,
     request: &ConsumerGroupHeartbeatRequest,
     version: i16,
@@ -54,7 +54,7 @@ async fn heartbeat(
     answer
 }
 
-async fn coordinated(client: &mut RawClient, group: &str) {
+pub(crate) async fn coordinated(client: &mut RawClient, group: &str) {
     let find = FindCoordinatorRequest {
         coordinator_keys: vec![group.to_owned()],
         ..Default::default()

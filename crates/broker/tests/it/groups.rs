@@ -225,7 +225,11 @@ async fn commits_of_unknown_partitions_are_refused_one_by_one() {
 }
 
 /// Joins as the only member; returns its id and generation.
-async fn joined_alone(client: &mut RawClient, group: &str, version: i16) -> (String, i32) {
+pub(crate) async fn joined_alone(
+    client: &mut RawClient,
+    group: &str,
+    version: i16,
+) -> (String, i32) {
     let first = client.call(&join(group, ""), version).await;
     let answer = if version >= 4 {
         assert_eq!(first.error_code, code(ErrorCode::MemberIdRequired));

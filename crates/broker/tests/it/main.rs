@@ -23,3 +23,4 @@ mod streams_groups;
 mod transaction_commits;
 mod transactional_data;
 mod transactions;
+mod view;

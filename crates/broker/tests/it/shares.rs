@@ -32,7 +32,7 @@ const TOPIC: &str = "jobs";
 const GROUP_RESOURCE: i8 = 32;
 const FETCH: i16 = 2;
 const ACKNOWLEDGE: i16 = 2;
-const ACCEPT: i8 = 1;
+pub(crate) const ACCEPT: i8 = 1;
 const RELEASE: i8 = 2;
 const REJECT: i8 = 3;
 const RENEW: i8 = 4;
@@ -42,7 +42,7 @@ fn code(code: ErrorCode) -> i16 {
 }
 
 /// A member of the group, on a connection of its own.
-struct Member {
+pub(crate) struct Member {
     client: RawClient,
     id: String,
     topic: Uuid,
@@ -52,7 +52,7 @@ struct Member {
 
 impl Member {
     /// Joins and waits for the partition.
-    async fn join(server: &Server, id: &str) -> Self {
+    pub(crate) async fn join(server: &Server, id: &str) -> Self {
         let mut client = RawClient::connect(server.address()).await;
         let find = FindCoordinatorRequest {
             coordinator_keys: vec![GROUP.to_owned()],
@@ -136,14 +136,14 @@ impl Member {
     }
 
     /// Reads; the ranges that were acquired with their delivery counts.
-    async fn fetch(&mut self, wait_ms: i32, max_records: i32) -> Vec<(i64, i64, i16)> {
+    pub(crate) async fn fetch(&mut self, wait_ms: i32, max_records: i32) -> Vec<(i64, i64, i16)> {
         let request = self.request(wait_ms, max_records);
         let answer = self.send(&request).await;
         assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
         acquired(&answer)
     }
 
-    async fn acknowledge(&mut self, first: i64, last: i64, kind: i8) -> i16 {
+    pub(crate) async fn acknowledge(&mut self, first: i64, last: i64, kind: i8) -> i16 {
         let request = ShareAcknowledgeRequest {
             group_id: Some(GROUP.to_owned()),
             member_id: Some(self.id.clone()),
@@ -215,7 +215,7 @@ async fn topic_id(client: &mut RawClient) -> Uuid {
     client.call(&request, 12).await.topics[0].topic_id
 }
 
-async fn configure(client: &mut RawClient, name: &str, value: &str) {
+pub(crate) async fn configure(client: &mut RawClient, name: &str, value: &str) {
     let request = IncrementalAlterConfigsRequest {
         resources: vec![AlterConfigsResource {
             resource_type: GROUP_RESOURCE,
@@ -237,7 +237,7 @@ async fn configure(client: &mut RawClient, name: &str, value: &str) {
 }
 
 /// Batches of so many records each.
-async fn send(client: &mut RawClient, counts: &[usize]) {
+pub(crate) async fn send(client: &mut RawClient, counts: &[usize]) {
     for count in counts {
         let values = vec!["value"; *count];
         let answer = client

@@ -11,7 +11,7 @@ use testkit::{RawClient, Server, ServerOptions, eventually};
 const GROUP: &str = "application";
 
 /// Waits until the broker coordinates the group.
-async fn coordinated(client: &mut RawClient) {
+pub(crate) async fn coordinated(client: &mut RawClient) {
     let find = FindCoordinatorRequest {
         coordinator_keys: vec![GROUP.to_owned()],
         ..Default::default()
@@ -24,7 +24,7 @@ async fn coordinated(client: &mut RawClient) {
     .await;
 }
 
-fn topology(replication_factor: i16) -> Topology {
+pub(crate) fn topology(replication_factor: i16) -> Topology {
     let internal = |name: &str| TopicInfo {
         name: name.to_owned(),
         replication_factor,
@@ -55,7 +55,7 @@ fn stay(member_epoch: i32) -> StreamsGroupHeartbeatRequest {
     }
 }
 
-fn join(topology: Topology) -> StreamsGroupHeartbeatRequest {
+pub(crate) fn join(topology: Topology) -> StreamsGroupHeartbeatRequest {
     StreamsGroupHeartbeatRequest {
         rebalance_timeout_ms: 10_000,
         topology: Some(topology),
@@ -82,7 +82,10 @@ fn codes(answer: &StreamsGroupHeartbeatResponse) -> Vec<i8> {
 }
 
 /// Sends heartbeats until tasks come back.
-async fn assigned(client: &mut RawClient, mut epoch: i32) -> StreamsGroupHeartbeatResponse {
+pub(crate) async fn assigned(
+    client: &mut RawClient,
+    mut epoch: i32,
+) -> StreamsGroupHeartbeatResponse {
     let mut last = None;
     eventually("tasks are assigned", async || {
         let answer = client.call(&stay(epoch), 0).await;

@@ -25,17 +25,17 @@ const TRANSACTION: i8 = 1;
 /// broker.
 const PRODUCE_V1: i16 = 9;
 const PRODUCE_ABORTABLE: i16 = 11;
-const PRODUCE_V2: i16 = 12;
+pub(crate) const PRODUCE_V2: i16 = 12;
 /// Versions of EndTxn, without and with a new epoch.
 const END_V1: i16 = 4;
-const END_V2: i16 = 5;
+pub(crate) const END_V2: i16 = 5;
 /// Versions of TxnOffsetCommit.
 const COMMIT_V1: i16 = 3;
 const COMMIT_V2: i16 = 5;
 
 /// A producer's session and how far it has counted in each topic.
 #[derive(Clone, Debug)]
-struct Producer {
+pub(crate) struct Producer {
     transactional_id: String,
     id: i64,
     epoch: i16,
@@ -59,7 +59,7 @@ async fn coordinator(client: &mut RawClient, kind: i8, key: &str) {
 }
 
 impl Producer {
-    async fn init(client: &mut RawClient, transactional_id: &str) -> Self {
+    pub(crate) async fn init(client: &mut RawClient, transactional_id: &str) -> Self {
         coordinator(client, TRANSACTION, transactional_id).await;
         let request = InitProducerIdRequest {
             transactional_id: Some(transactional_id.to_owned()),
@@ -106,7 +106,7 @@ impl Producer {
     }
 
     /// Sends values; the error code.
-    async fn send(
+    pub(crate) async fn send(
         &mut self,
         client: &mut RawClient,
         topic: &str,
@@ -141,7 +141,7 @@ impl Producer {
         .await;
     }
 
-    async fn end(&mut self, client: &mut RawClient, committed: bool, version: i16) {
+    pub(crate) async fn end(&mut self, client: &mut RawClient, committed: bool, version: i16) {
         let request = EndTxnRequest {
             transactional_id: self.transactional_id.clone(),
             producer_id: self.id,

@@ -12,6 +12,7 @@ use storage::ReadError;
 
 use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of};
 use crate::statements::Refused;
+use crate::system::Unanswered;
 use crate::topics::TopicError;
 
 use super::writing;
@@ -65,6 +66,7 @@ pub(super) mod state {
     pub(crate) const CONFIGURATION_LIMIT_EXCEEDED: &str = "53400";
     pub(crate) const QUERY_CANCELED: &str = "57014";
     pub(crate) const ADMIN_SHUTDOWN: &str = "57P01";
+    pub(crate) const CANNOT_CONNECT_NOW: &str = "57P03";
     pub(crate) const IDLE_SESSION_TIMEOUT: &str = "57P05";
     pub(crate) const INTERNAL_ERROR: &str = "XX000";
 }
@@ -287,6 +289,12 @@ fn of_ours(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<P
     }
     if let Some(scan) = source.downcast_ref::<ScanError>() {
         return Some(PgError::new(state_of_scan(&scan.cause), scan.to_string()));
+    }
+    if let Some(unanswered) = source.downcast_ref::<Unanswered>() {
+        return Some(PgError::new(
+            state::CANNOT_CONNECT_NOW,
+            unanswered.to_string(),
+        ));
     }
     let topic = source.downcast_ref::<Arc<TopicError>>()?;
     Some(PgError::new(state::IO_ERROR, with_causes(topic)))

@@ -466,3 +466,32 @@ fn a_batch_much_later_than_the_first_begins_a_segment() {
         assert_eq!(count, segments, "at {timestamp}");
     }
 }
+
+#[test]
+fn a_log_tells_its_segments() {
+    let world = World::new();
+    let directory = world.open();
+    let log = log(&directory, one_per_segment());
+    assert!(log.segments().is_empty() && !log.is_offline());
+    for timestamp in [5, 3, 9] {
+        write(&log, batch_at(NOW_MS + timestamp, &["a"]));
+    }
+    let told = |log: &dyn PartitionLog| -> Vec<_> {
+        let segments = log.segments().into_iter();
+        let told = segments.map(|segment| {
+            let range = (segment.base.value(), segment.end.value());
+            (range, segment.largest_timestamp, segment.is_active)
+        });
+        told.collect()
+    };
+    let expected = [
+        ((0, 1), Some(now(5)), false),
+        ((1, 2), Some(now(3)), false),
+        ((2, 3), Some(now(9)), true),
+    ];
+    assert_eq!(told(&*log), expected);
+    let bytes: u64 = log.segments().iter().map(|segment| segment.bytes).sum();
+    assert_eq!(bytes, log.size_bytes());
+    log.delete_records(Some(at(2))).unwrap();
+    assert_eq!(told(&*log), expected[2..]);
+}

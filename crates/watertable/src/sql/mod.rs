@@ -2,6 +2,7 @@
 //!
 //! Invariant: everything of SQL runs on the engine's own threads; the broker's never wait for a query.
 
+mod system;
 mod topics;
 mod writer;
 
@@ -18,6 +19,7 @@ use sql::{Engine, EngineOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::system::BrokerSystem;
 use self::topics::BrokerTopics;
 use self::writer::BrokerWriter;
 use crate::settings::{Settings, SqlSettings};
@@ -76,6 +78,7 @@ impl Sql {
         let address = server
             .address()
             .context("cannot tell where SQL is served")?;
+        engine.add_system(Arc::new(BrokerSystem(broker.view())), server.activity());
         let stop = CancellationToken::new();
         let running = engine.handle().spawn(server.run(stop.clone()));
         Ok(Some(Self {

@@ -4,6 +4,10 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use protocol::messages::{FindCoordinatorRequest, OffsetCommitRequest};
 use rustix::process::Signal;
 use testkit::{RawClient, requests};
 
@@ -94,4 +98,116 @@ fn a_stop_ends_statements_and_tells_their_clients() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("terminating connection"), "{said}");
     assert!(server.end().0.success());
+}
+
+/// Commits an offset as a group without members does.
+async fn commit(client: &mut RawClient, group: &str, topic: &str, offset: i64) {
+    let find = FindCoordinatorRequest {
+        coordinator_keys: vec![group.to_owned()],
+        ..Default::default()
+    };
+    let commit = OffsetCommitRequest {
+        group_id: group.to_owned(),
+        generation_id_or_member_epoch: -1,
+        retention_time_ms: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: topic.to_owned(),
+            partitions: vec![OffsetCommitRequestPartition {
+                committed_offset: offset,
+                committed_leader_epoch: -1,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    testkit::eventually("the offset is committed", async || {
+        client.call(&find, 4).await;
+        let answer = client.call(&commit, 8).await;
+        answer.topics[0].partitions[0].error_code == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_sys_shows_the_broker() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut client = RawClient::connect(server.kafka).await;
+    requests::topic(&mut client, "trips", &[("retention.ms", "86400000")]).await;
+    produce(&mut client, "trips", &["a", "b", "c"]).await;
+    commit(&mut client, "readers", "trips", 1).await;
+    let broker = answer(
+        server.sql,
+        "select leader from sys.partitions where topic = 'trips'",
+    );
+    for (sql, expected) in [
+        (
+            "select topic, partitions, is_internal, cleanup_policy, retention_ms, size_bytes > 0 from sys.topics where topic = 'trips'",
+            "trips|1|f|delete|86400000|t",
+        ),
+        (
+            "select partition, is_offline, log_start_offset, last_stable_offset, high_watermark, log_end_offset from sys.partitions \
+             where topic = 'trips'",
+            "0|f|0|3|3|3",
+        ),
+        (
+            "select base_offset, end_offset, is_active, largest_timestamp from sys.segments where topic = 'trips'",
+            "0|3|t|2023-11-14 22:13:20+00",
+        ),
+        (
+            "select group_id, type, state, members, protocol_type is null from sys.groups",
+            "readers|classic|Empty|0|t",
+        ),
+        (
+            "select o.group_id, o.topic, o.committed_offset, o.high_watermark, o.lag, t.retention_ms from sys.group_offsets o \
+             join sys.topics t using (topic)",
+            "readers|trips|1|3|2|86400000",
+        ),
+        ("select count(*) from sys.group_members", "0"),
+        (
+            "select count(*) from sys.producers where topic = 'trips'",
+            "0",
+        ),
+        ("select count(*) from sys.transactions", "0"),
+        (
+            "select value, source, is_default from sys.settings where resource_name = 'trips' and name = 'retention.ms'",
+            "86400000|DYNAMIC_TOPIC_CONFIG|f",
+        ),
+        (
+            "select client_id, client_address, requests > 2 from sys.connections",
+            "testkit|127.0.0.1|t",
+        ),
+        (
+            "select state, user_name, application_name, query from sys.queries",
+            "active|tester|psql|select state, user_name, application_name, query from sys.queries",
+        ),
+        (
+            "select count(*) from sys.queries q join pg_stat_activity a on a.pid = q.process_id",
+            "1",
+        ),
+    ] {
+        assert_eq!(answer(server.sql, sql), expected, "{sql}");
+    }
+    let values =
+        "select count(*) from sys.settings where resource_type = 'broker' and resource_name = ";
+    let count: i32 = answer(server.sql, &format!("{values}'{broker}'"))
+        .parse()
+        .unwrap();
+    assert!(count > 200, "{count}");
+    let described = answer(server.sql, "\\d+ sys.group_offsets");
+    assert!(
+        described.contains("lag|bigint") && described.contains("that the group has not settled"),
+        "{described}"
+    );
+    let listed = answer(server.sql, "\\dt+ sys.*");
+    assert!(
+        listed.contains("sys|topics|table") && listed.contains("The topics, internal ones too."),
+        "{listed}"
+    );
+    let unknown = error(server.sql, "select * from sys.nothing");
+    assert!(
+        unknown.contains("relation \"sys.nothing\" does not exist"),
+        "{unknown}"
+    );
 }

@@ -1,0 +1,273 @@
+//! What the broker tells of itself, as the schema `sys` wants it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use broker::View;
+use broker::view::{
+    ConnectionView, GroupDescription, GroupOffsetView, GroupType, GroupView, MemberView,
+    PartitionView, TransactionView, Unanswered,
+};
+use metadata::settings::{CleanupPolicy, ConfigEntry, Resource};
+use sql::{System, system};
+use storage::{ActiveProducer, LogSegment};
+use types::{GroupId, TopicName, TransactionalId};
+
+/// A broker.
+#[derive(Debug)]
+pub(super) struct BrokerSystem(pub(super) View);
+
+#[async_trait]
+impl System for BrokerSystem {
+    fn topics(&self) -> Vec<system::Topic> {
+        self.0.topics().iter().map(topic).collect()
+    }
+
+    fn partition(&self, topic: &TopicName, partition: i32) -> Option<system::Partition> {
+        let view = self.0.partition(topic.as_str(), partition)?;
+        let PartitionView {
+            leader,
+            leader_epoch,
+            is_offline,
+            offsets,
+            size_bytes,
+        } = view;
+        Some(system::Partition {
+            leader: leader.map(|broker| broker.0),
+            leader_epoch,
+            is_offline,
+            offsets,
+            size_bytes,
+        })
+    }
+
+    fn segments(&self, topic: &TopicName, partition: i32) -> Vec<LogSegment> {
+        self.0.segments(topic.as_str(), partition)
+    }
+
+    fn producers(&self, topic: &TopicName, partition: i32) -> Vec<ActiveProducer> {
+        self.0.producers(topic.as_str(), partition)
+    }
+
+    fn resources(&self) -> Vec<Resource> {
+        self.0.resources()
+    }
+
+    fn settings(&self, resource: &Resource) -> Vec<ConfigEntry> {
+        self.0.settings(resource)
+    }
+
+    fn connections(&self) -> Vec<system::Connection> {
+        self.0.connections().into_iter().map(connection).collect()
+    }
+
+    async fn groups(&self) -> Result<Vec<system::Group>, system::Unanswered> {
+        let groups = self.0.groups().await.map_err(unanswered)?;
+        Ok(groups.into_iter().map(group).collect())
+    }
+
+    async fn describe_groups(
+        &self,
+        groups: &[system::Group],
+    ) -> Result<HashMap<GroupId, system::GroupDescription>, system::Unanswered> {
+        let groups: Vec<_> = groups.iter().map(group_view).collect();
+        let described = self.0.describe_groups(&groups).await;
+        let described = described.map_err(unanswered)?.into_iter();
+        Ok(described
+            .map(|(id, described)| (id, description(described)))
+            .collect())
+    }
+
+    async fn group_offsets(
+        &self,
+        group: &system::Group,
+    ) -> Result<Vec<system::GroupOffset>, system::Unanswered> {
+        let offsets = self.0.group_offsets(&group_view(group)).await;
+        Ok(offsets
+            .map_err(unanswered)?
+            .into_iter()
+            .map(group_offset)
+            .collect())
+    }
+
+    async fn transactions(&self) -> Result<Vec<TransactionalId>, system::Unanswered> {
+        self.0.transactions().await.map_err(unanswered)
+    }
+
+    async fn describe_transactions(
+        &self,
+        ids: Vec<TransactionalId>,
+    ) -> Result<Vec<system::Transaction>, system::Unanswered> {
+        let described = self.0.describe_transactions(ids).await;
+        Ok(described
+            .map_err(unanswered)?
+            .into_iter()
+            .map(transaction)
+            .collect())
+    }
+}
+
+fn unanswered(error: Unanswered) -> system::Unanswered {
+    system::Unanswered(Box::new(error))
+}
+
+fn topic(topic: &Arc<metadata::Topic>) -> system::Topic {
+    let settings = &topic.resolved;
+    system::Topic {
+        name: topic.name.clone(),
+        id: topic.id,
+        partitions: topic.partitions,
+        replication_factor: topic.replication_factor,
+        is_internal: topic.internal,
+        cleanup_policy: cleanup_policy(settings.cleanup_policy),
+        retention_ms: limit(settings.retention_ms),
+        retention_bytes: limit(settings.retention_bytes),
+    }
+}
+
+fn limit(limit: Option<u64>) -> Option<i64> {
+    limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+/// As the setting is written.
+fn cleanup_policy(policy: CleanupPolicy) -> String {
+    let names = [(policy.delete, "delete"), (policy.compact, "compact")];
+    let in_force = names.iter().filter(|(is_in_force, _)| *is_in_force);
+    let names: Vec<_> = in_force.map(|(_, name)| *name).collect();
+    names.join(",")
+}
+
+fn connection(view: ConnectionView) -> system::Connection {
+    let ConnectionView {
+        id,
+        peer,
+        accepted,
+        client_id,
+        software,
+        requests,
+        received_bytes,
+        sent_bytes,
+    } = view;
+    system::Connection {
+        id,
+        peer,
+        accepted,
+        client_id,
+        software,
+        requests,
+        received_bytes,
+        sent_bytes,
+    }
+}
+
+fn group(view: GroupView) -> system::Group {
+    let GroupView {
+        group,
+        kind,
+        state,
+        protocol_type,
+        coordinator,
+    } = view;
+    system::Group {
+        group,
+        kind: match kind {
+            GroupType::Classic => system::GroupType::Classic,
+            GroupType::Consumer => system::GroupType::Consumer,
+            GroupType::Share => system::GroupType::Share,
+            GroupType::Streams => system::GroupType::Streams,
+        },
+        state,
+        protocol_type,
+        coordinator,
+    }
+}
+
+fn group_view(group: &system::Group) -> GroupView {
+    GroupView {
+        group: group.group.clone(),
+        kind: match group.kind {
+            system::GroupType::Classic => GroupType::Classic,
+            system::GroupType::Consumer => GroupType::Consumer,
+            system::GroupType::Share => GroupType::Share,
+            system::GroupType::Streams => GroupType::Streams,
+        },
+        state: group.state,
+        protocol_type: group.protocol_type.clone(),
+        coordinator: group.coordinator,
+    }
+}
+
+fn description(described: GroupDescription) -> system::GroupDescription {
+    let member = |view: MemberView| {
+        let MemberView {
+            member,
+            instance,
+            client_id,
+            client_host,
+            rack,
+            epoch,
+            assignment,
+        } = view;
+        system::Member {
+            member,
+            instance,
+            client_id,
+            client_host,
+            rack,
+            epoch,
+            assignment,
+        }
+    };
+    system::GroupDescription {
+        protocol: described.protocol,
+        epoch: described.epoch,
+        members: described.members.into_iter().map(member).collect(),
+    }
+}
+
+fn group_offset(view: GroupOffsetView) -> system::GroupOffset {
+    let GroupOffsetView {
+        topic,
+        partition,
+        offset,
+        leader_epoch,
+        metadata,
+        committed,
+        high_watermark,
+        lag,
+    } = view;
+    system::GroupOffset {
+        topic,
+        partition,
+        offset,
+        leader_epoch,
+        metadata,
+        committed,
+        high_watermark,
+        lag,
+    }
+}
+
+fn transaction(view: TransactionView) -> system::Transaction {
+    let TransactionView {
+        id,
+        state,
+        producer,
+        epoch,
+        timeout_ms,
+        started,
+        partitions,
+        coordinator,
+    } = view;
+    system::Transaction {
+        id,
+        state,
+        producer,
+        epoch,
+        timeout_ms,
+        started,
+        partitions,
+        coordinator,
+    }
+}
