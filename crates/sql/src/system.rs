@@ -1,9 +1,8 @@
 //! [`System`]: what the broker tells of itself, for the schema `sys`.
 //!
-//! The binary's composition root implements it over the broker. Every method tells of one thing or of a few, as of now, so
+//! The binary's composition root implements it over the broker. Every method tells of one thing, as of now, so
 //! that a query over all of them is never more than a batch of rows ahead of its reader.
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,14 +45,11 @@ pub trait System: Debug + Send + Sync {
     /// A coordinator does not answer.
     async fn groups(&self) -> Result<Vec<Group>, Unanswered>;
 
-    /// What more there is to know of these groups; those that are gone are left out.
+    /// What more there is to know of a group; `None` if it is gone.
     ///
     /// # Errors
     /// A coordinator does not answer.
-    async fn describe_groups(
-        &self,
-        groups: &[Group],
-    ) -> Result<HashMap<GroupId, GroupDescription>, Unanswered>;
+    async fn describe_group(&self, group: &Group) -> Result<Option<GroupDescription>, Unanswered>;
 
     /// Where a group stands in each partition that it has an offset of.
     ///
@@ -67,14 +63,14 @@ pub trait System: Debug + Send + Sync {
     /// A coordinator does not answer.
     async fn transactions(&self) -> Result<Vec<TransactionalId>, Unanswered>;
 
-    /// What these are doing; those that are gone are left out.
+    /// What a transactional id is doing; `None` if it is gone.
     ///
     /// # Errors
     /// A coordinator does not answer.
-    async fn describe_transactions(
+    async fn describe_transaction(
         &self,
-        ids: Vec<TransactionalId>,
-    ) -> Result<Vec<Transaction>, Unanswered>;
+        id: TransactionalId,
+    ) -> Result<Option<Transaction>, Unanswered>;
 }
 
 /// A coordinator does not answer; the source says why.

@@ -1,6 +1,5 @@
 //! Groups of all four types, and their members.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use coordinator::{
@@ -89,45 +88,47 @@ impl View {
         Ok(listed.map_err(unanswered)?.into_iter().map(view).collect())
     }
 
-    /// These groups with their members. Those that are gone, or of another type by now, are left out.
+    /// A group with its members; `None` if it is gone, or of another type by now.
     ///
     /// # Errors
-    /// A part of the coordinator does not answer.
-    pub async fn describe_groups(
+    /// The coordinator does not answer.
+    pub async fn describe_group(
         &self,
-        groups: &[GroupView],
-    ) -> Result<HashMap<GroupId, GroupDescription>, Unanswered> {
-        let of = |kind: GroupType| -> Vec<GroupId> {
-            let of_kind = groups.iter().filter(|group| group.kind == kind);
-            of_kind.map(|group| group.group.clone()).collect()
-        };
+        group: &GroupView,
+    ) -> Result<Option<GroupDescription>, Unanswered> {
         let coordinator = &self.services.groups;
-        let image = self.services.topics.image();
-        let mut all = HashMap::with_capacity(groups.len());
-        for (id, group) in coordinator.describe(of(GroupType::Classic)).await {
-            let group = group.map_err(unanswered)?;
-            if group.state.is_some() {
-                all.insert(id, classic(group));
+        let id = vec![group.group.clone()];
+        Ok(match group.kind {
+            GroupType::Classic => only(coordinator.describe(id).await)?.and_then(classic),
+            GroupType::Consumer => {
+                let described = coordinator.describe_consumer_groups(id).await;
+                only(described)?.flatten().map(modern)
             }
-        }
-        let consumer = coordinator.describe_consumer_groups(of(GroupType::Consumer));
-        for (id, group) in consumer.await {
-            all.extend(group.map_err(unanswered)?.map(|group| (id, modern(group))));
-        }
-        for (id, group) in coordinator.describe_streams(of(GroupType::Streams)).await {
-            let group = group.map_err(unanswered)?;
-            all.extend(group.ok().map(|group| (id, streams(group))));
-        }
-        for id in of(GroupType::Share) {
-            let group = self.services.shares.describe(&id).await;
-            let group = group.map_err(unanswered)?;
-            all.extend(group.map(|group| (id, share(group, &image))));
-        }
-        Ok(all)
+            GroupType::Streams => {
+                let described = coordinator.describe_streams(id).await;
+                only(described)?.and_then(Result::ok).map(streams)
+            }
+            GroupType::Share => {
+                let described = self.services.shares.describe(&group.group).await;
+                let image = self.services.topics.image();
+                let described = described.map_err(unanswered)?;
+                described.map(|group| share(group, &image))
+            }
+        })
     }
 }
 
-fn classic(group: DescribedGroup) -> GroupDescription {
+/// The answer about the one group that was asked about.
+fn only<T>(
+    mut described: Vec<(GroupId, Result<T, CoordinatorError>)>,
+) -> Result<Option<T>, Unanswered> {
+    let only = described.pop().map(|(_, described)| described);
+    only.transpose().map_err(unanswered)
+}
+
+fn classic(group: DescribedGroup) -> Option<GroupDescription> {
+    // Nobody knows it.
+    group.state?;
     let is_consumer = group.protocol_type.as_deref() == Some(CONSUMER);
     let member = |member: DescribedMember| {
         // What members of other protocols are assigned, only they can read.
@@ -144,11 +145,11 @@ fn classic(group: DescribedGroup) -> GroupDescription {
             assignment: assigned.iter().map(ToString::to_string).collect(),
         }
     };
-    GroupDescription {
+    Some(GroupDescription {
         protocol: group.protocol,
         epoch: None,
         members: group.members.into_iter().map(member).collect(),
-    }
+    })
 }
 
 fn modern(group: DescribedConsumerGroup) -> GroupDescription {

@@ -1,7 +1,7 @@
 //! [`View`]: what the broker has and is at this moment, for those in the same process who look and do not touch: SQL over
 //! topics, and its schema `sys`.
 //!
-//! Every answer is about one thing: a partition, some groups, some transactions. So who reads all of them holds no lock
+//! Every answer is about one thing: a partition, a group, a transaction. So who reads all of them holds no lock
 //! meanwhile, and sees each as it was when its turn came. What is told of logs and metadata comes from where the handlers
 //! take it; coordinators are asked through the same requests as by DescribeGroups and its like.
 //!

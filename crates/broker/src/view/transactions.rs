@@ -46,27 +46,25 @@ impl View {
         Ok(listed.into_iter().map(|listed| listed.id).collect())
     }
 
-    /// What these transactional ids are doing; those that are gone are left out.
+    /// What a transactional id is doing; `None` if it is gone.
     ///
     /// # Errors
-    /// A part of the coordinator does not answer.
-    pub async fn describe_transactions(
+    /// The coordinator does not answer.
+    pub async fn describe_transaction(
         &self,
-        ids: Vec<TransactionalId>,
-    ) -> Result<Vec<TransactionView>, Unanswered> {
+        id: TransactionalId,
+    ) -> Result<Option<TransactionView>, Unanswered> {
         let transactions = &self.services.transactions;
-        let mut views = Vec::with_capacity(ids.len());
-        for (id, described) in transactions.describe(ids).await {
-            let described = described.map_err(|reason| Unanswered {
-                topic: InternalTopic::TransactionState.name(),
-                reason,
-            })?;
-            if let Some(described) = described {
-                let coordinator = transactions.partition_of(id.as_str());
-                views.push(view(id, described, coordinator));
-            }
-        }
-        Ok(views)
+        let described = transactions.describe(vec![id]).await.pop();
+        let Some((id, described)) = described else {
+            return Ok(None);
+        };
+        let described = described.map_err(|reason| Unanswered {
+            topic: InternalTopic::TransactionState.name(),
+            reason,
+        })?;
+        let coordinator = transactions.partition_of(id.as_str());
+        Ok(described.map(|described| view(id, described, coordinator)))
     }
 }
 

@@ -136,11 +136,11 @@ async fn look(view: &View, group: &str) -> (GroupView, GroupDescription, Vec<Gro
     let all = view.groups().await.unwrap();
     let found = all.into_iter().find(|found| found.group.as_str() == group);
     let found = found.unwrap_or_else(|| panic!("there is no group {group}"));
-    let mut described = view
-        .describe_groups(std::slice::from_ref(&found))
+    let described = view
+        .describe_group(&found)
         .await
-        .unwrap();
-    let described = described.remove(&found.group).unwrap_or_default();
+        .unwrap()
+        .unwrap_or_default();
     let offsets = view.group_offsets(&found).await.unwrap();
     (found, described, offsets)
 }
@@ -331,13 +331,8 @@ async fn transactions_and_producers_are_shown() {
         0
     );
 
-    let ids = view.transactions().await.unwrap();
-    let [open] = view
-        .describe_transactions(ids)
-        .await
-        .unwrap()
-        .try_into()
-        .unwrap();
+    let [id] = view.transactions().await.unwrap().try_into().unwrap();
+    let open = view.describe_transaction(id).await.unwrap().unwrap();
     assert_eq!((open.id.as_str(), open.state), ("tx", "Ongoing"));
     assert_eq!(open.timeout_ms, 60_000);
     assert!(open.started.is_some() && open.coordinator.is_some());
@@ -359,19 +354,13 @@ async fn transactions_and_producers_are_shown() {
         .end(&mut client, true, transactional_data::END_V2)
         .await;
     eventually("the transaction is over", async || {
-        let ids = view.transactions().await.unwrap();
-        let described = view.describe_transactions(ids).await.unwrap();
-        described[0].state == "CompleteCommit"
+        let described = view.describe_transaction(open.id.clone()).await;
+        described.unwrap().unwrap().state == "CompleteCommit"
     })
     .await;
     assert_eq!(view.producers("t", 0)[0].transaction_start, None);
-    let unknown = vec![types::TransactionalId::new("nobody")];
-    assert!(
-        view.describe_transactions(unknown)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let unknown = types::TransactionalId::new("nobody");
+    assert_eq!(view.describe_transaction(unknown).await.unwrap(), None);
     assert!(view.producers("t", 7).is_empty());
     server.stop().await;
 }

@@ -1,6 +1,7 @@
 //! `sys.group_members`.
 
 use std::collections::VecDeque;
+use std::mem::size_of;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -80,20 +81,24 @@ impl SystemTable for GroupMembers {
         source: &Arc<Source>,
         parts: &mut VecDeque<Group>,
         _wish: &Wish,
-        _enough: usize,
+        enough: usize,
     ) -> Result<Vec<Row>> {
-        let groups = parts::some(parts);
-        let described = source.system.describe_groups(&groups).await;
-        let mut described = described.map_err(parts::unanswered)?;
         let mut rows = Vec::new();
-        for Group { group, .. } in groups {
-            let found = described.remove(&group).unwrap_or_default();
+        while rows.len() < enough
+            && let Some(group) = parts.pop_front()
+        {
+            let described = source.system.describe_group(&group).await;
+            let described = described.map_err(parts::unanswered)?.unwrap_or_default();
             let row = |member| Row {
-                group: group.clone(),
+                group: group.group.clone(),
                 member,
             };
-            rows.extend(found.members.into_iter().map(row));
+            rows.extend(described.members.into_iter().map(row));
         }
         Ok(rows)
+    }
+
+    fn bytes(row: &Row) -> usize {
+        size_of::<Row>() + parts::bytes(&row.member.assignment)
     }
 }

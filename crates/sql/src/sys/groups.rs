@@ -11,12 +11,14 @@ use super::cells::{Cell, Column, Kind, int, text};
 use super::table::SystemTable;
 use super::wish::Wish;
 use super::{Source, parts};
-use crate::system::{Group, GroupDescription};
+use crate::system::Group;
 
 /// A group.
 pub(super) struct Row {
     group: Group,
-    described: GroupDescription,
+    protocol: Option<Arc<str>>,
+    epoch: Option<i32>,
+    members: usize,
 }
 
 /// The table.
@@ -64,16 +66,16 @@ impl SystemTable for Groups {
             PROTOCOL,
             Kind::Text,
             "The assignor in use; NULL while there is none.",
-            |row| text(row.described.protocol.as_deref()),
+            |row| text(row.protocol.as_deref()),
         ),
         Column::nullable(
             EPOCH,
             Kind::Int,
             "Counts changes of the group; NULL for the type `classic`.",
-            |row| int(row.described.epoch),
+            |row| int(row.epoch),
         ),
         Column::new(MEMBERS, Kind::Int, "How many members it has.", |row| {
-            Cell::Int(i32::try_from(row.described.members.len()).unwrap_or(i32::MAX))
+            Cell::Int(i32::try_from(row.members).unwrap_or(i32::MAX))
         }),
         Column::nullable(
             "coordinator_partition",
@@ -93,20 +95,26 @@ impl SystemTable for Groups {
         source: &Arc<Source>,
         parts: &mut VecDeque<Group>,
         wish: &Wish,
-        _enough: usize,
+        enough: usize,
     ) -> Result<Vec<Row>> {
-        let groups = parts::some(parts);
-        let is_listed = |column: &&str| wish.wants(column);
-        let mut described = if [PROTOCOL, EPOCH, MEMBERS].iter().any(is_listed) {
-            let asked = source.system.describe_groups(&groups).await;
-            asked.map_err(parts::unanswered)?
-        } else {
-            Default::default()
-        };
-        let row = |group: Group| Row {
-            described: described.remove(&group.group).unwrap_or_default(),
-            group,
-        };
-        Ok(groups.into_iter().map(row).collect())
+        let is_asked = |column: &&str| wish.wants(column);
+        let has_more = [PROTOCOL, EPOCH, MEMBERS].iter().any(is_asked);
+        let mut rows = Vec::new();
+        while rows.len() < enough
+            && let Some(group) = parts.pop_front()
+        {
+            let described = match has_more {
+                true => source.system.describe_group(&group).await,
+                false => Ok(None),
+            };
+            let described = described.map_err(parts::unanswered)?.unwrap_or_default();
+            rows.push(Row {
+                group,
+                protocol: described.protocol,
+                epoch: described.epoch,
+                members: described.members.len(),
+            });
+        }
+        Ok(rows)
     }
 }

@@ -1,7 +1,7 @@
 //! The schema `sys`: what the broker is at this moment, as tables.
 //!
 //! A table is a file here: its columns, each with what it means (docs/sql.md has the same, and a test holds them together), and
-//! the rows it asks [`System`] for. Asking happens while a query runs, part by part: a partition, some groups. So each row is
+//! the rows it asks [`System`] for. Asking happens while a query runs, part by part: a partition, a group. So each row is
 //! as of the moment it was asked for, `LIMIT` ends the asking, and a condition on the columns that name a thing (`topic`,
 //! `group_id`, ...) asks for these alone. What is only in columns that nobody wants is not asked for.
 //!

@@ -1,6 +1,7 @@
 //! What tables have in common that ask one thing after the other.
 
 use std::collections::VecDeque;
+use std::mem::size_of;
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
@@ -9,9 +10,6 @@ use types::TopicName;
 use super::Source;
 use super::wish::Wish;
 use crate::system::{Group, System, Unanswered};
-
-/// Groups and transactions that are asked for at once: one request for each part of the coordinator that has some of them.
-const AT_ONCE: usize = 100;
 
 /// A partition of a topic.
 #[derive(Clone, Debug)]
@@ -77,10 +75,10 @@ pub(super) async fn groups(source: &Source, wish: &Wish) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// The next of the parts that are asked for at once.
-pub(super) fn some<P>(parts: &mut VecDeque<P>) -> Vec<P> {
-    let count = parts.len().min(AT_ONCE);
-    parts.drain(..count).collect()
+/// Bytes of memory that texts take.
+pub(super) fn bytes(texts: &[String]) -> usize {
+    let each = texts.iter().map(|text| size_of::<String>() + text.len());
+    each.sum()
 }
 
 pub(super) fn unanswered(error: Unanswered) -> DataFusionError {

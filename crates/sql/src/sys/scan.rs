@@ -125,6 +125,7 @@ impl<T: SystemTable> ExecutionPlan for SystemScan<T> {
             wish: self.wish.clone(),
             parts: None,
             waiting: Vec::new().into_iter(),
+            waiting_bytes: 0,
             rows: Rows::new(self.columns.clone()),
             schema: Arc::clone(&self.schema),
             batch_rows: context.session_config().batch_size(),
@@ -150,6 +151,7 @@ struct Running<T: SystemTable> {
     parts: Option<VecDeque<T::Part>>,
     /// Rows that are in no batch yet.
     waiting: std::vec::IntoIter<T::Row>,
+    waiting_bytes: usize,
     rows: Rows<T::Row>,
     schema: SchemaRef,
     batch_rows: usize,
@@ -193,6 +195,7 @@ impl<T: SystemTable> Running<T> {
         while self.waiting.as_slice().is_empty() && !parts.is_empty() {
             let enough = most - self.rows.count();
             let rows = T::rows(&self.source, parts, &self.wish, enough).await?;
+            self.waiting_bytes = rows.iter().map(T::bytes).sum();
             self.waiting = rows.into_iter();
         }
         self.reserve()?;
@@ -202,8 +205,11 @@ impl<T: SystemTable> Running<T> {
     /// Counts what is held: the rows of a part beside the batch that is made of them.
     fn reserve(&self) -> Result<()> {
         let parts = self.parts.as_ref().map_or(0, VecDeque::capacity);
-        let bytes =
-            parts * size_of::<T::Part>() + size_of_val(self.waiting.as_slice()) + self.rows.bytes();
+        let waiting = match self.waiting.as_slice() {
+            [] => 0,
+            _ => self.waiting_bytes,
+        };
+        let bytes = parts * size_of::<T::Part>() + waiting + self.rows.bytes();
         self.memory.try_resize(bytes)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::size_of;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -45,6 +46,11 @@ pub(super) trait SystemTable: 'static {
         wish: &Wish,
         enough: usize,
     ) -> Result<Vec<Self::Row>>;
+
+    /// Bytes of memory that a row takes, about. What rows of a table have in common, names of topics and groups, is shared.
+    fn bytes(_row: &Self::Row) -> usize {
+        size_of::<Self::Row>()
+    }
 }
 
 /// A table as the engine knows it.

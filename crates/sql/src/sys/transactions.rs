@@ -1,6 +1,7 @@
 //! `sys.transactions`.
 
 use std::collections::VecDeque;
+use std::mem::size_of;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -93,21 +94,26 @@ impl SystemTable for Transactions {
         source: &Arc<Source>,
         parts: &mut VecDeque<TransactionalId>,
         _wish: &Wish,
-        _enough: usize,
+        enough: usize,
     ) -> Result<Vec<Row>> {
-        let described = source
-            .system
-            .describe_transactions(parts::some(parts))
-            .await;
-        let described = described.map_err(parts::unanswered)?;
-        let row = |transaction: Transaction| Row {
-            partitions: transaction
-                .partitions
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            transaction,
-        };
-        Ok(described.into_iter().map(row).collect())
+        let mut rows = Vec::new();
+        while rows.len() < enough
+            && let Some(id) = parts.pop_front()
+        {
+            let described = source.system.describe_transaction(id).await;
+            let described = described.map_err(parts::unanswered)?;
+            rows.extend(described.map(|transaction| {
+                let partitions = transaction.partitions.iter();
+                Row {
+                    partitions: partitions.map(ToString::to_string).collect(),
+                    transaction,
+                }
+            }));
+        }
+        Ok(rows)
+    }
+
+    fn bytes(row: &Row) -> usize {
+        size_of::<Row>() + 2 * parts::bytes(&row.partitions)
     }
 }

@@ -53,7 +53,7 @@ fn a_condition_on_names_asks_for_these_alone() {
         (
             "SELECT members FROM sys.groups WHERE type = 'share'",
             1,
-            vec!["groups", "describe 1 groups"],
+            vec!["groups", "describe workers"],
         ),
         (
             "SELECT state FROM sys.transactions WHERE transactional_id = 'tx-a'",
@@ -108,24 +108,46 @@ fn a_limit_ends_the_asking() {
 }
 
 #[test]
-fn many_groups_are_asked_for_some_at_a_time() {
+fn conditions_that_name_nothing_leave_nothing_out() {
+    let (session, _) = session(three_topics());
+    for (condition, count) in [
+        ("topic = 'trips' OR partition = 0", 3 + 2),
+        ("NOT (topic = 'trips')", 51),
+        ("topic LIKE 'tr%' AND partition <> 1", 2),
+        ("upper(topic) = 'LEDGER'", 1),
+        ("topic = 'trips' AND partition = '1'", 1),
+        ("topic IN ('trips', NULL) AND partition BETWEEN 0 AND 1", 2),
+        ("topic = NULL", 0),
+    ] {
+        let sql = format!("SELECT count(*) FROM sys.partitions WHERE {condition}");
+        assert_eq!(session.ask(&sql), [count.to_string()], "{condition}");
+    }
+}
+
+#[test]
+fn many_groups_are_asked_for_one_by_one_and_only_as_far_as_needed() {
     let made_up = MadeUp {
-        more_groups: 1_000,
+        more_groups: 20_000,
         ..three_topics()
     };
     let (session, system) = session(made_up);
-    assert_eq!(
-        session.ask("SELECT count(*), sum(members) FROM sys.groups"),
-        ["1004|3"]
-    );
-    let asked = system.asked();
-    assert_eq!(asked.len(), 1 + 11);
-    assert_eq!(asked[1], "describe 100 groups");
+    let counted = session.ask("SELECT count(*), sum(members) FROM sys.groups");
+    assert_eq!(counted, ["20004|3"]);
+    assert_eq!(system.asked().len(), 1 + 20_004);
     assert_eq!(session.ask("SELECT count(*) FROM sys.group_members"), ["3"]);
     assert_eq!(
         session.ask("SELECT count(*) FROM sys.group_offsets"),
-        ["3012"]
+        ["60012"]
     );
+    system.asked();
+    assert_eq!(
+        session
+            .ask("SELECT lag FROM sys.group_offsets LIMIT 4")
+            .len(),
+        4
+    );
+    assert_eq!(system.asked().len(), 1 + 2);
+    session.memory_comes_back();
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A broker that is made up, and remembers what it was asked.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -227,38 +226,31 @@ impl sql::System for MadeUp {
         Ok(groups)
     }
 
-    async fn describe_groups(
-        &self,
-        groups: &[Group],
-    ) -> Result<HashMap<GroupId, GroupDescription>, Unanswered> {
+    async fn describe_group(&self, group: &Group) -> Result<Option<GroupDescription>, Unanswered> {
         self.check()?;
-        self.note(format!("describe {} groups", groups.len()));
-        let describe = |group: &Group| {
-            let assignment = match group.kind {
-                // Gone meanwhile.
-                GroupType::Classic => return None,
-                GroupType::Streams => vec!["0_1".to_owned()],
-                GroupType::Consumer | GroupType::Share => {
-                    vec!["trips-0".to_owned(), "trips-1".to_owned()]
-                }
-            };
-            let member = Member {
-                member: MemberId::new(&format!("m-{}", group.group)),
-                instance: (group.kind == GroupType::Consumer).then(|| InstanceId::new("i1")),
-                client_id: Arc::from("client"),
-                client_host: Arc::from("/127.0.0.1"),
-                rack: None,
-                epoch: Some(4),
-                assignment,
-            };
-            let described = GroupDescription {
-                protocol: Some(Arc::from("uniform")),
-                epoch: Some(5),
-                members: vec![member],
-            };
-            Some((group.group.clone(), described))
+        self.note(format!("describe {}", group.group));
+        let assignment = match group.kind {
+            // Gone meanwhile.
+            GroupType::Classic => return Ok(None),
+            GroupType::Streams => vec!["0_1".to_owned()],
+            GroupType::Consumer | GroupType::Share => {
+                vec!["trips-0".to_owned(), "trips-1".to_owned()]
+            }
         };
-        Ok(groups.iter().filter_map(describe).collect())
+        let member = Member {
+            member: MemberId::new(&format!("m-{}", group.group)),
+            instance: (group.kind == GroupType::Consumer).then(|| InstanceId::new("i1")),
+            client_id: Arc::from("client"),
+            client_host: Arc::from("/127.0.0.1"),
+            rack: None,
+            epoch: Some(4),
+            assignment,
+        };
+        Ok(Some(GroupDescription {
+            protocol: Some(Arc::from("uniform")),
+            epoch: Some(5),
+            members: vec![member],
+        }))
     }
 
     async fn group_offsets(&self, group: &Group) -> Result<Vec<GroupOffset>, Unanswered> {
@@ -290,30 +282,26 @@ impl sql::System for MadeUp {
         ])
     }
 
-    async fn describe_transactions(
+    async fn describe_transaction(
         &self,
-        ids: Vec<TransactionalId>,
-    ) -> Result<Vec<Transaction>, Unanswered> {
+        id: TransactionalId,
+    ) -> Result<Option<Transaction>, Unanswered> {
         self.check()?;
-        let names: Vec<_> = ids.iter().map(TransactionalId::as_str).collect();
-        self.note(format!("describe {}", names.join(" ")));
-        let describe = |id: TransactionalId| {
-            let is_open = id.as_str() == "tx-a";
-            let partition = TopicPartition {
-                topic: TopicName::new("trips"),
-                partition: index(0),
-            };
-            Transaction {
-                id,
-                state: if is_open { "Ongoing" } else { "Empty" },
-                producer: ProducerId::new(1001).unwrap(),
-                epoch: ProducerEpoch::new(3).unwrap(),
-                timeout_ms: 60_000,
-                started: is_open.then(|| at(0)),
-                partitions: if is_open { vec![partition] } else { Vec::new() },
-                coordinator: Some(index(9)),
-            }
+        self.note(format!("describe {id}"));
+        let is_open = id.as_str() == "tx-a";
+        let partition = TopicPartition {
+            topic: TopicName::new("trips"),
+            partition: index(0),
         };
-        Ok(ids.into_iter().map(describe).collect())
+        Ok(Some(Transaction {
+            id,
+            state: if is_open { "Ongoing" } else { "Empty" },
+            producer: ProducerId::new(1001).unwrap(),
+            epoch: ProducerEpoch::new(3).unwrap(),
+            timeout_ms: 60_000,
+            started: is_open.then(|| at(0)),
+            partitions: if is_open { vec![partition] } else { Vec::new() },
+            coordinator: Some(index(9)),
+        }))
     }
 }

@@ -1,6 +1,5 @@
 //! What the broker tells of itself, as the schema `sys` wants it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +11,7 @@ use broker::view::{
 use metadata::settings::{CleanupPolicy, ConfigEntry, Resource};
 use sql::{System, system};
 use storage::{ActiveProducer, LogSegment};
-use types::{GroupId, TopicName, TransactionalId};
+use types::{TopicName, TransactionalId};
 
 /// A broker.
 #[derive(Debug)]
@@ -67,16 +66,12 @@ impl System for BrokerSystem {
         Ok(groups.into_iter().map(group).collect())
     }
 
-    async fn describe_groups(
+    async fn describe_group(
         &self,
-        groups: &[system::Group],
-    ) -> Result<HashMap<GroupId, system::GroupDescription>, system::Unanswered> {
-        let groups: Vec<_> = groups.iter().map(group_view).collect();
-        let described = self.0.describe_groups(&groups).await;
-        let described = described.map_err(unanswered)?.into_iter();
-        Ok(described
-            .map(|(id, described)| (id, description(described)))
-            .collect())
+        group: &system::Group,
+    ) -> Result<Option<system::GroupDescription>, system::Unanswered> {
+        let described = self.0.describe_group(&group_view(group)).await;
+        Ok(described.map_err(unanswered)?.map(description))
     }
 
     async fn group_offsets(
@@ -95,16 +90,12 @@ impl System for BrokerSystem {
         self.0.transactions().await.map_err(unanswered)
     }
 
-    async fn describe_transactions(
+    async fn describe_transaction(
         &self,
-        ids: Vec<TransactionalId>,
-    ) -> Result<Vec<system::Transaction>, system::Unanswered> {
-        let described = self.0.describe_transactions(ids).await;
-        Ok(described
-            .map_err(unanswered)?
-            .into_iter()
-            .map(transaction)
-            .collect())
+        id: TransactionalId,
+    ) -> Result<Option<system::Transaction>, system::Unanswered> {
+        let described = self.0.describe_transaction(id).await;
+        Ok(described.map_err(unanswered)?.map(transaction))
     }
 }
 
