@@ -31,6 +31,7 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
         ],
     ),
     ("client", &["types", "protocol"]),
+    ("prompt", &[]),
     ("history", &[]),
     (
         "watertable",
@@ -45,6 +46,7 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
             "broker",
             "sql",
             "client",
+            "prompt",
         ],
     ),
 ];

@@ -7,6 +7,7 @@ mod completion;
 mod consume;
 mod group;
 mod produce;
+mod sql;
 mod start;
 mod topic;
 mod txn;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Produce(produce::Arguments),
     /// Read records
     Consume(consume::Arguments),
+    /// Ask topics as tables: a prompt, statements, rows as they come
+    Sql(sql::Arguments),
     /// List, describe, reset and delete consumer groups
     Group(group::Arguments),
     /// Look at transactions, and end those that hang
@@ -61,7 +64,7 @@ impl Command {
     /// Whether errors should be readable by machines, as the results are.
     pub(crate) fn wants_json(&self) -> bool {
         match self {
-            Self::Start(_) | Self::Completion(_) => false,
+            Self::Start(_) | Self::Completion(_) | Self::Sql(_) => false,
             Self::Check(arguments) => arguments.json,
             Self::Topic(arguments) => arguments.session.json,
             Self::Produce(arguments) => arguments.session.json,
@@ -88,6 +91,7 @@ impl Command {
             Self::Topic(arguments) => topic::run(arguments),
             Self::Produce(arguments) => produce::run(arguments),
             Self::Consume(arguments) => consume::run(arguments),
+            Self::Sql(arguments) => sql::run(arguments),
             Self::Group(arguments) => group::run(arguments),
             Self::Txn(arguments) => txn::run(arguments),
             Self::Cluster(arguments) => cluster::run(arguments),
