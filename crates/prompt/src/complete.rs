@@ -5,6 +5,7 @@
 //! only: the prompt never hangs for want of a suggestion.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
@@ -12,7 +13,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 
 use crate::commands::{COMMANDS, identifier};
 use crate::print::Format;
@@ -32,7 +33,7 @@ struct Name {
 
 /// What the editor of the prompt asks.
 pub(crate) struct Assistant {
-    handle: Handle,
+    runtime: Rc<Runtime>,
     address: String,
     /// As of this statement.
     names: RefCell<Option<Vec<Name>>>,
@@ -41,9 +42,9 @@ pub(crate) struct Assistant {
 
 impl Assistant {
     /// Completes with the names of this server.
-    pub(crate) fn new(handle: Handle, address: &str) -> Self {
+    pub(crate) fn new(runtime: Rc<Runtime>, address: &str) -> Self {
         Self {
-            handle,
+            runtime,
             address: address.to_owned(),
             names: RefCell::new(None),
             files: FilenameCompleter::new(),
@@ -71,7 +72,7 @@ impl Assistant {
             Some(rows)
         };
         let asked = async { tokio::time::timeout(PATIENCE, ask).await };
-        let rows = self.handle.block_on(asked).ok().flatten();
+        let rows = self.runtime.block_on(asked).ok().flatten();
         let name = |row: &Row| Name {
             schema: row.text(0),
             table: row.text(1),

@@ -4,6 +4,7 @@
 //! typed is in the history before it runs.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -22,13 +23,14 @@ const HISTORY: usize = 5000;
 
 type Lines = Editor<Assistant, FileHistory>;
 
-pub(crate) fn run(runtime: &Runtime, mut session: Session) -> Result<(), PromptError> {
+pub(crate) fn run(runtime: Runtime, mut session: Session) -> Result<(), PromptError> {
+    let runtime = Rc::new(runtime);
     tell(&format!(
         "watertable sql, connected to {} (server {}). \\? lists commands, \\q leaves.",
         session.address(),
         session.connection().version
     ));
-    let assistant = Assistant::new(runtime.handle().clone(), session.address());
+    let assistant = Assistant::new(Rc::clone(&runtime), session.address());
     let mut lines = editor(assistant)?;
     let history = history_file();
     if let Some(history) = &history {

@@ -77,7 +77,7 @@ pub fn run(options: Options) -> Result<(), PromptError> {
     };
     let session = runtime.block_on(Session::open(&options.server, settings))?;
     match options.work {
-        Work::Prompt => interactive::run(&runtime, session),
+        Work::Prompt => interactive::run(runtime, session),
         Work::Run(sources) => runtime.block_on(batch::run(session, sources)),
         Work::Follow(sql, from) => runtime.block_on(follow::run(session, &sql, from)),
     }

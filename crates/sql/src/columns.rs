@@ -187,7 +187,7 @@ pub(crate) fn as_text(bytes: &[u8]) -> Result<&str, String> {
 }
 
 /// As PostgreSQL writes `bytea`.
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 0x0f)]);
     let mut text = String::with_capacity(2 + 2 * bytes.len());

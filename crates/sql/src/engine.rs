@@ -1,7 +1,8 @@
 //! [`Engine`]: what all sessions share, and where sessions come from.
 //!
 //! Invariants: queries run on threads of the engine's own, never on those of the broker; all queries together stay within
-//! one bound of memory and one of spilled bytes; a session reaches topics and nothing else of the machine.
+//! one bound of memory and one of spilled bytes; a session reaches topics, and of the machine's files only
+//! the folder of exports, if there is one.
 //!
 //! DataFusion starts its tasks on the tokio runtime that polls it and writes what it spills itself, so this crate has a
 //! runtime of its own and does not go through `env` for either. The broker's simulation has no SQL.
@@ -28,6 +29,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
+use crate::export::Exports;
 use crate::no_files::NoFiles;
 use crate::options::{EngineOptions, SessionOptions};
 use crate::postgres::{Activity, Sessions};
@@ -67,6 +69,7 @@ pub struct Engine {
     workers: Workers,
     /// What every session begins as.
     first: SessionState,
+    exports: Arc<Exports>,
 }
 
 impl Engine {
@@ -80,11 +83,17 @@ impl Engine {
         let is_writable = options.writer.is_some();
         let catalogue = Arc::new(Catalogue::new(topics, is_writable, workers.clone()));
         let first = first_session(&catalogue, &options)?;
+        let exports = Exports::new(
+            options.export_directory,
+            options.export_bytes_max,
+            threads.handle().clone(),
+        );
         Ok(Arc::new(Self {
             threads: Some(threads),
             catalogue,
             workers,
             first,
+            exports: Arc::new(exports),
         }))
     }
 
@@ -132,6 +141,11 @@ impl Engine {
             workers: self.workers.clone(),
         };
         self.add_schema(SYS, Arc::new(Sys(Arc::new(source))));
+    }
+
+    /// Where results become files.
+    pub fn exports(&self) -> Arc<Exports> {
+        Arc::clone(&self.exports)
     }
 
     /// Adds a schema beside `public`, for all sessions.

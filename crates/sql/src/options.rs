@@ -22,6 +22,10 @@ pub struct EngineOptions {
     pub spill_directory: Option<PathBuf>,
     /// What all queries together may spill, in bytes.
     pub spill_bytes_max: u64,
+    /// Where `COPY … TO 'file'` writes; `None`: nowhere. What is in it is never read.
+    pub export_directory: Option<PathBuf>,
+    /// What one file of an export may have, in bytes.
+    pub export_bytes_max: u64,
     /// Rows of a batch, at most.
     pub batch_rows: NonZeroUsize,
     /// How much the scheduler prefers other threads to those of queries, 0 to 19 (`nice`): a query takes what producers
@@ -38,6 +42,8 @@ impl Default for EngineOptions {
             memory_bytes_max: 512 << 20,
             spill_directory: None,
             spill_bytes_max: 16 << 30,
+            export_directory: None,
+            export_bytes_max: 64 << 30,
             batch_rows: NonZeroUsize::new(8192).expect("8192 is not zero"),
             niceness: 10,
             writer: None,

@@ -16,6 +16,7 @@ use crate::system::Unanswered;
 use crate::topics::TopicError;
 
 use super::writing;
+use crate::export::ExportError;
 
 /// The longest text of an error; a plan that does not fit in one is of no help either.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
@@ -68,6 +69,13 @@ pub(super) mod state {
     pub(crate) const ADMIN_SHUTDOWN: &str = "57P01";
     pub(crate) const CANNOT_CONNECT_NOW: &str = "57P03";
     pub(crate) const IDLE_SESSION_TIMEOUT: &str = "57P05";
+    pub(crate) const INVALID_NAME: &str = "42602";
+    pub(crate) const DUPLICATE_FILE: &str = "58P02";
+    pub(crate) const UNDEFINED_FILE: &str = "58P01";
+    pub(crate) const EXPORT_IO_ERROR: &str = "58030";
+    pub(crate) const DISK_FULL: &str = "53100";
+    pub(crate) const EXPORT_NOT_ALLOWED: &str = "42501";
+    pub(crate) const EXPORT_TOO_LARGE: &str = "54000";
     pub(crate) const INTERNAL_ERROR: &str = "XX000";
 }
 
@@ -201,6 +209,43 @@ impl PgError {
             converted = converted.with_hint(help.message.clone());
         }
         converted
+    }
+}
+
+impl PgError {
+    /// Why a result did not become a file; `sql` as in [`PgError::of_engine`].
+    pub(super) fn of_export(error: &ExportError, sql: &str) -> Self {
+        let new = |state| Self::new(state, error.to_string());
+        match error {
+            ExportError::NotAllowed => new(state::EXPORT_NOT_ALLOWED).with_hint(
+                "The server's setting sql.export.dir (--sql-export-dir) names the folder for files; \\copy of psql and of `watertable \
+                 sql` writes files of yours.",
+            ),
+            ExportError::Remote(_) => new(state::FEATURE_NOT_SUPPORTED).with_hint(
+                "Object stores are not there yet. Name a file, which is written to the folder of the setting sql.export.dir.",
+            ),
+            ExportError::Name { .. } => new(state::INVALID_NAME)
+                .with_hint("The name is that of a file in the folder of the setting sql.export.dir."),
+            ExportError::Exists(_) => {
+                new(state::DUPLICATE_FILE).with_hint("WITH (OVERWRITE true) writes over it.")
+            }
+            ExportError::NoFormat(_) => new(state::SYNTAX_ERROR).with_hint(
+                "Let it end with .parquet, .csv or .ndjson, or say WITH (FORMAT parquet), csv or ndjson.",
+            ),
+            ExportError::TooLarge { .. } => {
+                new(state::EXPORT_TOO_LARGE).with_hint("Export by parts, such as one for each partition.")
+            }
+            ExportError::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::NotFound => new(state::UNDEFINED_FILE)
+                    .with_hint("Folders are not made; the one of the setting sql.export.dir and those within must be there."),
+                std::io::ErrorKind::StorageFull => new(state::DISK_FULL),
+                _ => new(state::EXPORT_IO_ERROR),
+            },
+            ExportError::Column { .. } => {
+                new(state::FEATURE_NOT_SUPPORTED).with_hint("Cast it to text: column::text.")
+            }
+            ExportError::Query(error) => Self::of_engine(error, sql),
+        }
     }
 }
 

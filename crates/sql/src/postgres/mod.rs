@@ -19,6 +19,7 @@ mod copy_rows;
 mod decode;
 mod encode;
 mod error;
+mod export;
 mod frontend;
 mod plan;
 mod rewrite;

@@ -20,12 +20,18 @@ use super::activity::Activity;
 use super::session::Session;
 use super::startup::{self, Started};
 use super::wire::Wire;
+use crate::export::Exports;
 
 /// Where sessions come from: one context for each connection, so that settings of one are not seen by another. The contexts
 /// share what is worth sharing: the catalogue, the memory pool.
 pub trait Sessions: std::fmt::Debug + Send + Sync {
     /// A context of its own for a new connection.
     fn session(&self) -> SessionContext;
+
+    /// Where `COPY … TO 'file'` writes; by default there is nothing.
+    fn exports(&self) -> Option<Arc<Exports>> {
+        None
+    }
 }
 
 /// What the server grants its clients.

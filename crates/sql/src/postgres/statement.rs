@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::copy::CopyFormat;
 use super::error::{PgError, state};
+use super::export::{self, Export};
 use super::{rewrite, writing};
 
 /// How deeply statements may be nested: the parser and the planner go down the tree by recursion.
@@ -70,6 +71,11 @@ pub(super) enum Command {
         names: Vec<ObjectName>,
         if_exists: bool,
     },
+    /// COPY to a file of the server.
+    Export {
+        query: Arc<Statement>,
+        export: Arc<Export>,
+    },
     Prepare {
         name: String,
         types: Vec<DataType>,
@@ -104,9 +110,10 @@ fn parse_one(tokens: &[TokenWithSpan]) -> Result<Command, ParserError> {
     if is_word(words(tokens).next(), "fetch") {
         return fetch(tokens);
     }
-    let dialect = PostgreSqlDialect {};
-    let parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX);
-    let mut parser = parser.with_tokens_with_locations(tokens.to_vec());
+    if let Some(export) = export::parse(tokens)? {
+        return Ok(export);
+    }
+    let mut parser = parser(tokens);
     let statement = parser.parse_statement()?;
     match parser.peek_token() {
         end if end.token == Token::EOF => Ok(command(statement)),
@@ -114,13 +121,19 @@ fn parse_one(tokens: &[TokenWithSpan]) -> Result<Command, ParserError> {
     }
 }
 
+/// A parser of these tokens.
+pub(super) fn parser(tokens: &[TokenWithSpan]) -> Parser<'static> {
+    let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(DEPTH_MAX);
+    parser.with_tokens_with_locations(tokens.to_vec())
+}
+
 /// The tokens that mean something.
-fn words(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &Token> {
+pub(super) fn words(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &Token> {
     let tokens = tokens.iter().map(|token| &token.token);
     tokens.filter(|token| !matches!(token, Token::Whitespace(_) | Token::EOF))
 }
 
-fn is_word(token: Option<&Token>, wanted: &str) -> bool {
+pub(super) fn is_word(token: Option<&Token>, wanted: &str) -> bool {
     matches!(token, Some(Token::Word(word)) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
 }
 
@@ -486,7 +499,7 @@ fn copy(
 }
 
 /// `COPY t (a, b)` is `COPY (SELECT a, b FROM t)`.
-fn select_from(table: &ObjectName, columns: &[Ident]) -> Result<Query, PgError> {
+pub(super) fn select_from(table: &ObjectName, columns: &[Ident]) -> Result<Query, PgError> {
     let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
     let columns = if columns.is_empty() {
         "*".to_owned()
@@ -576,7 +589,7 @@ fn copy_format(
     Ok(format)
 }
 
-fn ascii(character: char) -> Result<u8, PgError> {
+pub(super) fn ascii(character: char) -> Result<u8, PgError> {
     let byte = u8::try_from(character).ok().filter(u8::is_ascii);
     byte.ok_or_else(|| {
         PgError::new(

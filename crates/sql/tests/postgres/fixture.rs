@@ -1,6 +1,7 @@
 //! A server over tables in memory, one of which never ends.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use env::Env;
+use sql::Exports;
 use sql::postgres::{Limits, Server, Sessions};
 use tokio_util::sync::CancellationToken;
 
@@ -93,9 +95,14 @@ impl PartitionStream for EndlessPartition {
 #[derive(Debug)]
 struct Tables {
     endless: Arc<Endless>,
+    exports: Option<Arc<Exports>>,
 }
 
 impl Sessions for Tables {
+    fn exports(&self) -> Option<Arc<Exports>> {
+        self.exports.clone()
+    }
+
     fn session(&self) -> SessionContext {
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema("watertable", "public")
@@ -208,9 +215,21 @@ impl Fixture {
     }
 
     pub(crate) async fn start_within(limits: Limits) -> Self {
+        Self::start_with(limits, None).await
+    }
+
+    /// One that writes files into a folder.
+    pub(crate) async fn start_exporting(folder: &Path, bytes_max: u64) -> Self {
+        let threads = tokio::runtime::Handle::current();
+        let exports = Exports::new(Some(folder.to_owned()), bytes_max, threads);
+        Self::start_with(Limits::default(), Some(Arc::new(exports))).await
+    }
+
+    async fn start_with(limits: Limits, exports: Option<Arc<Exports>>) -> Self {
         let endless = Arc::new(Endless::default());
         let tables = Arc::new(Tables {
             endless: Arc::clone(&endless),
+            exports,
         });
         let env = Env::system();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

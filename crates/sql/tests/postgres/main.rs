@@ -13,6 +13,7 @@ mod copy_in;
 mod cursors;
 mod definitions;
 mod drivers;
+mod export;
 mod extended;
 mod fixture;
 mod insert;

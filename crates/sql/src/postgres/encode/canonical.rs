@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use arrow_json::writer::{EncoderOptions, make_encoder};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, StringBuilder};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
-use datafusion_functions_json::{JsonUnionEncoder, JsonUnionValue};
 
 use super::super::error::{PgError, state};
 use super::super::types::{Kind, PgType};
+use crate::export::texts_of_union;
 
 /// The array in its canonical type, for values that are sent as `kind`.
 pub(super) fn canonical(array: &ArrayRef, kind: PgType) -> Result<ArrayRef, PgError> {
@@ -102,28 +102,11 @@ fn json(array: &ArrayRef) -> Result<ArrayRef, PgError> {
 
 /// The unions in which the JSON functions answer.
 fn json_of_union(array: &ArrayRef) -> Result<ArrayRef, PgError> {
-    let Some(union) = JsonUnionEncoder::from_union(array.as_union().clone()) else {
-        return Err(PgError::new(
+    match texts_of_union(array) {
+        Some(texts) => Ok(Arc::new(texts)),
+        None => Err(PgError::new(
             state::FEATURE_NOT_SUPPORTED,
             format!("values of type {} cannot be sent", array.data_type()),
-        ));
-    };
-    let mut texts = StringBuilder::new();
-    for row in 0..union.len() {
-        match union.get_value(row) {
-            JsonUnionValue::JsonNull => texts.append_null(),
-            JsonUnionValue::Bool(value) => texts.append_value(value.to_string()),
-            JsonUnionValue::Int(value) => texts.append_value(value.to_string()),
-            JsonUnionValue::Float(value) => {
-                texts.append_value(serde_json::Value::from(value).to_string())
-            }
-            JsonUnionValue::Str(value) => {
-                texts.append_value(serde_json::Value::from(value).to_string())
-            }
-            JsonUnionValue::Array(value) | JsonUnionValue::Object(value) => {
-                texts.append_value(value)
-            }
-        }
+        )),
     }
-    Ok(Arc::new(texts.finish()))
 }

@@ -17,6 +17,7 @@ use super::super::copy::CopyFormat;
 use super::super::decode;
 use super::super::encode::Rows;
 use super::super::error::{PgError, state};
+use super::super::export::Export;
 use super::super::frontend::Format;
 use super::super::plan;
 use super::super::rows::Source;
@@ -25,6 +26,7 @@ use super::super::types::PgType;
 use super::super::wire::OUTPUT_BYTES;
 use super::Session;
 use super::prepared::{Prepared, checked};
+use crate::export::ExportError;
 
 /// A statement with the values of its parameters.
 #[derive(Clone, Debug)]
@@ -110,6 +112,8 @@ pub(super) enum Outcome {
         source: Source,
         format: CopyFormat,
     },
+    /// So many rows were written to a file of the server.
+    Exported(u64),
 }
 
 /// The format of a column by its position: one for all, or one for each.
@@ -206,6 +210,9 @@ impl Session {
             Command::DropTable { names, if_exists } => {
                 self.drop_table(control, names, *if_exists).await?
             }
+            Command::Export { query, export } => {
+                Outcome::Exported(self.export(control, query, export, binding).await?)
+            }
             Command::Prepare {
                 name,
                 types,
@@ -291,6 +298,33 @@ impl Session {
         }
     }
 
+    /// Writes the rows of a query to a file of the server, and how many there were.
+    async fn export(
+        &mut self,
+        control: &Control,
+        query: &Statement,
+        export: &Arc<Export>,
+        binding: &Binding,
+    ) -> Result<u64, Stop> {
+        let sql = Arc::clone(&binding.prepared.sql);
+        let error = |error: ExportError| PgError::of_export(&error, &sql);
+        let Some(exports) = self.shared.sessions.exports() else {
+            return Err(error(ExportError::NotAllowed).into());
+        };
+        let context = self.context.clone();
+        let zone = self.settings.lock().style().zone;
+        let encoder = Arc::clone(export);
+        let write = async {
+            let types = &binding.prepared.parameters;
+            let stream = open_stream(&context, query, types, binding.values.clone(), &sql).await?;
+            let memory = Arc::clone(&context.runtime_env().memory_pool);
+            let begin = move |schema: &_, output| encoder.begin(schema, zone, output);
+            let written = exports.write(export.wanted.clone(), stream, &memory, begin);
+            written.await.map_err(error)
+        };
+        Ok(control.run(&mut self.wire, write).await??)
+    }
+
     /// Sends at most so many rows. Fewer means that there are no more.
     pub(super) async fn send_rows(
         &mut self,
@@ -367,6 +401,7 @@ impl Session {
                 let sent = self.fetch(control, &cursor, count, formats).await?;
                 row_tag("FETCH", sent)
             }
+            Outcome::Exported(rows) => row_tag("COPY", rows),
             Outcome::Copy { source, format } => {
                 let sent = self.copy_out(control, source, &format).await?;
                 row_tag("COPY", sent)

@@ -54,12 +54,16 @@ impl Session {
                 prepared.columns = Some(checked(columns)?);
             }
             Some(Command::Insert(statement)) => {
-                let control = self.control();
+                let control = self.control(sql);
                 let context = self.context.clone();
                 let planning = plan::insert_parameters(&context, statement, declared, sql);
                 prepared.parameters = control.run(&mut self.wire, planning).await??;
             }
-            Some(Command::Declare { query, .. } | Command::Copy { query, .. }) => {
+            Some(
+                Command::Declare { query, .. }
+                | Command::Copy { query, .. }
+                | Command::Export { query, .. },
+            ) => {
                 let control = self.control(sql);
                 let context = self.context.clone();
                 let planning = plan::parameter_types(&context, query, declared, sql);

@@ -1,0 +1,255 @@
+//! Results as files of the server: `COPY (SELECT …) TO 'file.parquet'`.
+//!
+//! A session must not reach the machine's files, with one exception that whoever runs the server makes on purpose: a folder
+//! for exports. [`Exports`] writes there and nowhere else.
+//!
+//! Invariants: without a folder nothing is written; no name leads out of it ([`place`]); a file has its name only when all of it is
+//! on the disk, and takes the place of another only if asked to; whatever ends an export early, nothing is left of it. Memory is
+//! that of a batch and of what the format holds back, which is taken from the pool of all queries. Nothing here waits for the
+//! disk on a thread that others need.
+
+mod columns;
+mod json;
+mod ndjson;
+mod parquet;
+mod place;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
+use datafusion::parquet::errors::ParquetError;
+use futures_util::StreamExt as _;
+use tokio::runtime::Handle;
+
+pub(crate) use self::json::texts_of_union;
+use self::ndjson::Ndjson;
+use self::parquet::Parquet;
+use self::place::Unfinished;
+use crate::scan::Workers;
+
+/// What goes to the system at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Exports of all sessions that write at the same moment.
+const WRITERS: usize = 2;
+
+/// Why a result did not become a file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExportError {
+    #[error("this server writes no files")]
+    NotAllowed,
+    #[error("cannot write to \"{0}\": only to the server's folder of exports")]
+    Remote(String),
+    #[error("\"{name}\" cannot be the name of an export: {why}")]
+    Name { name: String, why: &'static str },
+    #[error("\"{0}\" is there already")]
+    Exists(String),
+    #[error("the name \"{0}\" does not tell the format")]
+    NoFormat(String),
+    #[error("an export is larger than the {limit} bytes that one may have")]
+    TooLarge { limit: u64 },
+    #[error("could not write the export \"{name}\": {source}")]
+    Io { name: String, source: io::Error },
+    #[error("values of column \"{column}\" cannot be written: {source}")]
+    Column { column: String, source: ArrowError },
+    #[error(transparent)]
+    Query(#[from] DataFusionError),
+}
+
+impl From<ArrowError> for ExportError {
+    fn from(error: ArrowError) -> Self {
+        Self::Query(error.into())
+    }
+}
+
+impl From<ParquetError> for ExportError {
+    fn from(error: ParquetError) -> Self {
+        Self::Query(error.into())
+    }
+}
+
+/// What a file of an export consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileFormat {
+    Parquet,
+    Csv,
+    /// An object of JSON per line.
+    Ndjson,
+}
+
+impl FileFormat {
+    /// By what it is called.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "parquet" => Some(Self::Parquet),
+            "csv" => Some(Self::Csv),
+            "ndjson" | "jsonl" | "json" => Some(Self::Ndjson),
+            _ => None,
+        }
+    }
+
+    /// By the ending of a name.
+    pub(crate) fn of_file(name: &str) -> Result<Self, ExportError> {
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        Self::named(ending).ok_or_else(|| ExportError::NoFormat(name.to_owned()))
+    }
+}
+
+/// A file that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Within the folder of exports.
+    pub(crate) name: String,
+    /// It may take the place of another.
+    pub(crate) overwrites: bool,
+}
+
+/// Where the bytes of a file go.
+pub(crate) type Output = BufWriter<Counted>;
+
+/// A file that counts what was written to it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    file: File,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.bytes.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes batches in a format. Runs on threads that may wait for the disk.
+pub(crate) trait Encoder: Send {
+    /// Writes a batch.
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError>;
+
+    /// What is held in memory until it can be written.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
+    /// Writes what comes at the end.
+    fn finish(self: Box<Self>) -> Result<Output, ExportError>;
+}
+
+/// Writes files into the folder of exports.
+#[derive(Debug)]
+pub struct Exports {
+    directory: Option<PathBuf>,
+    bytes_max: u64,
+    workers: Workers,
+}
+
+impl Exports {
+    /// Writes into this folder, if there is one, files of so many bytes at most. `threads` may be busy with the disk.
+    pub fn new(directory: Option<PathBuf>, bytes_max: u64, threads: Handle) -> Self {
+        Self {
+            directory,
+            bytes_max,
+            workers: Workers::new(threads, WRITERS),
+        }
+    }
+
+    /// Writes all rows of a stream, and how many there were. `encoder` begins a file of this schema.
+    pub(crate) async fn write(
+        &self,
+        wanted: Wanted,
+        stream: SendableRecordBatchStream,
+        memory: &Arc<dyn MemoryPool>,
+        encoder: impl FnOnce(&SchemaRef, Output) -> Result<Box<dyn Encoder>, ExportError>
+        + Send
+        + 'static,
+    ) -> Result<u64, ExportError> {
+        let Some(directory) = self.directory.clone() else {
+            return Err(ExportError::NotAllowed);
+        };
+        let (schema, bytes) = (stream.schema(), Arc::new(AtomicU64::new(0)));
+        let counter = Arc::clone(&bytes);
+        let begin = move || {
+            let (unfinished, file) = Unfinished::create(&directory, &wanted)?;
+            let counted = Counted {
+                file,
+                bytes: counter,
+            };
+            let output = BufWriter::with_capacity(BUFFER_BYTES, counted);
+            Ok((unfinished, encoder(&schema, output)?))
+        };
+        // Dropped wherever this ends early, which removes the file.
+        let (unfinished, encoder) = self.run(begin).await?;
+        let (encoder, rows) = self.fill(encoder, stream, memory, &bytes).await?;
+        self.run(move || unfinished.finish(encoder.finish()?))
+            .await?;
+        Ok(rows)
+    }
+
+    async fn fill(
+        &self,
+        mut encoder: Box<dyn Encoder>,
+        mut stream: SendableRecordBatchStream,
+        memory: &Arc<dyn MemoryPool>,
+        bytes: &AtomicU64,
+    ) -> Result<(Box<dyn Encoder>, u64), ExportError> {
+        let held = MemoryConsumer::new("export").register(memory);
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            let write = move || {
+                encoder.write(&batch)?;
+                Ok(encoder)
+            };
+            encoder = self.run(write).await?;
+            held.try_resize(encoder.held_bytes())?;
+            if bytes.load(Ordering::Relaxed) > self.bytes_max {
+                let limit = self.bytes_max;
+                return Err(ExportError::TooLarge { limit });
+            }
+        }
+        Ok((encoder, rows))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,
+    ) -> Result<T, ExportError> {
+        self.workers.run(work).await?
+    }
+}
+
+/// Begins a file of Parquet or JSON. The names are those of the columns.
+pub(crate) fn encoder(
+    format: FileFormat,
+    names: &[String],
+    schema: &SchemaRef,
+    output: Output,
+) -> Result<Box<dyn Encoder>, ExportError> {
+    let schema = columns::named(schema, names);
+    Ok(match format {
+        FileFormat::Parquet => Box::new(Parquet::begin(schema, output)?),
+        FileFormat::Csv | FileFormat::Ndjson => Box::new(Ndjson::begin(schema, output)),
+    })
+}
+
+/// The file behind an output, with all of it written.
+fn into_file(output: Output) -> io::Result<File> {
+    let counted = output
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    Ok(counted.file)
+}
