@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::error::{ConnectError, Lost, PromptError, ServerError};
-use crate::print::{Format, Printer, Style, printer};
+use crate::print::{Format, Printer, printer};
 use crate::sink::Sink;
 use crate::wire::{Canceller, Column, Connection, Event, Row};
 
@@ -125,14 +125,6 @@ impl Session {
         self.last.as_deref()
     }
 
-    pub(crate) fn style(&self) -> Style {
-        if self.redirection.is_none() && std::io::stdout().is_terminal() {
-            Style::Coloured
-        } else {
-            Style::Plain
-        }
-    }
-
     /// Runs a statement and prints what it gives.
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<Outcome, PromptError> {
         self.last = Some(sql.to_owned());
@@ -167,11 +159,11 @@ impl Session {
         let mut run = Run {
             sql,
             format,
-            style: self.style(),
             tells_tags: self.settings.is_interactive,
             printer: None,
             sink,
             outcome: Outcome::Done,
+            failure: None,
             canceller: self.connection.canceller(),
         };
         loop {
@@ -189,16 +181,19 @@ impl Session {
                     let why = "this prompt does not send lines of a COPY; produce records with `watertable produce`";
                     self.connection.decline_copy(why).await?;
                 }
-                event => run.take(event).await?,
+                event => run.take(event).await,
             }
         }
         let took = begun.elapsed();
-        let outcome = run.outcome;
-        sink.finish()
-            .or_else(|error| if sink.is_left() { Ok(()) } else { Err(error) })?;
+        let (outcome, failure) = (run.outcome, run.failure);
+        let written = failure.map_or(Ok(()), Err).and_then(|()| sink.finish());
+        if let Err(error) = written
+            && !sink.is_left()
+        {
+            return Err(error.into());
+        }
         if self.settings.has_timing {
-            writeln!(sink, "Time: {:.3} ms", took.as_secs_f64() * 1000.0)?;
-            sink.finish()?;
+            tell(&format!("Time: {:.3} ms", took.as_secs_f64() * 1000.0));
         }
         Ok(outcome)
     }
@@ -232,11 +227,12 @@ impl Session {
 struct Run<'a> {
     sql: &'a str,
     format: Format,
-    style: Style,
     tells_tags: bool,
     printer: Option<Box<dyn Printer>>,
     sink: &'a mut Sink,
     outcome: Outcome,
+    /// Why the output takes no more.
+    failure: Option<std::io::Error>,
     canceller: Canceller,
 }
 
@@ -249,7 +245,7 @@ impl Run<'_> {
         }
     }
 
-    async fn take(&mut self, event: Event) -> Result<(), PromptError> {
+    async fn take(&mut self, event: Event) {
         let written = match event {
             Event::Columns(columns) => self.begin(columns),
             Event::Row(row) if self.outcome == Outcome::Done => self.row(row),
@@ -265,22 +261,18 @@ impl Run<'_> {
             }
             _ => Ok(()),
         };
-        match written {
-            Ok(()) => Ok(()),
-            // Nobody reads on in the pager: the rest need not come.
-            Err(_) if self.sink.is_left() => {
-                if self.outcome == Outcome::Done {
-                    self.outcome = Outcome::Cancelled;
-                    self.cancel().await;
-                }
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
+        // Nobody takes the rest, such as when a pager is left: it need not come, but the statement has to come to its end.
+        if let Err(error) = written
+            && self.failure.is_none()
+        {
+            self.failure = Some(error);
+            self.outcome = Outcome::Cancelled;
+            self.cancel().await;
         }
     }
 
     fn begin(&mut self, columns: Vec<Column>) -> std::io::Result<()> {
-        self.printer = Some(printer(self.format, columns, self.style));
+        self.printer = Some(printer(self.format, columns));
         Ok(())
     }
 

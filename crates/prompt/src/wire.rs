@@ -52,6 +52,15 @@ impl Row {
         String::from_utf8_lossy(value).into_owned()
     }
 
+    /// All values as text.
+    pub(crate) fn texts(&self) -> String {
+        let values = self.values().map(Option::unwrap_or_default);
+        values
+            .map(|value| String::from_utf8_lossy(value))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     /// A row of these texts.
     #[cfg(test)]
     pub(crate) fn of(texts: &[Option<&str>]) -> Self {

@@ -143,11 +143,6 @@ impl Engine {
         self.add_schema(SYS, Arc::new(Sys(Arc::new(source))));
     }
 
-    /// Where results become files.
-    pub fn exports(&self) -> Arc<Exports> {
-        Arc::clone(&self.exports)
-    }
-
     /// Adds a schema beside `public`, for all sessions.
     pub fn add_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) {
         self.catalogue.add(name, schema);
@@ -157,6 +152,10 @@ impl Engine {
 impl Sessions for Engine {
     fn session(&self) -> SessionContext {
         Self::session(self)
+    }
+
+    fn exports(&self) -> Option<Arc<Exports>> {
+        Some(Arc::clone(&self.exports))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::error::PromptError;
 use crate::print::{Format, Printer, printer};
 use crate::session::{Session, tell};
 use crate::sink::Sink;
-use crate::wire::Event;
+use crate::wire::{Event, Row};
 
 /// Between two looks at the topic: this after there was something, then twice as long each time, up to the second.
 const REST_MIN: Duration = Duration::from_millis(10);
@@ -117,7 +117,7 @@ impl Follow {
         let question = readable::question(&self.followed.table());
         match session.ask(&question).await? {
             Ok(plan) => {
-                let lines: Vec<String> = plan.iter().map(|row| row.text(1)).collect();
+                let lines: Vec<String> = plan.iter().map(Row::texts).collect();
                 readable::bounds(&lines.join("\n"))
                     .ok_or_else(|| Unfollowable::Source("something else than a topic").into())
             }
@@ -189,7 +189,7 @@ impl Follow {
             };
             match event {
                 Event::Columns(columns) if self.printer.is_none() => {
-                    self.printer = Some(printer(self.format, columns, session.style()));
+                    self.printer = Some(printer(self.format, columns));
                 }
                 Event::Row(row) => {
                     if let Some(printer) = &mut self.printer {

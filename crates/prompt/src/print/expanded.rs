@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Printer, Style, put_blanks, row_count};
+use super::{NULL, Printer, put_blanks, row_count};
 use crate::cell;
 use crate::wire::{Column, Row};
 
@@ -15,12 +15,11 @@ const RULE_WIDTH: usize = 40;
 pub(super) struct Expanded {
     names: Vec<String>,
     width: usize,
-    style: Style,
     rows: u64,
 }
 
 impl Expanded {
-    pub(super) fn new(columns: &[Column], style: Style) -> Self {
+    pub(super) fn new(columns: &[Column]) -> Self {
         let names = columns
             .iter()
             .map(|column| cell::shown(column.name.as_bytes()).into_owned());
@@ -32,7 +31,6 @@ impl Expanded {
                 .max()
                 .unwrap_or_default(),
             names,
-            style,
             rows: 0,
         }
     }
@@ -46,7 +44,7 @@ impl Printer for Expanded {
         for (name, value) in self.names.iter().zip(row.values()) {
             output.write_all(name.as_bytes())?;
             put_blanks(self.width - name.width(), output)?;
-            let text = value.map_or(self.style.null().into(), cell::shown);
+            let text = value.map_or(NULL.into(), cell::shown);
             writeln!(output, " | {text}")?;
         }
         Ok(())

@@ -60,26 +60,8 @@ impl Format {
     }
 }
 
-/// How NULL is shown to people, which no text shall be taken for where that can be helped.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Style {
-    /// Text alone.
-    Plain,
-    /// With colours of the terminal.
-    Coloured,
-}
-
-/// The word for NULL, and how many places it takes.
+/// How people see that there is no value. Without colours: pagers show those as letters.
 const NULL: &str = "NULL";
-
-impl Style {
-    const fn null(self) -> &'static str {
-        match self {
-            Self::Plain => NULL,
-            Self::Coloured => "\x1b[2mNULL\x1b[0m",
-        }
-    }
-}
 
 /// Writes the rows of one result.
 pub(crate) trait Printer {
@@ -94,13 +76,13 @@ pub(crate) trait Printer {
 }
 
 /// A printer for a result of these columns.
-pub(crate) fn printer(format: Format, columns: Vec<Column>, style: Style) -> Box<dyn Printer> {
+pub(crate) fn printer(format: Format, columns: Vec<Column>) -> Box<dyn Printer> {
     match format {
-        Format::Table => Box::new(table::Table::new(columns, style)),
+        Format::Table => Box::new(table::Table::new(columns)),
         Format::Csv => Box::new(csv::Csv::new(columns)),
         Format::Json => Box::new(json::Json::array(columns)),
         Format::Ndjson => Box::new(json::Json::lines(columns)),
-        Format::Expanded => Box::new(expanded::Expanded::new(&columns, style)),
+        Format::Expanded => Box::new(expanded::Expanded::new(&columns)),
     }
 }
 
@@ -140,7 +122,7 @@ pub(crate) mod tests {
         names: &[(&str, u32)],
         rows: &[&[Option<&str>]],
     ) -> String {
-        let mut printer = printer(format, columns(names), Style::Plain);
+        let mut printer = printer(format, columns(names));
         let mut output = Vec::new();
         for row in rows {
             printer.row(Row::of(row), &mut output).unwrap();

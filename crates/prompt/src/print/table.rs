@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{NULL, Printer, Style, put_blanks, put_times, row_count};
+use super::{NULL, Printer, put_blanks, put_times, row_count};
 use crate::cell::{self, Kind};
 use crate::wire::{Column, Row};
 
@@ -22,7 +22,6 @@ const HELD_BYTES: usize = 4 << 20;
 pub(super) struct Table {
     columns: Vec<Column>,
     kinds: Vec<Kind>,
-    style: Style,
     widths: Vec<usize>,
     held: Vec<Row>,
     held_bytes: usize,
@@ -31,7 +30,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(columns: Vec<Column>, style: Style) -> Self {
+    pub(super) fn new(columns: Vec<Column>) -> Self {
         let width = |column: &Column| cell::shown(column.name.as_bytes()).width().min(WIDTH_MAX);
         Self {
             kinds: columns
@@ -40,7 +39,6 @@ impl Table {
                 .collect(),
             widths: columns.iter().map(width).collect(),
             columns,
-            style,
             held: Vec::new(),
             held_bytes: 0,
             has_head: false,
@@ -77,9 +75,8 @@ impl Table {
         let values = row.values().zip(&self.widths).zip(&self.kinds);
         for (index, ((value, width), kind)) in values.enumerate() {
             output.write_all(if index > 0 { b" | " } else { b" " })?;
-            let text = value.map_or(self.style.null().into(), cell::shown);
-            let taken = value.map_or(NULL.len(), |_| text.width());
-            let blanks = width.saturating_sub(taken);
+            let text = value.map_or(NULL.into(), cell::shown);
+            let blanks = width.saturating_sub(text.width());
             if kind.is_right_aligned() {
                 put_blanks(blanks, output)?;
                 output.write_all(text.as_bytes())?;
@@ -159,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded_in_rows_and_bytes() {
-        let mut table = Table::new(columns(&[("n", 23)]), Style::Plain);
+        let mut table = Table::new(columns(&[("n", 23)]));
         let mut output = Vec::new();
         for _ in 0..HELD_ROWS {
             assert!(output.is_empty());
@@ -169,7 +166,7 @@ mod tests {
             output.iter().filter(|byte| **byte == b'\n').count(),
             HELD_ROWS + 2
         );
-        let mut table = Table::new(columns(&[("text", 25)]), Style::Plain);
+        let mut table = Table::new(columns(&[("text", 25)]));
         let mut output = Vec::new();
         let large = "x".repeat(HELD_BYTES / 2);
         table.row(Row::of(&[Some(&large)]), &mut output).unwrap();

@@ -72,10 +72,7 @@ pub(super) mod state {
     pub(crate) const INVALID_NAME: &str = "42602";
     pub(crate) const DUPLICATE_FILE: &str = "58P02";
     pub(crate) const UNDEFINED_FILE: &str = "58P01";
-    pub(crate) const EXPORT_IO_ERROR: &str = "58030";
     pub(crate) const DISK_FULL: &str = "53100";
-    pub(crate) const EXPORT_NOT_ALLOWED: &str = "42501";
-    pub(crate) const EXPORT_TOO_LARGE: &str = "54000";
     pub(crate) const INTERNAL_ERROR: &str = "XX000";
 }
 
@@ -217,7 +214,7 @@ impl PgError {
     pub(super) fn of_export(error: &ExportError, sql: &str) -> Self {
         let new = |state| Self::new(state, error.to_string());
         match error {
-            ExportError::NotAllowed => new(state::EXPORT_NOT_ALLOWED).with_hint(
+            ExportError::NotAllowed => new(state::INSUFFICIENT_PRIVILEGE).with_hint(
                 "The server's setting sql.export.dir (--sql-export-dir) names the folder for files; \\copy of psql and of `watertable \
                  sql` writes files of yours.",
             ),
@@ -233,13 +230,13 @@ impl PgError {
                 "Let it end with .parquet, .csv or .ndjson, or say WITH (FORMAT parquet), csv or ndjson.",
             ),
             ExportError::TooLarge { .. } => {
-                new(state::EXPORT_TOO_LARGE).with_hint("Export by parts, such as one for each partition.")
+                new(state::PROGRAM_LIMIT_EXCEEDED).with_hint("Export by parts, such as one for each partition.")
             }
             ExportError::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::NotFound => new(state::UNDEFINED_FILE)
                     .with_hint("Folders are not made; the one of the setting sql.export.dir and those within must be there."),
                 std::io::ErrorKind::StorageFull => new(state::DISK_FULL),
-                _ => new(state::EXPORT_IO_ERROR),
+                _ => new(state::IO_ERROR),
             },
             ExportError::Column { .. } => {
                 new(state::FEATURE_NOT_SUPPORTED).with_hint("Cast it to text: column::text.")

@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
     /// Where psql and other clients of PostgreSQL connect for SQL, or "off" [default: 127.0.0.1:9432]
     #[arg(long, value_name = "HOST:PORT")]
     sql_listen: Option<String>,
+    /// The folder that COPY … TO 'file' writes to; without it SQL writes no files
+    #[arg(long, value_name = "DIR")]
+    sql_export_dir: Option<String>,
     /// The form of the log: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -70,6 +73,7 @@ impl Arguments {
             ("--data-dir", "data.dir", &self.data_dir),
             ("--http-listen", "http.listen", &self.http_listen),
             ("--sql-listen", "sql.listen", &self.sql_listen),
+            ("--sql-export-dir", "sql.export.dir", &self.sql_export_dir),
             ("--log-format", "log.format", &self.log_format),
             ("--log-filter", "log.filter", &self.log_filter),
         ];

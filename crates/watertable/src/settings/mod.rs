@@ -156,6 +156,7 @@ const OWN: &[&str] = &[
     sql::MEMORY_BYTES,
     sql::SPILL_BYTES,
     sql::CONNECTIONS,
+    sql::EXPORT_DIRECTORY,
 ];
 
 const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:8080";

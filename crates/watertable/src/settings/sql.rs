@@ -3,6 +3,7 @@
 //! Invariant: what is given in bytes is within what the engine can work with.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::{Made, SettingsError};
 
@@ -10,6 +11,7 @@ pub(super) const LISTEN: &str = "sql.listen";
 pub(super) const MEMORY_BYTES: &str = "sql.memory.max.bytes";
 pub(super) const SPILL_BYTES: &str = "sql.spill.max.bytes";
 pub(super) const CONNECTIONS: &str = "sql.max.connections";
+pub(super) const EXPORT_DIRECTORY: &str = "sql.export.dir";
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:9432";
 const MEMORY_BYTES_DEFAULT: u64 = 512 << 20;
@@ -21,7 +23,7 @@ const CONNECTIONS_DEFAULT: u64 = 100;
 const CONNECTIONS_MAX: u64 = 10_000;
 
 /// How SQL is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SqlSettings {
     /// Where clients of PostgreSQL connect.
     pub(crate) listen: SocketAddr,
@@ -31,6 +33,8 @@ pub(crate) struct SqlSettings {
     pub(crate) spill_bytes: u64,
     /// Sessions at a time.
     pub(crate) connections: u64,
+    /// Where `COPY … TO 'file'` writes; without it nowhere.
+    pub(crate) export_directory: Option<PathBuf>,
 }
 
 impl Made {
@@ -55,11 +59,14 @@ impl Made {
             1..=CONNECTIONS_MAX,
             "a number from 1 to 10000",
         )?;
+        let export_directory = self.settings.remove(EXPORT_DIRECTORY);
+        let export_directory = export_directory.filter(|given| !given.text.is_empty());
         Ok(listen.map(|listen| SqlSettings {
             listen,
             memory_bytes,
             spill_bytes,
             connections,
+            export_directory: export_directory.map(|given| given.text.into()),
         }))
     }
 

@@ -40,9 +40,18 @@ fn without_anything_the_defaults_hold() {
     let sql = settings.sql.unwrap();
     assert_eq!(sql.listen.to_string(), "127.0.0.1:9432");
     assert_eq!((sql.memory_bytes, sql.connections), (512 << 20, 100));
+    assert_eq!(sql.export_directory, None);
     assert_eq!(settings.log_format, LogFormat::Text);
     assert_eq!(settings.broker.node_id, 1);
     assert!(settings.origins.is_empty() && settings.warnings.is_empty());
+}
+
+#[test]
+fn exports_have_a_folder_if_one_is_named() {
+    let folder = |text| with(&[("sql.export.dir", text)], &[], None).unwrap();
+    let folder = |text| folder(text).sql.unwrap().export_directory;
+    assert_eq!(folder("/exports"), Some(PathBuf::from("/exports")));
+    assert_eq!(folder(""), None);
 }
 
 #[test]

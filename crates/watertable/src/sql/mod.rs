@@ -44,9 +44,12 @@ impl Sql {
         settings: &Settings,
         broker: &Broker,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(sql) = settings.sql else {
+        let Some(sql) = &settings.sql else {
             return Ok(None);
         };
+        if let Some(exports) = &sql.export_directory {
+            check_export_folder(exports, &settings.data_directory)?;
+        }
         let spill = empty_spill_folder(&settings.data_directory)?;
         let topics = Arc::new(BrokerTopics(broker.view()));
         let longest = settings.broker.transaction_max_timeout_ms;
@@ -63,17 +66,15 @@ impl Sql {
             sessions: usize::try_from(sql.connections).unwrap_or(usize::MAX),
             ..Limits::default()
         };
-        let bind = async move { Server::bind(Env::system(), sql.listen, sessions, limits).await };
+        let listen = sql.listen;
+        let bind = async move { Server::bind(Env::system(), listen, sessions, limits).await };
         let bound = engine
             .handle()
             .spawn(bind)
             .await
             .context("cannot start SQL")?;
         let server = bound.with_context(|| {
-            format!(
-                "cannot serve SQL on {} (--sql-listen HOST:PORT, or off)",
-                sql.listen
-            )
+            format!("cannot serve SQL on {listen} (--sql-listen HOST:PORT, or off)")
         })?;
         let address = server
             .address()
@@ -99,13 +100,41 @@ impl Sql {
     }
 }
 
-fn options(settings: SqlSettings, spill: PathBuf) -> EngineOptions {
+fn options(settings: &SqlSettings, spill: PathBuf) -> EngineOptions {
     EngineOptions {
         memory_bytes_max: usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX),
         spill_directory: Some(spill),
         spill_bytes_max: settings.spill_bytes,
+        export_directory: settings.export_directory.clone(),
         ..EngineOptions::default()
     }
+}
+
+/// Sessions may write over files there, so it must be apart from the log.
+fn check_export_folder(exports: &Path, data: &Path) -> anyhow::Result<()> {
+    let place = |path: &Path| {
+        let found = path.canonicalize();
+        found.with_context(|| {
+            format!(
+                "cannot use the folder {} of exports (sql.export.dir)",
+                path.display()
+            )
+        })
+    };
+    let (exports, data) = (place(exports)?, place(data)?);
+    anyhow::ensure!(
+        exports.is_dir(),
+        "{} is no folder (sql.export.dir)",
+        exports.display()
+    );
+    let is_apart = !exports.starts_with(&data) && !data.starts_with(&exports);
+    anyhow::ensure!(
+        is_apart,
+        "the folder {} of exports (sql.export.dir) must be apart from the data directory {}: exports may overwrite files",
+        exports.display(),
+        data.display()
+    );
+    Ok(())
 }
 
 /// What queries of a broker that was killed left there is of no use to anybody.
