@@ -191,7 +191,9 @@ impl Rows {
             }
             // Lines are rows until there are as many bytes as a batch has.
             let lines_bytes = if spec.has_lines { BATCH_BYTES } else { 0 };
-            let row_bytes = row_bytes(&record).saturating_add(self.row_bytes() + lines_bytes);
+            let row_bytes = row_bytes(&record)
+                .saturating_add(self.row_bytes(record.size))
+                .saturating_add(lines_bytes);
             let reserved = memory.reserve_rows(self.bytes().saturating_add(row_bytes));
             reserved.map_err(|cause| source.error(offset, cause))?;
             let row = Row {

@@ -85,9 +85,10 @@ impl Rows {
         self.bytes
     }
 
-    /// About how many bytes a row takes at most, beside what is in its record.
-    pub(crate) fn row_bytes(&self) -> usize {
-        self.typed.as_ref().map_or(0, TypedRows::row_bytes)
+    /// About how many bytes a record of so many bytes takes at most, beside its own.
+    pub(crate) fn row_bytes(&self, record_bytes: usize) -> usize {
+        let typed = self.typed.as_ref();
+        typed.map_or(0, |typed| typed.row_bytes(record_bytes))
     }
 
     /// Adds a record.

@@ -81,6 +81,7 @@ pub(super) fn integer<'a>(value: i64, of: DataType) -> Read<'a> {
             reason = "as PostgreSQL casts bigint to double"
         )]
         DataType::Double => return Ok(Cell::Float(value as f64)),
+        DataType::Text => return Ok(Cell::Text(Cow::Owned(value.to_string()))),
         _ => return number(Cow::Owned(value.to_string()), of),
     };
     if fits {

@@ -7,6 +7,8 @@
 //! Invariants: only columns that are asked for are built, and of the others no more is read than it takes to find the end
 //! of them; what a value takes in memory is a small multiple of its size; no value is a panic.
 
+mod avro;
+mod avro_schema;
 mod builders;
 mod cell;
 mod compiled;
@@ -16,6 +18,8 @@ mod decimal;
 mod json;
 mod json_text;
 mod misfit;
+mod protobuf;
+mod protobuf_wire;
 mod rows;
 
 pub(crate) use builders::arrow_type;

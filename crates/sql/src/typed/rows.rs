@@ -5,12 +5,15 @@ use std::sync::Arc;
 use contract::{Contract, DataType, Format};
 use datafusion::arrow::array::{ArrayRef, StringViewBuilder};
 
+use super::avro::Data;
 use super::builders::ColumnBuilder;
 use super::cell::{Cell, emptied};
-use super::compiled::Compiled;
+use super::compiled::{Compiled, Schema};
 use super::csv::Lines;
 use super::json::Objects;
+use super::json_text;
 use super::misfit::{Fault, Faults, Misfit, NoRecord};
+use super::protobuf::Messages;
 
 /// What of the typed columns is asked for.
 #[derive(Clone, Debug)]
@@ -53,6 +56,8 @@ pub(crate) struct TypedRows {
 enum Reader {
     Json(Objects),
     Csv(Lines),
+    Avro(Data),
+    Protobuf(Messages),
 }
 
 impl TypedRows {
@@ -60,11 +65,13 @@ impl TypedRows {
         let contract = selection.contract.contract();
         let wanted = wanted(contract, selection);
         let builders = wanted.iter().take(selection.columns.len());
-        let reader = match contract.format() {
-            Format::Csv { delimiter, null } => {
+        let reader = match (contract.format(), selection.contract.schema()) {
+            (Format::Csv { delimiter, null }, _) => {
                 let width = contract.columns().len();
                 Reader::Csv(Lines::new(*delimiter, null.clone(), width, &wanted))
             }
+            (_, Schema::Avro(schema)) => Reader::Avro(Data::new(Arc::clone(schema), &wanted)),
+            (_, Schema::Protobuf(message)) => Reader::Protobuf(Messages::new(message, &wanted)),
             _ => Reader::Json(Objects::new(&wanted)),
         };
         Self {
@@ -80,15 +87,19 @@ impl TypedRows {
         }
     }
 
-    /// About how many bytes a row takes at most, beside its values.
-    pub(crate) fn row_bytes(&self) -> usize {
+    /// About how many bytes the columns of a value of so many bytes take at most, beside the value's own.
+    pub(crate) fn row_bytes(&self, value_bytes: usize) -> usize {
         const ERROR_BYTES: usize = 8 << 10;
         let errors = if self.errors.is_some() {
             ERROR_BYTES
         } else {
             0
         };
-        16 * self.builders.len() + errors
+        let nested = match self.reader {
+            Reader::Json(_) | Reader::Csv(_) => 0,
+            Reader::Avro(_) | Reader::Protobuf(_) => json_text::bytes_max(value_bytes),
+        };
+        nested.saturating_add(16 * self.builders.len() + errors)
     }
 
     /// Adds a row. Returns about how many bytes it takes.
@@ -109,6 +120,8 @@ impl TypedRows {
         let outcome = match &mut self.reader {
             Reader::Json(objects) => objects.read(value, wanted, cells, faults),
             Reader::Csv(lines) => lines.read(value, wanted, cells, faults),
+            Reader::Avro(data) => data.read(value, wanted, cells, faults),
+            Reader::Protobuf(messages) => messages.read(value, wanted, cells, faults),
         };
         match outcome {
             Ok(()) => self.check_nullable(cells),

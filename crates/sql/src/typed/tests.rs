@@ -9,6 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod avro;
+mod protobuf;
+
 /// A contract in short: `name type, …`, `!` behind the type for what is not nullable.
 fn contract(format: &str, columns: &str) -> Contract {
     let column = |column: &str| {
