@@ -4,7 +4,7 @@
 
 mod report;
 
-pub(crate) use report::replace as replace_section;
+pub(crate) use report::{replace as replace_section, table};
 
 use crate::server::{Against, Server};
 use crate::{dump_log, install, kafka, process, workspace};
@@ -72,7 +72,7 @@ pub(crate) const ROWS: [(&str, &str); 34] = [
 ];
 
 /// How the program of a client is started, once it is installed.
-type Prepare = fn() -> Result<Command>;
+pub(crate) type Prepare = fn() -> Result<Command>;
 
 /// Clients of the matrix, the slowest program first.
 const CLIENTS: [(&str, Prepare); 9] = [
@@ -133,17 +133,17 @@ pub(crate) struct ClientsArguments {
 
 /// What a program says about one row.
 #[derive(Deserialize, Debug, Clone)]
-struct Cell {
+pub(crate) struct Cell {
     client: String,
     version: String,
     row: String,
-    outcome: Outcome,
-    detail: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) detail: String,
 }
 
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-enum Outcome {
+pub(crate) enum Outcome {
     Pass,
     Fail,
     /// The client itself lacks the feature.
@@ -151,7 +151,7 @@ enum Outcome {
 }
 
 /// Cells by client and row.
-type Matrix = BTreeMap<(String, String), Cell>;
+pub(crate) type Matrix = BTreeMap<(String, String), Cell>;
 
 #[derive(Deserialize, Debug)]
 struct ExplainedFile {
@@ -161,7 +161,7 @@ struct ExplainedFile {
 /// A failing cell with a known reason (`clients/explained.toml`).
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
-struct Explained {
+pub(crate) struct Explained {
     client: String,
     row: String,
     reason: String,
@@ -275,7 +275,7 @@ fn rows(chosen: &[String]) -> Result<Vec<&'static str>> {
 }
 
 /// Runs the programs, some at a time, and gathers a cell for every client and row.
-fn run_programs(
+pub(crate) fn run_programs(
     programs: Vec<(&'static str, Command)>,
     bootstrap: &str,
     rows: &[&'static str],
@@ -328,7 +328,7 @@ fn run_programs(
     Ok(matrix.into_inner().expect("no worker panicked"))
 }
 
-fn run_program(
+pub(crate) fn run_program(
     client: &str,
     command: &mut Command,
     rows: &[&str],
@@ -402,7 +402,7 @@ fn explained(against: Against) -> Result<Vec<Explained>> {
 }
 
 /// Prints every failing cell and every explanation that no longer holds; both count as failed, explained cells do not.
-fn judge(matrix: &Matrix, explained: &[Explained]) -> Counts {
+pub(crate) fn judge(matrix: &Matrix, explained: &[Explained]) -> Counts {
     let mut counts = Counts::default();
     for ((client, row), cell) in matrix {
         let reason = explained

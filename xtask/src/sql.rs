@@ -1,5 +1,7 @@
 //! `cargo xtask sql`: topics as tables, asked by those who ask databases.
 
+mod clients;
+
 use crate::postgres::Postgres;
 use crate::process::{self, Running};
 use crate::server::{self, Against, Server};
@@ -19,6 +21,8 @@ const LATENCY_ROUNDS: usize = 5;
 pub(crate) enum SqlCommand {
     /// The questions of clients/sql/questions over nycflights13, beside PostgreSQL and DuckDB on the same CSV files
     Questions,
+    /// The matrix of PostgreSQL's clients; writes docs/compatibility.md
+    Clients,
     /// How fast, beside DuckDB and a consumer in Python; and what queries do to the latency of producers
     Speed,
 }
@@ -26,8 +30,21 @@ pub(crate) enum SqlCommand {
 pub(crate) fn run(command: &SqlCommand) -> Result<()> {
     match command {
         SqlCommand::Questions => questions().map(|_counts| ()),
+        SqlCommand::Clients => {
+            let counts = client_matrix()?;
+            println!("{} passed, {} failed", counts.passed, counts.failed);
+            if counts.failed > 0 {
+                bail!("{} cells of the matrix failed", counts.failed);
+            }
+            Ok(())
+        }
         SqlCommand::Speed => speed(),
     }
+}
+
+/// PostgreSQL's clients against a broker.
+pub(crate) fn client_matrix() -> Result<Counts> {
+    clients::run()
 }
 
 /// Asks Watertable, PostgreSQL and DuckDB the same; answers that differ are an error.

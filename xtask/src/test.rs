@@ -14,6 +14,7 @@ use crate::overload::{self, OverloadArguments};
 use crate::protocol::{self, ProtocolArguments};
 use crate::server::{self, Against, Server};
 use crate::sim;
+use crate::sql;
 use crate::suites::exactly_once;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -50,7 +51,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 20] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -126,6 +127,16 @@ const STEPS: [Step; 18] = [
         part: Part::Clients,
         name: "client matrix",
         run: || clients::run_all(Against::Watertable),
+    },
+    Step {
+        part: Part::Clients,
+        name: "PostgreSQL's clients",
+        run: sql::client_matrix,
+    },
+    Step {
+        part: Part::Flights,
+        name: "questions in SQL",
+        run: sql::questions,
     },
     Step {
         part: Part::Flights,

@@ -30,10 +30,6 @@ pub(crate) fn replace(page: &str, name: &str, section: &str) -> Result<String> {
 }
 
 fn section(against: Against, matrix: &Matrix, explained: &[Explained]) -> Result<String> {
-    let mut versions = BTreeMap::new();
-    for cell in matrix.values() {
-        versions.insert(cell.client.as_str(), cell.version.as_str());
-    }
     let mut text = String::new();
     let broker = match against {
         Against::Watertable => format!("Watertable {}", env!("CARGO_PKG_VERSION")),
@@ -52,6 +48,21 @@ fn section(against: Against, matrix: &Matrix, explained: &[Explained]) -> Result
         count(Outcome::Fail),
         count(Outcome::NotSupported)
     )?;
+    text.push_str(&table(matrix, &ROWS, explained)?);
+    Ok(text)
+}
+
+/// The versions of the clients, and a line for each row of a matrix.
+pub(crate) fn table(
+    matrix: &Matrix,
+    rows: &[(&str, &str)],
+    explained: &[Explained],
+) -> Result<String> {
+    let mut text = String::new();
+    let mut versions = BTreeMap::new();
+    for cell in matrix.values() {
+        versions.insert(cell.client.as_str(), cell.version.as_str());
+    }
     writeln!(text, "| Client | Version |\n|---|---|")?;
     for (client, version) in &versions {
         writeln!(text, "| {client} | {version} |")?;
@@ -64,10 +75,10 @@ fn section(against: Against, matrix: &Matrix, explained: &[Explained]) -> Result
         ":-:|".repeat(clients.len())
     )?;
     let mut notes = Vec::new();
-    for (row, title) in ROWS {
+    for (row, title) in rows {
         write!(text, "| {title} |")?;
         for client in &clients {
-            let cell = matrix.get(&((*client).to_owned(), row.to_owned()));
+            let cell = matrix.get(&((*client).to_owned(), (*row).to_owned()));
             let Some(cell) = cell else {
                 write!(text, " |")?;
                 continue;
@@ -79,7 +90,7 @@ fn section(against: Against, matrix: &Matrix, explained: &[Explained]) -> Result
             };
             let reason = explained
                 .iter()
-                .find(|known| known.client == *client && known.row == row);
+                .find(|known| known.client == *client && known.row == *row);
             let note = reason.map_or(cell.detail.as_str(), |known| known.reason.as_str());
             match number_of(&mut notes, client, note) {
                 Some(number) => write!(text, " {word} [{number}] |")?,

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// What each crate may depend on, lowest first. `types` is at the bottom of everything.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("types", &[]),
     ("protocol", &["types"]),
     ("env", &["types"]),

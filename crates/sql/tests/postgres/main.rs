@@ -12,7 +12,6 @@ mod copy;
 mod copy_in;
 mod cursors;
 mod definitions;
-mod drivers;
 mod export;
 mod extended;
 mod fixture;
