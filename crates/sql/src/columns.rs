@@ -37,18 +37,6 @@ pub(crate) enum Form {
     Bytes,
 }
 
-/// The names of the columns that every topic has.
-pub(crate) mod names {
-    pub(crate) const TOPIC: &str = "_topic";
-    pub(crate) const PARTITION: &str = "_partition";
-    pub(crate) const OFFSET: &str = "_offset";
-    pub(crate) const TIMESTAMP: &str = "_timestamp";
-    pub(crate) const KEY: &str = "_key";
-    pub(crate) const VALUE: &str = "_value";
-    pub(crate) const HEADERS: &str = "_headers";
-    pub(crate) const ERROR: &str = "_error";
-}
-
 /// A column of every topic. The order is that of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Column {
@@ -80,14 +68,14 @@ impl Column {
     /// Its name, if it is the same for every topic.
     pub(crate) const fn name(self) -> Option<&'static str> {
         Some(match self {
-            Self::Topic => names::TOPIC,
-            Self::Partition => names::PARTITION,
-            Self::Offset => names::OFFSET,
-            Self::Timestamp => names::TIMESTAMP,
-            Self::Key => names::KEY,
-            Self::Value => names::VALUE,
-            Self::Headers => names::HEADERS,
-            Self::Error => names::ERROR,
+            Self::Topic => "_topic",
+            Self::Partition => "_partition",
+            Self::Offset => "_offset",
+            Self::Timestamp => "_timestamp",
+            Self::Key => "_key",
+            Self::Value => "_value",
+            Self::Headers => "_headers",
+            Self::Error => "_error",
             Self::Typed(_) => return None,
         })
     }
@@ -107,7 +95,7 @@ impl Column {
     }
 
     /// Its field; `None` if it is not the same for every topic.
-    pub(crate) fn field(self, form: Form) -> Option<Field> {
+    fn field(self, form: Form) -> Option<Field> {
         let bytes = bytes_type(form);
         let (data_type, nullable) = match self {
             Self::Topic => (DataType::Utf8View, false),

@@ -22,7 +22,7 @@ use super::headers::HEADERS_FUNCTION;
 use super::target::{INSERT_VIEW, InsertTarget};
 use super::typed::is_writable;
 use crate::catalogue::{CATALOGUE, PUBLIC};
-use crate::columns::{Column, names};
+use crate::columns::Column;
 use crate::nearest::nearest;
 use crate::statements::{Refused, admit as admit_query};
 use crate::topics::is_internal;
@@ -82,7 +82,7 @@ impl InsertError {
         match self {
             Self::NoTopic(_) => Some("\\dt lists the topics; CREATE TABLE makes one.".to_owned()),
             Self::Internal(_) => None,
-            Self::ReadOnly(column) if *column == names::TOPIC => {
+            Self::ReadOnly(column) if *column == Column::Topic.name() => {
                 Some("The statement names the topic; leave the column out.".to_owned())
             }
             Self::ReadOnly(_) => {
@@ -155,7 +155,7 @@ pub(crate) fn is_typed(target: &InsertTarget, columns: &[String]) -> Result<bool
     if !columns.iter().any(|column| target.is_declared(column)) {
         return Ok(false);
     }
-    if columns.iter().any(|column| column == names::VALUE) {
+    if columns.iter().any(|column| column == Column::Value.name()) {
         return Err(InsertError::ValueTwice(target.topic.to_string()));
     }
     if !is_writable(contract.format()) {
@@ -295,9 +295,8 @@ pub(crate) fn columns(target: &InsertTarget, named: &[Ident]) -> Result<Vec<Stri
             return Err(InsertError::Twice(name));
         }
         if target.columns().column_with_name(&name).is_none() {
-            let column = Column::from_name(&name).and_then(Column::name);
-            return Err(match column {
-                Some(column) => InsertError::ReadOnly(column),
+            return Err(match Column::from_name(&name) {
+                Some(column) => InsertError::ReadOnly(column.name()),
                 None => unknown(target, &name),
             });
         }
@@ -335,7 +334,7 @@ fn fit(row: &mut [Expr], columns: &[String]) -> Result<(), InsertError> {
                 *value = Expr::Value(Value::Null.into());
             }
             Expr::Value(literal)
-                if *column == names::HEADERS
+                if *column == Column::Headers.name()
                     && matches!(
                         literal.value,
                         Value::SingleQuotedString(_) | Value::Placeholder(_)

@@ -12,7 +12,7 @@ use types::TopicName;
 use super::Record;
 use super::target::InsertTarget;
 use super::typed;
-use crate::columns::{HEADER_KEY, HEADER_VALUE, names};
+use crate::columns::{Column, HEADER_KEY, HEADER_VALUE};
 
 /// What is wrong with a row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,10 +101,10 @@ pub(crate) fn records(
     is_typed: bool,
     batch: &RecordBatch,
 ) -> Result<Vec<Record>> {
-    let column = |name: &str| array(target, batch, name);
-    let (partitions, timestamps) = (column(names::PARTITION)?, column(names::TIMESTAMP)?);
-    let (keys, values) = (column(names::KEY)?, values(target, is_typed, batch)?);
-    let headers = column(names::HEADERS)?;
+    let column = |column: Column| array(target, batch, column.name());
+    let (partitions, timestamps) = (column(Column::Partition)?, column(Column::Timestamp)?);
+    let (keys, values) = (column(Column::Key)?, values(target, is_typed, batch)?);
+    let headers = column(Column::Headers)?;
     let partitions: &PrimitiveArray<Int32Type> = partitions.as_primitive();
     let timestamps: &PrimitiveArray<TimestampMillisecondType> = timestamps.as_primitive();
     check(target, partitions, timestamps, &keys)?;
@@ -136,7 +136,7 @@ fn values(
     let rows = batch.num_rows();
     let contract = target.contract.as_ref().filter(|_| is_typed);
     let Some(contract) = contract else {
-        let values = array(target, batch, names::VALUE)?;
+        let values = array(target, batch, Column::Value.name())?;
         return Ok((0..rows).map(|row| bytes_at(&values, row)).collect());
     };
     let arrays = contract

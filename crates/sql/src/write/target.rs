@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::Contract;
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::plan_err;
 use datafusion::error::Result;
@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use types::TopicName;
 
 use super::typed::arrow_type;
-use crate::columns::{Column, Form};
+use crate::columns::{Column, Form, UTC, header_fields};
 use crate::topics::Topic;
 
 /// Behind the name of a table it names where to write; legal in no topic name.
@@ -54,12 +54,12 @@ impl InsertTarget {
         let contract = contract
             .and_then(|text| Contract::parse(text).ok())
             .map(Arc::new);
-        let fields = WRITABLE.into_iter().filter_map(|column| column.field(form));
-        let fields = fields.map(|field| field.with_nullable(true));
+        let fields =
+            WRITABLE.map(|column| Field::new(column.name(), data_type(column, form), true));
         let declared = contract.iter().flat_map(|contract| contract.columns());
         let declared =
             declared.map(|column| Field::new(&column.name, arrow_type(column.data_type), true));
-        let fields: Vec<Field> = fields.chain(declared).collect();
+        let fields: Vec<Field> = fields.into_iter().chain(declared).collect();
         Self {
             topic: topic.name.clone(),
             partitions: topic.partitions.len(),
@@ -86,6 +86,20 @@ impl InsertTarget {
             .iter()
             .flat_map(|contract| contract.columns())
             .any(|declared| declared.name == column)
+    }
+}
+
+fn data_type(column: Column, form: Form) -> DataType {
+    match column {
+        Column::Partition => DataType::Int32,
+        Column::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
+        Column::Headers => {
+            let header = DataType::Struct(header_fields(form));
+            DataType::List(Arc::new(Field::new_list_field(header, false)))
+        }
+        Column::Key | Column::Value if form == Form::Bytes => DataType::BinaryView,
+        Column::Key | Column::Value | Column::Topic => DataType::Utf8View,
+        Column::Offset => DataType::Int64,
     }
 }
 
