@@ -95,7 +95,7 @@ impl Column {
     }
 
     /// Its field; `None` if it is not the same for every topic.
-    fn field(self, form: Form) -> Option<Field> {
+    pub(crate) fn field(self, form: Form) -> Option<Field> {
         let bytes = bytes_type(form);
         let (data_type, nullable) = match self {
             Self::Topic => (DataType::Utf8View, false),

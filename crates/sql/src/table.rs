@@ -247,7 +247,7 @@ fn late_enough(topic: &Topic, piece: Piece, earliest: i64, isolation: Isolation)
 
 /// The contract in a topic's settings. One that cannot be read was written by another version; it does not count, and the log
 /// says so.
-fn contract_of(topic: &Topic) -> Option<Contract> {
+pub(crate) fn contract_of(topic: &Topic) -> Option<Contract> {
     let text = topic.settings.get(contract::SETTING)?;
     match Contract::parse(text) {
         Ok(contract) => Some(contract),

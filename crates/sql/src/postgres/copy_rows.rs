@@ -12,8 +12,7 @@ use super::copy_in::Fields;
 use super::decode;
 use super::error::{PgError, state};
 use super::types::PgType;
-use crate::columns::Column;
-use crate::write::{InsertTarget, Record, array_of_json, records};
+use crate::write::{HEADERS, InsertTarget, Record, array_of_json, records};
 use types::TopicName;
 
 /// So many lines, or so many bytes of them, are made records at a time.
@@ -41,7 +40,7 @@ impl CopyRows {
             let field = target.columns().field_with_name(&name);
             let kind = match field {
                 // They are read as JSON, from text.
-                Ok(field) if name != Column::Headers.name() => PgType::of_field(field),
+                Ok(field) if name != HEADERS => PgType::of_field(field),
                 _ => PgType::TEXT,
             };
             (name, kind)
@@ -126,7 +125,7 @@ impl CopyRows {
         let mut given = std::collections::HashMap::new();
         for ((name, _), values) in self.columns.iter().zip(&mut self.values) {
             let values = ScalarValue::iter_to_array(std::mem::take(values))?;
-            let values = if name == Column::Headers.name() {
+            let values = if name == HEADERS {
                 array_of_json(&values)?
             } else {
                 values

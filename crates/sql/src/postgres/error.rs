@@ -352,6 +352,7 @@ fn state_of_scan(cause: &ScanCause) -> &'static str {
         ScanCause::Contract(_) => state::INVALID_TEXT_REPRESENTATION,
         ScanCause::TooLarge { .. } => state::PROGRAM_LIMIT_EXCEEDED,
         ScanCause::Memory(_) => state::OUT_OF_MEMORY,
+        ScanCause::Contract(_) => state::INVALID_TEXT_REPRESENTATION,
         ScanCause::NoProgress => state::INTERNAL_ERROR,
     }
 }

@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::headers::HEADERS_FUNCTION;
-use super::target::{INSERT_VIEW, InsertTarget};
+use super::target::{HEADERS, INSERT_VIEW, InsertTarget, VALUE};
 use super::typed::is_writable;
 use crate::catalogue::{CATALOGUE, PUBLIC};
 use crate::columns::Column;
@@ -82,8 +82,11 @@ impl InsertError {
         match self {
             Self::NoTopic(_) => Some("\\dt lists the topics; CREATE TABLE makes one.".to_owned()),
             Self::Internal(_) => None,
-            Self::ReadOnly(column) if *column == Column::Topic.name() => {
+            Self::ReadOnly(column) if Some(*column) == Column::Topic.name() => {
                 Some("The statement names the topic; leave the column out.".to_owned())
+            }
+            Self::ReadOnly(column) if *column != "_offset" => {
+                Some("Reading tells it; leave the column out.".to_owned())
             }
             Self::ReadOnly(_) => {
                 Some("A log numbers its records itself; leave the column out.".to_owned())
@@ -155,7 +158,7 @@ pub(crate) fn is_typed(target: &InsertTarget, columns: &[String]) -> Result<bool
     if !columns.iter().any(|column| target.is_declared(column)) {
         return Ok(false);
     }
-    if columns.iter().any(|column| column == Column::Value.name()) {
+    if columns.iter().any(|column| column == VALUE) {
         return Err(InsertError::ValueTwice(target.topic.to_string()));
     }
     if !is_writable(contract.format()) {
@@ -295,8 +298,9 @@ pub(crate) fn columns(target: &InsertTarget, named: &[Ident]) -> Result<Vec<Stri
             return Err(InsertError::Twice(name));
         }
         if target.columns().column_with_name(&name).is_none() {
-            return Err(match Column::from_name(&name) {
-                Some(column) => InsertError::ReadOnly(column.name()),
+            let ours = Column::from_name(&name).or((name == "_error").then_some(Column::Error));
+            return Err(match ours.and_then(Column::name) {
+                Some(column) => InsertError::ReadOnly(column),
                 None => unknown(target, &name),
             });
         }
@@ -334,7 +338,7 @@ fn fit(row: &mut [Expr], columns: &[String]) -> Result<(), InsertError> {
                 *value = Expr::Value(Value::Null.into());
             }
             Expr::Value(literal)
-                if *column == Column::Headers.name()
+                if *column == HEADERS
                     && matches!(
                         literal.value,
                         Value::SingleQuotedString(_) | Value::Placeholder(_)

@@ -30,7 +30,7 @@ pub use records::RowError;
 
 pub(crate) use headers::{array_of_json, headers_function};
 pub(crate) use records::records;
-pub(crate) use target::{INSERT_VIEW, InsertTarget};
+pub(crate) use target::{HEADERS, INSERT_VIEW, InsertTarget};
 pub(crate) use writes::Writes;
 
 /// How records come into topics, and topics into being. The binary's composition root implements it as a client of its own

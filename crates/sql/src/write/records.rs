@@ -10,9 +10,9 @@ use datafusion::error::{DataFusionError, Result};
 use types::TopicName;
 
 use super::Record;
-use super::target::InsertTarget;
+use super::target::{HEADERS, InsertTarget, KEY, PARTITION, TIMESTAMP, VALUE};
 use super::typed;
-use crate::columns::{Column, HEADER_KEY, HEADER_VALUE};
+use crate::columns::{HEADER_KEY, HEADER_VALUE};
 
 /// What is wrong with a row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,10 +101,10 @@ pub(crate) fn records(
     is_typed: bool,
     batch: &RecordBatch,
 ) -> Result<Vec<Record>> {
-    let column = |column: Column| array(target, batch, column.name());
-    let (partitions, timestamps) = (column(Column::Partition)?, column(Column::Timestamp)?);
-    let (keys, values) = (column(Column::Key)?, values(target, is_typed, batch)?);
-    let headers = column(Column::Headers)?;
+    let column = |column: &str| array(target, batch, column);
+    let (partitions, timestamps) = (column(PARTITION)?, column(TIMESTAMP)?);
+    let (keys, values) = (column(KEY)?, values(target, is_typed, batch)?);
+    let headers = column(HEADERS)?;
     let partitions: &PrimitiveArray<Int32Type> = partitions.as_primitive();
     let timestamps: &PrimitiveArray<TimestampMillisecondType> = timestamps.as_primitive();
     check(target, partitions, timestamps, &keys)?;
@@ -136,7 +136,7 @@ fn values(
     let rows = batch.num_rows();
     let contract = target.contract.as_ref().filter(|_| is_typed);
     let Some(contract) = contract else {
-        let values = array(target, batch, Column::Value.name())?;
+        let values = array(target, batch, VALUE)?;
         return Ok((0..rows).map(|row| bytes_at(&values, row)).collect());
     };
     let arrays = contract

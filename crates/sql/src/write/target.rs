@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contract::Contract;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::plan_err;
 use datafusion::error::Result;
@@ -15,15 +15,30 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use types::TopicName;
 
-use super::typed::arrow_type;
-use crate::columns::{Column, Form, UTC, header_fields};
+use crate::columns::{Column, Form};
+use crate::table::contract_of;
 use crate::topics::Topic;
+use crate::typed::arrow_type;
 
 /// Behind the name of a table it names where to write; legal in no topic name.
 pub(crate) const INSERT_VIEW: &str = "@insert";
 
+/// What columns that can be written are called.
+pub(crate) const PARTITION: &str = named(Column::Partition);
+pub(crate) const TIMESTAMP: &str = named(Column::Timestamp);
+pub(crate) const KEY: &str = named(Column::Key);
+pub(crate) const VALUE: &str = named(Column::Value);
+pub(crate) const HEADERS: &str = named(Column::Headers);
+
+const fn named(column: Column) -> &'static str {
+    match column.name() {
+        Some(name) => name,
+        None => "",
+    }
+}
+
 /// The columns of every topic that can be written, in their order.
-pub(crate) const WRITABLE: [Column; 5] = [
+const WRITABLE: [Column; 5] = [
     Column::Partition,
     Column::Timestamp,
     Column::Key,
@@ -50,16 +65,14 @@ impl InsertTarget {
         let cleanup = topic.settings.get("cleanup.policy");
         let is_compacted =
             |policies: &String| policies.split(',').any(|policy| policy.trim() == "compact");
-        let contract = topic.settings.get(contract::SETTING);
-        let contract = contract
-            .and_then(|text| Contract::parse(text).ok())
-            .map(Arc::new);
-        let fields =
-            WRITABLE.map(|column| Field::new(column.name(), data_type(column, form), true));
+        let contract = contract_of(topic).map(Arc::new);
+        let fields = WRITABLE.iter().filter_map(|column| column.field(form));
+        // What is NULL is left out.
+        let fields = fields.map(|field| field.with_nullable(true));
         let declared = contract.iter().flat_map(|contract| contract.columns());
         let declared =
             declared.map(|column| Field::new(&column.name, arrow_type(column.data_type), true));
-        let fields: Vec<Field> = fields.into_iter().chain(declared).collect();
+        let fields: Vec<Field> = fields.chain(declared).collect();
         Self {
             topic: topic.name.clone(),
             partitions: topic.partitions.len(),
@@ -86,20 +99,6 @@ impl InsertTarget {
             .iter()
             .flat_map(|contract| contract.columns())
             .any(|declared| declared.name == column)
-    }
-}
-
-fn data_type(column: Column, form: Form) -> DataType {
-    match column {
-        Column::Partition => DataType::Int32,
-        Column::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
-        Column::Headers => {
-            let header = DataType::Struct(header_fields(form));
-            DataType::List(Arc::new(Field::new_list_field(header, false)))
-        }
-        Column::Key | Column::Value if form == Form::Bytes => DataType::BinaryView,
-        Column::Key | Column::Value | Column::Topic => DataType::Utf8View,
-        Column::Offset => DataType::Int64,
     }
 }
 

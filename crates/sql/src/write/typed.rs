@@ -10,34 +10,12 @@ use datafusion::arrow::array::types::{
 };
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use datafusion::error::Result;
 use types::TopicName;
 
 use super::records::RowError;
-use crate::columns::UTC;
-
-/// The type of a declared column.
-pub(crate) fn arrow_type(declared: Declared) -> DataType {
-    match declared {
-        Declared::Boolean => DataType::Boolean,
-        Declared::SmallInt => DataType::Int16,
-        Declared::Int => DataType::Int32,
-        Declared::BigInt => DataType::Int64,
-        Declared::Real => DataType::Float32,
-        Declared::Double => DataType::Float64,
-        Declared::Decimal { precision, scale } => {
-            // Digits are at most 38, see `contract::DECIMAL_DIGITS_MAX`.
-            DataType::Decimal128(precision, i8::try_from(scale).unwrap_or(i8::MAX))
-        }
-        Declared::Text | Declared::Json => DataType::Utf8View,
-        Declared::Bytea => DataType::BinaryView,
-        Declared::Date => DataType::Date32,
-        Declared::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-        Declared::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
-    }
-}
+use crate::typed::arrow_type;
 
 /// Whether values of this format can be written.
 pub(crate) const fn is_writable(format: &Format) -> bool {
