@@ -17,5 +17,6 @@ mod newer_versions;
 mod prompt;
 mod server;
 mod sql;
+mod sql_write;
 mod start;
 mod terminal;

@@ -13,7 +13,7 @@ use testkit::{RawClient, requests};
 
 use crate::server::Server;
 
-fn psql(address: SocketAddr, sql: &str) -> Command {
+pub(crate) fn psql(address: SocketAddr, sql: &str) -> Command {
     let mut psql = Command::new("timeout");
     psql.args(["60", "psql", "--no-psqlrc", "--no-align", "--tuples-only"])
         .args(["--host", &address.ip().to_string()])
@@ -24,7 +24,7 @@ fn psql(address: SocketAddr, sql: &str) -> Command {
 }
 
 #[track_caller]
-fn answer(address: SocketAddr, sql: &str) -> String {
+pub(crate) fn answer(address: SocketAddr, sql: &str) -> String {
     let output = psql(address, sql).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{sql}: {errors}");
@@ -35,7 +35,7 @@ fn answer(address: SocketAddr, sql: &str) -> String {
 }
 
 #[track_caller]
-fn error(address: SocketAddr, sql: &str) -> String {
+pub(crate) fn error(address: SocketAddr, sql: &str) -> String {
     let output = psql(address, sql).output().unwrap();
     assert!(!output.status.success(), "{sql}");
     String::from_utf8(output.stderr).unwrap()
