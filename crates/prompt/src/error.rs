@@ -117,7 +117,7 @@ pub enum ConnectError {
     },
     /// The server does not want another session.
     #[error("the server refused the session: {0}")]
-    Refused(ServerError),
+    Refused(Box<ServerError>),
     /// The server asks who one is.
     #[error("the server asks for a password, which this prompt has none for")]
     Password,

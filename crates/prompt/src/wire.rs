@@ -188,7 +188,7 @@ impl Connection {
                 }
                 Message::ErrorResponse(error) => {
                     let error = server_error(error.fields()).map_err(Lost::from)?;
-                    return Err(ConnectError::Refused(error));
+                    return Err(ConnectError::Refused(Box::new(error)));
                 }
                 Message::ReadyForQuery(_) => return Ok(()),
                 Message::ParameterStatus(status) => self.note(&status)?,

@@ -144,6 +144,11 @@ pub(crate) trait Encoder: Send {
         0
     }
 
+    /// Writes what is held.
+    fn flush(&mut self) -> Result<(), ExportError> {
+        Ok(())
+    }
+
     /// Writes what comes at the end.
     fn finish(self: Box<Self>) -> Result<Output, ExportError>;
 }
@@ -215,7 +220,15 @@ impl Exports {
                 Ok(encoder)
             };
             encoder = self.run(write).await?;
-            held.try_resize(encoder.held_bytes())?;
+            if held.try_resize(encoder.held_bytes()).is_err() {
+                // Smaller parts are better than none.
+                let flush = move || {
+                    encoder.flush()?;
+                    Ok(encoder)
+                };
+                encoder = self.run(flush).await?;
+                held.try_resize(encoder.held_bytes())?;
+            }
             if bytes.load(Ordering::Relaxed) > self.bytes_max {
                 let limit = self.bytes_max;
                 return Err(ExportError::TooLarge { limit });
@@ -252,4 +265,59 @@ fn into_file(output: Output) -> io::Result<File> {
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
     Ok(counted.file)
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+    use datafusion::parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+    use super::*;
+
+    /// Batches of texts that do not compress well.
+    fn batches(count: i64) -> SendableRecordBatchStream {
+        let batch = |number: i64| {
+            let numbers = Int64Array::from_iter_values(number * 1000..(number + 1) * 1000);
+            let text = |number: i64| {
+                format!(
+                    "{:x}",
+                    number.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)
+                )
+                .repeat(20)
+            };
+            let texts = StringArray::from_iter_values(numbers.values().iter().copied().map(text));
+            let columns: [(&str, ArrayRef); 2] =
+                [("n", Arc::new(numbers)), ("text", Arc::new(texts))];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let schema = batch(0).schema();
+        let batches = futures_util::stream::iter((0..count).map(move |number| Ok(batch(number))));
+        Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+    }
+
+    #[tokio::test]
+    async fn with_little_memory_the_parts_of_a_file_are_smaller() {
+        let folder = tempfile::tempdir().unwrap();
+        let exports = Exports::new(Some(folder.path().to_owned()), u64::MAX, Handle::current());
+        let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(4 << 20));
+        let wanted = Wanted {
+            name: "a.parquet".to_owned(),
+            overwrites: false,
+        };
+        let names = ["n".to_owned(), "text".to_owned()];
+        let begin =
+            move |schema: &SchemaRef, output| encoder(FileFormat::Parquet, &names, schema, output);
+        let rows = exports
+            .write(wanted, batches(50), &memory, begin)
+            .await
+            .unwrap();
+        assert_eq!(rows, 50_000);
+        assert_eq!(memory.reserved(), 0);
+        let file = File::open(folder.path().join("a.parquet")).unwrap();
+        let file = SerializedFileReader::new(file).unwrap();
+        assert_eq!(file.metadata().file_metadata().num_rows(), 50_000);
+        assert!(file.metadata().num_row_groups() > 1);
+    }
 }

@@ -39,9 +39,13 @@ impl Encoder for Parquet {
         self.writer
             .write(&batch_for_parquet(batch, &self.schema)?)?;
         if self.writer.in_progress_size() >= ROW_GROUP_BYTES {
-            self.writer.flush()?;
+            self.flush()?;
         }
         Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ExportError> {
+        Ok(self.writer.flush()?)
     }
 
     fn held_bytes(&self) -> usize {
