@@ -276,16 +276,23 @@ mod tests {
 
     use super::*;
 
+    /// A number that looks like no other, as SplitMix64 makes it.
+    fn scattered(number: i64) -> u64 {
+        let mixed = number.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
     /// Batches of texts that do not compress well.
     fn batches(count: i64) -> SendableRecordBatchStream {
         let batch = |number: i64| {
             let numbers = Int64Array::from_iter_values(number * 1000..(number + 1) * 1000);
             let text = |number: i64| {
-                format!(
-                    "{:x}",
-                    number.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)
-                )
-                .repeat(20)
+                let digits = (0..20).map(|part| scattered(20 * number + part));
+                digits
+                    .map(|number| format!("{number:016x}"))
+                    .collect::<String>()
             };
             let texts = StringArray::from_iter_values(numbers.values().iter().copied().map(text));
             let columns: [(&str, ArrayRef); 2] =

@@ -71,8 +71,8 @@ async fn rows_are_written_in_every_format() {
     let query = "SELECT _offset, _key, _value->'km' AS km, _value FROM trips ORDER BY 1";
     assert_eq!(
         ok(sql.address, &[query]),
-        " _offset | _key |  km  |        _value         \n\
-         ---------+------+------+-----------------------\n       \
+        " _offset | _key |  km  |      _value      \n\
+         ---------+------+------+------------------\n       \
          0 | NULL | 3    | {\"km\": 3}\n       \
          1 | NULL | 40   | {\"km\": 40}\n       \
          2 | NULL | NULL | a,\"b\"\\n\\u001b[2J\n(3 rows)\n\n"

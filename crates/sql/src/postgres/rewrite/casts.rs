@@ -92,6 +92,9 @@ fn plain(data_type: &DataType) -> Option<DataType> {
             )))
         }
         DataType::JSON | DataType::JSONB | DataType::Uuid => Some(DataType::Text),
+        // As wide as its binary digits need.
+        DataType::Float(ExactNumberInfo::Precision(1..=24)) => Some(DataType::Real),
+        DataType::Float(_) => Some(DataType::DoublePrecision),
         _ => Some(of_pg(from_catalogue_name(&catalogue_name(data_type)?)?)),
     }
 }

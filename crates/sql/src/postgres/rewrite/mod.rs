@@ -385,6 +385,10 @@ mod tests {
             "SELECT a::TEXT AS a, b::TEXT AS b FROM t",
         );
         check(
+            "SELECT a::float AS a, a::float(24) AS b, a::float(25)::float[] AS c FROM t",
+            "SELECT a::DOUBLE PRECISION AS a, a::REAL AS b, a::DOUBLE PRECISION::DOUBLE PRECISION[] AS c FROM t",
+        );
+        check(
             "SELECT a::pg_catalog.int2[] AS a FROM t",
             "SELECT a::SMALLINT[] AS a FROM t",
         );
