@@ -17,8 +17,8 @@ def engine():
 def filled(row):
     table = cells.topic(row)
     opened = engine()
-    with opened.begin() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(definition(table))
+    with opened.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql(definition(table))
     reflected = sa.Table(table, sa.MetaData(), autoload_with=opened)
     with opened.begin() as connection:
         connection.execute(sa.insert(reflected), [dict(zip(names(), one)) for one in ROWS])

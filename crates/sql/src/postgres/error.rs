@@ -349,7 +349,6 @@ fn state_of_scan(cause: &ScanCause) -> &'static str {
         | ScanCause::Batch(_)
         | ScanCause::Payload(_) => state::DATA_CORRUPTED,
         ScanCause::Read(_) | ScanCause::Io(_) => state::IO_ERROR,
-        ScanCause::Contract(_) => state::INVALID_TEXT_REPRESENTATION,
         ScanCause::TooLarge { .. } => state::PROGRAM_LIMIT_EXCEEDED,
         ScanCause::Memory(_) => state::OUT_OF_MEMORY,
         ScanCause::Contract(_) => state::INVALID_TEXT_REPRESENTATION,
