@@ -211,8 +211,10 @@ impl<'a> Object<'a> {
     }
 }
 
+/// In one line, or (`{:#}`) with every column in a line of its own.
 impl fmt::Display for Contract {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = if formatter.alternate() { "\n  " } else { "" };
         write!(formatter, "{{\"{FORMAT}\":\"{}\"", self.format.name())?;
         match &self.format {
             Format::Json | Format::NdJson => {}
@@ -241,7 +243,7 @@ impl fmt::Display for Contract {
         write!(formatter, ",\"{COLUMNS}\":[")?;
         for (index, column) in self.columns.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            write!(formatter, "{comma}{}", ColumnText(column))?;
+            write!(formatter, "{comma}{line}{}", ColumnText(column))?;
         }
         formatter.write_str("]}")
     }

@@ -45,7 +45,7 @@ pub use options::{EngineOptions, IsolationLevel, SessionOptions, Strict};
 pub use statements::Refused;
 pub use system::System;
 pub use topics::{Partition, Topic, TopicError, Topics};
-pub use typed::{ContractFault, Fault};
+pub use typed::{ContractFault, Fault, check_contract};
 pub use write::{
     DefinitionError, InsertError, NewTopic, Record, RowError, Transaction, WriteError, Writer,
 };

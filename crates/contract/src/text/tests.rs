@@ -23,6 +23,11 @@ fn a_contract_is_read_and_written() {
         Contract::parse(spread).unwrap().to_string(),
         r#"{"format":"json","columns":[{"name":"a","type":"int"}]}"#
     );
+    let two =
+        r#"{"format":"json","columns":[{"name":"a","type":"int"},{"name":"b","type":"text"}]}"#;
+    let lines = format!("{:#}", Contract::parse(two).unwrap());
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    assert_eq!(Contract::parse(&lines).unwrap().to_string(), two);
 }
 
 #[test]

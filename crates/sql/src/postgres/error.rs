@@ -14,6 +14,7 @@ use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of};
 use crate::statements::Refused;
 use crate::system::Unanswered;
 use crate::topics::TopicError;
+use crate::typed::ContractFault;
 
 use super::writing;
 use crate::export::ExportError;
@@ -49,6 +50,7 @@ pub(super) mod state {
     pub(crate) const DUPLICATE_COLUMN: &str = "42701";
     pub(crate) const UNDEFINED_COLUMN: &str = "42703";
     pub(crate) const UNDEFINED_FUNCTION: &str = "42883";
+    pub(crate) const INVALID_OBJECT_DEFINITION: &str = "42P17";
     pub(crate) const UNDEFINED_TABLE: &str = "42P01";
     pub(crate) const DUPLICATE_CURSOR: &str = "42P03";
     pub(crate) const DUPLICATE_PSTATEMENT: &str = "42P05";
@@ -337,6 +339,10 @@ fn of_ours(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<P
             state::CANNOT_CONNECT_NOW,
             unanswered.to_string(),
         ));
+    }
+    if let Some(fault) = source.downcast_ref::<ContractFault>() {
+        let state = state::INVALID_OBJECT_DEFINITION;
+        return Some(PgError::new(state, fault.to_string()));
     }
     let topic = source.downcast_ref::<Arc<TopicError>>()?;
     Some(PgError::new(state::IO_ERROR, with_causes(topic)))

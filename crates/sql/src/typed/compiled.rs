@@ -35,6 +35,15 @@ impl ContractFault {
     }
 }
 
+/// Looks whether values can be read by a contract: what a contract says of itself it was read for, but not whether the schema
+/// of its format is one and has what the columns need.
+///
+/// # Errors
+/// They cannot.
+pub fn check_contract(contract: &Contract) -> Result<(), ContractFault> {
+    Compiled::new(contract.clone()).map(drop)
+}
+
 impl Compiled {
     /// # Errors
     /// The schema in the contract is none, or has not what the columns need.

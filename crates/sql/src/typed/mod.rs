@@ -24,7 +24,7 @@ mod rows;
 
 pub(crate) use builders::arrow_type;
 pub(crate) use compiled::Compiled;
-pub use compiled::ContractFault;
+pub use compiled::{ContractFault, check_contract};
 pub use misfit::Fault;
 pub(crate) use rows::{Selection, TypedRows};
 

@@ -1,6 +1,7 @@
 //! `watertable topic`: create, list, describe, change, delete topics; delete their records; look up offsets.
 
 pub(crate) mod alter;
+mod contract;
 mod create;
 mod delete;
 mod delete_records;
@@ -29,6 +30,7 @@ Examples:
   watertable topic list 'flights*'
   watertable topic describe flights
   watertable topic alter flights --set retention.ms=3600000 --partitions 6
+  watertable topic contract infer flights
   watertable topic offsets flights --at @-1h
   watertable topic delete-records flights --before 1000 --partition 0
   watertable topic delete flights"
@@ -50,6 +52,8 @@ enum Verb {
     Describe(describe::Arguments),
     /// Change settings, add partitions
     Alter(alter::Arguments),
+    /// Propose, set, show or drop the declared columns of a topic's table
+    Contract(contract::Arguments),
     /// Delete topics with everything in them
     Delete(delete::Arguments),
     /// Delete the oldest records
@@ -66,6 +70,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
             Verb::List(arguments) => list::run(&session, &arguments).await,
             Verb::Describe(arguments) => describe::run(&session, &arguments).await,
             Verb::Alter(arguments) => alter::run(&session, arguments).await,
+            Verb::Contract(arguments) => contract::run(&session, arguments).await,
             Verb::Delete(arguments) => delete::run(&session, &arguments).await,
             Verb::DeleteRecords(arguments) => delete_records::run(&session, &arguments).await,
             Verb::Offsets(arguments) => offsets::run(&session, &arguments).await,
