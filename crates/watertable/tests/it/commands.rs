@@ -161,6 +161,61 @@ fn records_go_in_and_come_out() {
 }
 
 #[test]
+fn a_contract_is_proposed_set_shown_and_dropped() {
+    let session = Session::start();
+    session.ok(&["topic", "create", "flights", "-p", "3"], b"");
+    let contract = |more: &[&str]| [&["topic", "contract"], more].concat();
+    let infer = contract(&["infer", "flights"]);
+    let (error, next) = session.fails(&infer, b"");
+    assert!(error.contains("no record with a value"), "{error}");
+    assert!(next.contains("produce"), "{next}");
+    let (error, next) = session.fails(&contract(&["show", "flights"]), b"");
+    assert_eq!(error, "error: topic 'flights' has no contract");
+    assert!(next.contains("contract infer flights"), "{next}");
+
+    let records = concat!(
+        r#"{"carrier": "UA", "zip": "01234", "delay": 3, "_x": 1}"#,
+        "\n",
+        r#"{"carrier": "AA", "delay": null, "at": "2013-01-01T10:00:00Z"}"#,
+        "\nno json\n"
+    );
+    session.ok(&["produce", "flights"], records.as_bytes());
+    let proposed = session.json(&infer);
+    assert_eq!(proposed["records"], 3);
+    assert_eq!(proposed["misfits"], 1);
+    assert_eq!(proposed["left_out"], serde_json::json!(["_x"]));
+    let text = session.ok(&infer, b"");
+    assert!(
+        text.contains("\n  {\"name\":\"zip\",\"type\":\"text\"}"),
+        "{text}"
+    );
+
+    let set = contract(&["set", "flights", "-"]);
+    let dry_run = [&set[..], &["--dry-run"]].concat();
+    let said = session.ok(&dry_run, text.as_bytes());
+    assert!(said.ends_with("(not done: --dry-run)\n"), "{said}");
+    session.fails(&contract(&["show", "flights"]), b"");
+    let said = session.ok(&set, text.as_bytes());
+    assert_eq!(said, "flights: a contract of 4 columns, json\n");
+    assert_eq!(session.ok(&contract(&["show", "flights"]), b""), text);
+    let shown = session.json(&contract(&["show", "flights"]));
+    assert_eq!(shown["contract"]["format"], "json");
+
+    let wrong = text.replace("timestamptz", "timestampz");
+    let (error, next) = session.fails(&set, wrong.as_bytes());
+    assert!(
+        error.contains("unknown type \"timestampz\"; did you mean timestamptz?"),
+        "{error}"
+    );
+    assert!(next.contains("contract --help"), "{next}");
+    assert_eq!(session.ok(&contract(&["show", "flights"]), b""), text);
+
+    session.ok(&contract(&["drop", "flights"]), b"");
+    session.fails(&contract(&["show", "flights"]), b"");
+    session.fails(&contract(&["drop", "flights"]), b"");
+}
+
+#[test]
 fn a_group_reads_resumes_and_is_reset() {
     let session = Session::start();
     session.ok(&["topic", "create", "numbers", "-p", "2"], b"");
