@@ -9,7 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident, ObjectName, SqlOption,
-    UnaryOperator, Value,
+    TableConstraint, UnaryOperator, Value,
 };
 use types::TopicName;
 
@@ -156,8 +156,7 @@ fn refuse_rest(statement: &CreateTable) -> Result<(), DefinitionError> {
     if statement.temporary {
         return Err(DefinitionError::Unsupported("TEMPORARY".to_owned()));
     }
-    for constraint in &statement.constraints {
-        use datafusion::sql::sqlparser::ast::TableConstraint;
+    if let Some(constraint) = statement.constraints.first() {
         return Err(match constraint {
             TableConstraint::PrimaryKey(_) => DefinitionError::PrimaryKey,
             other => DefinitionError::Unsupported(other.to_string()),
