@@ -171,6 +171,11 @@ impl Exports {
         }
     }
 
+    /// Whether there is a folder to write to.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.directory.is_some()
+    }
+
     /// Writes all rows of a stream, and how many there were. `encoder` begins a file of this schema.
     pub(crate) async fn write(
         &self,

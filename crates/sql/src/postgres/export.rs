@@ -29,7 +29,8 @@ const CSV_ROWS: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Export {
     pub(super) wanted: Wanted,
-    format: FileFormat,
+    /// `None`: the name tells it.
+    format: Option<FileFormat>,
     csv: CopyFormat,
 }
 
@@ -113,15 +114,14 @@ fn parse_options(name: &str, tokens: &[TokenWithSpan]) -> Result<Export, PgError
             name: name.to_owned(),
             overwrites: false,
         },
-        format: FileFormat::Csv,
+        format: None,
         csv,
     };
-    let mut format = None;
     for (option, value) in options(tokens)? {
         match option.as_str() {
             "format" => {
                 let named = value.as_deref().and_then(FileFormat::named);
-                format = Some(named.ok_or_else(|| unknown_format(value.as_deref()))?);
+                export.format = Some(named.ok_or_else(|| unknown_format(value.as_deref()))?);
             }
             "overwrite" => export.wanted.overwrites = switch(&option, value.as_deref())?,
             "header" => export.csv.header = switch(&option, value.as_deref())?,
@@ -137,8 +137,6 @@ fn parse_options(name: &str, tokens: &[TokenWithSpan]) -> Result<Export, PgError
             }
         }
     }
-    let by_name = || FileFormat::of_file(name).map_err(|error| PgError::of_export(&error, ""));
-    export.format = format.map_or_else(by_name, Ok)?;
     Ok(export)
 }
 
@@ -228,6 +226,12 @@ fn letter(value: Option<&str>) -> Result<u8, PgError> {
 }
 
 impl Export {
+    /// What the file shall consist of.
+    pub(super) fn format(&self) -> Result<FileFormat, ExportError> {
+        self.format
+            .map_or_else(|| FileFormat::of_file(&self.wanted.name), Ok)
+    }
+
     /// Begins the file; to be called where the disk may be waited for.
     pub(super) fn begin(
         &self,
@@ -236,7 +240,8 @@ impl Export {
         output: Output,
     ) -> Result<Box<dyn Encoder>, ExportError> {
         let columns = encode::columns(schema);
-        if self.format == FileFormat::Csv {
+        let format = self.format()?;
+        if format == FileFormat::Csv {
             return Ok(Box::new(Csv::begin(
                 self.csv.clone(),
                 columns,
@@ -245,7 +250,7 @@ impl Export {
             )?));
         }
         let names: Vec<String> = columns.into_iter().map(|column| column.name).collect();
-        export::encoder(self.format, &names, schema, output)
+        export::encoder(format, &names, schema, output)
     }
 }
 
@@ -327,7 +332,7 @@ mod tests {
         };
         assert_eq!(found.to_string(), query);
         assert_eq!(
-            (export.wanted.name.as_str(), export.format),
+            (export.wanted.name.as_str(), export.format().unwrap()),
             (name, format),
             "{sql}"
         );
@@ -393,13 +398,9 @@ mod tests {
                 error.message
             );
         }
-        let Command::Refused(error) = command("COPY t TO 'a'") else {
-            panic!("a name without an ending is taken");
+        let Command::Export { export, .. } = command("COPY t TO 'a'") else {
+            panic!("a name without an ending is told when it is run");
         };
-        assert!(
-            error.message.contains("does not tell the format"),
-            "{}",
-            error.message
-        );
+        assert!(matches!(export.format(), Err(ExportError::NoFormat(_))));
     }
 }

@@ -205,7 +205,7 @@ async fn errors_say_what_where_and_what_to_do() {
             "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
             "42601",
         ),
-        ("COPY flights TO '/tmp/file'", "0A000"),
+        ("COPY flights TO '/tmp/file'", "42501"),
         ("COPY flights TO PROGRAM 'id'", "0A000"),
         ("COPY flights FROM STDIN", "0A000"),
         ("EXPLAIN INSERT INTO flights VALUES (1)", "0A000"),

@@ -308,9 +308,11 @@ impl Session {
     ) -> Result<u64, Stop> {
         let sql = Arc::clone(&binding.prepared.sql);
         let error = |error: ExportError| PgError::of_export(&error, &sql);
-        let Some(exports) = self.shared.sessions.exports() else {
+        let exports = self.shared.sessions.exports();
+        let Some(exports) = exports.filter(|exports| exports.is_allowed()) else {
             return Err(error(ExportError::NotAllowed).into());
         };
+        export.format().map_err(error)?;
         let context = self.context.clone();
         let zone = self.settings.lock().style().zone;
         let encoder = Arc::clone(export);
