@@ -150,7 +150,7 @@ def error_codes(row):
     for sql, expected in [
         ("SELECT * FROM nowhere", ["42P01", 'relation "nowhere" does not exist', "LINE 1", "^", "HINT"]),
         (f"SELECT carier FROM {quoted(table)}", ["42703", "LINE 1", "^", 'Perhaps you meant "carrier"']),
-        (f"UPDATE {quoted(table)} SET id = 1", ["0A000", "topics are logs", "HINT"]),
+        (f"UPDATE {quoted(table)} SET id = 1", ["0A000", "cannot change a topic", "HINT"]),
         ("SELEC 1", ["42601", "syntax error"]),
     ]:
         said = psql("-v", "VERBOSITY=verbose", "-c", sql, fails=True)

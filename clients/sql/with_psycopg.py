@@ -174,7 +174,7 @@ def error_codes(row):
             connection.execute(f"SELECT nothing FROM {quoted(table)}")
         with fails(errors.SyntaxError, "syntax error"):
             connection.execute("SELEC 1")
-        with fails(errors.FeatureNotSupported, "topics are logs"):
+        with fails(errors.FeatureNotSupported, "cannot change a topic"):
             connection.execute(f"DELETE FROM {quoted(table)}")
         with fails(errors.DivisionByZero, "zero"):
             connection.execute(f"SELECT 1 / (id - id) FROM {quoted(table)}")

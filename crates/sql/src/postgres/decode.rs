@@ -80,7 +80,7 @@ fn invalid(text: impl std::fmt::Display) -> PgError {
 }
 
 /// `\x` and digits, or text with `\\` and `\ooo`.
-fn bytea(text: &str) -> Result<Vec<u8>, PgError> {
+pub(super) fn bytea(text: &str) -> Result<Vec<u8>, PgError> {
     if let Some(digits) = text.strip_prefix("\\x") {
         let digits = digits.bytes().filter(|byte| !byte.is_ascii_whitespace());
         let digits = digits.map(|digit| {

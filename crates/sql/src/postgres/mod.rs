@@ -34,4 +34,9 @@ mod wire;
 mod writing;
 
 pub use activity::{Activity, SessionState, SessionView};
+/// Bytes as PostgreSQL reads them in text; `None` if they are none.
+pub(crate) fn bytea(text: &str) -> Option<Vec<u8>> {
+    decode::bytea(text).ok()
+}
+
 pub use server::{Limits, Server, Sessions};

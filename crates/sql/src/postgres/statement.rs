@@ -17,6 +17,7 @@ use super::copy::CopyFormat;
 use super::error::{PgError, state};
 use super::export::{self, Export};
 use super::{rewrite, writing};
+use crate::statements::Refused;
 
 /// How deeply statements may be nested: the parser and the planner go down the tree by recursion.
 const DEPTH_MAX: usize = 60;
@@ -223,13 +224,13 @@ fn command(statement: Statement) -> Command {
             "SHOW of tables and columns is not supported",
             "\\dt and \\d of psql, or SELECT from information_schema.tables and information_schema.columns.",
         ),
-        Statement::Update(_)
+        change @ (Statement::Update(_)
         | Statement::Delete(_)
         | Statement::Truncate(_)
-        | Statement::Merge(_) => refused(
-            "topics are logs: what was written is not changed",
-            "Produce a newer record with the same key; \"topic@latest\" shows the newest of each.",
-        ),
+        | Statement::Merge(_)) => {
+            let change = Refused::Change(verb(&change));
+            refused(&change.to_string(), change.hint())
+        }
         other => refused(
             &format!("{} is not supported", verb(&other)),
             "Topics are read with SELECT and written with INSERT and COPY.",

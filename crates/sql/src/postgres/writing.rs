@@ -165,6 +165,7 @@ const fn of_insert(error: &InsertError) -> &'static str {
         InsertError::Internal(_) => state::INSUFFICIENT_PRIVILEGE,
         InsertError::ReadOnly(_) => state::GENERATED_ALWAYS,
         InsertError::NoColumn { .. } => state::UNDEFINED_COLUMN,
+        InsertError::Bytes { .. } => state::INVALID_TEXT_REPRESENTATION,
         InsertError::Twice(_) => state::DUPLICATE_COLUMN,
         InsertError::NoColumns(_) | InsertError::ValueTwice(_) | InsertError::Width { .. } => {
             state::SYNTAX_ERROR

@@ -66,6 +66,12 @@ pub enum InsertError {
         /// The format of its contract.
         format: &'static str,
     },
+    /// Text that is no bytes.
+    #[error("invalid input for the bytea column \"{column}\"")]
+    Bytes {
+        /// The column.
+        column: String,
+    },
     /// A row has more or fewer values than there are columns.
     #[error("INSERT has {values} expressions and {columns} target columns")]
     Width {
@@ -94,6 +100,9 @@ impl InsertError {
             Self::NoColumn { nearest, .. } => nearest
                 .as_ref()
                 .map(|nearest| format!("Perhaps you meant \"{nearest}\".")),
+            Self::Bytes { .. } => {
+                Some("Bytes are \\x and two hexadecimal digits for each.".to_owned())
+            }
             Self::Twice(_) | Self::Width { .. } => None,
             Self::ValueTwice(_) => Some("Leave _value out, or the other columns.".to_owned()),
             Self::Format { topic, .. } => Some(format!(
@@ -198,7 +207,7 @@ pub(crate) async fn prepare(session: &SessionContext, insert: &mut Insert) -> Re
             columns.truncate(values.rows.first().map_or(0, |row| row.content.len()));
         }
         for row in &mut values.rows {
-            fit(&mut row.content, &columns)?;
+            fit(&target, &mut row.content, &columns)?;
         }
     }
     insert.columns = columns
@@ -322,8 +331,9 @@ fn unknown(target: &InsertTarget, column: &str) -> InsertError {
     }
 }
 
-/// Makes a row of VALUES fit: DEFAULT is what NULL is, and text in place of headers is read.
-fn fit(row: &mut [Expr], columns: &[String]) -> Result<(), InsertError> {
+/// Makes a row of VALUES fit: DEFAULT is what NULL is, and text in place of headers or bytes is read. (A cast of the engine
+/// would take the characters of `\x00` for the bytes.)
+fn fit(target: &InsertTarget, row: &mut [Expr], columns: &[String]) -> Result<(), InsertError> {
     if row.len() != columns.len() {
         return Err(InsertError::Width {
             values: row.len(),
@@ -346,10 +356,24 @@ fn fit(row: &mut [Expr], columns: &[String]) -> Result<(), InsertError> {
             {
                 *value = headers_of(value.clone());
             }
+            Expr::Value(literal) if target.is_bytes(column) => {
+                if let Value::SingleQuotedString(text) = &literal.value {
+                    let digits = hexadecimal_of(text).ok_or_else(|| InsertError::Bytes {
+                        column: column.clone(),
+                    })?;
+                    literal.value = Value::HexStringLiteral(digits);
+                }
+            }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// The digits of bytes that are written as PostgreSQL reads `bytea`.
+fn hexadecimal_of(text: &str) -> Option<String> {
+    let bytes = crate::postgres::bytea(text)?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn headers_of(text: Expr) -> Expr {

@@ -93,6 +93,12 @@ impl InsertTarget {
         Some(declared.iter().map(|column| column.name.clone()).collect())
     }
 
+    /// Whether a column holds bytes.
+    pub(crate) fn is_bytes(&self, column: &str) -> bool {
+        let field = self.schema.field_with_name(column);
+        field.is_ok_and(|field| field.data_type().is_binary())
+    }
+
     /// Whether it is a column of the contract.
     pub(crate) fn is_declared(&self, column: &str) -> bool {
         self.contract

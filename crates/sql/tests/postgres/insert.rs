@@ -69,6 +69,12 @@ async fn bytes_are_written_as_they_are() {
         client.rows("SELECT _key, _value FROM t").await,
         [["\\x00ff", "\\x616200"]]
     );
+    assert_eq!(
+        client
+            .rows("SELECT encode(_key, 'hex') FROM \"t@bytes\"")
+            .await,
+        [["00ff"]]
+    );
     client
         .tag("INSERT INTO \"t@bytes\" (_key, _value) SELECT _key, _value FROM \"t@bytes\"")
         .await;
