@@ -160,11 +160,15 @@ fn records_go_in_and_come_out() {
     assert_eq!(ends.sum::<i64>(), 3);
 }
 
+/// The words of a command about contracts.
+fn contract<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["topic", "contract"][..], more].concat()
+}
+
 #[test]
 fn a_contract_is_proposed_set_shown_and_dropped() {
     let session = Session::start();
     session.ok(&["topic", "create", "flights", "-p", "3"], b"");
-    let contract = |more: &[&str]| [&["topic", "contract"], more].concat();
     let infer = contract(&["infer", "flights"]);
     let (error, next) = session.fails(&infer, b"");
     assert!(error.contains("no record with a value"), "{error}");
@@ -191,7 +195,7 @@ fn a_contract_is_proposed_set_shown_and_dropped() {
     );
 
     let set = contract(&["set", "flights", "-"]);
-    let dry_run = [&set[..], &["--dry-run"]].concat();
+    let dry_run = [&set[..], &["--dry-run"][..]].concat();
     let said = session.ok(&dry_run, text.as_bytes());
     assert!(said.ends_with("(not done: --dry-run)\n"), "{said}");
     session.fails(&contract(&["show", "flights"]), b"");

@@ -119,15 +119,17 @@ async fn set(session: &Session, arguments: &Set) -> Result<()> {
 
 /// The contract in a file, if values can be read by it.
 fn read(file: &Path) -> Result<Contract> {
-    let (from, shown): (Box<dyn Read>, _) = if file == Path::new("-") {
-        (
-            Box::new(std::io::stdin().lock()),
-            "standard input".to_owned(),
-        )
+    let is_input = file == Path::new("-");
+    let from: Box<dyn Read> = if is_input {
+        Box::new(std::io::stdin().lock())
     } else {
         let open = std::fs::File::open(file);
-        let open = open.with_context(|| format!("cannot open {}", file.display()))?;
-        (Box::new(open), file.display().to_string())
+        Box::new(open.with_context(|| format!("cannot open {}", file.display()))?)
+    };
+    let shown = if is_input {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
     };
     let mut text = String::new();
     from.take(FILE_BYTES_MAX)

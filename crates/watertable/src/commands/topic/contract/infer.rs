@@ -107,7 +107,7 @@ async fn sample(
     count: u32,
 ) -> Result<Vec<Vec<u8>>> {
     let isolation = Isolation::ReadCommitted;
-    let share = i64::from(count).div_ceil(i64::try_from(partitions.len().max(1))?);
+    let share = i64::from(count.div_ceil(u32::try_from(partitions.len().max(1))?));
     let starts = offsets_of(cluster, partitions, Position::BeforeEnd(share), isolation).await?;
     let ends = offsets_of(cluster, partitions, Position::End, isolation).await?;
     let config = ConsumerConfig {
