@@ -1,6 +1,6 @@
 //! The rows of the tables that have some.
 
-use datafusion::arrow::datatypes::Field;
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::DataFusionError;
 
 use super::super::activity::SessionView;
@@ -120,6 +120,19 @@ fn attributes(relation: &Relation) -> impl Iterator<Item = Row> {
     fields.map(|(index, field)| attribute(relation.name.oid, index + 1, field))
 }
 
+/// What a type has in parentheses, as `numeric.c` packs it; -1 if it has nothing.
+fn modifier(data_type: &DataType) -> i64 {
+    match data_type {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => {
+            ((i64::from(*precision) << 16) | (i64::from(*scale) & 0x7ff)) + 4
+        }
+        _ => -1,
+    }
+}
+
 fn attribute(relation: u32, number: usize, field: &Field) -> Row {
     let kind = PgType::of_field(field);
     row([
@@ -132,7 +145,7 @@ fn attribute(relation: u32, number: usize, field: &Field) -> Row {
             Cell::Number(i64::try_from(number).unwrap_or(i64::MAX)),
         ),
         ("attcacheoff", Cell::Number(-1)),
-        ("atttypmod", Cell::Number(-1)),
+        ("atttypmod", Cell::Number(modifier(field.data_type()))),
         ("attndims", Cell::Number(kind.is_array.into())),
         ("attbyval", Cell::Flag(is_by_value(kind))),
         ("attalign", text(alignment(kind))),

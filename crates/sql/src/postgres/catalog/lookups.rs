@@ -91,6 +91,10 @@ pub(super) fn format_type(oid: i64, modifier: Option<i64>) -> String {
         (Kind::Varchar | Kind::Bpchar, Some(modifier)) if modifier > 4 => {
             format!("{}({})", kind.sql(), modifier - 4)
         }
+        (Kind::Numeric, Some(modifier)) if modifier >= 4 && !kind.is_array => {
+            let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0x7ff);
+            format!("{}({precision},{scale})", kind.sql())
+        }
         _ => kind.sql(),
     }
 }
@@ -187,6 +191,8 @@ mod tests {
         assert_eq!(format_type(1184, None), "timestamp with time zone");
         assert_eq!(format_type(1009, Some(-1)), "text[]");
         assert_eq!(format_type(1043, Some(14)), "character varying(10)");
+        assert_eq!(format_type(1700, Some(655366)), "numeric(10,2)");
+        assert_eq!(format_type(1700, Some(-1)), "numeric");
         assert_eq!(format_type(0, None), "-");
         assert_eq!(type_oid("integer"), Some(23));
         assert_eq!(type_oid("pg_catalog.int8[]"), Some(1016));
