@@ -1,5 +1,7 @@
 //! COPY FROM STDIN.
 
+use std::sync::atomic::Ordering;
+
 use crate::client::{Client, Reply, bind, execute, kinds, message, parse, sync};
 use crate::writable::Writable;
 
@@ -270,6 +272,12 @@ async fn a_client_gives_up_or_vanishes_and_nothing_counts() {
     client.send_query("COPY t (_value) FROM STDIN").await;
     client.send('d', lines.as_bytes()).await;
     assert_eq!(client.receive().await.unwrap().kind, 'G');
+    let writer = &server.writer;
+    server
+        .until("the transaction has begun", |_| {
+            writer.begun.load(Ordering::SeqCst) == 2
+        })
+        .await;
     drop(client);
     server
         .until("the transaction is aborted", |(_, _, aborted)| aborted == 2)
