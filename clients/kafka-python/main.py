@@ -213,7 +213,8 @@ class Member(threading.Thread):
         with consumer(self.topic, session_timeout_ms=10000, heartbeat_interval_ms=500) as handle:
             handle.subscribe([self.topic])
             while not self.leaving.is_set():
-                for records in handle.poll(100).values():
+                # Long enough for a join on a busy machine: a poll that ends in the midst of one begins it anew.
+                for records in handle.poll(1000).values():
                     self.received.extend(record.value for record in records)
                     handle.commit()
                 self.owned = [part.partition for part in handle.assignment()]
