@@ -69,7 +69,7 @@ pub enum Problem {
     EmptyItem,
     /// It is no contract.
     #[error(transparent)]
-    Contract(#[from] ContractError),
+    Contract(#[from] Box<ContractError>),
     /// The text is longer than [`VALUE_LENGTH_MAX`].
     #[error("must not be longer than {VALUE_LENGTH_MAX} bytes")]
     TooLong,
@@ -176,7 +176,10 @@ fn is_allowed(allowed: Allowed, value: &Value) -> Result<bool, Problem> {
         (Allowed::ThrottledReplicas, Value::List(items)) => are_throttled_replicas(items),
         (Allowed::AddressLimits, Value::Text(value)) => address_limits(value).is_some(),
         (Allowed::ShareOffsetReset, Value::Text(value)) => is_share_offset_reset(value),
-        (Allowed::Contract, Value::Text(value)) => Contract::parse(value).map(|_valid| true)?,
+        (Allowed::Contract, Value::Text(value)) => {
+            Contract::parse(value).map_err(Box::new)?;
+            true
+        }
         _ => true,
     })
 }

@@ -110,14 +110,14 @@ impl CopyRows {
             return Ok(Vec::new());
         }
         let batch = self.batch(lines.len())?;
-        records(&self.target, self.is_typed, &batch).or_else(|error| {
+        records(&self.target, self.is_typed, &batch).map_err(|error| {
             // One line after the other, to find the wrong one.
             for (row, line) in lines.iter().enumerate() {
                 if let Err(error) = records(&self.target, self.is_typed, &batch.slice(row, 1)) {
-                    return Err(self.at_line(*line, error.into()));
+                    return self.at_line(*line, error.into());
                 }
             }
-            Err(error.into())
+            error.into()
         })
     }
 

@@ -109,12 +109,12 @@ pub(super) struct PgError {
     pub(super) severity: Severity,
     pub(super) state: &'static str,
     pub(super) message: String,
-    pub(super) detail: Option<String>,
+    pub(super) detail: Option<Box<str>>,
     pub(super) hint: Option<String>,
     /// In characters of the query, from 1.
     pub(super) position: Option<usize>,
     /// Where in the data.
-    pub(super) context: Option<String>,
+    pub(super) context: Option<Box<str>>,
 }
 
 impl PgError {
@@ -170,12 +170,12 @@ impl PgError {
     }
 
     pub(super) fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.detail = Some(detail.into().into_boxed_str());
         self
     }
 
     pub(super) fn with_context(mut self, context: impl Into<String>) -> Self {
-        self.context = Some(context.into());
+        self.context = Some(context.into().into_boxed_str());
         self
     }
 

@@ -116,7 +116,9 @@ async fn engine_plan(
     sql: &str,
 ) -> Result<LogicalPlan, PgError> {
     let statement = EngineStatement::Statement(Box::new(statement));
-    let planned = context.state().statement_to_plan(statement).await;
+    // The engine's futures are large; most sessions are idle.
+    let state = context.state();
+    let planned = Box::pin(state.statement_to_plan(statement)).await;
     planned.map_err(|error| explained(context, &error, sql))
 }
 

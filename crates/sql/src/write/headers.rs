@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, ListArray, StringViewBuilder, StructArray,
 };
-use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::error::{DataFusionError, Result};
@@ -67,7 +67,7 @@ pub(crate) fn array_of_json(texts: &ArrayRef) -> Result<ArrayRef> {
     let DataType::List(item) = list_type() else {
         return Err(DataFusionError::Internal("headers are a list".to_owned()));
     };
-    let nulls = texts.nulls().map(NullBuffer::clone);
+    let nulls = texts.nulls().cloned();
     let offsets = OffsetBuffer::from_lengths(lengths);
     let list = ListArray::try_new(item, offsets, Arc::new(headers), nulls)?;
     Ok(Arc::new(list))

@@ -119,13 +119,6 @@ impl World {
         settings.insert("watertable.contract".to_owned(), contract.to_owned());
     }
 
-    /// Makes a setting of a topic.
-    pub(crate) fn set(&self, name: &str, setting: &str, value: &str) {
-        let mut topics = self.topics.lock().unwrap();
-        let topic = topics.get_mut(name).unwrap();
-        topic.settings.insert(setting.to_owned(), value.to_owned());
-    }
-
     pub(crate) fn remove(&self, name: &str) {
         let topic = self.topics.lock().unwrap().remove(name).unwrap();
         for partition in &topic.partitions {

@@ -462,16 +462,13 @@ async fn open_stream(
     values: Vec<ScalarValue>,
     sql: &str,
 ) -> Result<SendableRecordBatchStream, PgError> {
-    let plan = plan::plan(context, statement, types, sql).await?;
+    let plan = Box::pin(plan::plan(context, statement, types, sql)).await?;
     let plan = plan::bind(plan, values)?;
     let stream = async {
-        context
-            .execute_logical_plan(plan)
-            .await?
-            .execute_stream()
-            .await
+        let frame = context.execute_logical_plan(plan).await?;
+        frame.execute_stream().await
     };
-    stream
+    Box::pin(stream)
         .await
         .map_err(|error| PgError::of_engine(&error, sql))
 }

@@ -48,7 +48,7 @@ impl Session {
                     let plan = plan::plan(&context, statement, &types, sql).await?;
                     Ok::<_, PgError>((types, plan))
                 };
-                let (types, plan) = control.run(&mut self.wire, planning).await??;
+                let (types, plan) = control.run(&mut self.wire, Box::pin(planning)).await??;
                 let columns = encode::columns(plan.schema().as_arrow());
                 prepared.parameters = types;
                 prepared.columns = Some(checked(columns)?);
@@ -57,7 +57,7 @@ impl Session {
                 let control = self.control(sql);
                 let context = self.context.clone();
                 let planning = plan::insert_parameters(&context, statement, declared, sql);
-                prepared.parameters = control.run(&mut self.wire, planning).await??;
+                prepared.parameters = control.run(&mut self.wire, Box::pin(planning)).await??;
             }
             Some(
                 Command::Declare { query, .. }
@@ -67,7 +67,7 @@ impl Session {
                 let control = self.control(sql);
                 let context = self.context.clone();
                 let planning = plan::parameter_types(&context, query, declared, sql);
-                prepared.parameters = control.run(&mut self.wire, planning).await??;
+                prepared.parameters = control.run(&mut self.wire, Box::pin(planning)).await??;
             }
             Some(Command::Show(name)) => prepared.columns = Some(self.show(name)?.columns),
             Some(Command::ShowAll) => prepared.columns = Some(self.show_all()?.columns),

@@ -52,7 +52,7 @@ impl Session {
         let (context, sql) = (self.context.clone(), Arc::clone(&binding.prepared.sql));
         let types = &binding.prepared.parameters;
         let planning = plan::insert(&context, statement, types, binding.values.clone(), &sql);
-        let planned = control.run(&mut self.wire, planning).await??;
+        let planned = control.run(&mut self.wire, Box::pin(planning)).await??;
         let before = self.written();
         let outcome = self.insert_rows(control, &context, planned, &sql).await;
         let rows = self.settle(before, outcome).await?;
@@ -76,8 +76,8 @@ impl Session {
         } = planned;
         let failed = |error| PgError::of_engine(&error, sql);
         let starting = async {
-            let frame = context.execute_logical_plan(query).await?;
-            frame.execute_stream().await
+            let frame = Box::pin(context.execute_logical_plan(query)).await?;
+            Box::pin(frame.execute_stream()).await
         };
         let stream = control.run(&mut self.wire, starting).await?;
         let mut stream = stream.map_err(failed)?;
