@@ -9,6 +9,7 @@ use crate::chaos;
 use crate::clients::{self, Counts};
 use crate::compatibility::{self, CompatibilityArguments};
 use crate::flights;
+use crate::install;
 use crate::kills;
 use crate::overload::{self, OverloadArguments};
 use crate::protocol::{self, ProtocolArguments};
@@ -214,6 +215,8 @@ fn cargo(arguments: &[&str]) -> Result<Counts> {
 
 /// `cargo test`, shown while it runs, with the counts of its closing lines added up.
 fn tests() -> Result<Counts> {
+    // Some ask the broker with psql.
+    install::system_packages(&["postgresql-client"])?;
     let mut child = cargo_command(&[
         "test",
         "--workspace",

@@ -114,9 +114,14 @@ impl World {
     /// A new topic with a contract.
     pub(crate) fn typed_topic(&self, name: &str, partitions: i32, contract: &str) {
         self.simple_topic(name, partitions);
+        self.set(name, "watertable.contract", contract);
+    }
+
+    /// Makes a setting of a topic.
+    pub(crate) fn set(&self, name: &str, setting: &str, value: &str) {
         let mut topics = self.topics.lock().unwrap();
-        let settings = &mut topics.get_mut(name).unwrap().settings;
-        settings.insert("watertable.contract".to_owned(), contract.to_owned());
+        let topic = topics.get_mut(name).unwrap();
+        topic.settings.insert(setting.to_owned(), value.to_owned());
     }
 
     pub(crate) fn remove(&self, name: &str) {
