@@ -25,7 +25,8 @@ def create(bootstrap):
         # Old times must not be taken for old records.
         return NewTopic(table, 3 if table == "flights" else 1, 1, config={"watertable.contract": contract, "retention.ms": "-1"})
 
-    for created in AdminClient({"bootstrap.servers": bootstrap}).create_topics(map(topic, CONTRACTS), operation_timeout=20).values():
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for created in admin.create_topics([topic(table) for table in CONTRACTS], operation_timeout=20).values():
         created.result()
 
 
