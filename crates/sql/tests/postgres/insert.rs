@@ -339,14 +339,14 @@ async fn what_cannot_be_a_record_is_refused_before_anything_is_written() {
         (
             "UPDATE trips SET _value = 'a'",
             "0A000",
-            "Produce a newer record with the same key",
+            "Append a record with the same key",
         ),
         (
             "DELETE FROM trips",
             "0A000",
-            "Produce a newer record with the same key",
+            "Append a record with the same key",
         ),
-        ("TRUNCATE trips", "0A000", "Produce a newer record"),
+        ("TRUNCATE trips", "0A000", "Append a record"),
     ] {
         let error = client.error(sql).await;
         assert_eq!(

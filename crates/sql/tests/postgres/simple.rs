@@ -235,7 +235,7 @@ async fn errors_say_what_where_and_what_to_do() {
     let error = client.error("SELECT 1 FRM flights WHERE").await;
     assert!(error.field('P').is_some());
     let hint = client.error("DELETE FROM flights").await.field('H');
-    assert!(hint.unwrap().contains("newer record"));
+    assert!(hint.unwrap().contains("same key"));
 }
 
 #[tokio::test]
