@@ -22,7 +22,7 @@ use super::headers::HEADERS_FUNCTION;
 use super::target::{HEADERS, INSERT_VIEW, InsertTarget, VALUE};
 use super::typed::is_writable;
 use crate::catalogue::{CATALOGUE, PUBLIC};
-use crate::columns::Column;
+use crate::columns::{Column, hexadecimal};
 use crate::nearest::nearest;
 use crate::statements::{Refused, admit as admit_query};
 use crate::topics::is_internal;
@@ -372,8 +372,8 @@ fn fit(target: &InsertTarget, row: &mut [Expr], columns: &[String]) -> Result<()
 
 /// The digits of bytes that are written as PostgreSQL reads `bytea`.
 fn hexadecimal_of(text: &str) -> Option<String> {
-    let bytes = crate::postgres::bytea(text)?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let written = hexadecimal(&crate::postgres::bytea(text)?);
+    written.strip_prefix("\\x").map(str::to_owned)
 }
 
 fn headers_of(text: Expr) -> Expr {

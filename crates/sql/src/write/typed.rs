@@ -2,8 +2,6 @@
 //!
 //! Invariant: what is written here is read back by the same contract as the same values, NULL included.
 
-use std::io::Write as _;
-
 use contract::{Contract, DataType as Declared, Format};
 use datafusion::arrow::array::types::{
     Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
@@ -15,6 +13,7 @@ use datafusion::error::Result;
 use types::TopicName;
 
 use super::records::RowError;
+use crate::columns::hexadecimal;
 use crate::typed::arrow_type;
 
 /// Whether values of this format can be written.
@@ -169,15 +168,4 @@ fn moment(array: &dyn Array, row: usize) -> Result<String> {
         .with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.fZ"));
     let formatter = ArrayFormatter::try_new(array, &options)?;
     Ok(formatter.value(row).try_to_string()?)
-}
-
-/// As PostgreSQL writes `bytea`.
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = Vec::with_capacity(2 + 2 * bytes.len());
-    text.extend(b"\\x");
-    for byte in bytes {
-        // Writing into memory does not fail.
-        let _written = write!(text, "{byte:02x}");
-    }
-    String::from_utf8(text).unwrap_or_default()
 }

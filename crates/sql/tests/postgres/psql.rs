@@ -4,8 +4,8 @@ use std::process::{Command, Output};
 
 use crate::fixture::Fixture;
 
-/// Runs psql on its commands; none if it is not installed, which is said.
-fn psql(fixture: &Fixture, commands: &[&str]) -> Option<Output> {
+/// Runs psql on its commands.
+fn psql(fixture: &Fixture, commands: &[&str]) -> Output {
     let mut psql = Command::new("psql");
     let connection = format!(
         "host={} port={} user=tester dbname=watertable",
@@ -25,14 +25,8 @@ fn psql(fixture: &Fixture, commands: &[&str]) -> Option<Output> {
     for command in commands {
         psql.args(["-c", command]);
     }
-    match tokio::task::block_in_place(|| psql.output()) {
-        Ok(output) => Some(output),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("NOT TESTED: psql is not installed (Debian: postgresql-client)");
-            None
-        }
-        Err(error) => panic!("psql does not start: {error}"),
-    }
+    tokio::task::block_in_place(|| psql.output())
+        .expect("psql starts (Debian: postgresql-client, which `cargo xtask test` installs)")
 }
 
 /// The commands succeed and show these texts.
@@ -44,7 +38,7 @@ fn check(fixture: &Fixture, commands: &[&str], texts: &[&str]) {
 
 /// What is wrong with what the commands show.
 fn shows(fixture: &Fixture, commands: &[&str], texts: &[&str]) -> Option<String> {
-    let output = psql(fixture, commands)?;
+    let output = psql(fixture, commands);
     let shown = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     if !output.status.success() || errors.contains("ERROR") {
@@ -150,9 +144,7 @@ async fn everything_else_that_is_listed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_are_shown_with_their_place_and_hint() {
     let fixture = Fixture::start().await;
-    let Some(output) = psql(&fixture, &["SELECT carier FROM flights"]) else {
-        return;
-    };
+    let output = psql(&fixture, &["SELECT carier FROM flights"]);
     assert!(!output.status.success());
     let shown = String::from_utf8(output.stderr).unwrap();
     assert!(
