@@ -111,7 +111,10 @@ impl Broker {
                             "--http-listen",
                             &format!("127.0.0.1:{}", process::free_port()?),
                         ])
-                        .args(["--sql-listen", "off"])
+                        .args([
+                            "--sql-listen",
+                            &format!("127.0.0.1:{}", process::free_port()?),
+                        ])
                         // As Kafka is started: a group of one need not wait for others.
                         .args(["--set", "group.initial.rebalance.delay.ms=0"])
                         .arg("--data-dir")
