@@ -16,6 +16,8 @@ mod convert;
 mod csv;
 mod decimal;
 mod json;
+mod json_familiar;
+mod json_scan;
 mod json_text;
 mod misfit;
 mod protobuf;
