@@ -158,7 +158,8 @@ impl Rows {
     ) -> Result<bool, ScanError> {
         let OpenBatch { facts, records } = open;
         let Some(records) = records else {
-            self.push_dense(facts, &mut source.wanted, rows_max);
+            let (last, timestamp) = (facts.last_offset, facts.max_timestamp);
+            self.push_offsets(&mut source.wanted, last, timestamp, rows_max);
             return Ok(!source.wanted.reaches(facts.last_offset));
         };
         while self.count() < rows_max && self.bytes() < BATCH_BYTES {
@@ -243,11 +244,17 @@ impl Rows {
         Ok(None)
     }
 
-    /// Makes rows of offsets alone.
-    fn push_dense(&mut self, facts: &BatchFacts, wanted: &mut Wanted, rows_max: usize) {
+    /// Makes rows of the wanted offsets up to `last` alone.
+    pub(crate) fn push_offsets(
+        &mut self,
+        wanted: &mut Wanted,
+        last: i64,
+        timestamp: i64,
+        rows_max: usize,
+    ) {
         while self.count() < rows_max {
             let room = rows_max - self.count();
-            let Some(run) = wanted.take_run(facts.last_offset, room as u64) else {
+            let Some(run) = wanted.take_run(last, room as u64) else {
                 return;
             };
             if self.are_only_counted() {
@@ -257,7 +264,7 @@ impl Rows {
             for offset in run {
                 self.push_untyped(&Row {
                     offset,
-                    timestamp: facts.max_timestamp,
+                    timestamp,
                     key: None,
                     value: None,
                     headers: None,

@@ -17,12 +17,35 @@ pub(crate) struct Piece {
     pub(crate) partition: usize,
     /// Half-open, not empty, in ascending order.
     pub(crate) ranges: Vec<Range<i64>>,
+    /// Each of its offsets is known to be a record, so that who asks for nothing else need not read.
+    pub(crate) is_complete: bool,
 }
 
 impl Piece {
     /// How many offsets it has; at least as many as records.
     pub(crate) fn offsets(&self) -> u64 {
         self.ranges.iter().map(length).sum()
+    }
+
+    /// The same as one piece after the other, of which those within `complete` say so.
+    pub(crate) fn apart(self, complete: &Intervals) -> Vec<Self> {
+        let other = complete.complement();
+        let mut parts: Vec<_> = [(complete, true), (&other, false)]
+            .into_iter()
+            .flat_map(|(offsets, is_complete)| {
+                let ranges = self.ranges.iter().cloned();
+                let ranges = ranges.flat_map(move |range| offsets.within(range));
+                ranges.map(move |range| (range, is_complete))
+            })
+            .collect();
+        parts.sort_unstable_by_key(|(range, _)| range.start);
+        let alike = parts.chunk_by(|(_, one), (_, next)| one == next);
+        let pieces = alike.map(|parts| Self {
+            partition: self.partition,
+            ranges: parts.iter().map(|(range, _)| range.clone()).collect(),
+            is_complete: parts.iter().all(|(_, is_complete)| *is_complete),
+        });
+        pieces.collect()
     }
 }
 
@@ -46,6 +69,7 @@ pub(crate) fn prune(bounds: &[(i32, Range<i64>)], wish: &Wish) -> Vec<Piece> {
         .map(|(partition, (_, bounds))| Piece {
             partition,
             ranges: wish.offsets.within(bounds.clone()),
+            is_complete: false,
         })
         .filter(|piece| !piece.ranges.is_empty())
         .collect()
@@ -129,7 +153,24 @@ mod tests {
         Piece {
             partition,
             ranges: ranges.to_vec(),
+            is_complete: false,
         }
+    }
+
+    #[test]
+    fn what_is_complete_is_told_apart() {
+        let complete = Intervals::of_ranges([0..10, 20..30].into_iter());
+        let parts = piece(1, &[5..15, 18..22, 24..40]).apart(&complete);
+        let parts = parts.iter().map(|part| (part.is_complete, &*part.ranges));
+        let expected: [(bool, &[Range<i64>]); 4] = [
+            (true, &[5..10]),
+            (false, &[10..15, 18..20]),
+            (true, &[20..22, 24..30]),
+            (false, &[30..40]),
+        ];
+        assert_eq!(parts.collect::<Vec<_>>(), expected);
+        let whole = piece(0, &[3..7]);
+        assert_eq!(whole.clone().apart(&Intervals::none()), [whole]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 
+use protocol::records::NO_TIMESTAMP;
+
 use crate::batch_facts::BatchFacts;
 use crate::earliest_times::{LogKey, Stretch};
 use crate::errors::ScanError;
@@ -120,6 +122,8 @@ struct PartitionReader {
     source: RecordSource,
     rows: Rows,
     open: Option<OpenBatch>,
+    /// Nothing needs to be read.
+    is_complete: bool,
     log: LogKey,
     stretch: Stretch,
     shared: Arc<Shared>,
@@ -151,6 +155,7 @@ impl PartitionReader {
                 spec.typed.as_ref(),
             ),
             open: None,
+            is_complete: piece.is_complete,
             log: (spec.topic.id, partition.index),
             stretch: Stretch::default(),
             shared: Arc::clone(shared),
@@ -165,6 +170,13 @@ impl PartitionReader {
         memory: &mut Memory,
         metrics: &ScanMetrics,
     ) -> Result<Filled, ScanError> {
+        if self.is_complete {
+            let wanted = &mut self.source.wanted;
+            self.rows
+                .push_offsets(wanted, i64::MAX, NO_TIMESTAMP, rows_max);
+            let is_end = wanted.next().is_none();
+            return Ok(if is_end { Filled::End } else { Filled::Full });
+        }
         while self.rows.count() < rows_max && self.rows.bytes() < BATCH_BYTES {
             if let Some(open) = &mut self.open {
                 if self

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ColumnStatistics, Statistics, exec_datafusion_err, internal_err};
+use datafusion::common::{ScalarValue, Statistics, exec_datafusion_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -106,11 +106,42 @@ impl TopicScan {
         }
     }
 
-    fn offsets(&self, stream: Option<usize>) -> u64 {
-        let of = |stream: &Vec<Piece>| stream.iter().map(Piece::offsets).sum::<u64>();
-        match stream {
-            None => self.streams.iter().map(of).sum(),
-            Some(stream) => self.streams.get(stream).map_or(0, of),
+    /// The pieces of one stream or of all.
+    fn pieces(&self, stream: Option<usize>) -> impl Iterator<Item = &Piece> {
+        let streams = match stream {
+            None => self.streams.get(..),
+            Some(stream) => self.streams.get(stream..=stream),
+        };
+        streams.unwrap_or_default().iter().flatten()
+    }
+
+    /// Whether it is known without reading which records there are.
+    fn is_known(&self, stream: Option<usize>) -> bool {
+        self.pieces(stream).all(|piece| piece.is_complete)
+    }
+
+    /// The smallest and the largest value of a column, if that is known of every piece.
+    fn extremes(
+        &self,
+        column: Column,
+        stream: Option<usize>,
+    ) -> Option<(ScalarValue, ScalarValue)> {
+        match column {
+            Column::Offset => {
+                let ranges = self.pieces(stream).flat_map(|piece| &piece.ranges);
+                let first = ranges.clone().map(|range| range.start).min()?;
+                let last = ranges.map(|range| range.end - 1).max()?;
+                Some((first.into(), last.into()))
+            }
+            Column::Partition => {
+                let numbers = self.pieces(stream).filter_map(|piece| {
+                    let partition = self.spec.topic.partitions.get(piece.partition)?;
+                    Some(partition.index.value())
+                });
+                let (first, last) = (numbers.clone().min()?, numbers.max()?);
+                Some((first.into(), last.into()))
+            }
+            _ => None,
         }
     }
 }
@@ -127,7 +158,13 @@ fn ordered(schema: &SchemaRef, streams: &[Vec<Piece>]) -> EquivalenceProperties 
     let both = ascending(Column::Partition).zip(offset.clone());
     let mut orderings: Vec<Vec<PhysicalSortExpr>> = Vec::new();
     orderings.extend(both.map(|(partition, offset)| vec![partition, offset]));
-    if streams.iter().all(|stream| stream.len() <= 1) {
+    let is_of_one = |stream: &Vec<Piece>| {
+        let mut partitions = stream.iter().map(|piece| piece.partition);
+        partitions
+            .next()
+            .is_none_or(|first| partitions.all(|next| next == first))
+    };
+    if streams.iter().all(is_of_one) {
         orderings.extend(offset.map(|offset| vec![offset]));
     }
     EquivalenceProperties::new_with_orderings(Arc::clone(schema), orderings)
@@ -158,7 +195,9 @@ impl DisplayAs for TopicScan {
         if let Some(limit) = self.spec.limit {
             write!(out, ", limit={limit}")?;
         }
-        if self.spec.is_in_headers() {
+        if self.is_known(None) {
+            write!(out, ", nothing to read")?;
+        } else if self.spec.is_in_headers() {
             write!(out, ", batch headers only")?;
         }
         if self.spec.isolation == Isolation::ReadUncommitted {
@@ -258,37 +297,39 @@ impl ExecutionPlan for TopicScan {
         Some(self.metrics.clone_inner())
     }
 
-    /// Offsets are at least as many as records. How many records there are exactly, nobody knows without looking: cleaning
+    /// Offsets are at least as many as records. How many records there are exactly only complete segments know: cleaning
     /// leaves gaps, and markers and aborted records have offsets too. Where there is no offset there is no record.
     fn statistics_from_inputs(
         &self,
         _inputs: &[Arc<Statistics>],
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        let offsets = usize::try_from(self.offsets(args.partition())).unwrap_or(usize::MAX);
+        let stream = args.partition();
+        let offsets = self.pieces(stream).map(Piece::offsets).sum::<u64>();
+        let offsets = usize::try_from(offsets).unwrap_or(usize::MAX);
+        let is_known = self.is_known(stream) && self.spec.limit.is_none();
         let mut statistics = Statistics::new_unknown(&self.spec.schema);
-        statistics.num_rows = match offsets {
-            0 => Precision::Exact(0),
-            _ => Precision::Inexact(offsets.min(self.spec.limit.unwrap_or(usize::MAX))),
+        statistics.num_rows = if is_known || offsets == 0 {
+            Precision::Exact(offsets)
+        } else {
+            Precision::Inexact(offsets.min(self.spec.limit.unwrap_or(usize::MAX)))
         };
-        for (column, known) in self
-            .spec
-            .columns
-            .iter()
-            .zip(&mut statistics.column_statistics)
-        {
-            *known = ColumnStatistics {
-                null_count: match column {
-                    Column::Topic | Column::Partition | Column::Offset | Column::Headers => {
-                        Precision::Exact(0)
-                    }
-                    Column::Timestamp
-                    | Column::Key
-                    | Column::Value
-                    | Column::Typed(_)
-                    | Column::Error => Precision::Absent,
-                },
-                ..ColumnStatistics::new_unknown()
+        let columns = self.spec.columns.iter();
+        for (column, known) in columns.zip(&mut statistics.column_statistics) {
+            let extremes = self.extremes(*column, stream).filter(|_| is_known);
+            if let Some((least, largest)) = extremes {
+                known.min_value = Precision::Exact(least);
+                known.max_value = Precision::Exact(largest);
+            }
+            known.null_count = match column {
+                Column::Topic | Column::Partition | Column::Offset | Column::Headers => {
+                    Precision::Exact(0)
+                }
+                Column::Timestamp
+                | Column::Key
+                | Column::Value
+                | Column::Typed(_)
+                | Column::Error => Precision::Absent,
             };
         }
         Ok(Arc::new(statistics))

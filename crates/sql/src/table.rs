@@ -10,7 +10,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use storage::{Isolation, TimestampQuery};
+use storage::{Isolation, PartitionLog, TimestampQuery};
 use types::Timestamp;
 
 use crate::columns::{Column, Columns, Form};
@@ -168,6 +168,12 @@ impl TableProvider for TopicTable {
             times,
             limit,
         };
+        let streams = if spec.is_in_headers() {
+            let streams = streams.into_iter();
+            streams.map(|pieces| apart(topic, pieces)).collect()
+        } else {
+            streams
+        };
         Ok(Arc::new(TopicScan::new(
             spec,
             streams,
@@ -243,6 +249,25 @@ fn late_enough(topic: &Topic, piece: Piece, earliest: i64, isolation: Isolation)
     wanted.pass(first);
     let ranges = wanted.into_ranges();
     (!ranges.is_empty()).then_some(Piece { ranges, ..piece })
+}
+
+/// The pieces with what segments know to be nothing but records apart.
+fn apart(topic: &Topic, pieces: Vec<Piece>) -> Vec<Piece> {
+    let apart = pieces.into_iter().flat_map(|piece| {
+        let complete = match topic.partitions.get(piece.partition) {
+            Some(partition) => complete(&*partition.log),
+            None => Intervals::none(),
+        };
+        piece.apart(&complete)
+    });
+    apart.collect()
+}
+
+/// Offsets of which each is a record that every reader sees.
+fn complete(log: &dyn PartitionLog) -> Intervals {
+    let segments = log.segments().into_iter();
+    let complete = segments.filter(|segment| segment.has_only_records);
+    Intervals::of_ranges(complete.map(|segment| segment.base.value()..segment.end.value()))
 }
 
 /// The contract in a topic's settings. One that cannot be read was written by another version; it does not count, and the log

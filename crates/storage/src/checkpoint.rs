@@ -10,12 +10,12 @@
 //! | Bytes | Field |
 //! |---|---|
 //! | 8 | `WTCHKPNT` |
-//! | 4 | version, 2 |
+//! | 4 | version, 3 |
 //! | 4 | the boot that wrote it |
 //! | 1 | 1 if it was written at a clean stop |
 //! | 4 | number of logs |
 //! | each log | topic length 2 and topic, partition 4, topic id length 1 and topic id as text, log start 8, log end 8, base of the last segment 8, position in it 4, 1 if something may lie behind that position, or 2 if nothing but the names counts, because a repair cut the log 1, how often cleaning replaced segments 4, segments, epochs, producers, transactions |
-//! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd, 4: may have gaps, 8: its file is gone), largest timestamp 8, last offset of its batch 8, last append 8 |
+//! | segments | count 4, each: base 8, size 4, first timestamp 8, flags 1 (1: has timestamps, 2: has zstd, 4: may have gaps, 8: its file is gone), largest timestamp 8, last offset of its batch 8, last append 8, records outside of transactions 4 |
 //! | epochs | count 4, each: epoch 4, start offset 8 |
 //! | producers, transactions | see `state_codec` |
 //! | 8 | XXH3-64 of everything before |
@@ -41,14 +41,18 @@ use crate::versions::refuse_newer;
 
 pub(crate) const FILE: &str = "checkpoint";
 const MAGIC: &[u8; 8] = b"WTCHKPNT";
-/// Version 1 lacks the number of replacements by cleaning, of which there were none then.
-const VERSION: u32 = 2;
+/// Version 2 lacks the numbers of records of segments, version 1 the number of replacements by cleaning too, of which there
+/// were none then.
+const VERSION: u32 = 3;
+const VERSION_WITHOUT_RECORDS: u32 = 2;
 const VERSION_WITHOUT_CLEANING: u32 = 1;
 const HASH_BYTES: usize = 8;
 /// A file that is larger is none of ours: ten million logs without producers.
 const FILE_BYTES_MAX: u64 = 1 << 31;
 const LOG_BYTES_MIN: usize = 56;
-const SEGMENT_BYTES: usize = 45;
+/// Of version 1 and 2.
+const SEGMENT_BYTES_MIN: usize = 45;
+const SEGMENT_BYTES: usize = 49;
 const EPOCH_BYTES: usize = 12;
 const HAS_TIMESTAMPS: u8 = 1;
 const HAS_ZSTD: u8 = 2;
@@ -255,6 +259,7 @@ fn put_segment(bytes: &mut Vec<u8>, segment: &Segment) {
     bytes.put_i64(facts.max_timestamp.unwrap_or(-1));
     bytes.put_i64(facts.max_timestamp_last.value());
     bytes.put_i64(facts.appended_ms);
+    bytes.put_u32(facts.plain_records);
 }
 
 /// Why there is no checkpoint to go by.
@@ -374,8 +379,8 @@ fn decode_log(reader: &mut Reader<'_>, version: u32, now_ms: i64) -> Option<LogE
         VERSION_WITHOUT_CLEANING => 0,
         _ => reader.u32()?,
     };
-    let segments = reader.count(SEGMENT_BYTES)?;
-    let segments = reader.items(segments, get_segment)?;
+    let segments = reader.count(SEGMENT_BYTES_MIN)?;
+    let segments = reader.items(segments, |reader| get_segment(reader, version))?;
     // At the border of two segments the end lies in the later one, which holds nothing yet.
     if let Some(last) = segments.last()
         && last.base() == log_end.offset
@@ -406,7 +411,7 @@ fn decode_log(reader: &mut Reader<'_>, version: u32, now_ms: i64) -> Option<LogE
     })
 }
 
-fn get_segment(reader: &mut Reader<'_>) -> Option<std::sync::Arc<Segment>> {
+fn get_segment(reader: &mut Reader<'_>, version: u32) -> Option<std::sync::Arc<Segment>> {
     let base = reader.offset()?;
     let size = reader.u32()?;
     let first_timestamp = reader.i64()?;
@@ -420,6 +425,10 @@ fn get_segment(reader: &mut Reader<'_>) -> Option<std::sync::Arc<Segment>> {
         appended_ms: reader.i64()?,
         has_zstd: flags & HAS_ZSTD != 0,
         has_gaps: flags & HAS_GAPS != 0,
+        plain_records: match version {
+            VERSION_WITHOUT_CLEANING | VERSION_WITHOUT_RECORDS => 0,
+            _ => reader.u32()?,
+        },
     };
     if flags & IS_LOST != 0 {
         return Some(Segment::lost(base, facts));
@@ -445,6 +454,7 @@ mod tests {
             facts.max_timestamp = (number % 2 == 0).then_some(123);
             facts.has_zstd = number % 3 == 0;
             facts.has_gaps = number % 2 == 1;
+            facts.plain_records = 15;
             let mut epochs = LeaderEpochs::default();
             epochs.begin(LeaderEpoch::new(2).unwrap(), at(5));
             writer.add(&encode_log(&LogState {
@@ -494,9 +504,29 @@ mod tests {
                 assert_eq!(facts.has_zstd, number % 3 == 0);
                 assert_eq!(facts.has_gaps, number % 2 == 1);
                 assert_eq!(facts.appended_ms, 99);
+                assert_eq!(facts.plain_records, 15);
                 assert_eq!(recovered.epochs.at(at(9)), LeaderEpoch::new(2));
             }
         }
+    }
+
+    #[test]
+    fn a_checkpoint_without_the_records_of_segments_is_read() {
+        let mut content = written(true, 1);
+        content.truncate(content.len() - HASH_BYTES);
+        content[8..12].copy_from_slice(&VERSION_WITHOUT_RECORDS.to_be_bytes());
+        // Fifteen records, and behind the segments one epoch.
+        let records = [0, 0, 0, 15, 0, 0, 0, 1];
+        let found = content
+            .windows(records.len())
+            .position(|bytes| bytes == records)
+            .unwrap();
+        content.drain(found..found + 4);
+        let checkpoint = decode_believed(content).unwrap();
+        let recovered = checkpoint.logs[0].recovered.as_ref().unwrap();
+        assert_eq!(recovered.epochs.at(at(9)), LeaderEpoch::new(2));
+        let facts = recovered.segments[0].facts();
+        assert_eq!((facts.appended_ms, facts.plain_records), (99, 0));
     }
 
     #[test]

@@ -255,6 +255,9 @@ pub struct LogSegment {
     pub is_active: bool,
     /// Whether its file was gone when the broker started.
     pub is_lost: bool,
+    /// Each of its offsets is known to be a record that every reader sees: nothing was cleaned away, and nothing in it
+    /// belongs to a transaction.
+    pub has_only_records: bool,
 }
 
 /// Who appends, which decides what is allowed.

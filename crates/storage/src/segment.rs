@@ -35,6 +35,8 @@ pub(crate) struct SegmentFacts {
     pub(crate) has_zstd: bool,
     /// Whether cleaning may have left offsets out.
     pub(crate) has_gaps: bool,
+    /// Records that every reader sees: outside of transactions. Saturates; 0 if an older version wrote what is known.
+    pub(crate) plain_records: u32,
 }
 
 impl SegmentFacts {
@@ -47,6 +49,7 @@ impl SegmentFacts {
             appended_ms: now_ms,
             has_zstd: false,
             has_gaps: false,
+            plain_records: 0,
         }
     }
 
@@ -57,6 +60,7 @@ impl SegmentFacts {
             max_timestamp: None,
             appended_ms: self.largest_timestamp(),
             has_zstd: false,
+            plain_records: 0,
             ..self
         }
     }
@@ -79,6 +83,10 @@ impl SegmentFacts {
             self.max_timestamp_last = header.last();
         }
         self.has_zstd |= header.is_zstd();
+        if !header.is_transactional() && !header.is_control() {
+            let records = u32::try_from(header.count).unwrap_or(0);
+            self.plain_records = self.plain_records.saturating_add(records);
+        }
         self.size += header.size;
     }
 }
@@ -247,6 +255,7 @@ impl Segment {
             appended: Timestamp::from_ms(facts.appended_ms),
             is_active: false,
             is_lost: self.is_lost,
+            has_only_records: u64::from(facts.plain_records) == end.since(self.base),
         }
     }
 

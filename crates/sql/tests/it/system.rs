@@ -120,6 +120,7 @@ impl sql::System for MadeUp {
             largest_timestamp: (number > 0).then(|| at(number)),
             appended: at(number),
             is_active: number + 1 == self.segments,
+            has_only_records: true,
             is_lost: false,
         };
         (0..self.segments).map(segment).collect()

@@ -40,11 +40,11 @@ fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// A checkpoint as a release would write it whose version is 3.
+/// A checkpoint as a release would write it whose version is 4.
 fn raise_checkpoint(path: &Path, is_whole: bool) {
     change(path, |bytes| {
         let end = bytes.len() - 8;
-        bytes[8..12].copy_from_slice(&3u32.to_be_bytes());
+        bytes[8..12].copy_from_slice(&4u32.to_be_bytes());
         if is_whole {
             let hash = xxh3_64(&bytes[..end]);
             bytes[end..].copy_from_slice(&hash.to_be_bytes());
@@ -57,7 +57,7 @@ fn a_directory_with_a_newer_file_is_refused_as_it_is() {
     for (name, found) in [
         ("watertable.format", 7),
         ("boot-count", 9),
-        ("checkpoint", 3),
+        ("checkpoint", 4),
     ] {
         let world = written();
         let path = world.root.join(name);
