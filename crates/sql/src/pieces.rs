@@ -115,7 +115,7 @@ fn split(piece: Piece, parts: u64) -> Vec<Piece> {
         return vec![piece];
     }
     let share = piece.offsets().div_ceil(parts).max(1);
-    let partition = piece.partition;
+    let like = |ranges| Piece { ranges, ..piece };
     let (mut pieces, mut ranges, mut room) = (Vec::new(), Vec::new(), share);
     for mut range in piece.ranges {
         while length(&range) >= room {
@@ -124,7 +124,7 @@ fn split(piece: Piece, parts: u64) -> Vec<Piece> {
             ranges.push(range.start..middle);
             range.start = middle;
             let ranges = std::mem::take(&mut ranges);
-            pieces.push(Piece { partition, ranges });
+            pieces.push(like(ranges));
             room = share;
         }
         if !range.is_empty() {
@@ -133,7 +133,7 @@ fn split(piece: Piece, parts: u64) -> Vec<Piece> {
         }
     }
     if !ranges.is_empty() {
-        pieces.push(Piece { partition, ranges });
+        pieces.push(like(ranges));
     }
     pieces
 }

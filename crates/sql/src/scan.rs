@@ -107,7 +107,7 @@ impl TopicScan {
     }
 
     /// The pieces of one stream or of all.
-    fn pieces(&self, stream: Option<usize>) -> impl Iterator<Item = &Piece> {
+    fn pieces(&self, stream: Option<usize>) -> impl Iterator<Item = &Piece> + Clone {
         let streams = match stream {
             None => self.streams.get(..),
             Some(stream) => self.streams.get(stream..=stream),

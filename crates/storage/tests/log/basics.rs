@@ -1,6 +1,7 @@
 //! Appending, reading, rolling and opening again.
 
-use storage::{Isolation, PartitionLog, ReadError};
+use protocol::records::BatchOptions;
+use storage::{Isolation, LocalLog, LogDirectory, PartitionLog, ReadError};
 
 use crate::support::*;
 
@@ -45,6 +46,50 @@ fn offsets_outside_of_the_log_are_refused() {
         read(&log, 2, 1),
         Err(ReadError::OffsetOutOfRange { .. })
     ));
+}
+
+/// Whether each segment has nothing but records.
+fn complete(log: &LocalLog) -> Vec<bool> {
+    let segments = log.segments().into_iter();
+    segments.map(|segment| segment.has_only_records).collect()
+}
+
+#[test]
+fn segments_know_whether_they_have_nothing_but_records() {
+    let mut world = World::new();
+    world.options.verify_transactions = false;
+    let directory = world.open();
+    let settings = small_segments(200);
+    let log_of = |directory: &LogDirectory| log(directory, settings.clone());
+    let log = log_of(&directory);
+    for _ in 0..2 {
+        write(&log, batch(&["a", "b", "c"]));
+        write(&log, batch(&["d"]));
+    }
+    assert_eq!(complete(&log), [true, true]);
+    drop(log);
+    directory.close().unwrap();
+    drop(directory);
+    // Known from the checkpoint, then read anew.
+    let directory = world.open();
+    let log = log_of(&directory);
+    assert_eq!(complete(&log), [true, true]);
+    read_all(&log, 0, 1 << 20);
+    drop((log, directory));
+    world.lose_checkpoint();
+    let directory = world.open();
+    let log = log_of(&directory);
+    assert_eq!(complete(&log), [true, true]);
+    let options = BatchOptions {
+        is_transactional: true,
+        producer_id: 7,
+        producer_epoch: 0,
+        base_sequence: 0,
+        ..BatchOptions::default()
+    };
+    write(&log, batch_with(options, NOW_MS, &["e", "f"]));
+    write(&log, batch(&["g"]));
+    assert_eq!(complete(&log), [true, true, false]);
 }
 
 #[test]

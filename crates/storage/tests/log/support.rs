@@ -618,12 +618,26 @@ pub(crate) fn read_all(log: &LocalLog, from: i64, max_bytes: usize) -> Vec<Read>
     loop {
         let part = read(log, next, max_bytes).unwrap();
         let Some(last) = part.last() else {
+            assert_complete(log, from, &all);
             return all;
         };
         assert!(last.offset >= next, "a read makes progress");
         let skip = next;
         next = last.offset + 1;
         all.extend(part.into_iter().filter(|record| record.offset >= skip));
+    }
+}
+
+/// A segment that says that it has nothing but records has one at each of its offsets.
+fn assert_complete(log: &LocalLog, from: i64, all: &[Read]) {
+    let end = log.offsets().high_watermark.value();
+    for segment in log.segments() {
+        let offsets = segment.base.value().max(from)..segment.end.value().min(end);
+        if segment.has_only_records && !offsets.is_empty() {
+            let found = all.iter().map(|record| record.offset);
+            let found: Vec<_> = found.filter(|offset| offsets.contains(offset)).collect();
+            assert_eq!(found, offsets.collect::<Vec<_>>(), "{segment:?}");
+        }
     }
 }
 
