@@ -17,10 +17,9 @@ use datafusion::logical_expr::TableType;
 use parking_lot::RwLock;
 
 use crate::columns::Form;
-use crate::earliest_times::EarliestTimes;
 use crate::errors::UnknownTable;
 use crate::nearest::nearest;
-use crate::scan::{Shared, Workers};
+use crate::scan::Shared;
 use crate::statements::Refused;
 use crate::table::TopicTable;
 use crate::topics::{Topics, is_internal};
@@ -63,14 +62,11 @@ pub(crate) struct Catalogue(RwLock<BTreeMap<String, Arc<dyn SchemaProvider>>>);
 
 impl Catalogue {
     /// `is_writable`: topics can be found to be written to.
-    pub(crate) fn new(topics: Arc<dyn Topics>, is_writable: bool, workers: Workers) -> Self {
+    pub(crate) fn new(topics: Arc<dyn Topics>, is_writable: bool, shared: Shared) -> Self {
         let public: Arc<dyn SchemaProvider> = Arc::new(Public {
             topics,
             is_writable,
-            shared: Arc::new(Shared {
-                workers,
-                earliest: EarliestTimes::default(),
-            }),
+            shared: Arc::new(shared),
         });
         Self(RwLock::new(BTreeMap::from([(PUBLIC.to_owned(), public)])))
     }
@@ -175,7 +171,7 @@ impl SchemaProvider for Public {
         let name = name.to_owned();
         let found = self
             .shared
-            .workers
+            .asking
             .run(move || Self::find(&*topics, &name, shared));
         Ok(Some(found.await??))
     }

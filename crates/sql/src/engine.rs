@@ -14,7 +14,6 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::DataFusionError;
@@ -26,24 +25,22 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry as _, SessionState, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 
 use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
+use crate::earliest_times::EarliestTimes;
 use crate::export::Exports;
 use crate::no_files::NoFiles;
 use crate::options::{EngineOptions, SessionOptions};
 use crate::postgres::{Activity, Sessions};
-use crate::scan::Workers;
+use crate::scan::Shared;
 use crate::statements::{ReadOnlyPlanner, admit, admit_statement};
 use crate::sys::{SYS, Source, Sys};
 use crate::system::System;
+use crate::threads::{Asking, Threads};
 use crate::topics::Topics;
 use crate::write::{headers_function, with_writer};
 
-/// Threads that may block: those of scans, which are as many as queries have, and DataFusion's own for spilled files.
-const BLOCKING_THREADS: usize = 64;
-/// A thread that blocks and has nothing to do ends after this.
-const IDLE_THREAD: Duration = Duration::from_secs(10);
 /// DataFusion's own measure of the same.
 const MERGE_BYTES_MAX: usize = 10 << 20;
 /// So many of those who hold most memory are named when there is none left.
@@ -64,9 +61,9 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     /// `None` once it is being dropped.
-    threads: Option<Runtime>,
+    threads: Option<Threads>,
     catalogue: Arc<Catalogue>,
-    workers: Workers,
+    asking: Asking,
     /// What every session begins as.
     first: SessionState,
     exports: Arc<Exports>,
@@ -78,10 +75,16 @@ impl Engine {
     /// # Errors
     /// The system refuses threads, or the spill directory cannot be used.
     pub fn new(topics: Arc<dyn Topics>, options: EngineOptions) -> Result<Arc<Self>, EngineError> {
-        let threads = start_threads(&options).map_err(EngineError::Threads)?;
-        let workers = Workers::new(threads.handle().clone(), options.threads.get());
+        let threads = Threads::start(options.threads.get(), options.yields);
+        let threads = threads.map_err(EngineError::Threads)?;
         let is_writable = options.writer.is_some();
-        let catalogue = Arc::new(Catalogue::new(topics, is_writable, workers.clone()));
+        let shared = Shared {
+            workers: threads.workers(),
+            asking: threads.asking(),
+            earliest: EarliestTimes::default(),
+        };
+        let asking = shared.asking.clone();
+        let catalogue = Arc::new(Catalogue::new(topics, is_writable, shared));
         let first = first_session(&catalogue, &options)?;
         let exports = Exports::new(
             options.export_directory,
@@ -91,7 +94,7 @@ impl Engine {
         Ok(Arc::new(Self {
             threads: Some(threads),
             catalogue,
-            workers,
+            asking,
             first,
             exports: Arc::new(exports),
         }))
@@ -138,7 +141,7 @@ impl Engine {
         let source = Source {
             system,
             activity,
-            workers: self.workers.clone(),
+            asking: self.asking.clone(),
         };
         self.add_schema(SYS, Arc::new(Sys(Arc::new(source))));
     }
@@ -161,30 +164,10 @@ impl Sessions for Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // Waiting for threads is not allowed everywhere; what still runs ends at its next step.
         if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
+            threads.stop();
         }
     }
-}
-
-fn start_threads(options: &EngineOptions) -> io::Result<Runtime> {
-    let niceness = i32::from(options.niceness.min(19));
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(options.threads.get())
-        .max_blocking_threads(BLOCKING_THREADS.max(options.threads.get()))
-        .thread_keep_alive(IDLE_THREAD)
-        .thread_name("sql")
-        .on_thread_start(move || {
-            // Of this thread: on Linux the priority is that of a thread. Without it queries are in the way a little more.
-            if niceness > 0
-                && let Err(error) = rustix::process::setpriority_process(None, niceness)
-            {
-                tracing::debug!(%error, "could not lower the priority of a thread");
-            }
-        })
-        .enable_all()
-        .build()
 }
 
 fn first_session(

@@ -32,6 +32,7 @@ mod statements;
 mod sys;
 pub mod system;
 mod table;
+mod threads;
 mod topics;
 mod typed;
 mod wanted;

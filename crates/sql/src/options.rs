@@ -28,9 +28,8 @@ pub struct EngineOptions {
     pub export_bytes_max: u64,
     /// Rows of a batch, at most.
     pub batch_rows: NonZeroUsize,
-    /// How much the scheduler prefers other threads to those of queries, 0 to 19 (`nice`): a query takes what producers
-    /// and consumers leave.
-    pub niceness: u8,
+    /// Whether a query takes only what the process's other threads leave of the processors.
+    pub yields: bool,
     /// What sessions write with; `None`: they only read.
     pub writer: Option<Arc<dyn Writer>>,
 }
@@ -45,7 +44,7 @@ impl Default for EngineOptions {
             export_directory: None,
             export_bytes_max: 64 << 30,
             batch_rows: NonZeroUsize::new(8192).expect("8192 is not zero"),
-            niceness: 10,
+            yields: true,
             writer: None,
         }
     }

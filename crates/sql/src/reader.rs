@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Batch(RecordBatch),
     /// Nothing yet.
     Working,
+    /// Nothing more until the log was asked ([`StreamReader::ask`]).
+    Ask,
     /// There are no more.
     Done,
 }
@@ -90,7 +92,7 @@ impl StreamReader {
         let filled = current.fill(&self.spec, rows_max, &mut self.memory, &self.metrics)?;
         let is_ready = match filled {
             Filled::Full => true,
-            Filled::NotYet => false,
+            Filled::Ask => return Ok(Step::Ask),
             Filled::End => current.rows.count() > 0,
         };
         let batch = if is_ready {
@@ -106,13 +108,21 @@ impl StreamReader {
         }
         Ok(batch.map_or(Step::Working, Step::Batch))
     }
+
+    /// Asks the log for what comes next, on a thread that may hold its locks.
+    pub(crate) fn ask(&mut self) -> Result<()> {
+        if let Some(current) = &mut self.current {
+            current.source.ask(&mut self.memory, &self.metrics)?;
+        }
+        Ok(())
+    }
 }
 
 /// How far rows were filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filled {
     Full,
-    NotYet,
+    Ask,
     End,
 }
 
@@ -191,11 +201,11 @@ impl PartitionReader {
                 }
                 continue;
             }
-            match self.source.next(memory, metrics)? {
+            match self.source.next(metrics)? {
                 Next::Batch(facts) => self.open(facts, spec, memory, metrics)?,
-                Next::More => {
+                Next::Ask => {
                     self.end_stretch();
-                    return Ok(Filled::NotYet);
+                    return Ok(Filled::Ask);
                 }
                 Next::End => {
                     self.end_stretch();

@@ -86,11 +86,7 @@ impl RecordSource {
     }
 
     /// The next batch with wanted offsets, which stays the next until [`RecordSource::pass`].
-    pub(crate) fn next(
-        &mut self,
-        memory: &mut Memory,
-        metrics: &ScanMetrics,
-    ) -> Result<Next, ScanError> {
+    pub(crate) fn next(&mut self, metrics: &ScanMetrics) -> Result<Next, ScanError> {
         loop {
             let read_before = self.batches.bytes_read;
             let found = self.batches.peek();
@@ -100,7 +96,10 @@ impl RecordSource {
                 .add(self.batches.bytes_read - read_before);
             let Some(facts) = found else {
                 self.wanted.pass(self.position);
-                return self.read_on(memory, metrics);
+                return Ok(match self.wanted.next() {
+                    Some(_) => Next::Ask,
+                    None => Next::End,
+                });
             };
             self.wanted.pass(facts.base_offset);
             if self.wanted.next().is_none() {
@@ -146,10 +145,14 @@ impl RecordSource {
         }
     }
 
-    /// Reads the next part of the log.
-    fn read_on(&mut self, memory: &mut Memory, metrics: &ScanMetrics) -> Result<Next, ScanError> {
+    /// Asks the log for its next part, after [`Next::Ask`].
+    pub(crate) fn ask(
+        &mut self,
+        memory: &mut Memory,
+        metrics: &ScanMetrics,
+    ) -> Result<(), ScanError> {
         let Some(from) = self.wanted.next() else {
-            return Ok(Next::End);
+            return Ok(());
         };
         if self.read_from == Some(from) {
             return Err(self.error(from, ScanCause::NoProgress));
@@ -159,14 +162,14 @@ impl RecordSource {
             Ok(plan) => plan,
             Err(ReadError::OffsetOutOfRange { log_start, .. }) if log_start.value() > from => {
                 self.skip_removed(from, log_start.value(), metrics);
-                return Ok(Next::More);
+                return Ok(());
             }
             Err(error) => return Err(self.error(from, error)),
         };
         if plan.length == 0 {
             // What is left below the end of the snapshot are gaps.
             self.wanted.pass(i64::MAX);
-            return Ok(Next::End);
+            return Ok(());
         }
         // With headers only, a window is all that is held.
         let held = if self.headers_only { 0 } else { plan.length };
@@ -175,7 +178,7 @@ impl RecordSource {
         self.position = self.position.max(from);
         self.aborted = Aborted::new(&plan.aborted);
         self.batches = Batches::new(plan.slices, self.headers_only);
-        Ok(Next::More)
+        Ok(())
     }
 
     fn read(&self, from: i64) -> Result<ReadPlan, ReadError> {
@@ -258,8 +261,8 @@ impl RecordSource {
 pub(crate) enum Next {
     /// A batch with wanted offsets.
     Batch(BatchFacts),
-    /// A part of the log was read; ask again. Whoever waits may think of something else in between.
-    More,
+    /// The log is to be asked ([`RecordSource::ask`]). Whoever waits may think of something else in between.
+    Ask,
     /// There is nothing more.
     End,
 }

@@ -1,4 +1,4 @@
-//! [`TopicScan`]: the plan of a scan, as the engine runs and EXPLAIN shows it; [`Workers`]: the threads it runs on.
+//! [`TopicScan`]: the plan of a scan, as the engine runs and EXPLAIN shows it.
 //!
 //! Invariant: no thread waits for another. A stream asks for one step at a time; a step is a bounded piece of work on a
 //! thread that may block, and so many of them run at once as queries have threads. A stream that is dropped asks for no
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ScalarValue, Statistics, exec_datafusion_err, internal_err};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::common::{ScalarValue, Statistics, internal_err};
+use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
@@ -26,52 +26,21 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, StatisticsArgs,
 };
 use storage::Isolation;
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::columns::{Column, Form};
 use crate::earliest_times::EarliestTimes;
 use crate::pieces::Piece;
 use crate::reader::{Step, StreamReader};
 use crate::spec::{ScanMetrics, ScanSpec};
-
-/// Threads for work that blocks on the disk, so many at once; cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Workers {
-    handle: Handle,
-    permits: Arc<Semaphore>,
-}
-
-impl Workers {
-    pub(crate) fn new(handle: Handle, threads: usize) -> Self {
-        Self {
-            handle,
-            permits: Arc::new(Semaphore::new(threads)),
-        }
-    }
-
-    /// Runs `work` and waits for it.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_closed| exec_datafusion_err!("the engine was stopped"))?;
-        let work = self.handle.spawn_blocking(move || {
-            let done = work();
-            drop(permit);
-            done
-        });
-        // A panic is that of one query.
-        work.await
-            .map_err(|error| DataFusionError::External(Box::new(error)))
-    }
-}
+use crate::threads::{Asking, Workers};
 
 /// What all scans share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Where records become columns.
     pub(crate) workers: Workers,
+    /// Where logs are asked.
+    pub(crate) asking: Asking,
     pub(crate) earliest: EarliestTimes,
 }
 
@@ -362,6 +331,15 @@ impl Running {
             reader = after;
             match step? {
                 Step::Working => {}
+                Step::Ask => {
+                    let asked = shared.asking.run(move || {
+                        let asked = reader.ask();
+                        (reader, asked)
+                    });
+                    let (after, asked) = asked.await?;
+                    reader = after;
+                    asked?;
+                }
                 Step::Done => {
                     baseline.done();
                     return Ok(None);

@@ -12,8 +12,24 @@ use storage::{Isolation, PartitionLog};
 
 use crate::topics::Topic;
 
-/// When a run of a statement began, in nanoseconds since 1970, and what it may see.
-type Run = (Option<i64>, Isolation);
+/// A run of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// When it began, in nanoseconds since 1970.
+    began: Option<i64>,
+    /// What it may see.
+    isolation: Isolation,
+}
+
+impl Run {
+    pub(crate) fn new(run: &ExecutionProps, isolation: Isolation) -> Self {
+        let began = run.query_execution_start_time;
+        Self {
+            began: began.and_then(|began| began.timestamp_nanos_opt()),
+            isolation,
+        }
+    }
+}
 
 /// The bounds that were taken last.
 #[derive(Debug, Default)]
@@ -21,27 +37,18 @@ pub(crate) struct Snapshots(Mutex<Option<(Run, Vec<Range<i64>>)>>);
 
 impl Snapshots {
     /// The offsets that a run of a statement sees, in the order of the topic's partitions.
-    pub(crate) fn bounds(
-        &self,
-        topic: &Topic,
-        run: &ExecutionProps,
-        isolation: Isolation,
-    ) -> Vec<Range<i64>> {
-        let began = run
-            .query_execution_start_time
-            .and_then(|began| began.timestamp_nanos_opt());
-        let run = (began, isolation);
+    pub(crate) fn bounds(&self, topic: &Topic, run: Run) -> Vec<Range<i64>> {
         let mut last = self.0.lock();
         if let Some((of, bounds)) = &*last
             && *of == run
-            && began.is_some()
+            && run.began.is_some()
         {
             return bounds.clone();
         }
         let bounds: Vec<_> = topic
             .partitions
             .iter()
-            .map(|partition| visible(&*partition.log, isolation))
+            .map(|partition| visible(&*partition.log, run.isolation))
             .collect();
         *last = Some((run, bounds.clone()));
         bounds

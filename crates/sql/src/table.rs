@@ -20,7 +20,7 @@ use crate::options::SessionOptions;
 use crate::pieces::{Piece, Wish, prune, streams};
 
 use crate::scan::{Shared, TopicScan};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Run, Snapshots};
 use crate::spec::ScanSpec;
 use crate::topics::{Topic, TopicError};
 use crate::typed::{Compiled, ContractFault, Selection};
@@ -41,7 +41,7 @@ pub(crate) struct TopicTable {
     /// Whether every line of a value is a row.
     has_lines: bool,
     shared: Arc<Shared>,
-    snapshots: Snapshots,
+    snapshots: Arc<Snapshots>,
 }
 
 impl TopicTable {
@@ -56,7 +56,7 @@ impl TopicTable {
             topic: topic.map(Arc::new).map_err(Arc::new),
             form,
             shared,
-            snapshots: Snapshots::default(),
+            snapshots: Arc::default(),
         }
     }
 
@@ -87,21 +87,21 @@ impl TopicTable {
     }
 
     /// What the snapshot has of each partition.
-    fn bounds(
+    async fn bounds(
         &self,
-        topic: &Topic,
+        topic: &Arc<Topic>,
         state: &dyn Session,
         isolation: Isolation,
-    ) -> Vec<(i32, Range<i64>)> {
-        let bounds = self
-            .snapshots
-            .bounds(topic, state.execution_props(), isolation);
-        topic
-            .partitions
-            .iter()
-            .map(|partition| partition.index.value())
-            .zip(bounds)
-            .collect()
+    ) -> Result<Vec<(i32, Range<i64>)>> {
+        let run = Run::new(state.execution_props(), isolation);
+        let (topic, snapshots) = (Arc::clone(topic), Arc::clone(&self.snapshots));
+        let asked = self.shared.asking.run(move || {
+            let bounds = snapshots.bounds(&topic, run);
+            let partitions = topic.partitions.iter();
+            let numbers = partitions.map(|partition| partition.index.value());
+            numbers.zip(bounds).collect()
+        });
+        asked.await
     }
 }
 
@@ -147,7 +147,8 @@ impl TableProvider for TopicTable {
         let isolation = options.isolation.0;
         let typed = self.typed(&columns, options.strict.0)?;
         let Asked { wish, times } = asked(filters);
-        let pieces = prune(&self.bounds(topic, state, isolation), &wish);
+        let bounds = self.bounds(topic, state, isolation).await?;
+        let pieces = prune(&bounds, &wish);
         let pieces = match &times {
             None => pieces,
             Some(times) => {
@@ -169,8 +170,12 @@ impl TableProvider for TopicTable {
             limit,
         };
         let streams = if spec.is_in_headers() {
-            let streams = streams.into_iter();
-            streams.map(|pieces| apart(topic, pieces)).collect()
+            let topic = Arc::clone(topic);
+            let apart = move || {
+                let streams = streams.into_iter();
+                streams.map(|pieces| apart(&topic, pieces)).collect()
+            };
+            self.shared.asking.run(apart).await?
         } else {
             streams
         };
@@ -199,7 +204,7 @@ impl TopicTable {
             return Ok(pieces);
         }
         let topic = Arc::clone(topic);
-        let looked_up = self.shared.workers.run(move || {
+        let looked_up = self.shared.asking.run(move || {
             let late = pieces
                 .into_iter()
                 .filter_map(|piece| late_enough(&topic, piece, earliest, isolation));

@@ -34,7 +34,7 @@ pub(crate) use self::json::texts_of_union;
 use self::ndjson::Ndjson;
 use self::parquet::Parquet;
 use self::place::Unfinished;
-use crate::scan::Workers;
+use crate::threads::Workers;
 
 /// What goes to the system at once.
 const BUFFER_BYTES: usize = 256 * 1024;

@@ -34,8 +34,8 @@ use datafusion::error::Result;
 use self::cells::Column;
 use self::table::{Provider, SystemTable};
 use crate::postgres::Activity;
-use crate::scan::Workers;
 use crate::system::System;
+use crate::threads::Asking;
 
 /// The schema's name.
 pub(crate) const SYS: &str = "sys";
@@ -46,7 +46,7 @@ pub(crate) struct Source {
     pub(crate) system: Arc<dyn System>,
     pub(crate) activity: Arc<Activity>,
     /// For what may wait for the disk.
-    pub(crate) workers: Workers,
+    pub(crate) asking: Asking,
 }
 
 /// A table without its rows.

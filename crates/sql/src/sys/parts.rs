@@ -35,7 +35,7 @@ pub(super) async fn partitions(source: &Arc<Source>, wish: &Wish) -> Result<Vec<
             .filter(|part| wish.allows_number("partition", part.partition))
             .collect()
     };
-    source.workers.run(list).await
+    source.asking.run(list).await
 }
 
 /// Asks for one part after the other until there are rows enough, where waiting for the disk holds nobody up.
@@ -51,7 +51,7 @@ where
 {
     let system = Arc::clone(&source.system);
     let mut rest = std::mem::take(parts);
-    let asked = source.workers.run(move || {
+    let asked = source.asking.run(move || {
         let mut all = Vec::new();
         while all.len() < enough
             && let Some(part) = rest.pop_front()

@@ -97,7 +97,7 @@ impl SystemTable for Settings {
             });
             resources
         };
-        source.workers.run(list).await
+        source.asking.run(list).await
     }
 
     async fn rows(

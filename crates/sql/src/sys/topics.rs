@@ -91,7 +91,7 @@ impl SystemTable for Topics {
             topics.retain(|topic| wish.allows("topic", topic.name.as_str()));
             topics
         };
-        source.workers.run(list).await
+        source.asking.run(list).await
     }
 
     async fn rows(
