@@ -23,6 +23,8 @@ use crate::scan::Shared;
 use crate::spec::{ScanMetrics, ScanSpec};
 use crate::wanted::Wanted;
 
+/// The earliest time is noted for each so many bytes.
+const STRETCH_BYTES: usize = 1 << 20;
 /// With a smaller limit than this, less is read at once.
 const FEW_ROWS: usize = 100;
 
@@ -136,6 +138,7 @@ struct PartitionReader {
     is_complete: bool,
     log: LogKey,
     stretch: Stretch,
+    stretch_bytes: usize,
     shared: Arc<Shared>,
 }
 
@@ -168,6 +171,7 @@ impl PartitionReader {
             is_complete: piece.is_complete,
             log: (spec.topic.id, partition.index),
             stretch: Stretch::default(),
+            stretch_bytes: 0,
             shared: Arc::clone(shared),
         })
     }
@@ -254,9 +258,14 @@ impl PartitionReader {
         self.stretch.add(batch, earliest, |stretch, earliest| {
             earliest_times.note(log, stretch, earliest);
         });
+        self.stretch_bytes = self.stretch_bytes.saturating_add(facts.size);
+        if self.stretch_bytes >= STRETCH_BYTES {
+            self.end_stretch();
+        }
     }
 
     fn end_stretch(&mut self) {
+        self.stretch_bytes = 0;
         let (log, earliest_times) = (self.log, &self.shared.earliest);
         self.stretch
             .end(|stretch, earliest| earliest_times.note(log, stretch, earliest));

@@ -16,15 +16,15 @@ use types::{Offset, ProducerId, TopicName};
 use crate::batch_facts::BatchFacts;
 use crate::errors::{ScanCause, ScanError};
 use crate::memory::Memory;
-use crate::slices::Batches;
+use crate::slices::{Batches, RECORDS_WINDOW_BYTES};
 use crate::spec::ScanMetrics;
 use crate::wanted::Wanted;
 
-/// What is read at once.
-const CHUNK_BYTES: usize = 1 << 20;
-/// What is read at once for a few records: an interval of the offset index.
+/// What the log is asked for at once.
+const CHUNK_BYTES: usize = 4 << 20;
+/// The same for a few records: an interval of the offset index.
 const SMALL_CHUNK_BYTES: usize = 64 << 10;
-/// What is walked over at once when only headers are looked at.
+/// The same when only headers are looked at.
 const HEADERS_CHUNK_BYTES: usize = 32 << 20;
 /// So few offsets are a few records.
 const FEW_OFFSETS: u64 = 1000;
@@ -77,7 +77,7 @@ impl RecordSource {
             isolation: manner.isolation,
             position: wanted.next().unwrap_or_default(),
             wanted,
-            batches: Batches::empty(),
+            batches: Batches::new(Vec::new(), manner.headers_only),
             aborted: Aborted::default(),
             read_from: None,
             headers_only: manner.headers_only,
@@ -127,8 +127,8 @@ impl RecordSource {
         facts: &BatchFacts,
         memory: &mut Memory,
     ) -> Result<Bytes, ScanError> {
-        if self.headers_only {
-            let reserved = memory.reserve_chunk(facts.size);
+        if self.headers_only || facts.size > RECORDS_WINDOW_BYTES {
+            let reserved = memory.reserve_chunk(facts.size.saturating_add(RECORDS_WINDOW_BYTES));
             reserved.map_err(|cause| self.error(facts.base_offset, cause))?;
         }
         let bytes = self.batches.batch(facts);
@@ -171,13 +171,17 @@ impl RecordSource {
             self.wanted.pass(i64::MAX);
             return Ok(());
         }
-        // With headers only, a window is all that is held.
-        let held = if self.headers_only { 0 } else { plan.length };
+        // A window is all that is held, which for headers is next to nothing.
+        let held = if self.headers_only {
+            0
+        } else {
+            RECORDS_WINDOW_BYTES.min(plan.length)
+        };
         let reserved = memory.reserve_chunk(held);
         reserved.map_err(|cause| self.error(from, cause))?;
         self.position = self.position.max(from);
         self.aborted = Aborted::new(&plan.aborted);
-        self.batches = Batches::new(plan.slices, self.headers_only);
+        self.batches.go_on(plan.slices);
         Ok(())
     }
 

@@ -1,74 +1,77 @@
-//! The bytes behind a [`storage::ReadPlan`]: whole, or batch by batch without those between headers.
+//! The bytes behind a [`storage::ReadPlan`], batch by batch: read window by window, each byte once, or without those between
+//! headers.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::io;
 
-use bytes::Bytes;
-use protocol::Slice;
+use bytes::{Bytes, BytesMut};
+use protocol::{FileSlice, Slice};
 use storage::SegmentFile;
 
 use crate::batch_facts::BatchFacts;
 
 /// What is read at once to look at headers only: a page, which the disk reads anyway.
-const WINDOW_BYTES: usize = 4096;
+const HEADERS_WINDOW_BYTES: usize = 4096;
+/// What is read at once of records: enough that calls do not matter, and not more than the processor's cache keeps until it is
+/// decoded.
+pub(crate) const RECORDS_WINDOW_BYTES: usize = 256 << 10;
 
-/// The bytes of `slice` from `at` on, `length` of them.
-fn read(slice: &Slice, at: usize, length: usize) -> io::Result<Bytes> {
-    match slice {
-        Slice::Memory(bytes) => {
-            let end = at.checked_add(length).filter(|end| *end <= bytes.len());
-            let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-            Ok(bytes.slice(at..end))
-        }
-        Slice::File(range) => {
-            let file: &dyn Any = &*range.file;
-            let file = file
-                .downcast_ref::<SegmentFile>()
-                .ok_or(io::ErrorKind::Unsupported)?;
-            let end = at.checked_add(length).filter(|end| *end <= range.length);
-            end.ok_or(io::ErrorKind::UnexpectedEof)?;
-            let mut bytes = vec![0; length];
-            let count = file
-                .disk_file()
-                .read_at(&mut bytes, range.offset + at as u64)?;
-            if count < length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            Ok(bytes.into())
-        }
+/// Fills `buffer` from `at` on.
+fn read(slice: &FileSlice, at: usize, buffer: &mut [u8]) -> io::Result<()> {
+    let end = at.checked_add(buffer.len());
+    end.filter(|end| *end <= slice.length)
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    let file: &dyn Any = &*slice.file;
+    let file = file
+        .downcast_ref::<SegmentFile>()
+        .ok_or(io::ErrorKind::Unsupported)?;
+    let count = file.disk_file().read_at(buffer, slice.offset + at as u64)?;
+    if count < buffer.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    Ok(())
 }
 
 /// Walks over the batches of slices.
 #[derive(Debug)]
 pub(crate) struct Batches {
     /// Those that are not walked over yet.
-    slices: std::collections::VecDeque<Slice>,
+    slices: VecDeque<Slice>,
     /// Where the next batch begins in the first of them.
     position: usize,
     /// Bytes of the first slice, from `window_at` on.
     window: Bytes,
     window_at: usize,
-    /// Whether only headers are needed, and records are read one batch at a time.
-    headers_only: bool,
+    /// What is read at once.
+    window_bytes: usize,
     /// Bytes that were read from slices.
     pub(crate) bytes_read: usize,
 }
 
 impl Batches {
+    /// With `headers_only` the records of few batches are asked for.
     pub(crate) fn new(slices: Vec<Slice>, headers_only: bool) -> Self {
         Self {
             slices: slices.into(),
             position: 0,
             window: Bytes::new(),
             window_at: 0,
-            headers_only,
+            window_bytes: if headers_only {
+                HEADERS_WINDOW_BYTES
+            } else {
+                RECORDS_WINDOW_BYTES
+            },
             bytes_read: 0,
         }
     }
 
-    pub(crate) fn empty() -> Self {
-        Self::new(Vec::new(), false)
+    /// Goes on with other slices, and the memory of these.
+    pub(crate) fn go_on(&mut self, slices: Vec<Slice>) {
+        self.slices = slices.into();
+        self.position = 0;
+        self.window.clear();
+        self.window_at = 0;
     }
 
     /// Looks at the next batch. `Ok(None)` at the end; `Err(UnexpectedEof)` or `Err(InvalidData)` if the bytes are no whole
@@ -83,7 +86,7 @@ impl Batches {
             }
             self.slices.pop_front();
             self.position = 0;
-            self.window = Bytes::new();
+            self.window.clear();
             self.window_at = 0;
         }
         let header = self.bytes(BatchFacts::BYTES)?;
@@ -104,26 +107,52 @@ impl Batches {
 
     /// `length` bytes from the next batch on, within its slice.
     fn bytes(&mut self, length: usize) -> io::Result<Bytes> {
-        let slice = self.slices.front().ok_or(io::ErrorKind::UnexpectedEof)?;
-        let inside = self.position.checked_sub(self.window_at);
-        let known = inside.and_then(|start| {
-            let end = start.checked_add(length)?;
-            (end <= self.window.len()).then(|| self.window.slice(start..end))
-        });
-        if let Some(known) = known {
-            return Ok(known);
+        let inside = self.position.saturating_sub(self.window_at);
+        let known = self.window.len().saturating_sub(inside);
+        if known < length {
+            self.read_on(inside, known, length)?;
         }
+        let start = self.position - self.window_at;
+        Ok(self.window.slice(start..start + length))
+    }
+
+    /// Moves the window to the next batch. `known` bytes of it, from `inside` on, are the window's end already.
+    fn read_on(&mut self, inside: usize, known: usize, length: usize) -> io::Result<()> {
+        let slice = self.slices.front().ok_or(io::ErrorKind::UnexpectedEof)?;
         let rest = slice.len().saturating_sub(self.position);
-        let wanted = if self.headers_only {
-            length.max(WINDOW_BYTES).min(rest).max(length)
-        } else {
-            rest.max(length)
+        if length > rest {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let window = std::mem::take(&mut self.window);
+        self.window = match slice {
+            Slice::Memory(bytes) => bytes.slice(self.position..),
+            Slice::File(slice) => {
+                let mut buffer = buffer(window, inside, known);
+                buffer.resize(length.max(self.window_bytes).min(rest), 0);
+                let unknown = buffer.get_mut(known..).unwrap_or_default();
+                read(slice, self.position + known, unknown)?;
+                buffer.freeze()
+            }
         };
-        let read = read(slice, self.position, wanted)?;
-        self.bytes_read += read.len();
+        self.bytes_read += self.window.len() - known.min(self.window.len());
         self.window_at = self.position;
-        self.window = read;
-        Ok(self.window.slice(..length))
+        Ok(())
+    }
+}
+
+/// Memory that begins with `known` bytes of the window, from `inside` on: the window's own if nobody else has it.
+fn buffer(window: Bytes, inside: usize, known: usize) -> BytesMut {
+    let kept = inside..inside + known;
+    match window.try_into_mut() {
+        // That of a large batch is given back.
+        Ok(mut window) if window.capacity() <= 2 * RECORDS_WINDOW_BYTES => {
+            if known > 0 {
+                window.copy_within(kept, 0);
+            }
+            window
+        }
+        Ok(window) => BytesMut::from(window.get(kept).unwrap_or_default()),
+        Err(window) => BytesMut::from(window.get(kept).unwrap_or_default()),
     }
 }
 
@@ -144,7 +173,7 @@ mod tests {
 
     #[test]
     fn batches_of_many_slices_are_walked_over_either_way() {
-        let large = vec![7; 3 * WINDOW_BYTES];
+        let large = vec![7; 3 * HEADERS_WINDOW_BYTES];
         let all = [
             batch(0, b"a"),
             batch(1, &large),
@@ -172,7 +201,7 @@ mod tests {
             batches.skip(&facts);
         }
         assert!(
-            batches.bytes_read < 3 * WINDOW_BYTES,
+            batches.bytes_read < 3 * HEADERS_WINDOW_BYTES,
             "{}",
             batches.bytes_read
         );
