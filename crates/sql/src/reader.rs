@@ -241,7 +241,7 @@ impl PartitionReader {
         }
         let records = if spec.needs_records(&facts) {
             metrics.batches_read.add(1);
-            Some(self.read_records(&facts, memory)?)
+            Some(self.read_records(&facts, memory, metrics)?)
         } else {
             metrics.batches_by_header.add(1);
             None
@@ -275,8 +275,9 @@ impl PartitionReader {
         &mut self,
         facts: &BatchFacts,
         memory: &mut Memory,
+        metrics: &ScanMetrics,
     ) -> Result<OpenRecords, ScanError> {
-        let bytes = self.source.bytes(facts, memory)?;
+        let bytes = self.source.bytes(facts, memory, metrics)?;
         let records = OpenRecords::read(&bytes, memory);
         records.map_err(|cause| self.source.error(facts.base_offset, cause))
     }

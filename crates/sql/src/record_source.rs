@@ -88,12 +88,9 @@ impl RecordSource {
     /// The next batch with wanted offsets, which stays the next until [`RecordSource::pass`].
     pub(crate) fn next(&mut self, metrics: &ScanMetrics) -> Result<Next, ScanError> {
         loop {
-            let read_before = self.batches.bytes_read;
             let found = self.batches.peek();
+            metrics.bytes_read.add(self.batches.take_bytes_read());
             let found = found.map_err(|cause| self.error(self.position, cause))?;
-            metrics
-                .bytes_read
-                .add(self.batches.bytes_read - read_before);
             let Some(facts) = found else {
                 self.wanted.pass(self.position);
                 return Ok(match self.wanted.next() {
@@ -126,12 +123,14 @@ impl RecordSource {
         &mut self,
         facts: &BatchFacts,
         memory: &mut Memory,
+        metrics: &ScanMetrics,
     ) -> Result<Bytes, ScanError> {
         if self.headers_only || facts.size > RECORDS_WINDOW_BYTES {
             let reserved = memory.reserve_chunk(facts.size.saturating_add(RECORDS_WINDOW_BYTES));
             reserved.map_err(|cause| self.error(facts.base_offset, cause))?;
         }
         let bytes = self.batches.batch(facts);
+        metrics.bytes_read.add(self.batches.take_bytes_read());
         bytes.map_err(|cause| self.error(facts.base_offset, cause))
     }
 

@@ -45,8 +45,8 @@ pub(crate) struct Batches {
     window_at: usize,
     /// What is read at once.
     window_bytes: usize,
-    /// Bytes that were read from slices.
-    pub(crate) bytes_read: usize,
+    /// Bytes that were read from slices and not told yet.
+    bytes_read: usize,
 }
 
 impl Batches {
@@ -64,6 +64,11 @@ impl Batches {
             },
             bytes_read: 0,
         }
+    }
+
+    /// How many bytes were read since the last time.
+    pub(crate) fn take_bytes_read(&mut self) -> usize {
+        std::mem::take(&mut self.bytes_read)
     }
 
     /// Goes on with other slices, and the memory of these.
@@ -123,18 +128,19 @@ impl Batches {
         if length > rest {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        let size = length.max(self.window_bytes).min(rest);
         let window = std::mem::take(&mut self.window);
         self.window = match slice {
-            Slice::Memory(bytes) => bytes.slice(self.position..),
+            Slice::Memory(bytes) => bytes.slice(self.position..self.position + size),
             Slice::File(slice) => {
                 let mut buffer = buffer(window, inside, known);
-                buffer.resize(length.max(self.window_bytes).min(rest), 0);
+                buffer.resize(size, 0);
                 let unknown = buffer.get_mut(known..).unwrap_or_default();
                 read(slice, self.position + known, unknown)?;
                 buffer.freeze()
             }
         };
-        self.bytes_read += self.window.len() - known.min(self.window.len());
+        self.bytes_read += size - known;
         self.window_at = self.position;
         Ok(())
     }

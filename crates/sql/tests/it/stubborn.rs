@@ -125,8 +125,14 @@ impl PartitionLog for Stubborn {
         self.log.size_bytes()
     }
 
+    /// Segments that do not know what they hold, so that the log is asked.
     fn segments(&self) -> Vec<LogSegment> {
-        self.log.segments()
+        let segments = self.log.segments().into_iter();
+        let unknown = segments.map(|segment| LogSegment {
+            has_only_records: false,
+            ..segment
+        });
+        unknown.collect()
     }
 
     fn is_offline(&self) -> bool {
