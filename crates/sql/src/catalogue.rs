@@ -16,22 +16,20 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::TableType;
 use parking_lot::RwLock;
 
-use crate::columns::Form;
 use crate::errors::UnknownTable;
+use crate::latest::LatestTable;
 use crate::nearest::nearest;
 use crate::scan::Shared;
 use crate::statements::Refused;
 use crate::table::TopicTable;
 use crate::topics::{Topics, is_internal};
-use crate::write::{INSERT_VIEW, InsertTarget};
+use crate::views::View;
+use crate::write::{INSERT_VIEW, InsertError, InsertTarget};
 
 /// The one catalogue, which PostgreSQL calls a database.
 pub const CATALOGUE: &str = "watertable";
 /// The schema of the topics.
 pub const PUBLIC: &str = "public";
-/// Between a topic and how it is shown; legal in no topic name.
-const VIEW_SEPARATOR: char = '@';
-const BYTES: &str = "bytes";
 
 /// All catalogues: one.
 #[derive(Debug)]
@@ -105,16 +103,10 @@ impl Public {
             Some(name) => (name, true),
             None => (name, false),
         };
-        let (name, form) = match name.split_once(VIEW_SEPARATOR) {
-            None => (name, Form::Text),
-            Some((name, BYTES)) => (name, Form::Bytes),
-            Some((topic, view)) => {
-                return Err(external(UnknownTable::NoView {
-                    topic: topic.to_owned(),
-                    view: view.to_owned(),
-                }));
-            }
-        };
+        let (name, view) = View::of_name(name).map_err(external)?;
+        if is_target && view.is_latest {
+            return Err(InsertError::Latest(name.to_owned()).into());
+        }
         let topic = match topics.topic(name) {
             Ok(Some(topic)) => Ok(topic),
             Err(error) => Err(error),
@@ -128,8 +120,14 @@ impl Public {
             }
         };
         Ok(match topic {
-            Ok(topic) if is_target => Arc::new(InsertTarget::new(&topic, form)),
-            topic => Arc::new(TopicTable::new(topic, form, shared)),
+            Ok(topic) if is_target => Arc::new(InsertTarget::new(&topic, view.form)),
+            topic => {
+                let table = TopicTable::new(topic, view.form, shared);
+                match view.is_latest {
+                    true => Arc::new(LatestTable::new(table)),
+                    false => Arc::new(table),
+                }
+            }
         })
     }
 }
@@ -181,10 +179,9 @@ impl SchemaProvider for Public {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        let topic = name
-            .strip_suffix(BYTES)
-            .and_then(|topic| topic.strip_suffix(VIEW_SEPARATOR))
-            .unwrap_or(name);
+        let Ok((topic, _)) = View::of_name(name) else {
+            return false;
+        };
         self.topics
             .names()
             .iter()

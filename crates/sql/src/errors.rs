@@ -10,6 +10,7 @@ use types::TopicName;
 use crate::statements::Refused;
 use crate::system::Unanswered;
 use crate::typed::{ContractFault, Fault};
+use crate::views::View;
 
 /// No topic has the name that a statement asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,15 +40,13 @@ impl UnknownTable {
             Self::NoTopic { nearest, .. } => nearest
                 .as_ref()
                 .map(|nearest| format!("Perhaps you meant {}.", quoted(nearest))),
-            Self::NoView { topic, view } if view == "latest" => Some(format!(
-                "The newest record of each key is not there as a table yet; {} has all records.",
-                quoted(topic)
-            )),
-            Self::NoView { topic, .. } => Some(format!(
-                "There are {} and {}.",
-                quoted(topic),
-                quoted(&format!("{topic}@bytes"))
-            )),
+            Self::NoView { topic, .. } => {
+                let names: Vec<_> = View::ALL
+                    .iter()
+                    .map(|view| quoted(&format!("{topic}{view}")))
+                    .collect();
+                Some(format!("There are {}.", names.join(", ")))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ mod errors;
 mod export;
 mod filters;
 mod intervals;
+mod latest;
 mod memory;
 mod nearest;
 mod no_files;
@@ -35,6 +36,7 @@ mod table;
 mod threads;
 mod topics;
 mod typed;
+mod views;
 mod wanted;
 mod write;
 

@@ -183,7 +183,7 @@ impl Rows {
             let timestamp = base_timestamp.map_or(facts.max_timestamp, |base| {
                 base.wrapping_add(record.timestamp_delta)
             });
-            if !spec.shows(timestamp) {
+            if !spec.shows(timestamp) || spec.hides(record.value) {
                 continue;
             }
             if record.size > RECORD_BYTES_MAX {

@@ -27,12 +27,13 @@ use datafusion::physical_plan::{
 };
 use storage::Isolation;
 
-use crate::columns::{Column, Form};
+use crate::columns::Column;
 use crate::earliest_times::EarliestTimes;
 use crate::pieces::Piece;
 use crate::reader::{Step, StreamReader};
-use crate::spec::{ScanMetrics, ScanSpec};
+use crate::spec::{ScanMetrics, ScanSpec, Tombstones};
 use crate::threads::{Asking, Workers};
+use crate::views::View;
 
 /// What all scans share.
 #[derive(Debug)]
@@ -141,21 +142,33 @@ fn ordered(schema: &SchemaRef, streams: &[Vec<Piece>]) -> EquivalenceProperties 
 
 impl DisplayAs for TopicScan {
     fn fmt_as(&self, format: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(self.name(), format, out)
+    }
+}
+
+impl TopicScan {
+    /// What EXPLAIN shows of a plan of this name that reads so.
+    pub(crate) fn describe(
+        &self,
+        plan: &str,
+        format: DisplayFormatType,
+        out: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
         let fields = self.spec.schema.fields().iter();
         let columns: Vec<_> = fields.map(|field| field.name().as_str()).collect();
         let (name, columns) = (&self.spec.topic.name, columns.join(", "));
-        let form = match self.spec.form {
-            Form::Text => "",
-            Form::Bytes => "@bytes",
+        let view = View {
+            form: self.spec.form,
+            is_latest: self.spec.tombstones == Tombstones::LeftOut,
         };
         if format == DisplayFormatType::TreeRender {
-            writeln!(out, "topic={name}{form}")?;
+            writeln!(out, "topic={name}{view}")?;
             writeln!(out, "partitions=[{}]", self.ranges())?;
             return writeln!(out, "columns=[{columns}]");
         }
         write!(
             out,
-            "TopicScan: topic={name}{form}, partitions=[{}], columns=[{columns}]",
+            "{plan}: topic={name}{view}, partitions=[{}], columns=[{columns}]",
             self.ranges()
         )?;
         if let Some(times) = &self.spec.times {
@@ -174,9 +187,7 @@ impl DisplayAs for TopicScan {
         }
         Ok(())
     }
-}
 
-impl TopicScan {
     /// As `0: 5..20, 1: 0..3 7..9`; streams that share are in brackets.
     fn ranges(&self) -> String {
         let piece = |piece: &Piece| {
@@ -195,6 +206,54 @@ impl TopicScan {
         };
         let streams: Vec<_> = self.streams.iter().map(stream).collect();
         streams.join(", ")
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.shared.workers
+    }
+
+    /// What a stream reads.
+    pub(crate) fn of_stream(&self, stream: usize) -> Vec<Piece> {
+        self.streams.get(stream).cloned().unwrap_or_default()
+    }
+
+    /// The number of the partition in this place of the topic.
+    pub(crate) fn partition(&self, place: usize) -> Option<i32> {
+        let partition = self.spec.topic.partitions.get(place)?;
+        Some(partition.index.value())
+    }
+
+    /// The rows of pieces of a stream.
+    pub(crate) fn read(
+        &self,
+        stream: usize,
+        pieces: Vec<Piece>,
+        context: &TaskContext,
+    ) -> SendableRecordBatchStream {
+        let consumer = format!("TopicScan[{} {stream}]", self.spec.topic.name);
+        let counter = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, stream);
+        let metrics = ScanMetrics {
+            bytes_read: counter("bytes_read"),
+            batches_read: counter("batches_read"),
+            batches_by_header: counter("batches_by_header"),
+            offsets_removed: counter("offsets_removed"),
+        };
+        let reader = StreamReader::new(
+            Arc::clone(&self.spec),
+            pieces,
+            Arc::clone(&self.shared),
+            context.session_config().batch_size(),
+            MemoryConsumer::new(consumer).register(context.memory_pool()),
+            metrics,
+        );
+        let state = Running {
+            reader,
+            shared: Arc::clone(&self.shared),
+            baseline: BaselineMetrics::new(&self.metrics, stream),
+        };
+        let batches = futures_util::stream::try_unfold(state, Running::next);
+        let schema = Arc::clone(&self.spec.schema);
+        Box::pin(RecordBatchStreamAdapter::new(schema, batches))
     }
 }
 
@@ -234,32 +293,7 @@ impl ExecutionPlan for TopicScan {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let pieces = self.streams.get(partition).cloned().unwrap_or_default();
-        let consumer = format!("TopicScan[{} {partition}]", self.spec.topic.name);
-        let counter =
-            |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
-        let metrics = ScanMetrics {
-            bytes_read: counter("bytes_read"),
-            batches_read: counter("batches_read"),
-            batches_by_header: counter("batches_by_header"),
-            offsets_removed: counter("offsets_removed"),
-        };
-        let reader = StreamReader::new(
-            Arc::clone(&self.spec),
-            pieces,
-            Arc::clone(&self.shared),
-            context.session_config().batch_size(),
-            MemoryConsumer::new(consumer).register(context.memory_pool()),
-            metrics,
-        );
-        let state = Running {
-            reader,
-            shared: Arc::clone(&self.shared),
-            baseline: BaselineMetrics::new(&self.metrics, partition),
-        };
-        let batches = futures_util::stream::try_unfold(state, Running::next);
-        let schema = Arc::clone(&self.spec.schema);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+        Ok(self.read(partition, self.of_stream(partition), &context))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

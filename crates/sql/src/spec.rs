@@ -13,6 +13,13 @@ use crate::intervals::Intervals;
 use crate::topics::Topic;
 use crate::typed::Selection;
 
+/// What becomes of records without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tombstones {
+    Shown,
+    LeftOut,
+}
+
 /// What a scan is to give, for all its streams.
 #[derive(Debug)]
 pub(crate) struct ScanSpec {
@@ -30,13 +37,17 @@ pub(crate) struct ScanSpec {
     pub(crate) times: Option<Intervals>,
     /// No more rows than this are asked for.
     pub(crate) limit: Option<usize>,
+    pub(crate) tombstones: Tombstones,
 }
 
 impl ScanSpec {
     /// Whether headers of batches say all that is asked, as long as no batch was cleaned or has different times.
     pub(crate) fn is_in_headers(&self) -> bool {
         let has_records = |column: &Column| column.is_in_record() || *column == Column::Timestamp;
-        !self.columns.iter().any(has_records) && self.times.is_none() && !self.has_lines
+        !self.columns.iter().any(has_records)
+            && self.times.is_none()
+            && !self.has_lines
+            && self.tombstones == Tombstones::Shown
     }
 
     /// Whether the records of a batch have to be looked at.
@@ -44,8 +55,13 @@ impl ScanSpec {
         let has_times = self.columns.contains(&Column::Timestamp) || self.times.is_some();
         !facts.is_dense()
             || self.has_lines
+            || self.tombstones == Tombstones::LeftOut
             || self.columns.iter().any(|column| column.is_in_record())
             || (has_times && facts.common_timestamp().is_none())
+    }
+
+    pub(crate) fn hides(&self, value: Option<&[u8]>) -> bool {
+        self.tombstones == Tombstones::LeftOut && value.is_none()
     }
 
     pub(crate) fn shows(&self, timestamp: i64) -> bool {

@@ -21,7 +21,7 @@ use crate::pieces::{Piece, Wish, prune, streams};
 
 use crate::scan::{Shared, TopicScan};
 use crate::snapshot::{Run, Snapshots};
-use crate::spec::ScanSpec;
+use crate::spec::{ScanSpec, Tombstones};
 use crate::topics::{Topic, TopicError};
 use crate::typed::{Compiled, ContractFault, Selection};
 use crate::wanted::Wanted;
@@ -57,6 +57,19 @@ impl TopicTable {
             form,
             shared,
             snapshots: Arc::default(),
+        }
+    }
+
+    /// The same topic as of the same snapshot, without its contract: every record is a row.
+    pub(crate) fn records(&self) -> Self {
+        Self {
+            topic: self.topic.clone(),
+            form: self.form,
+            columns: Columns::new(self.form, None),
+            contract: None,
+            has_lines: false,
+            shared: Arc::clone(&self.shared),
+            snapshots: Arc::clone(&self.snapshots),
         }
     }
 
@@ -134,6 +147,21 @@ impl TableProvider for TopicTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scan = self.topic_scan(state, projection, filters, limit, Tombstones::Shown);
+        Ok(Arc::new(scan.await?))
+    }
+}
+
+impl TopicTable {
+    /// A scan of the topic for these columns, as far as filters on partition, offset and time let it.
+    pub(crate) async fn topic_scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+        tombstones: Tombstones,
+    ) -> Result<TopicScan> {
         let topic = self
             .topic
             .as_ref()
@@ -168,6 +196,7 @@ impl TableProvider for TopicTable {
             isolation,
             times,
             limit,
+            tombstones,
         };
         let streams = if spec.is_in_headers() {
             let topic = Arc::clone(topic);
@@ -179,15 +208,9 @@ impl TableProvider for TopicTable {
         } else {
             streams
         };
-        Ok(Arc::new(TopicScan::new(
-            spec,
-            streams,
-            Arc::clone(&self.shared),
-        )))
+        Ok(TopicScan::new(spec, streams, Arc::clone(&self.shared)))
     }
-}
 
-impl TopicTable {
     /// Begins every partition at its first record that is late enough, which the time index knows. Records behind it may be
     /// older again, so it says nothing about where to end.
     async fn skip_older(

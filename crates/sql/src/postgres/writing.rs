@@ -161,7 +161,7 @@ pub(super) fn error(source: &(dyn std::error::Error + Send + Sync + 'static)) ->
 
 const fn of_insert(error: &InsertError) -> &'static str {
     match error {
-        InsertError::NoTopic(_) => state::WRONG_OBJECT_TYPE,
+        InsertError::NoTopic(_) | InsertError::Latest(_) => state::WRONG_OBJECT_TYPE,
         InsertError::Internal(_) => state::INSUFFICIENT_PRIVILEGE,
         InsertError::ReadOnly(_) => state::GENERATED_ALWAYS,
         InsertError::NoColumn { .. } => state::UNDEFINED_COLUMN,

@@ -26,6 +26,7 @@ use crate::columns::{Column, hexadecimal};
 use crate::nearest::nearest;
 use crate::statements::{Refused, admit as admit_query};
 use crate::topics::is_internal;
+use crate::views::View;
 
 /// What is wrong with a statement that writes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum InsertError {
     /// Only topics are written to.
     #[error("cannot insert into \"{0}\": it is no topic")]
     NoTopic(String),
+    /// What is the newest record of a key follows from the log.
+    #[error("cannot insert into \"{0}\": it shows the newest record of each key")]
+    Latest(String),
     /// The broker's own topics are not.
     #[error("topic \"{0}\" belongs to the broker")]
     Internal(String),
@@ -87,6 +91,13 @@ impl InsertError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoTopic(_) => Some("\\dt lists the topics; CREATE TABLE makes one.".to_owned()),
+            Self::Latest(name) => {
+                let topic = name.split('@').next().unwrap_or_default();
+                Some(format!(
+                    "What is inserted into {} is the newest record of its key, or none if its _value is NULL.",
+                    crate::errors::quoted(topic)
+                ))
+            }
             Self::Internal(_) => None,
             Self::ReadOnly(column) if Some(*column) == Column::Topic.name() => {
                 Some("The statement names the topic; leave the column out.".to_owned())
@@ -223,11 +234,11 @@ pub(crate) async fn prepare(session: &SessionContext, insert: &mut Insert) -> Re
 }
 
 fn written_name(target: &InsertTarget) -> String {
-    let form = match target.form {
-        crate::columns::Form::Text => "",
-        crate::columns::Form::Bytes => "@bytes",
+    let view = View {
+        form: target.form,
+        is_latest: false,
     };
-    format!("{}{form}{INSERT_VIEW}", target.topic)
+    format!("{}{view}{INSERT_VIEW}", target.topic)
 }
 
 /// A name that is read as it is.
