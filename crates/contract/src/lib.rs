@@ -19,6 +19,7 @@ mod text;
 pub use data_type::{DECIMAL_DIGITS_MAX, DataType};
 pub use error::{Cause, ContractError};
 pub use infer::{InferError, LeftOut, Proposal, infer};
+pub use nearest::nearest;
 
 /// The name of the topic setting.
 pub const SETTING: &str = "watertable.contract";

@@ -1,24 +1,43 @@
 //! The known word that was perhaps meant.
 
-/// Words less alike than this are no misspellings.
-const ALIKE: f64 = 0.8;
 /// Longer words are not compared.
 const BYTES_MAX: usize = 256;
 
-/// The first of the words that are most like `wanted`.
-pub(crate) fn nearest<'a>(
-    wanted: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+/// The one of the known words that is nearest to `wanted`, if one is near: the same but for case, or with a third of its letters
+/// wrong at most (one, if it is short). Two that are swapped are one that is wrong.
+pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if wanted.len() > BYTES_MAX {
         return None;
     }
-    let mut best: Option<(f64, &str)> = None;
-    for word in known {
-        let likeness = strsim::jaro_winkler(wanted, word);
-        if likeness >= ALIKE && best.is_none_or(|(most, _)| likeness > most) {
-            best = Some((likeness, word));
-        }
+    let lower = wanted.to_lowercase();
+    let far = (wanted.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .filter(|word| word.len() <= 2 * BYTES_MAX)
+        .map(|word| {
+            let letters = strsim::damerau_levenshtein(&lower, &word.to_lowercase());
+            // Of words that are as near the one whose capitals are, too; then the first, so that the answer is always the same.
+            (letters, strsim::damerau_levenshtein(wanted, word), word)
+        })
+        .filter(|(letters, ..)| *letters <= far)
+        .min()
+        .map(|(.., word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_found_and_far_ones_are_not() {
+        let words = ["page-views", "Trips", "trips", "Trips2", "x"];
+        let near = |wanted| nearest(wanted, words);
+        assert_eq!(near("page_views"), Some("page-views"));
+        assert_eq!(near("trip"), Some("trips"));
+        assert_eq!(near("tirps"), Some("trips"));
+        assert_eq!(near("tripS2"), Some("Trips2"));
+        assert_eq!(near("PAGE-VIEWS"), Some("page-views"));
+        assert_eq!(near("customers"), None);
+        assert_eq!(near(&"x".repeat(300)), None);
     }
-    best.map(|(_, word)| word)
 }

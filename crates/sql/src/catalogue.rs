@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use contract::nearest;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateDefaults;
@@ -18,7 +19,6 @@ use parking_lot::RwLock;
 
 use crate::errors::UnknownTable;
 use crate::latest::LatestTable;
-use crate::nearest::nearest;
 use crate::scan::Shared;
 use crate::statements::Refused;
 use crate::table::TopicTable;

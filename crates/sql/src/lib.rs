@@ -16,7 +16,6 @@ mod filters;
 mod intervals;
 mod latest;
 mod memory;
-mod nearest;
 mod no_files;
 mod open_batch;
 mod options;

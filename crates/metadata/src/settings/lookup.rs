@@ -143,25 +143,10 @@ impl Scope {
             })
     }
 
-    /// The known name most like `name`, if the likeness is more than chance.
+    /// The known name nearest to `name`, if one is near.
     pub fn nearest(self, name: &str) -> Option<&'static str> {
-        const LIKENESS_MIN: f64 = 0.7;
-        if name.len() > NAME_LENGTH_SHOWN {
-            return None;
-        }
         let wanted = name.to_ascii_lowercase().replace(['_', '-'], ".");
-        self.index()
-            .keys()
-            .map(|known| {
-                (
-                    strsim::normalized_damerau_levenshtein(&wanted, known),
-                    *known,
-                )
-            })
-            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-            // Equal likeness: the first by name, so that the answer is always the same.
-            .max_by(|one, other| one.0.total_cmp(&other.0).then(other.1.cmp(one.1)))
-            .map(|(_, known)| known)
+        contract::nearest(&wanted, self.index().keys().copied())
     }
 }
 

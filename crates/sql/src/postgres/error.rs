@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use contract::nearest;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -474,20 +475,6 @@ fn unsupported(text: &str) -> PgError {
     )
 }
 
-/// The name that was probably meant.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    // As PostgreSQL: at most half of the name may be wrong.
-    let most = name.len() / 2;
-    candidates
-        .map(|candidate| (strsim::levenshtein(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= most.min(3))
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
 /// The parser puts the place of an error behind its text.
 fn split_location(text: &str) -> (&str, Option<(u64, u64)>) {
     let Some((before, place)) = text.rsplit_once(" at Line: ") else {
@@ -531,12 +518,5 @@ mod tests {
     fn a_long_text_is_cut_between_characters() {
         let error = PgError::new(state::INTERNAL_ERROR, "ü".repeat(TEXT_BYTES_MAX));
         assert!(error.message.len() < TEXT_BYTES_MAX + 10);
-    }
-
-    #[test]
-    fn near_names_are_told_and_far_ones_not() {
-        let names = ["flights", "airlines"];
-        assert_eq!(nearest("flihgts", names.into_iter()), Some("flights"));
-        assert_eq!(nearest("weather", names.into_iter()), None);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use contract::nearest;
 use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
@@ -16,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, LimitClause, Query, Statement, Value, ValueWithSpan, Visit, Visitor,
 };
 
-use super::error::{PgError, nearest, state};
+use super::error::{PgError, state};
 use super::rewrite::casts;
 use super::types::PgType;
 use crate::write::insert::{self, PlannedInsert};

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use contract::nearest;
 use datafusion::arrow::array::timezone::Tz;
 
 use super::encode::Style;
-use super::error::{PgError, nearest, state};
+use super::error::{PgError, state};
 
 /// What `server_version` begins with: clients choose their queries and features by it.
 pub(super) const SERVER_VERSION: &str =

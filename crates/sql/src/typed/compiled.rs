@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use contract::{Contract, Format};
+use contract::{Contract, Format, nearest};
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 use super::avro_schema::Schema as AvroSchema;
-use crate::nearest::nearest;
 
 /// A contract that values can be read by.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use contract::nearest;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result};
@@ -23,7 +24,6 @@ use super::target::{HEADERS, INSERT_VIEW, InsertTarget, VALUE};
 use super::typed::is_writable;
 use crate::catalogue::{CATALOGUE, PUBLIC};
 use crate::columns::{Column, hexadecimal};
-use crate::nearest::nearest;
 use crate::statements::{Refused, admit as admit_query};
 use crate::topics::is_internal;
 use crate::views::View;

@@ -139,14 +139,9 @@ async fn matching(
 
 /// Says that a topic is not there, with the nearest name that is.
 pub(crate) fn no_topic<'a>(name: &str, known: impl Iterator<Item = &'a Arc<str>>) -> anyhow::Error {
-    /// Names less alike than this are no misspellings.
-    const ALIKE: f64 = 0.75;
-    let nearest = known
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let nearest = contract::nearest(name, known.map(|known| &**known));
     let next_step = match nearest {
-        Some((_, known)) => format!("did you mean '{known}'? `watertable topic list` shows all"),
+        Some(known) => format!("did you mean '{known}'? `watertable topic list` shows all"),
         None => format!(
             "create it with `watertable topic create {name}`, or see `watertable topic list`"
         ),

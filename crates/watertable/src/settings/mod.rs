@@ -418,14 +418,9 @@ fn table_name(given: &mut Given) -> Option<&'static str> {
 
 /// The key that was probably meant, ours included.
 fn nearest(key: &str) -> Option<&'static str> {
-    const LIKENESS_MIN: f64 = 0.8;
     let aliases = ALIASES.iter().map(|alias| alias.short);
     let ours = aliases.chain(OWN.iter().copied());
-    ours.map(|name| (strsim::normalized_damerau_levenshtein(key, name), name))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, name)| name)
-        .or_else(|| Scope::Broker.nearest(key))
+    contract::nearest(key, ours.chain(Scope::Broker.nearest(key)))
 }
 
 #[cfg(test)]
