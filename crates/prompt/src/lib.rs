@@ -57,6 +57,8 @@ pub struct Options {
     pub work: Work,
     /// How rows are written.
     pub format: Format,
+    /// Whether statements without rows say nothing.
+    pub is_quiet: bool,
 }
 
 /// Does the work.
@@ -73,6 +75,7 @@ pub fn run(options: Options) -> Result<(), PromptError> {
         is_expanded: false,
         has_timing: false,
         is_interactive: options.work == Work::Prompt,
+        is_quiet: options.is_quiet,
         is_paging: options.work == Work::Prompt,
     };
     let session = runtime.block_on(Session::open(&options.server, settings))?;

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) has_timing: bool,
     /// Somebody sits before it: commands say what they did.
     pub(crate) is_interactive: bool,
+    /// Statements without rows do not say what they did.
+    pub(crate) is_quiet: bool,
     /// Long results go to a pager.
     pub(crate) is_paging: bool,
 }
@@ -159,7 +161,8 @@ impl Session {
         let mut run = Run {
             sql,
             format,
-            tells_tags: self.settings.is_interactive,
+            tells_tags: !self.settings.is_quiet && format.is_for_people(),
+            is_copying: false,
             printer: None,
             sink,
             outcome: Outcome::Done,
@@ -227,7 +230,10 @@ impl Session {
 struct Run<'a> {
     sql: &'a str,
     format: Format,
+    /// Statements without rows say what they did, as psql has them do.
     tells_tags: bool,
+    /// The lines of a COPY come, which is what there is to tell of it.
+    is_copying: bool,
     printer: Option<Box<dyn Printer>>,
     sink: &'a mut Sink,
     outcome: Outcome,
@@ -249,6 +255,10 @@ impl Run<'_> {
         let written = match event {
             Event::Columns(columns) => self.begin(columns),
             Event::Row(row) if self.outcome == Outcome::Done => self.row(row),
+            Event::CopyOut => {
+                self.is_copying = true;
+                Ok(())
+            }
             Event::CopyData(line) if self.outcome == Outcome::Done => self.sink.write_all(&line),
             Event::Done(tag) => self.end(&tag),
             Event::Failed(error) => {
@@ -291,8 +301,8 @@ impl Run<'_> {
             }
             return Ok(());
         }
-        let tells = self.tells_tags && self.format.is_for_people() && self.outcome == Outcome::Done;
-        if tells && !tag.is_empty() {
+        let is_told = std::mem::take(&mut self.is_copying) || tag.is_empty();
+        if self.tells_tags && !is_told && self.outcome == Outcome::Done {
             writeln!(self.sink, "{tag}")?;
         }
         Ok(())

@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// How rows are written
     #[arg(long, default_value = "table", value_name = "FORMAT", value_parser = format)]
     format: Format,
+    /// Do not say what statements without rows did (INSERT 0 3); csv, json and ndjson never do
+    #[arg(long, short = 'q')]
+    quiet: bool,
     /// Go on with rows as records are written, until Ctrl-C: for SELECT … FROM topic WHERE … alone
     #[arg(long)]
     follow: bool,
@@ -98,6 +101,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let options = Options {
         server: arguments.server.clone(),
         format: arguments.format,
+        is_quiet: arguments.quiet,
         work: arguments.work()?,
     };
     prompt::run(options).map_err(|error| match error {

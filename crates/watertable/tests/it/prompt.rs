@@ -158,6 +158,45 @@ async fn the_first_failure_ends_what_nobody_types() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn statements_without_rows_say_what_they_did_as_psql_has_them_do() {
+    let data = tempfile::tempdir().unwrap();
+    let server = broker(data.path(), &[]).await.sql_of();
+    let statements = [
+        "CREATE TABLE notes WITH (partitions = 1)",
+        "BEGIN",
+        "INSERT INTO notes (_value) VALUES ('a'), ('b'), ('c')",
+        "COMMIT",
+        "SET watertable.strict = on",
+        "SELECT 1 AS one",
+        "COPY (SELECT 2) TO STDOUT",
+        "COPY (SELECT 2 WHERE false) TO STDOUT",
+        "DROP TABLE notes",
+    ];
+    let arguments = statements.map(|statement| ["-c", statement]).concat();
+    let rows = " one \n-----\n   1\n(1 row)\n\n";
+    let said = ok(server.address, &arguments);
+    assert_eq!(
+        said,
+        format!("CREATE TABLE\nBEGIN\nINSERT 0 3\nCOMMIT\nSET\n{rows}2\nDROP TABLE\n")
+    );
+    let psql = crate::sql::aligned_psql(server.address)
+        .args(&arguments)
+        .output();
+    assert_eq!(String::from_utf8(psql.unwrap().stdout).unwrap(), said);
+    // What programs read has nothing but rows in it.
+    let insert = "CREATE TABLE notes WITH (partitions = 1); INSERT INTO notes (_value) VALUES ('a'); SELECT 1 AS one; DROP TABLE notes";
+    assert_eq!(ok(server.address, &["-q", "-c", insert]), rows);
+    assert_eq!(
+        ok(server.address, &["--format", "csv", "-c", insert]),
+        "one\n1\n"
+    );
+    assert_eq!(
+        ok(server.address, &["--format", "ndjson", "-c", insert]),
+        "{\"one\":1}\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_are_described() {
     let data = tempfile::tempdir().unwrap();
     let sql = broker(data.path(), &[]).await.sql_of();

@@ -14,12 +14,18 @@ use testkit::{RawClient, requests};
 use crate::server::Server;
 
 pub(crate) fn psql(address: SocketAddr, sql: &str) -> Command {
+    let mut psql = aligned_psql(address);
+    psql.args(["--no-align", "--tuples-only", "--command", sql]);
+    psql
+}
+
+/// As people have it.
+pub(crate) fn aligned_psql(address: SocketAddr) -> Command {
     let mut psql = Command::new("timeout");
-    psql.args(["60", "psql", "--no-psqlrc", "--no-align", "--tuples-only"])
+    psql.args(["60", "psql", "--no-psqlrc"])
         .args(["--host", &address.ip().to_string()])
         .args(["--port", &address.port().to_string()])
-        .args(["--username", "tester", "--dbname", "watertable"])
-        .args(["--command", sql]);
+        .args(["--username", "tester", "--dbname", "watertable"]);
     psql
 }
 
