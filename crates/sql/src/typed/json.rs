@@ -13,7 +13,7 @@ use jiter::{Jiter, JiterError, Peek};
 use super::cell::Cell;
 use super::convert;
 use super::json_familiar::Familiar;
-use super::misfit::{Faults, Misfit, NoRecord};
+use super::misfit::{Faults, Misfit, NUMBER, NoRecord};
 use super::rows::Wanted;
 
 /// Reads objects.
@@ -189,7 +189,7 @@ fn kind(peek: Peek) -> &'static str {
         Peek::String => "text",
         Peek::Array => "a list",
         Peek::Object => "an object",
-        _ => "a number",
+        _ => NUMBER,
     }
 }
 

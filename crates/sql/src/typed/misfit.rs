@@ -46,11 +46,17 @@ pub(super) enum Misfit<'a> {
 impl fmt::Display for Misfit<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Not { text, of } => write!(formatter, "{} is no {of}", Excerpt(text)),
+            Self::Not { text, of } => {
+                let advice = advice(is_number(text), *of);
+                write!(formatter, "{} is no {of}{advice}", Excerpt(text))
+            }
             Self::Range { text, of } => {
                 write!(formatter, "{} is out of range for {of}", Excerpt(text))
             }
-            Self::Kind { found, of } => write!(formatter, "{found} is no {of}"),
+            Self::Kind { found, of } => {
+                let advice = advice(*found == NUMBER, *of);
+                write!(formatter, "{found} is no {of}{advice}")
+            }
             Self::Zone { text } => write!(
                 formatter,
                 "{} has a time zone, which timestamptz takes and timestamp does not",
@@ -62,6 +68,26 @@ impl fmt::Display for Misfit<'_> {
             Self::Missing => formatter.write_str("missing, but not nullable"),
             Self::Null => formatter.write_str("null, but not nullable"),
         }
+    }
+}
+
+/// What a number is called where something else is declared.
+pub(super) const NUMBER: &str = "a number";
+
+fn is_number(text: &str) -> bool {
+    let text = text.trim_ascii();
+    text.starts_with(|first: char| first.is_ascii_digit() || first == '-')
+        && text.parse::<f64>().is_ok()
+}
+
+/// What to do with a number where a time is declared: whether it counts seconds or milliseconds only its writer knows, so it is
+/// not guessed.
+fn advice(is_number: bool, of: DataType) -> &'static str {
+    let is_time = matches!(of, DataType::Timestamp | DataType::TimestampTz);
+    if is_number && is_time {
+        "; declare bigint and ask for to_timestamp_millis(column), or _seconds or _micros"
+    } else {
+        ""
     }
 }
 

@@ -145,7 +145,22 @@ fn json_is_read_as_its_columns_say() {
             "\"2013-01-31T10:00:00\"",
             "2013-01-31T10:00:00Z|NULL",
         ),
-        ("timestamptz", "1", "NULL|a: a number is no timestamptz"),
+        (
+            "timestamptz",
+            "1700000000000",
+            "NULL|a: a number is no timestamptz; declare bigint and ask for to_timestamp_millis(column), or _seconds or _micros",
+        ),
+        (
+            "timestamp",
+            "\"-1.5\"",
+            "NULL|a: \"-1.5\" is no timestamp; declare bigint and ask for to_timestamp_millis(column), or _seconds or _micros",
+        ),
+        (
+            "timestamp",
+            "\"yesterday\"",
+            "NULL|a: \"yesterday\" is no timestamp",
+        ),
+        ("date", "1", "NULL|a: a number is no date"),
         ("json", "{\"b\" : [1]}", "{\"b\" : [1]}|NULL"),
         ("json", "\"x\"", "\"x\"|NULL"),
         ("json", "null", "NULL|NULL"),
