@@ -60,17 +60,21 @@ impl TopicTable {
         }
     }
 
-    /// The same topic as of the same snapshot, without its contract: every record is a row.
+    /// The same topic as of the same snapshot, as bytes and without its contract: every record is a row.
     pub(crate) fn records(&self) -> Self {
         Self {
             topic: self.topic.clone(),
-            form: self.form,
-            columns: Columns::new(self.form, None),
+            form: Form::Bytes,
+            columns: Columns::new(Form::Bytes, None),
             contract: None,
             has_lines: false,
             shared: Arc::clone(&self.shared),
             snapshots: Arc::clone(&self.snapshots),
         }
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 
     /// What of the typed columns is asked for.

@@ -8,6 +8,7 @@
 //! Invariant: what decides which record is the newest is the partition and the key. Filters on these choose keys, so they
 //! hold for both passes; all others choose among the newest records, so only the second may know of them.
 
+mod keys;
 mod newest;
 mod scan;
 
@@ -56,6 +57,10 @@ impl LatestTable {
         }
     }
 
+    fn of_bytes(&self, filter: &Expr) -> Option<Expr> {
+        keys::of_bytes(filter, self.topic.form())
+    }
+
     /// The plan of the first pass: partitions and offsets of the newest records.
     async fn newest(
         &self,
@@ -65,8 +70,8 @@ impl LatestTable {
         let records = provider_as_source(Arc::clone(&self.records) as _);
         let mut plan =
             LogicalPlanBuilder::scan("records", records, None)?.filter(ident(KEY).is_not_null())?;
-        for filter in filters.iter().filter(|filter| chooses_keys(filter)) {
-            plan = plan.filter((*filter).clone())?;
+        for filter in filters.iter().filter_map(|filter| self.of_bytes(filter)) {
+            plan = plan.filter(filter)?;
         }
         let plan = plan.aggregate(
             [ident(PARTITION), ident(KEY)],
@@ -75,15 +80,6 @@ impl LatestTable {
         let plan = plan.project([ident(PARTITION), ident(OFFSET)])?.build()?;
         state.create_physical_plan(&plan).await
     }
-}
-
-/// Whether a filter says nothing of a record but which keys and partitions it is about.
-fn chooses_keys(filter: &Expr) -> bool {
-    let columns = filter.column_refs();
-    let is_of_key = |name: &str| name == PARTITION || name == KEY;
-    !columns.is_empty()
-        && columns.iter().all(|column| is_of_key(&column.name))
-        && !filter.is_volatile()
 }
 
 #[async_trait]
@@ -102,7 +98,9 @@ impl TableProvider for LatestTable {
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         let mut support = self.topic.supports_filters_pushdown(filters)?;
         for (support, filter) in support.iter_mut().zip(filters) {
-            if *support == TableProviderFilterPushDown::Unsupported && chooses_keys(filter) {
+            if *support == TableProviderFilterPushDown::Unsupported
+                && self.of_bytes(filter).is_some()
+            {
                 *support = TableProviderFilterPushDown::Inexact;
             }
         }

@@ -79,13 +79,15 @@ impl Newest {
                 if offset >= range.end {
                     break;
                 }
-                match found.last_mut() {
-                    Some(last) if last.end == offset => last.end = offset + 1,
-                    _ if found.len() == ranges_max => {
-                        range.start = offset;
-                        break 'ranges;
-                    }
-                    _ => found.push(offset..offset + 1),
+                if let Some(last) = found.last_mut()
+                    && last.end == offset
+                {
+                    last.end = offset + 1;
+                } else if found.len() < ranges_max {
+                    found.push(offset..offset + 1);
+                } else {
+                    range.start = offset;
+                    break 'ranges;
                 }
             }
             passed += 1;

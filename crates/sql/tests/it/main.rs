@@ -4,6 +4,7 @@
 
 mod counting;
 mod damage;
+mod latest;
 mod memory;
 mod moving;
 mod pruning;

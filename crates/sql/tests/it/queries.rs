@@ -143,6 +143,7 @@ fn fill(world: &World) {
     fill_ledger(world);
     fill_compacted(world);
     fill_typed(world);
+    fill_stock(world);
     world.simple_topic("empty", 2);
     world.simple_topic("page-views", 1);
     world.append(
@@ -294,6 +295,53 @@ fn valued(value: Option<&str>) -> Written {
     Written {
         value: value.map(Into::into),
         ..written(NOW_MS, "k", "")
+    }
+}
+
+/// Keys with several records, tombstones and records without a key, in two partitions.
+fn fill_stock(world: &World) {
+    world.typed_topic(
+        "stock",
+        2,
+        r#"{"format":"json","columns":[{"name":"n","type":"int"}]}"#,
+    );
+    let first = [
+        (Some("a"), 0, Some(r#"{"n": 1}"#)),
+        (Some("b"), 1, Some(r#"{"n": "many"}"#)),
+        (None, 2, Some(r#"{"n": 2}"#)),
+        // The newest of its key, and older than the one before.
+        (Some("a"), -60, Some(r#"{"n": 3}"#)),
+        (Some("b"), 4, Some(r#"{"n": 4}"#)),
+        (Some("c"), 5, Some(r#"{"n": 5}"#)),
+        (Some("c"), 6, None),
+    ];
+    let second = [
+        (Some("d"), 0, Some(r#"{"n": 6}"#)),
+        (Some("d"), 1, None),
+        (Some("d"), 2, Some(r#"{"n": 7}"#)),
+        (Some("e"), 3, Some(r#"{"n": 8}"#)),
+        (Some("e"), 4, Some(r#"{"n": "none"}"#)),
+        (Some(""), 5, Some("")),
+    ];
+    for (partition, records) in [&first[..], &second[..]].into_iter().enumerate() {
+        for (key, seconds, value) in records {
+            let record = Written {
+                timestamp: NOW_MS + 1000 * seconds,
+                key: key.map(Into::into),
+                value: value.map(Into::into),
+                headers: Vec::new(),
+            };
+            world.append("stock", partition, batch(&[record]));
+        }
+    }
+    // Keys that text shows alike.
+    world.simple_topic("twins", 1);
+    for key in [&b"\\x0001"[..], b"\x00\x01", b"\x00\x01"] {
+        let record = Written {
+            key: Some(key.into()),
+            ..written(NOW_MS, "", "v")
+        };
+        world.append("twins", 0, batch(&[record]));
     }
 }
 
