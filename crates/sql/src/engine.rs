@@ -28,6 +28,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::Handle;
 
 use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
+use crate::cooperative::CooperativeFanOut;
 use crate::earliest_times::EarliestTimes;
 use crate::export::Exports;
 use crate::no_files::NoFiles;
@@ -197,6 +198,7 @@ fn first_session(
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(SessionStateDefaults::default_table_functions())
+        .with_physical_optimizer_rule(Arc::new(CooperativeFanOut))
         .with_query_planner(Arc::new(ReadOnlyPlanner))
         .build();
     datafusion_functions_json::register_all(&mut state)?;

@@ -8,6 +8,7 @@
 mod batch_facts;
 mod catalogue;
 mod columns;
+mod cooperative;
 mod earliest_times;
 mod engine;
 mod errors;

@@ -14,3 +14,4 @@ mod stubborn;
 mod sys;
 mod system;
 mod world;
+mod yielding;

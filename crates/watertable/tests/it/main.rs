@@ -17,6 +17,7 @@ mod newer_versions;
 mod prompt;
 mod server;
 mod sql;
+mod sql_page;
 mod sql_write;
 mod start;
 mod terminal;
