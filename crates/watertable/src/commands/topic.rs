@@ -139,7 +139,7 @@ async fn matching(
 
 /// Says that a topic is not there, with the nearest name that is.
 pub(crate) fn no_topic<'a>(name: &str, known: impl Iterator<Item = &'a Arc<str>>) -> anyhow::Error {
-    let nearest = contract::nearest(name, known.map(|known| &**known));
+    let nearest = ::contract::nearest(name, known.map(|known| &**known));
     let next_step = match nearest {
         Some(known) => format!("did you mean '{known}'? `watertable topic list` shows all"),
         None => format!(
