@@ -17,7 +17,12 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::execution_plan::{CardinalityEffect, SchedulingType};
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec,
+    SymmetricHashJoinExec,
+};
+use datafusion::physical_plan::unnest::UnnestExec;
 
 /// Puts a counter above what multiplies.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ impl PhysicalOptimizerRule for CooperativeFanOut {
                 return Ok(Transformed::no(plan));
             }
             let children = plan.children().into_iter().map(counted).collect();
-            plan.with_new_children(children).map(Transformed::yes)
+            replace_children_if_necessary(plan, children).map(Transformed::yes)
         })?;
         Ok(counted(&below.data))
     }
@@ -57,9 +62,13 @@ fn counted(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     }
 }
 
-/// Whether an operator may give more than it takes, as joins and `unnest` do, without counting it.
+/// Whether an operator may give more than it takes, without counting it.
 fn multiplies(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    !plan.children().is_empty()
-        && matches!(plan.cardinality_effect(), CardinalityEffect::Unknown)
-        && plan.properties().scheduling_type != SchedulingType::Cooperative
+    plan.is::<CrossJoinExec>()
+        || plan.is::<NestedLoopJoinExec>()
+        || plan.is::<HashJoinExec>()
+        || plan.is::<SortMergeJoinExec>()
+        || plan.is::<PiecewiseMergeJoinExec>()
+        || plan.is::<SymmetricHashJoinExec>()
+        || plan.is::<UnnestExec>()
 }

@@ -76,6 +76,16 @@ impl TopicScan {
         }
     }
 
+    /// The same, and nobody is told in which order its rows are.
+    pub(crate) fn without_order(self) -> Self {
+        let schema = Arc::clone(&self.spec.schema);
+        let properties = PlanProperties::clone(&self.properties);
+        Self {
+            properties: Arc::new(properties.with_eq_properties(EquivalenceProperties::new(schema))),
+            ..self
+        }
+    }
+
     /// The pieces of one stream or of all.
     fn pieces(&self, stream: Option<usize>) -> impl Iterator<Item = &Piece> + Clone {
         let streams = match stream {

@@ -40,6 +40,8 @@ pub(crate) struct TopicTable {
     contract: Option<Result<Arc<Compiled>, ContractFault>>,
     /// Whether every line of a value is a row.
     has_lines: bool,
+    /// Whether the engine is told in which order rows come.
+    is_ordered: bool,
     shared: Arc<Shared>,
     snapshots: Arc<Snapshots>,
 }
@@ -55,12 +57,14 @@ impl TopicTable {
             contract: contract.map(|contract| Compiled::new(contract).map(Arc::new)),
             topic: topic.map(Arc::new).map_err(Arc::new),
             form,
+            is_ordered: true,
             shared,
             snapshots: Arc::default(),
         }
     }
 
-    /// The same topic as of the same snapshot, as bytes and without its contract: every record is a row.
+    /// The same topic as of the same snapshot, as bytes and without its contract: every record is a row. What groups them by key
+    /// would only take pains to keep their order.
     pub(crate) fn records(&self) -> Self {
         Self {
             topic: self.topic.clone(),
@@ -68,6 +72,7 @@ impl TopicTable {
             columns: Columns::new(Form::Bytes, None),
             contract: None,
             has_lines: false,
+            is_ordered: false,
             shared: Arc::clone(&self.shared),
             snapshots: Arc::clone(&self.snapshots),
         }
@@ -212,7 +217,12 @@ impl TopicTable {
         } else {
             streams
         };
-        Ok(TopicScan::new(spec, streams, Arc::clone(&self.shared)))
+        let scan = TopicScan::new(spec, streams, Arc::clone(&self.shared));
+        Ok(if self.is_ordered {
+            scan
+        } else {
+            scan.without_order()
+        })
     }
 
     /// Begins every partition at its first record that is late enough, which the time index knows. Records behind it may be

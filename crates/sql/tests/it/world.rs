@@ -400,7 +400,7 @@ impl Session {
 }
 
 fn add_figures(plan: &Arc<dyn ExecutionPlan>, figures: &mut BTreeMap<String, usize>) {
-    if plan.name() == "TopicScan" {
+    if ["TopicScan", "LatestScan"].contains(&plan.name()) {
         let metrics = plan.metrics().unwrap();
         for metric in metrics.iter() {
             let value = metric.value();

@@ -12,7 +12,7 @@ use crate::world::*;
 /// What a task may do between two yields: tokio's budget.
 const BUDGET: usize = 128;
 /// Of a record of one side as many rows, which is more.
-const RECORDS: usize = 400;
+const RECORDS: usize = 150;
 
 /// Rows that the operator of this name has given so far.
 fn rows_of(plan: &Arc<dyn ExecutionPlan>, name: &str) -> Option<usize> {

@@ -296,6 +296,16 @@ async fn what_cannot_be_a_record_is_refused_before_anything_is_written() {
             "The topic is compacted",
         ),
         (
+            "INSERT INTO \"latest@latest\" (_key, _value) VALUES ('a', 'b')",
+            "42809",
+            "What is inserted into latest is the newest record of its key",
+        ),
+        (
+            "INSERT INTO \"latest@bytes@latest\" (_key, _value) VALUES ('a', 'b')",
+            "42809",
+            "What is inserted into latest is the newest record of its key",
+        ),
+        (
             "INSERT INTO __consumer_offsets (_value) VALUES ('b')",
             "42501",
             "",
