@@ -16,8 +16,10 @@ pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Op
         .filter(|word| word.len() <= 2 * BYTES_MAX)
         .map(|word| {
             let letters = strsim::damerau_levenshtein(&lower, &word.to_lowercase());
-            // Of words that are as near the one whose capitals are, too; then the first, so that the answer is always the same.
-            (letters, strsim::damerau_levenshtein(wanted, word), word)
+            let exactly = strsim::damerau_levenshtein(wanted, word);
+            // Of words that are as near the one whose capitals are, too; then the longer one, since a letter is sooner left out
+            // than put in; then the first, so that the answer is always the same.
+            (letters, exactly, std::cmp::Reverse(word.len()), word)
         })
         .filter(|(letters, ..)| *letters <= far)
         .min()
@@ -38,6 +40,8 @@ mod tests {
         assert_eq!(near("tripS2"), Some("Trips2"));
         assert_eq!(near("PAGE-VIEWS"), Some("page-views"));
         assert_eq!(near("customers"), None);
+        let types = ["timestamp", "timestamptz"];
+        assert_eq!(nearest("timestampz", types), Some("timestamptz"));
         assert_eq!(near(&"x".repeat(300)), None);
     }
 }
