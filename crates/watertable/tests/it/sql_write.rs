@@ -17,6 +17,7 @@ fn consumed(server: &Server, topic: &str) -> Vec<String> {
     let brokers = server.kafka.to_string();
     let output = short_command()
         .args(["consume", topic, "--from-beginning", "--until-end"])
+        .args(["--isolation", "read_committed"])
         .args(["--key-separator", ":", "--brokers", &brokers])
         .output()
         .unwrap();
