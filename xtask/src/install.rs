@@ -19,6 +19,11 @@ pub(crate) fn sql_python() -> Result<PathBuf> {
     python_with("sql-python", "sql/requirements.txt")
 }
 
+/// The Python of an environment that has every package of `clients/sql/exports.txt`.
+pub(crate) fn exports_python() -> Result<PathBuf> {
+    python_with("exports-python", "sql/exports.txt")
+}
+
 fn python_with(name: &str, list: &str) -> Result<PathBuf> {
     let folder = workspace::installed(name);
     let list = clients().join(list);

@@ -23,6 +23,8 @@ pub(crate) enum SqlCommand {
     Questions,
     /// The matrix of PostgreSQL's clients; writes docs/compatibility.md
     Clients,
+    /// Exports to a store that speaks S3's protocol and is not ours, read back with DuckDB; with a kill in the middle of one
+    Exports,
     /// How fast, beside DuckDB and a consumer in Python; and what queries do to the latency of producers
     Speed,
 }
@@ -38,6 +40,7 @@ pub(crate) fn run(command: &SqlCommand) -> Result<()> {
             }
             Ok(())
         }
+        SqlCommand::Exports => exports().map(|_counts| ()),
         SqlCommand::Speed => speed(),
     }
 }
@@ -61,6 +64,21 @@ pub(crate) fn questions() -> Result<Counts> {
         .arg(&folder);
     run_shown(&mut compare)?;
     server.stop()?;
+    Ok(Counts::ONE)
+}
+
+/// The program starts store and broker itself, since the broker has to know where the store is.
+pub(crate) fn exports() -> Result<Counts> {
+    let folder = empty_folder("sql-exports")?;
+    let mut check = Command::new(install::exports_python()?);
+    check
+        .arg("-u")
+        .arg(install::clients().join("sql/exports.py"))
+        .arg("--binary")
+        .arg(server::watertable_binary()?)
+        .arg("--folder")
+        .arg(&folder);
+    run_shown(&mut check)?;
     Ok(Counts::ONE)
 }
 

@@ -52,7 +52,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 21] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -138,6 +138,11 @@ const STEPS: [Step; 20] = [
         part: Part::Flights,
         name: "questions in SQL",
         run: sql::questions,
+    },
+    Step {
+        part: Part::Flights,
+        name: "exports to S3",
+        run: sql::exports,
     },
     Step {
         part: Part::Flights,

@@ -2,10 +2,10 @@
 //!
 //! Invariants: queries run on threads of the engine's own, never on those of the broker; all queries together stay within
 //! one bound of memory and one of spilled bytes; a session reaches topics, and of the machine's files only
-//! the folder of exports, if there is one.
+//! the folder of exports, of other machines only the stores of exports, if there are any.
 //!
-//! DataFusion starts its tasks on the tokio runtime that polls it and writes what it spills itself, so this crate has a
-//! runtime of its own and does not go through `env` for either. The broker's simulation has no SQL.
+//! DataFusion starts its tasks on the tokio runtime that polls it and writes what it spills itself, and the client of S3 has
+//! its own sockets, so this crate has a runtime of its own and does not go through `env` for any of them. The broker's simulation has no SQL.
 //!
 //! JSON: `->`, `->>`, `?`, `#>` and `json_get*` read `_value` (any text). They differ from PostgreSQL's: text that is no JSON
 //! is NULL, never an error; `->` gives a value of its own union type, not `jsonb`, so compare with `->>` or a cast
@@ -89,6 +89,7 @@ impl Engine {
         let first = first_session(&catalogue, &options)?;
         let exports = Exports::new(
             options.export_directory,
+            options.export_s3,
             options.export_bytes_max,
             threads.handle().clone(),
         );
@@ -145,6 +146,11 @@ impl Engine {
             asking: self.asking.clone(),
         };
         self.add_schema(SYS, Arc::new(Sys(Arc::new(source))));
+    }
+
+    /// Waits, not for long, until stores have forgotten exports that ended early. Sessions have ended before.
+    pub async fn settle_exports(&self) {
+        self.exports.settle().await;
     }
 
     /// Adds a schema beside `public`, for all sessions.

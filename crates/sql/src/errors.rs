@@ -2,6 +2,9 @@
 //!
 //! They and [`Refused`] reach the wire as the source of `DataFusionError::External`; [`hint`] says what to do.
 
+use std::error::Error;
+use std::io;
+
 use datafusion::common::DataFusionError;
 use protocol::records::{BatchError, PayloadError};
 use storage::ReadError;
@@ -51,6 +54,12 @@ impl UnknownTable {
     }
 }
 
+/// What the system said, if that is what an error comes from: a disk that is full, mostly.
+pub(crate) fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    std::iter::successors(Some(error), |error| (*error).source())
+        .find_map(|error| error.downcast_ref())
+}
+
 /// A name as it has to be written in SQL.
 pub(crate) fn quoted(name: &str) -> String {
     let is_plain = name
@@ -86,7 +95,7 @@ pub enum ScanCause {
     Read(#[from] ReadError),
     /// The bytes of the log could not be read.
     #[error("could not read the log: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// What was read is no batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -158,7 +167,7 @@ pub fn hint(error: &DataFusionError) -> Option<String> {
 }
 
 /// What to do about an error that came from this crate.
-pub(crate) fn hint_of(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+pub(crate) fn hint_of(source: &(dyn Error + Send + Sync + 'static)) -> Option<String> {
     if let Some(refused) = source.downcast_ref::<Refused>() {
         Some(refused.hint().to_owned())
     } else if let Some(unknown) = source.downcast_ref::<UnknownTable>() {

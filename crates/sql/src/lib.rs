@@ -43,7 +43,7 @@ mod write;
 pub use catalogue::{CATALOGUE, PUBLIC};
 pub use engine::{Engine, EngineError};
 pub use errors::{ScanCause, ScanError, UnknownTable, hint};
-pub use export::Exports;
+pub use export::{Exports, S3Endpoint, S3Options, S3Prefix};
 pub use options::{EngineOptions, IsolationLevel, SessionOptions, Strict};
 pub use statements::Refused;
 pub use system::System;

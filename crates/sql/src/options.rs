@@ -8,6 +8,7 @@ use datafusion::common::config::ConfigExtension;
 use datafusion::common::extensions_options;
 use storage::Isolation;
 
+use crate::export::S3Options;
 use crate::write::Writer;
 
 /// How much a server gives to queries.
@@ -24,7 +25,9 @@ pub struct EngineOptions {
     pub spill_bytes_max: u64,
     /// Where `COPY … TO 'file'` writes; `None`: nowhere. What is in it is never read.
     pub export_directory: Option<PathBuf>,
-    /// What one file of an export may have, in bytes.
+    /// Where `COPY … TO 's3://…'` writes; `None`: nowhere.
+    pub export_s3: Option<S3Options>,
+    /// What one file or object of an export may have, in bytes.
     pub export_bytes_max: u64,
     /// Rows of a batch, at most.
     pub batch_rows: NonZeroUsize,
@@ -42,6 +45,7 @@ impl Default for EngineOptions {
             spill_directory: None,
             spill_bytes_max: 16 << 30,
             export_directory: None,
+            export_s3: None,
             export_bytes_max: 64 << 30,
             batch_rows: NonZeroUsize::new(8192).expect("8192 is not zero"),
             yields: true,

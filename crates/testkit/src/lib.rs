@@ -1,7 +1,9 @@
-//! A real server on loopback, for tests: the broker as the binary runs it, on a free port, over a folder of its own.
+//! A real server on loopback, for tests: the broker as the binary runs it, on a free port, over a folder of its own. Beside it a
+//! store that speaks S3's protocol.
 
 mod raw;
 pub mod requests;
+pub mod s3;
 mod server;
 
 pub use raw::{RawClient, frame};

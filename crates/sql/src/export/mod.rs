@@ -1,21 +1,23 @@
-//! Results as files of the server: `COPY (SELECT …) TO 'file.parquet'`.
+//! Results as files of the server and as objects of S3: `COPY (SELECT …) TO 'file.parquet'`.
 //!
-//! A session must not reach the machine's files, with one exception that whoever runs the server makes on purpose: a folder
-//! for exports. [`Exports`] writes there and nowhere else.
+//! A session must reach neither the machine's files nor other machines, with exceptions that whoever runs the server makes on
+//! purpose: a folder for exports, and buckets. [`Exports`] writes there and nowhere else.
 //!
-//! Invariants: without a folder nothing is written; no name leads out of it ([`place`]); a file has its name only when all of it is
-//! on the disk, and takes the place of another only if asked to; whatever ends an export early, nothing is left of it. Memory is
-//! that of a batch and of what the format holds back, which is taken from the pool of all queries. Nothing here waits for the
-//! disk on a thread that others need.
+//! Invariants: what no setting allows is not written; no name leads out of a folder ([`place`]) or of what is allowed of a bucket
+//! ([`s3`]); a file has its name only when all of it is on the disk, an object is there only when it is whole, and both take the
+//! place of another only if asked to; whatever ends an export early, nothing is left of it. Memory is that of a batch, of what the
+//! format holds back and of what is on its way to a store; the last two are taken from the pool of all queries. Nothing here
+//! waits for the disk on a thread that others need.
 
 mod columns;
 mod json;
 mod ndjson;
+mod output;
 mod parquet;
 mod place;
+mod s3;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,19 +27,23 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::parquet::errors::ParquetError;
 use futures_util::StreamExt as _;
 use tokio::runtime::Handle;
 
 pub(crate) use self::json::texts_of_union;
 use self::ndjson::Ndjson;
+pub(crate) use self::output::Output;
+use self::output::{Counted, close};
 use self::parquet::Parquet;
 use self::place::Unfinished;
+pub(crate) use self::s3::StoreFailure;
+pub use self::s3::{S3Endpoint, S3Options, S3Prefix};
+use self::s3::{SCHEME, Stores, Upload};
+use crate::errors::io_error;
 use crate::threads::Workers;
 
-/// What goes to the system at once.
-const BUFFER_BYTES: usize = 256 * 1024;
 /// Exports of all sessions that write at the same moment.
 const WRITERS: usize = 2;
 
@@ -46,8 +52,16 @@ const WRITERS: usize = 2;
 pub(crate) enum ExportError {
     #[error("this server writes no files")]
     NotAllowed,
-    #[error("cannot write to \"{0}\": only to the server's folder of exports")]
+    #[error("this server writes no objects to S3")]
+    NoStores,
+    #[error("cannot write to \"{0}\": only to files and to s3://")]
     Remote(String),
+    #[error("cannot write to \"{name}\": this server writes to {allowed}")]
+    NotThere { name: String, allowed: String },
+    #[error("\"{name}\" cannot be the name of an object: {why}")]
+    ObjectName { name: String, why: &'static str },
+    #[error("could not write the export \"{name}\": {source}")]
+    Store { name: String, source: StoreFailure },
     #[error("\"{name}\" cannot be the name of an export: {why}")]
     Name { name: String, why: &'static str },
     #[error("\"{0}\" is there already")]
@@ -73,6 +87,22 @@ impl From<ArrowError> for ExportError {
 impl From<ParquetError> for ExportError {
     fn from(error: ParquetError) -> Self {
         Self::Query(error.into())
+    }
+}
+
+impl ExportError {
+    /// An error of an encoder: what the system said to it is about the file.
+    fn of_file(self, name: &str) -> Self {
+        let Self::Query(error) = &self else {
+            return self;
+        };
+        match io_error(error) {
+            Some(said) => Self::Io {
+                name: name.to_owned(),
+                source: io::Error::new(said.kind(), said.to_string()),
+            },
+            None => self,
+        }
     }
 }
 
@@ -106,32 +136,10 @@ impl FileFormat {
 /// A file that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Within the folder of exports.
+    /// Within the folder of exports, or that of an object.
     pub(crate) name: String,
     /// It may take the place of another.
     pub(crate) overwrites: bool,
-}
-
-/// Where the bytes of a file go.
-pub(crate) type Output = BufWriter<Counted>;
-
-/// A file that counts what was written to it.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    file: File,
-    bytes: Arc<AtomicU64>,
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.bytes.fetch_add(written as u64, Ordering::Relaxed);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
 /// Writes batches in a format. Runs on threads that may wait for the disk.
@@ -153,27 +161,56 @@ pub(crate) trait Encoder: Send {
     fn finish(self: Box<Self>) -> Result<Output, ExportError>;
 }
 
-/// Writes files into the folder of exports.
+/// Writes what may be written.
 #[derive(Debug)]
 pub struct Exports {
     directory: Option<PathBuf>,
+    stores: Option<Stores>,
     bytes_max: u64,
     workers: Workers,
 }
 
 impl Exports {
-    /// Writes into this folder, if there is one, files of so many bytes at most. `threads` may be busy with the disk.
-    pub fn new(directory: Option<PathBuf>, bytes_max: u64, threads: Handle) -> Self {
+    /// Writes into this folder and to these stores, if there are any, `bytes_max` at most each time. `threads` may be busy with
+    /// the disk.
+    pub fn new(
+        directory: Option<PathBuf>,
+        s3: Option<S3Options>,
+        bytes_max: u64,
+        threads: Handle,
+    ) -> Self {
         Self {
             directory,
+            stores: s3.map(|options| Stores::new(options, threads.clone())),
             bytes_max,
             workers: Workers::new(threads, WRITERS),
         }
     }
 
-    /// Whether there is a folder to write to.
-    pub(crate) fn is_allowed(&self) -> bool {
-        self.directory.is_some()
+    /// Whether something of this name may be written.
+    pub(crate) fn check(&self, wanted: &Wanted) -> Result<(), ExportError> {
+        if is_object(wanted) {
+            return self.stores()?.check(&wanted.name);
+        }
+        if wanted.name.contains("://") {
+            return Err(ExportError::Remote(wanted.name.clone()));
+        }
+        self.directory().map(drop)
+    }
+
+    fn stores(&self) -> Result<&Stores, ExportError> {
+        self.stores.as_ref().ok_or(ExportError::NoStores)
+    }
+
+    fn directory(&self) -> Result<&PathBuf, ExportError> {
+        self.directory.as_ref().ok_or(ExportError::NotAllowed)
+    }
+
+    /// Waits, not for long, until stores have forgotten exports that were given up.
+    pub(crate) async fn settle(&self) {
+        if let Some(stores) = &self.stores {
+            stores.settle().await;
+        }
     }
 
     /// Writes all rows of a stream, and how many there were. `encoder` begins a file of this schema.
@@ -186,60 +223,52 @@ impl Exports {
         + Send
         + 'static,
     ) -> Result<u64, ExportError> {
-        let Some(directory) = self.directory.clone() else {
-            return Err(ExportError::NotAllowed);
-        };
-        let (schema, bytes) = (stream.schema(), Arc::new(AtomicU64::new(0)));
+        let (name, schema) = (wanted.name.clone(), stream.schema());
+        let bytes = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&bytes);
-        let begin = move || {
-            let (unfinished, file) = Unfinished::create(&directory, &wanted)?;
-            let counted = Counted {
-                file,
-                bytes: counter,
-            };
-            let output = BufWriter::with_capacity(BUFFER_BYTES, counted);
-            Ok((unfinished, encoder(&schema, output)?))
+        let mut filling = Filling {
+            exports: self,
+            name: &name,
+            stream,
+            held: MemoryConsumer::new("export").register(memory),
+            bytes,
+            rows: 0,
+            upload: None,
         };
-        // Dropped wherever this ends early, which removes the file.
-        let (unfinished, encoder) = self.run(begin).await?;
-        let (encoder, rows) = self.fill(encoder, stream, memory, &bytes).await?;
-        self.run(move || unfinished.finish(encoder.finish()?))
-            .await?;
-        Ok(rows)
+        // Both places drop what is not finished, which removes it.
+        if is_object(&wanted) {
+            let upload = self.stores()?.begin(&wanted, &self.workers).await?;
+            let output = Counted::parts(upload.parts(), counter);
+            filling.upload = Some(upload);
+            let encoder = self.encode(&name, move || encoder(&schema, output)).await?;
+            let encoder = filling.fill(encoder).await?;
+            let finish = move || Ok(close(encoder.finish()?).map_err(DataFusionError::from)?);
+            self.encode(&name, finish).await?;
+            if let Some(upload) = filling.upload {
+                upload.finish().await?;
+            }
+        } else {
+            let directory = self.directory()?.clone();
+            let begin = move || {
+                let (unfinished, file) = Unfinished::create(&directory, &wanted)?;
+                Ok((unfinished, encoder(&schema, Counted::file(file, counter))?))
+            };
+            let (unfinished, encoder) = self.encode(&name, begin).await?;
+            let encoder = filling.fill(encoder).await?;
+            let finish = move || unfinished.finish(encoder.finish()?);
+            self.encode(&name, finish).await?;
+        }
+        Ok(filling.rows)
     }
 
-    async fn fill(
+    /// Lets an encoder work where the disk may be waited for.
+    async fn encode<T: Send + 'static>(
         &self,
-        mut encoder: Box<dyn Encoder>,
-        mut stream: SendableRecordBatchStream,
-        memory: &Arc<dyn MemoryPool>,
-        bytes: &AtomicU64,
-    ) -> Result<(Box<dyn Encoder>, u64), ExportError> {
-        let held = MemoryConsumer::new("export").register(memory);
-        let mut rows = 0;
-        while let Some(batch) = stream.next().await {
-            let batch = batch?;
-            rows += batch.num_rows() as u64;
-            let write = move || {
-                encoder.write(&batch)?;
-                Ok(encoder)
-            };
-            encoder = self.run(write).await?;
-            if held.try_resize(encoder.held_bytes()).is_err() {
-                // Smaller parts are better than none.
-                let flush = move || {
-                    encoder.flush()?;
-                    Ok(encoder)
-                };
-                encoder = self.run(flush).await?;
-                held.try_resize(encoder.held_bytes())?;
-            }
-            if bytes.load(Ordering::Relaxed) > self.bytes_max {
-                let limit = self.bytes_max;
-                return Err(ExportError::TooLarge { limit });
-            }
-        }
-        Ok((encoder, rows))
+        name: &str,
+        work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,
+    ) -> Result<T, ExportError> {
+        let worked = self.run(work).await;
+        worked.map_err(|error| error.of_file(name))
     }
 
     async fn run<T: Send + 'static>(
@@ -247,6 +276,73 @@ impl Exports {
         work: impl FnOnce() -> Result<T, ExportError> + Send + 'static,
     ) -> Result<T, ExportError> {
         self.workers.run(work).await?
+    }
+}
+
+fn is_object(wanted: &Wanted) -> bool {
+    wanted.name.starts_with(SCHEME)
+}
+
+/// An export that is being filled.
+struct Filling<'a> {
+    exports: &'a Exports,
+    name: &'a str,
+    stream: SendableRecordBatchStream,
+    held: MemoryReservation,
+    /// What was written.
+    bytes: Arc<AtomicU64>,
+    rows: u64,
+    /// Takes away what was written, if it goes to a store.
+    upload: Option<Upload>,
+}
+
+impl Filling<'_> {
+    async fn fill(
+        &mut self,
+        mut encoder: Box<dyn Encoder>,
+    ) -> Result<Box<dyn Encoder>, ExportError> {
+        while let Some(batch) = self.stream.next().await {
+            let batch = batch?;
+            self.rows += batch.num_rows() as u64;
+            let write = move || {
+                encoder.write(&batch)?;
+                Ok(encoder)
+            };
+            encoder = self.exports.encode(self.name, write).await?;
+            encoder = self.bound(encoder).await?;
+            if let Some(upload) = &mut self.upload {
+                upload.advance().await?;
+            }
+            let limit = self.exports.bytes_max;
+            if self.bytes.load(Ordering::Relaxed) > limit {
+                return Err(ExportError::TooLarge { limit });
+            }
+        }
+        Ok(encoder)
+    }
+
+    /// Takes what is held from the pool, and holds less if there is not so much.
+    async fn bound(
+        &mut self,
+        mut encoder: Box<dyn Encoder>,
+    ) -> Result<Box<dyn Encoder>, ExportError> {
+        if self.held.try_resize(self.held_bytes(&*encoder)).is_err() {
+            // Smaller parts are better than none.
+            let flush = move || {
+                encoder.flush()?;
+                Ok(encoder)
+            };
+            encoder = self.exports.encode(self.name, flush).await?;
+            if let Some(upload) = &mut self.upload {
+                upload.settle().await?;
+            }
+            self.held.try_resize(self.held_bytes(&*encoder))?;
+        }
+        Ok(encoder)
+    }
+
+    fn held_bytes(&self, encoder: &dyn Encoder) -> usize {
+        encoder.held_bytes() + self.upload.as_ref().map_or(0, Upload::held_bytes)
     }
 }
 
@@ -264,16 +360,10 @@ pub(crate) fn encoder(
     })
 }
 
-/// The file behind an output, with all of it written.
-fn into_file(output: Output) -> io::Result<File> {
-    let counted = output
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
-    Ok(counted.file)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
     use datafusion::execution::memory_pool::GreedyMemoryPool;
     use datafusion::parquet::file::reader::{FileReader as _, SerializedFileReader};
@@ -312,7 +402,12 @@ mod tests {
     #[tokio::test]
     async fn with_little_memory_the_parts_of_a_file_are_smaller() {
         let folder = tempfile::tempdir().unwrap();
-        let exports = Exports::new(Some(folder.path().to_owned()), u64::MAX, Handle::current());
+        let exports = Exports::new(
+            Some(folder.path().to_owned()),
+            None,
+            u64::MAX,
+            Handle::current(),
+        );
         let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(4 << 20));
         let wanted = Wanted {
             name: "a.parquet".to_owned(),

@@ -17,7 +17,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{ExportError, Output, Wanted, into_file};
+use super::output::{Output, close};
+use super::{ExportError, Wanted};
 
 /// Names of files that a crash left; more than this in one folder and somebody should look.
 const LEFT_OVER_MAX: u64 = 10_000;
@@ -58,9 +59,7 @@ impl Unfinished {
 
     /// Gives the file its name, once it is on the disk.
     pub(super) fn finish(mut self, output: Output) -> Result<(), ExportError> {
-        let named = into_file(output)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| Ok(self.name()?));
+        let named = close(output).and_then(|()| Ok(self.name()?));
         named.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => ExportError::Exists(self.wanted.name.clone()),
             _ => ExportError::Io {
@@ -172,10 +171,10 @@ fn create_temporary(folder: &OwnedFd) -> Result<(OsString, OwnedFd), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufWriter, Write as _};
+    use std::io::Write as _;
     use std::sync::Arc;
 
-    use super::super::Counted;
+    use super::super::output::Counted;
     use super::*;
 
     fn wanted(name: &str, overwrites: bool) -> Wanted {
@@ -190,8 +189,7 @@ mod tests {
         text: &str,
     ) -> Result<(), ExportError> {
         let (unfinished, file) = Unfinished::create(directory, &wanted(name, overwrites))?;
-        let bytes = Arc::default();
-        let mut output = BufWriter::new(Counted { file, bytes });
+        let mut output = Counted::file(file, Arc::default());
         output.write_all(text.as_bytes()).unwrap();
         unfinished.finish(output)
     }
@@ -230,10 +228,7 @@ mod tests {
         let (unfinished, file) =
             Unfinished::create(folder.path(), &wanted("b.csv", false)).unwrap();
         std::fs::write(folder.path().join("b.csv"), "other").unwrap();
-        let output = BufWriter::new(Counted {
-            file,
-            bytes: Arc::default(),
-        });
+        let output = Counted::file(file, Arc::default());
         assert!(matches!(
             unfinished.finish(output),
             Err(ExportError::Exists(_))

@@ -3,6 +3,7 @@
 //! Invariant: every error of the engine has a SQLSTATE here, and its text is bounded. Which state an error gets is decided in
 //! this file alone.
 
+use std::io;
 use std::sync::Arc;
 
 use contract::nearest;
@@ -11,14 +12,14 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 use storage::ReadError;
 
-use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of};
+use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of, io_error};
 use crate::statements::Refused;
 use crate::system::Unanswered;
 use crate::topics::TopicError;
 use crate::typed::ContractFault;
 
 use super::writing;
-use crate::export::ExportError;
+use crate::export::{ExportError, StoreFailure};
 
 /// The longest text of an error; a plan that does not fit in one is of no help either.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
@@ -221,9 +222,22 @@ impl PgError {
                 "The server's setting sql.export.dir (--sql-export-dir) names the folder for files; \\copy of psql and of `watertable \
                  sql` writes files of yours.",
             ),
-            ExportError::Remote(_) => new(state::FEATURE_NOT_SUPPORTED).with_hint(
-                "Object stores are not there yet. Name a file, which is written to the folder of the setting sql.export.dir.",
+            ExportError::NoStores => new(state::INSUFFICIENT_PRIVILEGE).with_hint(
+                "The server's setting sql.export.s3.prefixes names what may be written, such as s3://bucket/folder; its credentials \
+                 come from AWS_ACCESS_KEY_ID and the like in the server's environment.",
             ),
+            ExportError::Remote(_) => new(state::FEATURE_NOT_SUPPORTED).with_hint(
+                "Name a file, which is written to the folder of the setting sql.export.dir, or an object as s3://bucket/key.",
+            ),
+            ExportError::NotThere { .. } => new(state::INSUFFICIENT_PRIVILEGE)
+                .with_hint("The server's setting sql.export.s3.prefixes names what may be written."),
+            ExportError::ObjectName { .. } => {
+                new(state::INVALID_NAME).with_hint("Objects are named s3://bucket/key, as they are in the store.")
+            }
+            ExportError::Store { source, .. } => {
+                let (state, hint) = of_store(source);
+                new(state).with_hint(hint)
+            }
             ExportError::Name { .. } => new(state::INVALID_NAME)
                 .with_hint("The name is that of a file in the folder of the setting sql.export.dir."),
             ExportError::Exists(_) => {
@@ -236,16 +250,56 @@ impl PgError {
                 new(state::PROGRAM_LIMIT_EXCEEDED).with_hint("Export by parts, such as one for each partition.")
             }
             ExportError::Io { source, .. } => match source.kind() {
-                std::io::ErrorKind::NotFound => new(state::UNDEFINED_FILE)
+                io::ErrorKind::NotFound => new(state::UNDEFINED_FILE)
                     .with_hint("Folders are not made; the one of the setting sql.export.dir and those within must be there."),
-                std::io::ErrorKind::StorageFull => new(state::DISK_FULL),
-                _ => new(state::IO_ERROR),
+                kind => new(state_of_io(kind)),
             },
             ExportError::Column { .. } => {
                 new(state::FEATURE_NOT_SUPPORTED).with_hint("Cast it to text: column::text.")
             }
             ExportError::Query(error) => Self::of_engine(error, sql),
         }
+    }
+}
+
+/// What to do if a store does not take an object. No state of class 08: the session's own connection is well.
+fn of_store(failure: &StoreFailure) -> (&'static str, &'static str) {
+    match failure {
+        StoreFailure::NoBucket(_) => (
+            state::UNDEFINED_FILE,
+            "Buckets are not made by exports: make it, or name another.",
+        ),
+        StoreFailure::Denied(_) => (
+            state::INSUFFICIENT_PRIVILEGE,
+            "The server's credentials need s3:PutObject and s3:AbortMultipartUpload there, and without OVERWRITE true also \
+             s3:GetObject and s3:ListBucket, to see whether the object is there.",
+        ),
+        StoreFailure::Credentials(_) | StoreFailure::NoCredentials(_) => (
+            state::INSUFFICIENT_PRIVILEGE,
+            "The server takes them from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of its environment when it \
+             starts, or from the machine or container it runs in.",
+        ),
+        StoreFailure::Region(_) => (
+            state::IO_ERROR,
+            "Its region goes into the server's setting sql.export.s3.region.",
+        ),
+        StoreFailure::Clock(_) => (state::IO_ERROR, "Set the clock of the server's machine."),
+        StoreFailure::Unreachable(_) | StoreFailure::Silent => (
+            state::IO_ERROR,
+            "The server's setting sql.export.s3.endpoint says where the store is; nothing was written.",
+        ),
+        StoreFailure::Answered(_) => (
+            state::IO_ERROR,
+            "Nothing was written. If the store is busy, try again; else its answer says what is wrong.",
+        ),
+        StoreFailure::Unknown(_) => (
+            state::IO_ERROR,
+            "Look whether it is there before you write it again: it is whole, or not there.",
+        ),
+        StoreFailure::Settings(_) => (
+            state::IO_ERROR,
+            "The server's settings sql.export.s3 and the variables AWS_ of its environment say how the store is used.",
+        ),
     }
 }
 
@@ -296,7 +350,30 @@ fn of_root(error: &DataFusionError, sql: &str) -> PgError {
                 "Ask for fewer columns, rows or groups at a time, or give queries more memory.",
             ),
         DataFusionError::Execution(text) => of_execution(text),
-        other => PgError::new(state::INTERNAL_ERROR, other.strip_backtrace()),
+        other => match io_error(other) {
+            Some(said) => of_io(said),
+            None => PgError::new(state::INTERNAL_ERROR, other.strip_backtrace()),
+        },
+    }
+}
+
+/// What the system said while a query put rows aside, which is where queries use files.
+fn of_io(error: &io::Error) -> PgError {
+    let new = |text| PgError::new(state_of_io(error.kind()), format!("{text}: {error}"));
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            new("no room for what the query has to put aside").with_hint(
+                "Ask for fewer columns, rows or groups at a time, or make room where the server keeps its data.",
+            )
+        }
+        _ => new("could not put aside what the query does not hold in memory"),
+    }
+}
+
+fn state_of_io(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => state::DISK_FULL,
+        _ => state::IO_ERROR,
     }
 }
 
@@ -393,6 +470,7 @@ fn of_arrow(error: &ArrowError) -> PgError {
             Some(ours) => ours.clone(),
             None => of_external(source.as_ref(), ""),
         },
+        ArrowError::IoError(_, source) => of_io(source),
         other => PgError::new(state::INTERNAL_ERROR, other.to_string()),
     }
 }

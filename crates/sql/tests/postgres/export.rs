@@ -180,7 +180,8 @@ async fn what_is_not_allowed_is_refused_with_what_to_do() {
     for (target, state, hint) in [
         ("'../a.csv'", "42602", "sql.export.dir"),
         ("'/tmp/a.csv'", "42602", "sql.export.dir"),
-        ("'s3://bucket/a.parquet'", "0A000", "Object stores"),
+        ("'s3://bucket/a.parquet'", "42501", "sql.export.s3.prefixes"),
+        ("'gs://bucket/a.parquet'", "0A000", "s3://bucket/key"),
         ("'nothere/a.csv'", "58P01", "Folders are not made"),
         ("'a'", "42601", ".parquet"),
         ("'a.csv' (FORMAT xml)", "0A000", "parquet"),

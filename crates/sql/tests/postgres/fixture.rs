@@ -21,8 +21,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use env::Env;
-use sql::Exports;
 use sql::postgres::{Limits, Server, Sessions};
+use sql::{Exports, S3Options};
 use tokio_util::sync::CancellationToken;
 
 extensions_options! {
@@ -221,7 +221,14 @@ impl Fixture {
     /// One that writes files into a folder.
     pub(crate) async fn start_exporting(folder: &Path, bytes_max: u64) -> Self {
         let threads = tokio::runtime::Handle::current();
-        let exports = Exports::new(Some(folder.to_owned()), bytes_max, threads);
+        let exports = Exports::new(Some(folder.to_owned()), None, bytes_max, threads);
+        Self::start_with(Limits::default(), Some(Arc::new(exports))).await
+    }
+
+    /// One that writes objects.
+    pub(crate) async fn start_exporting_to(s3: S3Options, bytes_max: u64) -> Self {
+        let threads = tokio::runtime::Handle::current();
+        let exports = Exports::new(None, Some(s3), bytes_max, threads);
         Self::start_with(Limits::default(), Some(Arc::new(exports))).await
     }
 

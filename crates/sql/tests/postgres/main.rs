@@ -13,6 +13,7 @@ mod copy_in;
 mod cursors;
 mod definitions;
 mod export;
+mod export_s3;
 mod extended;
 mod fixture;
 mod insert;

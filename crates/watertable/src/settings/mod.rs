@@ -157,6 +157,9 @@ const OWN: &[&str] = &[
     sql::SPILL_BYTES,
     sql::CONNECTIONS,
     sql::EXPORT_DIRECTORY,
+    sql::S3_PREFIXES,
+    sql::S3_ENDPOINT,
+    sql::S3_REGION,
 ];
 
 const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:8080";

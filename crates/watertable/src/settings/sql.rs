@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use sql::{S3Endpoint, S3Prefix};
+
 use super::{Made, SettingsError};
 
 pub(super) const LISTEN: &str = "sql.listen";
@@ -12,6 +14,9 @@ pub(super) const MEMORY_BYTES: &str = "sql.memory.max.bytes";
 pub(super) const SPILL_BYTES: &str = "sql.spill.max.bytes";
 pub(super) const CONNECTIONS: &str = "sql.max.connections";
 pub(super) const EXPORT_DIRECTORY: &str = "sql.export.dir";
+pub(super) const S3_PREFIXES: &str = "sql.export.s3.prefixes";
+pub(super) const S3_ENDPOINT: &str = "sql.export.s3.endpoint";
+pub(super) const S3_REGION: &str = "sql.export.s3.region";
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:9432";
 const MEMORY_BYTES_DEFAULT: u64 = 512 << 20;
@@ -35,6 +40,19 @@ pub(crate) struct SqlSettings {
     pub(crate) connections: u64,
     /// Where `COPY … TO 'file'` writes; without it nowhere.
     pub(crate) export_directory: Option<PathBuf>,
+    /// Where `COPY … TO 's3://…'` writes; without it nowhere.
+    pub(crate) export_s3: Option<S3Settings>,
+}
+
+/// The store of exports. Credentials are no settings: they come from the environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct S3Settings {
+    /// What may be written.
+    pub(crate) prefixes: Vec<S3Prefix>,
+    /// Where the store is, if it is not AWS.
+    pub(crate) endpoint: Option<S3Endpoint>,
+    /// Its region.
+    pub(crate) region: Option<String>,
 }
 
 impl Made {
@@ -61,13 +79,65 @@ impl Made {
         )?;
         let export_directory = self.settings.remove(EXPORT_DIRECTORY);
         let export_directory = export_directory.filter(|given| !given.text.is_empty());
+        let export_s3 = self.s3()?;
         Ok(listen.map(|listen| SqlSettings {
             listen,
             memory_bytes,
             spill_bytes,
             connections,
             export_directory: export_directory.map(|given| given.text.into()),
+            export_s3,
         }))
+    }
+
+    /// `None` if nothing may be written there.
+    fn s3(&mut self) -> Result<Option<S3Settings>, SettingsError> {
+        let prefixes = self.of_text(
+            S3_PREFIXES,
+            |text| {
+                let prefixes = text.split(',').map(|prefix| S3Prefix::parse(prefix.trim()));
+                prefixes.collect::<Result<Vec<_>, _>>().ok()
+            },
+            "a list of s3://bucket or s3://bucket/folder",
+        )?;
+        let endpoint = self.of_text(
+            S3_ENDPOINT,
+            S3Endpoint::parse,
+            "https://HOST or, without TLS, http://HOST",
+        )?;
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        let region = self.of_text(
+            S3_REGION,
+            |text| text.chars().all(is_name).then(|| text.to_owned()),
+            "the name of a region, such as eu-central-1",
+        )?;
+        Ok(prefixes.map(|prefixes| S3Settings {
+            prefixes,
+            endpoint,
+            region,
+        }))
+    }
+
+    /// A setting that is not set if it is empty.
+    fn of_text<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+        allowed: &'static str,
+    ) -> Result<Option<T>, SettingsError> {
+        let given = self.settings.remove(key);
+        let Some(given) = given.filter(|given| !given.text.trim().is_empty()) else {
+            return Ok(None);
+        };
+        match read(given.text.trim()) {
+            Some(value) => Ok(Some(value)),
+            None => Err(SettingsError::OwnValue {
+                key,
+                text: given.text,
+                allowed,
+                origin: given.origin,
+            }),
+        }
     }
 
     fn number(

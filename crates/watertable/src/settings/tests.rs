@@ -47,6 +47,35 @@ fn without_anything_the_defaults_hold() {
 }
 
 #[test]
+fn exports_to_s3_go_where_prefixes_say_and_nowhere_without_them() {
+    let s3 =
+        |flags: &[(&str, &str)]| with(flags, &[], None).map(|made| made.sql.unwrap().export_s3);
+    let endpoint = ("sql.export.s3.endpoint", "http://127.0.0.1:9000/");
+    let region = ("sql.export.s3.region", "eu-central-1");
+    assert_eq!(s3(&[endpoint, region]).unwrap(), None);
+    assert_eq!(s3(&[("sql.export.s3.prefixes", " ")]).unwrap(), None);
+    let prefixes = ("sql.export.s3.prefixes", "s3://one, s3://two/daily/");
+    let made = s3(&[prefixes, endpoint, region]).unwrap().unwrap();
+    let shown: Vec<_> = made.prefixes.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["s3://one/", "s3://two/daily/"]);
+    assert!(made.endpoint.is_some() && made.region.is_some());
+    for (name, text) in [
+        ("sql.export.s3.prefixes", "bucket"),
+        ("sql.export.s3.prefixes", "s3://one,,s3://two"),
+        ("sql.export.s3.prefixes", "s3://one/../two"),
+        ("sql.export.s3.prefixes", "s3://*"),
+        ("sql.export.s3.endpoint", "127.0.0.1:9000"),
+        ("sql.export.s3.endpoint", "http://key:secret@127.0.0.1:9000"),
+        ("sql.export.s3.endpoint", "ftp://127.0.0.1"),
+        ("sql.export.s3.endpoint", "https://host/?x"),
+        ("sql.export.s3.region", "eu central"),
+    ] {
+        let error = s3(&[(name, text)]).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
 fn exports_have_a_folder_if_one_is_named() {
     let folder = |text| with(&[("sql.export.dir", text)], &[], None).unwrap();
     let folder = |text| folder(text).sql.unwrap().export_directory;

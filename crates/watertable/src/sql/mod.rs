@@ -6,6 +6,7 @@ mod system;
 mod topics;
 mod writer;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use anyhow::Context;
 use broker::Broker;
 use env::Env;
 use sql::postgres::{Limits, Server, Sessions};
-use sql::{Engine, EngineOptions};
+use sql::{Engine, EngineOptions, S3Options};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +97,7 @@ impl Sql {
         if let Err(error) = self.running.await {
             tracing::warn!(%error, "SQL did not stop in order");
         }
+        self.engine.settle_exports().await;
         drop(self.engine);
     }
 }
@@ -106,8 +108,21 @@ fn options(settings: &SqlSettings, spill: PathBuf) -> EngineOptions {
         spill_directory: Some(spill),
         spill_bytes_max: settings.spill_bytes,
         export_directory: settings.export_directory.clone(),
+        export_s3: settings.export_s3.clone().map(|s3| S3Options {
+            allowed: s3.prefixes,
+            endpoint: s3.endpoint,
+            region: s3.region,
+            environment: std::env::vars_os().filter_map(of_aws).collect(),
+        }),
         ..EngineOptions::default()
     }
+}
+
+/// A variable that the programs of AWS read too. What is no text is none of them.
+fn of_aws((name, text): (OsString, OsString)) -> Option<(String, String)> {
+    let name = name.into_string().ok()?;
+    name.starts_with("AWS_").then_some(())?;
+    Some((name, text.into_string().ok()?))
 }
 
 /// Sessions may write over files there, so it must be apart from the log.

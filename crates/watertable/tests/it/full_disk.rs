@@ -19,14 +19,14 @@ const BALLAST_BYTES: usize = 8 << 20;
 const VALUE_BYTES: usize = 60_000;
 
 /// A file system in memory, unmounted at the end.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// Mounts it. Only root may: as root a failure is one of the test, otherwise there is nothing to test on, and that is
     /// said.
-    fn mount() -> Option<Self> {
+    pub(crate) fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         if !rustix::process::geteuid().is_root() {
             eprintln!(
@@ -47,7 +47,7 @@ impl SmallDisk {
         Some(Self { folder })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

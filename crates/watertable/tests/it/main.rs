@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod commands;
 mod crash;
+mod exports;
 mod follow;
 mod full_disk;
 mod idle_connections;

@@ -51,7 +51,18 @@ impl Server {
     }
 
     pub(crate) fn start_with_http(data: &Path, http: &str, arguments: &[&str]) -> Self {
-        let mut process = command()
+        Self::start_by(command(), data, http, arguments)
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_in(data: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = command();
+        command.envs(variables.iter().copied());
+        Self::start_by(command, data, "127.0.0.1:0", arguments)
+    }
+
+    fn start_by(mut command: Command, data: &Path, http: &str, arguments: &[&str]) -> Self {
+        let mut process = command
             .args(["start", "--listen", "127.0.0.1:0", "--http-listen", http])
             .args(["--sql-listen", "127.0.0.1:0"])
             .arg("--data-dir")

@@ -298,7 +298,7 @@ impl Session {
         }
     }
 
-    /// Writes the rows of a query to a file of the server, and how many there were.
+    /// Writes the rows of a query to a file of the server or to a store, and how many there were.
     async fn export(
         &mut self,
         control: &Control,
@@ -308,10 +308,10 @@ impl Session {
     ) -> Result<u64, Stop> {
         let sql = Arc::clone(&binding.prepared.sql);
         let error = |error: ExportError| PgError::of_export(&error, &sql);
-        let exports = self.shared.sessions.exports();
-        let Some(exports) = exports.filter(|exports| exports.is_allowed()) else {
+        let Some(exports) = self.shared.sessions.exports() else {
             return Err(error(ExportError::NotAllowed).into());
         };
+        exports.check(&export.wanted).map_err(error)?;
         export.format().map_err(error)?;
         let context = self.context.clone();
         let zone = self.settings.lock().style().zone;
