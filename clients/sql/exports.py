@@ -2,11 +2,13 @@
 
 Starts the store and a broker, writes a topic and a large result in each format, and reads them back with DuckDB. Then what must
 leave no object: an object that is there, a bucket that is not, a statement that is cancelled, a broker that is stopped or killed,
-a store that is gone.
+a store whose certificate nobody vouches for, a store that is gone.
 """
 
 import argparse
 import contextlib
+import datetime
+import ipaddress
 import os
 import pathlib
 import signal
@@ -17,13 +19,18 @@ import time
 import boto3
 import duckdb
 import psycopg
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import ThreadedMotoServer
 from psycopg import errors
+from werkzeug.serving import make_server
 
 BUCKET = "reports"
 PATIENCE = 120
 FORMATS = ["parquet", "csv", "ndjson"]
-ROWS = 400_000
+ROWS = 300_000
 LARGE = f"SELECT value AS n, md5(value::text) AS a, md5((value + 1)::text) AS b FROM generate_series(1, {ROWS})"
 ENDLESS = "SELECT value, md5(value::text) FROM generate_series(1, 1000000000000)"
 
@@ -31,13 +38,13 @@ ENDLESS = "SELECT value, md5(value::text) FROM generate_series(1, 1000000000000)
 class Broker:
     """A broker over a data directory."""
 
-    def __init__(self, arguments, endpoint):
+    def __init__(self, arguments, endpoint, **variables):
         command = [arguments.binary, "start", "--listen", "127.0.0.1:0", "--http-listen", "off", "--sql-listen", "127.0.0.1:0"]
         command += ["--data-dir", str(arguments.folder / "broker")]
         command += ["--set", f"sql.export.s3.prefixes=s3://{BUCKET}/daily, s3://no-such-bucket"]
         command += ["--set", f"sql.export.s3.endpoint={endpoint}"]
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "WATERTABLE_"))}
-        environment |= {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret"}
+        environment |= {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret"} | variables
         self.log = open(arguments.folder / "broker.log", "a")
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=self.log, text=True)
         for line in self.process.stdout:
@@ -135,7 +142,7 @@ def formats(connection, store, folder):
         assert parts > 1, tag
         large = read(store.fetch(f"daily/large.{ending}", folder))
         wrong = f"SELECT count(*), sum(n), count(*) FILTER (a <> md5(n::text) OR b <> md5((n + 1)::text)) FROM {large}"
-        found = duckdb.sql(wrong).fetchone()
+        [found] = duckdb.sql(wrong).fetchall()
         assert found == (ROWS, ROWS * (ROWS + 1) // 2, 0), f"{ending}: {found}"
         print(f"{ending}: as DuckDB reads it; the large one in {parts} parts")
     done = connection.execute("COPY (SELECT id FROM trips WHERE id < 0)" + to("nothing.csv", "WITH (HEADER false)"))
@@ -178,6 +185,47 @@ def ended_early(broker, store, end):
     return seen[0]
 
 
+def certificate(folder):
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a store")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    (folder / "store.pem").write_bytes(signed.public_bytes(pem))
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "store.key").write_bytes(secret)
+    return str(folder / "store.pem"), str(folder / "store.key")
+
+
+def over_tls(arguments, store):
+    """The same store behind TLS."""
+    files = certificate(arguments.folder)
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True, ssl_context=files)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"https://127.0.0.1:{server.port}"
+    broker = Broker(arguments, endpoint, SSL_CERT_FILE=files[0])
+    try:
+        with broker.connect() as connection:
+            connection.execute("COPY (SELECT 1 AS n)" + to("tls.csv"))
+            connection.execute(f"COPY ({LARGE})" + to("tls.parquet"))
+            assert store.names() == ["daily/tls.csv", "daily/tls.parquet"], store.names()
+        broker.end(signal.SIGTERM)
+        broker = Broker(arguments, endpoint)
+        with broker.connect() as connection, fails(errors.IoError, "certificate", "sql.export.s3.endpoint"):
+            connection.execute("COPY (SELECT 1 AS n)" + to("unknown.csv"))
+        broker.end(signal.SIGTERM)
+    finally:
+        broker.process.kill()
+    server.shutdown()
+    store.clear()
+    print("over TLS, and not without a certificate that is known")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
@@ -199,6 +247,7 @@ def main():
         ended_early(broker, store, lambda _connection: broker.end(signal.SIGTERM))
         assert store.uploads() == [], store.uploads()
         print("stopped: no object, no upload")
+        over_tls(arguments, store)
         broker = Broker(arguments, endpoint)
         ended_early(broker, store, lambda _connection: broker.end(signal.SIGKILL))
         left = store.uploads()

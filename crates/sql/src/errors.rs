@@ -54,10 +54,12 @@ impl UnknownTable {
     }
 }
 
-/// What the system said, if that is what an error comes from: a disk that is full, mostly.
+/// What the system said, if that is what an error comes from: a disk that is full, mostly. It may be in an error of the
+/// system's kind that others made of it.
 pub(crate) fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     std::iter::successors(Some(error), |error| (*error).source())
-        .find_map(|error| error.downcast_ref())
+        .filter_map(|error| error.downcast_ref())
+        .last()
 }
 
 /// A name as it has to be written in SQL.

@@ -400,6 +400,52 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn with_little_memory_an_object_is_written_with_less_under_way() {
+        let s3 = testkit::s3::S3::start().await;
+        let variable = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let options = S3Options {
+            allowed: vec![S3Prefix::parse("s3://bucket").unwrap()],
+            endpoint: S3Endpoint::parse(&s3.endpoint()),
+            region: None,
+            environment: vec![
+                variable("AWS_ACCESS_KEY_ID", testkit::s3::ACCESS_KEY),
+                variable("AWS_SECRET_ACCESS_KEY", "secret"),
+            ],
+        };
+        let exports = Exports::new(None, Some(options), u64::MAX, Handle::current());
+        // No more than a part and what was written behind it.
+        let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(10 << 20));
+        let wanted = Wanted {
+            name: "s3://bucket/a.ndjson".to_owned(),
+            overwrites: false,
+        };
+        let names = ["n".to_owned(), "text".to_owned()];
+        let begin =
+            move |schema: &SchemaRef, output| encoder(FileFormat::Ndjson, &names, schema, output);
+        let rows = exports.write(wanted, batches(100), &memory, begin).await;
+        assert_eq!(rows.unwrap(), 100_000);
+        assert_eq!(memory.reserved(), 0);
+        let text = String::from_utf8(s3.object("a.ndjson").unwrap()).unwrap();
+        assert_eq!(text.lines().count(), 100_000);
+        assert!(text.len() > 3 * output::PART_BYTES);
+        // With less than a part there is no way.
+        let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(4 << 20));
+        let wanted = Wanted {
+            name: "s3://bucket/b.ndjson".to_owned(),
+            overwrites: false,
+        };
+        let names = ["n".to_owned(), "text".to_owned()];
+        let begin =
+            move |schema: &SchemaRef, output| encoder(FileFormat::Ndjson, &names, schema, output);
+        let refused = exports.write(wanted, batches(100), &memory, begin).await;
+        let Err(ExportError::Query(DataFusionError::ResourcesExhausted(said))) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(said.contains("export"), "{said}");
+        assert_eq!(s3.object("b.ndjson"), None);
+    }
+
+    #[tokio::test]
     async fn with_little_memory_the_parts_of_a_file_are_smaller() {
         let folder = tempfile::tempdir().unwrap();
         let exports = Exports::new(

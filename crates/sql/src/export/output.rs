@@ -93,6 +93,12 @@ impl Parts {
             };
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             if let Some(last) = parts.back_mut() {
+                let length = last.len() + now.len();
+                if length > last.capacity() {
+                    // Never more than a part: what it holds is what the pool is told.
+                    let capacity = length.next_power_of_two().min(PART_BYTES);
+                    last.reserve_exact(capacity - last.len());
+                }
                 last.extend_from_slice(now);
             }
             bytes = later;
