@@ -470,8 +470,10 @@ fn of_arrow(error: &ArrowError) -> PgError {
             Some(ours) => ours.clone(),
             None => of_external(source.as_ref(), ""),
         },
-        ArrowError::IoError(_, source) => of_io(source),
-        other => PgError::new(state::INTERNAL_ERROR, other.to_string()),
+        other => match io_error(other) {
+            Some(said) => of_io(said),
+            None => PgError::new(state::INTERNAL_ERROR, other.to_string()),
+        },
     }
 }
 

@@ -114,6 +114,8 @@ struct Store {
     /// The same, whose requests fail if the object is there; for the last one of an upload. It does not repeat them: the second
     /// would find the object of the first. `None` for a store that has no such requests.
     new_objects: Option<AmazonS3>,
+    /// Whether it asks for credentials at all.
+    is_signed: bool,
 }
 
 /// The buckets that may be written to.
@@ -245,6 +247,7 @@ impl Store {
         let client = client.with_allow_http(is_plain);
         let has_conditions =
             value(AmazonS3ConfigKey::ConditionalPut).is_none_or(|value| value != "disabled");
+        let is_signed = value(AmazonS3ConfigKey::SkipSignature).is_none_or(|value| value != "true");
         let objects = builder
             .clone()
             .with_bucket_name(bucket)
@@ -264,13 +267,16 @@ impl Store {
         Ok(Self {
             objects,
             new_objects,
+            is_signed,
         })
     }
 
     /// Asks for the first byte: other than for the head of an object, a store says why it refuses that.
     async fn look(&self, target: &Target) -> Result<(), ExportError> {
-        let credentials = self.objects.credentials().get_credential().await;
-        credentials.map_err(|error| target.failed(StoreFailure::of_credentials(&error)))?;
+        if self.is_signed {
+            let credentials = self.objects.credentials().get_credential().await;
+            credentials.map_err(|error| target.failed(StoreFailure::of_credentials(&error)))?;
+        }
         let first = GetOptions {
             range: Some(GetRange::Bounded(0..1)),
             ..GetOptions::default()
