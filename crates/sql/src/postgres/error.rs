@@ -366,6 +366,16 @@ fn of_io(error: &io::Error) -> PgError {
                 "Ask for fewer columns, rows or groups at a time, or make room where the server keeps its data.",
             )
         }
+        // DataFusion's own bound comes as an error of the system.
+        io::ErrorKind::Other if error.to_string().contains("exceeded the allowable limit") => {
+            PgError::new(
+                state::CONFIGURATION_LIMIT_EXCEEDED,
+                "queries have put aside as much as they may",
+            )
+            .with_hint(
+                "Ask for fewer columns, rows or groups at a time, or raise the server's setting sql.spill.max.bytes.",
+            )
+        }
         _ => new("could not put aside what the query does not hold in memory"),
     }
 }

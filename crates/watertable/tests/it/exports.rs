@@ -14,6 +14,10 @@ use crate::sql::{answer, psql};
 /// A query that has no end.
 const ENDLESS: &str = "select value, repeat('x', 1000) from generate_series(1, 1000000000000)";
 
+/// More than 16 MiB hold.
+const SORTED: &str =
+    "copy (select md5(value::text) as m from generate_series(1, 3000000) order by m) to stdout";
+
 /// The text of an error with its SQLSTATE.
 fn failed(server: &Server, sql: &str) -> String {
     let mut psql = psql(server.sql, sql);
@@ -141,8 +145,7 @@ async fn a_query_that_finds_no_room_to_spill_says_so_and_the_broker_goes_on() {
     let server = Server::start(&data, &["--set", "sql.memory.max.bytes=16777216"]);
     let ballast = disk.path("ballast");
     std::fs::write(&ballast, vec![1; 8 << 20]).unwrap();
-    let sorted = "select md5(value::text) as m from generate_series(1, 3000000) order by m";
-    let said = failed(&server, &format!("copy ({sorted}) to stdout"));
+    let said = failed(&server, SORTED);
     assert!(said.contains("53100"), "{said}");
     assert!(said.contains("no room"), "{said}");
     eventually("what it put aside is gone", async || {
@@ -158,4 +161,19 @@ async fn a_query_that_finds_no_room_to_spill_says_so_and_the_broker_goes_on() {
         "INSERT 0 1"
     );
     assert_eq!(answer(server.sql, "select n from t"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_spills_more_than_it_may_says_which_setting_bounds_it() {
+    let data = tempfile::tempdir().unwrap();
+    let bounds = [
+        "sql.memory.max.bytes=16777216",
+        "sql.spill.max.bytes=1048576",
+    ];
+    let [memory, spill] = bounds;
+    let server = Server::start(data.path(), &["--set", memory, "--set", spill]);
+    let said = failed(&server, SORTED);
+    assert!(said.contains("53400"), "{said}");
+    assert!(said.contains("sql.spill.max.bytes"), "{said}");
+    assert_eq!(answer(server.sql, "select 1"), "1");
 }
