@@ -4,12 +4,13 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// What each crate may depend on, lowest first. `types` is at the bottom of everything.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("protocol", &["types"]),
     ("env", &["types"]),
     ("storage", &["types", "protocol", "env"]),
     ("contract", &[]),
+    ("spec", &["contract"]),
     ("metadata", &["types", "env", "contract"]),
     ("coordinator", &["types"]),
     (
