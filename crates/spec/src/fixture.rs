@@ -49,19 +49,23 @@ pub(crate) static TEST: Object = Object {
             "expect",
             ROWS,
             "All rows that have to come out, each with these columns at least.",
-        ),
+        )
+        .default("no row comes out"),
         key(
             "expect_dead",
             ROWS,
             "All dead letters that have to come out, each with these columns at least; `reason` is that of the check.",
-        ),
+        )
+        .default("no dead letter comes out"),
     ],
     one_of: OneOf::None,
 };
 
+/// Reads a test of a pipeline with inputs of these names, as far as they could be read themselves.
 pub(crate) fn read(
     node: &Node,
     path: String,
+    names: &[&str],
     inputs: &[Input],
     problems: &mut Problems,
 ) -> Option<Fixture> {
@@ -76,17 +80,18 @@ pub(crate) fn read(
     }
     let mut given = Vec::new();
     for (entry, path) in view.named("given") {
-        let input = inputs.iter().find(|input| input.name == entry.key);
-        let Some(input) = input else {
-            let names = inputs.iter().map(|input| input.name.as_str());
+        if !names.contains(&entry.key.as_str()) {
             let cause = Cause::NoInput {
                 name: entry.key.clone(),
-                nearest: contract::nearest(&entry.key, names).map(str::to_owned),
+                nearest: contract::nearest(&entry.key, names.iter().copied()).map(str::to_owned),
             };
             problems.add(entry.key_at, &path, cause);
             continue;
-        };
-        if let Some(columns) = &input.columns {
+        }
+        let input = inputs.iter().find(|input| input.name == entry.key);
+        if let Some((input, columns)) =
+            input.and_then(|input| Some((input, input.columns.as_ref()?)))
+        {
             check_rows(&entry.value, &path, &input.name, columns, problems);
         }
         given.push(Given {

@@ -26,6 +26,7 @@ mod surroundings;
 mod tree;
 mod units;
 mod value;
+mod variables;
 mod view;
 mod write;
 
@@ -50,3 +51,4 @@ pub use surroundings::{Surroundings, TEXT_BYTES_MAX};
 pub use tree::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
 pub use units::{Bytes, Share, Span};
 pub use value::Value;
+pub use variables::read_variables;

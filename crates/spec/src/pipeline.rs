@@ -211,11 +211,13 @@ fn params(view: &View<'_>) -> Vec<(String, Value)> {
 
 fn tests(view: &View<'_>, inputs: &[Input], problems: &mut Problems) -> Vec<Fixture> {
     let list = view.list("tests");
+    let named = view.named("from");
+    let inputs_named: Vec<_> = named.iter().map(|(entry, _)| entry.key.as_str()).collect();
     too_many(view, "tests", list.len(), problems);
     let mut names = HashSet::new();
     let mut tests = Vec::new();
     for (node, path) in list {
-        let Some(test) = fixture::read(node, path.clone(), inputs, problems) else {
+        let Some(test) = fixture::read(node, path.clone(), &inputs_named, inputs, problems) else {
             continue;
         };
         if !names.insert(test.name.clone()) {
@@ -297,12 +299,14 @@ fn check_parameters(
             view.problem("sql", cause, problems);
             return;
         }
-        Some(Ok(names)) => {
-            for name in names {
+        Some(Ok(parameters)) => {
+            for parameter in parameters {
+                let name = parameter.name;
                 if used.insert(name.to_owned())
                     && let Some(cause) = unknown(name)
+                    && let Some(node) = view.get("sql")
                 {
-                    view.problem("sql", cause, problems);
+                    problems.add(node.place_in_text(parameter.offset), "sql", cause);
                 }
             }
         }
@@ -311,7 +315,8 @@ fn check_parameters(
         let check::Condition::Expression(text) = &check.condition else {
             continue;
         };
-        for name in sql_text::expression(text).unwrap_or_default() {
+        for parameter in sql_text::expression(text).unwrap_or_default() {
+            let name = parameter.name;
             used.insert(name.to_owned());
             if let Some(cause) = unknown(name) {
                 problems.add(*at, path, cause);

@@ -73,6 +73,17 @@ impl File {
         node.at
     }
 
+    /// Where a byte of [`Pipeline::sql`] stands; of a query in a file of its own, where that is named.
+    pub fn place_in_sql(&self, offset: usize) -> Position {
+        match &self.root.tree {
+            Tree::Map(entries) => {
+                let sql = entries.iter().find(|entry| entry.key == "sql");
+                sql.map_or(self.root.at, |sql| sql.value.place_in_text(offset))
+            }
+            _ => self.root.at,
+        }
+    }
+
     /// Something else that is wrong with a part of the file, by its path.
     pub fn problem(&self, path: &[&str], cause: Cause) -> Problem {
         Problem {

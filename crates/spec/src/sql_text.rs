@@ -18,11 +18,19 @@ enum Token<'a> {
     Other(char),
 }
 
+/// A parameter, without the dollar, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parameter<'a> {
+    pub(crate) name: &'a str,
+    /// In bytes from the beginning.
+    pub(crate) offset: usize,
+}
+
 /// The parameters of a query, in their order.
 ///
 /// # Errors
 /// It is no query, or more than one.
-pub(crate) fn query(text: &str) -> Result<Vec<&str>, Cause> {
+pub(crate) fn query(text: &str) -> Result<Vec<Parameter<'_>>, Cause> {
     let tokens = tokens(text)?;
     let mut words = tokens
         .iter()
@@ -39,7 +47,7 @@ pub(crate) fn query(text: &str) -> Result<Vec<&str>, Cause> {
     if tokens.contains(&Token::Other(';')) {
         return Err(Cause::Semicolon);
     }
-    Ok(parameters_of(&tokens))
+    Ok(parameters_of(text, &tokens))
 }
 
 /// A query for another database: no parameters of ours are bound in it.
@@ -57,7 +65,7 @@ pub(crate) fn check_query(text: &str) -> Result<(), Cause> {
 ///
 /// # Errors
 /// It is none.
-pub(crate) fn expression(text: &str) -> Result<Vec<&str>, Cause> {
+pub(crate) fn expression(text: &str) -> Result<Vec<Parameter<'_>>, Cause> {
     let tokens = tokens(text)?;
     if tokens.is_empty() {
         let found = "the empty text".to_owned();
@@ -79,12 +87,16 @@ pub(crate) fn expression(text: &str) -> Result<Vec<&str>, Cause> {
     if depth > 0 {
         return Err(Cause::Unclosed("a bracket"));
     }
-    Ok(parameters_of(&tokens))
+    Ok(parameters_of(text, &tokens))
 }
 
-fn parameters_of<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
+fn parameters_of<'a>(text: &'a str, tokens: &[Token<'a>]) -> Vec<Parameter<'a>> {
     let names = tokens.iter().filter_map(|token| match token {
-        Token::Parameter(name) => Some(*name),
+        Token::Parameter(name) => Some(Parameter {
+            name,
+            // A name is a part of the text, behind its dollar.
+            offset: (name.as_ptr() as usize).saturating_sub(text.as_ptr() as usize + 1),
+        }),
         _ => None,
     });
     names.collect()
@@ -227,8 +239,15 @@ mod tests {
     #[test]
     fn parameters_are_found_where_sql_has_them() {
         let text = "SELECT $a, '$b', \"$c\", $d -- $e\n /* $f /* $g */ */ , $tag$ $h $tag$, E'\\'$i', $j$ + $1";
-        assert_eq!(query(text), Ok(vec!["a", "d", "j", "1"]));
-        assert_eq!(expression("a > $x AND b <> 'it''s $y'"), Ok(vec!["x"]));
+        let found = query(text).unwrap();
+        let names: Vec<_> = found.iter().map(|parameter| parameter.name).collect();
+        assert_eq!(names, ["a", "d", "j", "1"]);
+        for Parameter { name, offset } in found {
+            assert!(text[offset..].starts_with(&format!("${name}")), "{name}");
+        }
+        let of_expression = expression("a > $x AND b <> 'it''s $y'");
+        let (name, offset) = ("x", 4);
+        assert_eq!(of_expression, Ok(vec![Parameter { name, offset }]));
     }
 
     #[test]

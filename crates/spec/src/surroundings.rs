@@ -65,12 +65,7 @@ impl Surroundings<'_> {
     }
 
     fn value(&self, name: &str) -> Result<String, Cause> {
-        let is_part = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
-        let begins = name
-            .bytes()
-            .next()
-            .is_some_and(|byte| !byte.is_ascii_digit());
-        if !begins || !name.bytes().all(is_part) {
+        if !is_variable(name) {
             return Err(Cause::VariableForm);
         }
         let name_of = || name.to_owned();
@@ -95,6 +90,16 @@ impl Surroundings<'_> {
         }
         Ok(text)
     }
+}
+
+/// Whether a variable can have this name.
+pub(crate) fn is_variable(name: &str) -> bool {
+    let is_part = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
+    let begins = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| !byte.is_ascii_digit());
+    begins && name.bytes().all(is_part)
 }
 
 /// A text as it is written where variables are replaced: reading it gives the text again.

@@ -325,10 +325,20 @@ pub(crate) fn write(check: &Check) -> Value {
                 .unless("severity", severity, "error")
                 .maybe("of", of)
                 .unless("name", &check.reason, default);
-            (test.name(), written.done())
+            (test.name(), in_short(written.done()))
         }
     };
     Value::Map(vec![(kind.to_owned(), written)])
+}
+
+/// The column alone, where nothing else is said of it.
+fn in_short(written: Value) -> Value {
+    match written {
+        Value::Map(mut members) if members.len() == 1 => {
+            members.pop().map_or(Value::Null, |(_, column)| column)
+        }
+        other => other,
+    }
 }
 
 fn write_test(written: Written, test: &Test) -> Written {

@@ -102,7 +102,7 @@ mod tests {
                 }
             }
             // Reachability by brute force: a node that reaches itself.
-            let mut reach = vec![[false; 8]; 8];
+            let mut reach = [[false; 8]; 8];
             for (from, next) in after.iter().enumerate() {
                 next.iter().for_each(|to| reach[from][*to] = true);
             }

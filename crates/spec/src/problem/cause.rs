@@ -29,7 +29,7 @@ pub enum Cause {
     #[error("a byte here is no UTF-8; save the file as UTF-8")]
     NotUtf8,
     /// Nothing is in it.
-    #[error("the file is empty; write format: 1, pipeline: NAME, from:, sql: and to:")]
+    #[error("the file is empty; write what belongs there, as format: 1 and pipeline: NAME")]
     Empty,
     /// It is no YAML.
     #[error("no YAML: {0}")]

@@ -52,7 +52,7 @@ impl Checker<'_> {
         if node.is_broken() {
             return;
         }
-        if node.is_file && !matches!(shape, Shape::Sql) {
+        if node.is_file() && !matches!(shape, Shape::Sql) {
             self.broken(node, Cause::FileHere);
             return;
         }
@@ -140,7 +140,7 @@ impl Checker<'_> {
             self.unexpected(node, &Shape::Sql);
             return;
         };
-        if node.is_file {
+        if node.is_file() {
             match self.surroundings.file(self.problems.file(), text) {
                 Ok(text) => node.tree = Tree::Text(text),
                 Err(cause) => self.broken(node, cause),

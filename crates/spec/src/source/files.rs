@@ -214,7 +214,7 @@ pub(crate) static FILES: Object = Object {
         key("format", Shape::Words(&FORMAT), "What is in them.").required("csv"),
         key("header", Shape::Flag, "With `csv`: whether the first line has the names of the columns.").default("true"),
         key("delimiter", Shape::Text(&DELIMITER), "With `csv`: what stands between fields.").default(","),
-        key("null", Shape::Text(&NULL), "With `csv`: the text that is NULL where it is not quoted.").default("the empty text"),
+        key("nullstr", Shape::Text(&NULL), "With `csv`: the text that is NULL where it is not quoted.").default("the empty text"),
         key("records", Shape::Text(&RECORDS), "With `json`: where the list of records is.").default("`$`, the value itself"),
         key("settle", Shape::Text(&SPAN), "How long a file has to be as it is before it is read.").default("30s"),
         key("after", Shape::Either(&[Shape::Words(&AFTER), Shape::Object(&ARCHIVE)]), "What happens to a file that was read: `keep`, `delete` or `{ archive: FOLDER }`.").default("keep"),
@@ -222,7 +222,7 @@ pub(crate) static FILES: Object = Object {
     one_of: OneOf::None,
 };
 const SETTLE: Span = Span::from_ms(30_000);
-const OF_CSV: [&str; 3] = ["header", "delimiter", "null"];
+const OF_CSV: [&str; 3] = ["header", "delimiter", "nullstr"];
 const OF_JSON: [&str; 1] = ["records"];
 
 pub(crate) fn read(
@@ -245,7 +245,7 @@ pub(crate) fn read(
                 .text("delimiter")
                 .and_then(|text| text.bytes().next())
                 .unwrap_or(b','),
-            null: view.owned("null").unwrap_or_default(),
+            null: view.owned("nullstr").unwrap_or_default(),
         },
         "json" => FileFormat::Json {
             records: view.owned("records").filter(|records| records != "$"),
@@ -295,7 +295,7 @@ pub(crate) fn write(files: &Files) -> Value {
             .with("format", Value::text("csv"))
             .maybe("header", (!header).then_some(Value::Boolean(false)))
             .unless("delimiter", char::from(*delimiter), ',')
-            .unless("null", null, ""),
+            .unless("nullstr", null, ""),
         FileFormat::Json { records } => written
             .with("format", Value::text("json"))
             .maybe("records", records.as_ref().map(Value::text)),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Tag};
 
-use super::{DEPTH_MAX, Entry, FILE_BYTES_MAX, NODES_MAX, Node, Scalar, Tree, resolve};
+use super::{DEPTH_MAX, Entry, FILE_BYTES_MAX, NODES_MAX, Node, Scalar, Style, Tree, resolve};
 use crate::problem::{Cause, Position, Problems};
 
 /// The tag that a value has which stands in a file of its own.
@@ -242,14 +242,21 @@ impl Builder<'_> {
             let tag = tag.original();
             if tag == FILE_TAG && !is_key {
                 let mut node = Node::new(written(), at);
-                node.is_file = true;
+                node.style = Style::File;
                 return node;
             }
             self.problem(at, Cause::Tag { tag });
             return Node::new(Tree::Broken, at);
         }
         if is_key || style != ScalarStyle::Plain {
-            return Node::new(written(), at);
+            let mut node = Node::new(written(), at);
+            node.style = match style {
+                ScalarStyle::Literal => Style::Lines,
+                // Its lines are joined, so only the first is where it seems.
+                ScalarStyle::Folded | ScalarStyle::Plain => Style::Plain,
+                _ => Style::Quoted,
+            };
+            return node;
         }
         let tree = match resolve(text) {
             Scalar::Null => Tree::Null,

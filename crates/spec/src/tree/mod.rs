@@ -23,8 +23,21 @@ pub const DEPTH_MAX: usize = 32;
 pub(crate) struct Node {
     pub(crate) tree: Tree,
     pub(crate) at: Position,
-    /// Whether it is the name of a file that has the value.
-    pub(crate) is_file: bool,
+    /// How it is written.
+    pub(crate) style: Style,
+}
+
+/// How a text is written, as far as it tells where its characters stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As it is, beginning where the node does.
+    Plain,
+    /// In quotes, which the node begins with.
+    Quoted,
+    /// As lines of a block, the first of which begins where the node does.
+    Lines,
+    /// In a file of its own.
+    File,
 }
 
 #[derive(Clone, Debug)]
@@ -53,7 +66,47 @@ impl Node {
         Self {
             tree,
             at,
-            is_file: false,
+            style: Style::Plain,
+        }
+    }
+
+    /// Whether it is the name of a file that has the value.
+    pub(crate) const fn is_file(&self) -> bool {
+        matches!(self.style, Style::File)
+    }
+
+    /// Where a byte of its text stands, counted from the first that is no blank; where the text begins if that cannot be told.
+    pub(crate) fn place_in_text(&self, offset: usize) -> Position {
+        let Tree::Text(text) = &self.tree else {
+            return self.at;
+        };
+        let blank = text.len() - text.trim_start().len();
+        let Some(before) = text.get(..blank + offset) else {
+            return self.at;
+        };
+        let line = before.matches('\n').count();
+        let column = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count();
+        let is_short = !text.trim_end().contains('\n');
+        match self.style {
+            // It begins with the first line that is not empty.
+            Style::Lines => Position {
+                line: self.at.line + line - text[..blank].matches('\n').count(),
+                column: self.at.column + column,
+            },
+            Style::Plain if is_short => Position {
+                column: self.at.column + column,
+                ..self.at
+            },
+            Style::Quoted if is_short => Position {
+                column: self.at.column + 1 + column,
+                ..self.at
+            },
+            Style::Plain | Style::Quoted | Style::File => self.at,
         }
     }
 

@@ -43,13 +43,12 @@ fn below(value: &Value, indent: usize, text: &mut String) {
     }
     let line = in_line(value);
     // The top of a file has a key on each line.
-    if indent > 0 || !matches!(value, Value::Map(_)) {
-        if line.chars().count() + indent <= LINE_CHARS_MAX {
-            text.push(' ');
-            text.push_str(&line);
-            text.push('\n');
-            return;
-        }
+    let may_be_short = indent > 0 || !matches!(value, Value::Map(_));
+    if may_be_short && line.chars().count() + indent <= LINE_CHARS_MAX {
+        text.push(' ');
+        text.push_str(&line);
+        text.push('\n');
+        return;
     }
     match value {
         Value::Map(members) if !members.is_empty() => {

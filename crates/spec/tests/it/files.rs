@@ -167,3 +167,26 @@ fn a_part_is_found_again_in_its_file() {
         "what it would be in"
     );
 }
+
+/// Wherever the query is written, a word of it is found again in the line and column of the file.
+#[test]
+fn a_word_of_the_query_is_found_again_in_its_file() {
+    for sql in [
+        "sql: SELECT 1 AS here\n",
+        "sql:   \"SELECT 1 AS here\"\n",
+        "sql: 'SELECT 1 AS here'\n",
+        "sql: |\n  SELECT 1,\n    2 AS here\n",
+        "sql: |-\n\n  SELECT 1,\n\n     \"é\" AS here\n",
+        "sql: |2\n     SELECT 1,\n   2 AS here\n",
+    ] {
+        let text = format!(
+            "format: 1\npipeline: a\nrun: once\nfrom: {{ a: {{ topic: {{ name: a }} }} }}\n{sql}to: {{ topic: {{ name: b }} }}\n"
+        );
+        let file = read("a.yaml", text.as_bytes())
+            .unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+        let at = file.place_in_sql(file.pipeline.sql.find("here").unwrap());
+        let line = text.lines().nth(at.line - 1).unwrap();
+        let found: String = line.chars().skip(at.column - 1).take(4).collect();
+        assert_eq!(found, "here", "{sql}: {at:?}");
+    }
+}
