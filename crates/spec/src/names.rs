@@ -67,7 +67,7 @@ name_rule!(
     SHORT_NAME_BYTES_MAX
 );
 
-const COLUMN_FORM: &str = "a name of a column: 1 to 256 bytes without control characters";
+const COLUMN_FORM: &str = "a name of a column: 1 to 256 bytes, as trip_id";
 pub(crate) static COLUMN: Rule = Rule::new(COLUMN_FORM, "", |text| {
     let fits = (1..=COLUMN_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
     unless(fits, text, COLUMN_FORM)

@@ -36,32 +36,34 @@ impl fmt::Display for SecretName {
     }
 }
 
-const CONNECTION_FORM: &str =
-    "a connection: secret:NAME, or a URL without a password, as postgres://reader@db.example/shop";
-pub(crate) static POSTGRES: Rule =
-    Rule::new(CONNECTION_FORM, "", |text| connection(text).map(drop)).replaced();
+pub(crate) static POSTGRES: Rule = Rule::new(
+    "a connection: secret:NAME, or a URL without a password, as postgres://reader@db.example/shop",
+    "",
+    |text| connection(text).map(drop),
+)
+.replaced();
 
-/// A text that fits [`POSTGRES`].
+/// A text that fits [`POSTGRES`]. What does not may be a password that came to the wrong place, so no message repeats it.
 pub(crate) fn connection(text: &str) -> Result<Connection, Cause> {
     if let Some(name) = text.strip_prefix(SECRET_PREFIX) {
-        (crate::names::SECRET_NAME.fits)(name)?;
+        let fits = (crate::names::SECRET_NAME.fits)(name);
+        fits.map_err(|_repeats_it| Cause::SecretName)?;
         return Ok(Connection::Secret(SecretName(name.to_owned())));
     }
     let schemes = ["postgres://", "postgresql://"];
     let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
-    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !text.contains(char::is_whitespace))
-    else {
-        let found = text.chars().take(60).collect();
-        let rule = CONNECTION_FORM;
-        return Err(Cause::Unfit { found, rule });
-    };
+    let is_url = |rest: &&str| !rest.is_empty() && !text.contains(char::is_whitespace);
+    let rest = rest.filter(is_url).ok_or(Cause::Connection)?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
     let parameters = rest
         .split_once('?')
         .map_or("", |(_, parameters)| parameters);
-    let has_password = |parameter: &str| parameter.to_ascii_lowercase().starts_with("password=");
-    if user.contains(':') || parameters.split('&').any(has_password) {
+    let is_password = |parameter: &str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        name.to_ascii_lowercase().contains("password")
+    };
+    if user.contains(':') || parameters.split('&').any(is_password) {
         return Err(Cause::Password);
     }
     Ok(Connection::Url(text.to_owned()))
@@ -87,6 +89,7 @@ mod tests {
             "postgres://me:@db",
             "postgresql://db/shop?sslmode=require&Password=x",
             "postgres://a:b@c@db",
+            "postgres://db/shop?sslpassword=x",
         ] {
             assert_eq!(connection(text), Err(Cause::Password), "{text}");
         }
@@ -99,17 +102,15 @@ mod tests {
         }
         for text in [
             "",
-            "pg_app",
-            "secret:",
-            "secret:A",
+            "hunter2",
             "postgres://",
-            "mysql://db",
+            "mysql://me:hunter2@db",
             "postgres://a b",
         ] {
-            assert!(
-                matches!(connection(text), Err(Cause::Unfit { .. })),
-                "{text}"
-            );
+            assert_eq!(connection(text), Err(Cause::Connection), "{text}");
+        }
+        for text in ["secret:", "secret:Hunter2"] {
+            assert_eq!(connection(text), Err(Cause::SecretName), "{text}");
         }
     }
 }

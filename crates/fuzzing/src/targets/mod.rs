@@ -3,6 +3,7 @@
 mod broker;
 mod command_line;
 mod metadata;
+mod pipelines;
 mod protocol;
 mod recovery;
 mod storage;
@@ -32,7 +33,7 @@ const fn target(
     }
 }
 
-pub(crate) const ALL: [Target; 22] = [
+pub(crate) const ALL: [Target; 23] = [
     broker::FRAMES,
     protocol::REQUEST,
     protocol::MESSAGE,
@@ -55,4 +56,5 @@ pub(crate) const ALL: [Target; 22] = [
     command_line::SETTINGS,
     command_line::COMMAND_LINE,
     command_line::RECORD_LINES,
+    pipelines::PIPELINE_FILES,
 ];

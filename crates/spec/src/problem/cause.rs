@@ -212,6 +212,16 @@ pub enum Cause {
     /// The value of a secret.
     #[error("a password does not belong in a file; write secret:NAME and keep it with the secrets")]
     Password,
+    /// What is no connection.
+    #[error(
+        "this is no connection; write secret:NAME, or a URL without a password, as postgres://reader@db.example/shop"
+    )]
+    Connection,
+    /// What is no name of a secret.
+    #[error(
+        "this is no name of a secret; write secret: and small letters, digits and _, a letter first, as secret:pg_app"
+    )]
+    SecretName,
     /// The name of a secret where none is read.
     #[error("a secret is not read here; only {0} takes one")]
     SecretHere(&'static str),
@@ -397,6 +407,22 @@ pub enum Cause {
     /// A reader that gives up without a word; never seen.
     #[error("the file cannot be read, and the reader does not say why; please tell us")]
     Unsaid,
+}
+
+impl Cause {
+    /// The same of a text as it is written in the file, in place of what its variables stand for: that may be nobody's business.
+    pub(crate) fn as_written(self, text: &str) -> Self {
+        let written = || text.chars().take(60).collect();
+        match self {
+            Self::Unfit { rule, .. } => Self::Unfit {
+                found: written(),
+                rule,
+            },
+            Self::TopicName { .. } => Self::TopicName { name: written() },
+            Self::InternalTopic { .. } => Self::InternalTopic { name: written() },
+            other => other,
+        }
+    }
 }
 
 /// What was found, for people.

@@ -114,6 +114,9 @@ impl Checker<'_> {
                 self.broken(node, cause);
             }
         }
+        let Tree::Text(written) = node.tree.clone() else {
+            return;
+        };
         if rule.replaced {
             self.replace(node);
         }
@@ -121,6 +124,11 @@ impl Checker<'_> {
             return;
         };
         if let Err(cause) = (rule.fits)(text) {
+            let cause = if rule.replaced {
+                cause.as_written(&written)
+            } else {
+                cause
+            };
             self.broken(node, cause);
         }
     }

@@ -60,12 +60,7 @@ fn text_of<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<&'a str> {
         Ok(text) => Some(text),
         Err(error) => {
             let before = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-            let line = before.rsplit('\n').next().unwrap_or_default();
-            let at = Position {
-                line: before.matches('\n').count() + 1,
-                column: line.chars().count() + 1,
-            };
-            problems.add(at, "", Cause::NotUtf8);
+            problems.add(end_of(before), "", Cause::NotUtf8);
             None
         }
     }
@@ -73,8 +68,9 @@ fn text_of<'a>(bytes: &'a [u8], problems: &mut Problems) -> Option<&'a str> {
 
 /// A text with a variable is the most frequent one that has to be in quotes.
 fn syntax(text: &str, line: usize, what: String) -> Cause {
-    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    if line.contains("${") {
+    let lines = with_line_feeds(text);
+    let line = lines.split('\n').nth(line.saturating_sub(1));
+    if line.is_some_and(|line| line.contains("${")) {
         return Cause::SyntaxOfVariable(what);
     }
     Cause::Syntax(what)
@@ -89,15 +85,23 @@ fn position(marker: Marker) -> Position {
 
 /// The parser may find what is missing behind the last line; people look for it in that line.
 fn within(text: &str, at: Position) -> Position {
-    let lines = text.lines().count().max(1);
-    if at.line <= lines {
-        return at;
-    }
-    let last = text.lines().last().unwrap_or_default();
+    let end = end_of(text.trim_end_matches(['\r', '\n']));
+    at.min(end)
+}
+
+/// Behind the last character of a text.
+fn end_of(text: &str) -> Position {
+    let lines = with_line_feeds(text);
+    let last = lines.rsplit('\n').next().unwrap_or_default();
     Position {
-        line: lines,
+        line: lines.matches('\n').count() + 1,
         column: last.chars().count() + 1,
     }
+}
+
+/// A line feed for everything that ends a line in YAML.
+fn with_line_feeds(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// Reading cannot go on.
@@ -323,6 +327,32 @@ impl Builder<'_> {
                     }
                 }
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_where_yaml_says() {
+        for (bytes, line, column) in [
+            (&b"a: 1\nb: \xff"[..], 2, 4),
+            (b"a: 1\r\nb: \xff", 2, 4),
+            (b"a: 1\rb: \xff", 2, 4),
+            (b"a: 1\rb: [\r\r", 2, 4),
+            (b"a: \"1\n\n", 1, 4),
+        ] {
+            let mut problems = Problems::of("a");
+            assert!(build(bytes, &mut problems).is_none());
+            let found = problems.into_sorted();
+            assert_eq!(
+                found[0].at,
+                Position { line, column },
+                "{bytes:?}: {}",
+                found[0]
+            );
         }
     }
 }

@@ -46,6 +46,52 @@ fn so_many_problems_are_told_and_no_more() {
     assert_eq!(read("a.yaml", keys.as_bytes()).unwrap_err().len(), 1000);
 }
 
+/// What a variable stands for may be a secret that came to the wrong place.
+#[test]
+fn messages_have_what_is_written_and_not_what_variables_stand_for() {
+    let text = |from: &str, topic: &str| {
+        format!(
+            "format: 1\npipeline: a\nrun: once\nfrom: {{ a: {{ {from} }} }}\nsql: SELECT 1\nto: {{ topic: {{ name: \"{topic}\" }} }}\n"
+        )
+    };
+    let surroundings = spec::Surroundings {
+        variable: &|name| match name {
+            "URL" => Some("mysql://me:hunter2@db".to_owned()),
+            "TOPIC" => Some("__hunter2".to_owned()),
+            _ => Some("hunter2\n".to_owned()),
+        },
+        ..spec::Surroundings::NONE
+    };
+    for (text, written) in [
+        (
+            text("files: { path: \"${X}/*.csv\", format: csv }", "b"),
+            "${X}/*.csv",
+        ),
+        (text("topic: { name: \"a${X}\" }", "b"), "a${X}"),
+        (text("topic: { name: a }", "${TOPIC}"), "${TOPIC}"),
+        (
+            text(
+                "postgres: { connection: \"${URL}\", table: \"a.${X}\" }",
+                "b",
+            ),
+            "a.${X}",
+        ),
+        (
+            text("postgres: { connection: \"secret:${X}\", table: a }", "b"),
+            "no name of a secret",
+        ),
+        (
+            text("postgres: { connection: hunter2, table: a }", "b"),
+            "no connection",
+        ),
+    ] {
+        let problems = spec::File::read("a.yaml", text.as_bytes(), &surroundings).unwrap_err();
+        let said = lines(&problems) + &format!("{problems:?}");
+        assert!(said.contains(written), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
 /// Nothing in a message may be the value of a secret, and nothing of the sort is in a pipeline.
 #[test]
 fn a_password_is_in_no_message() {
