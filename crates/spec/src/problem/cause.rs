@@ -411,7 +411,7 @@ pub enum Cause {
 
 impl Cause {
     /// The same of a text as it is written in the file, in place of what its variables stand for: that may be nobody's business.
-    pub(crate) fn as_written(self, text: &str) -> Self {
+    pub(crate) fn of_written(self, text: &str) -> Self {
         let written = || text.chars().take(60).collect();
         match self {
             Self::Unfit { rule, .. } => Self::Unfit {

@@ -125,7 +125,7 @@ impl Checker<'_> {
         };
         if let Err(cause) = (rule.fits)(text) {
             let cause = if rule.replaced {
-                cause.as_written(&written)
+                cause.of_written(&written)
             } else {
                 cause
             };

@@ -30,7 +30,10 @@ pub(crate) fn build(bytes: &[u8], problems: &mut Problems) -> Option<Node> {
     };
     for event in Parser::new_from_str_with_options(text, options) {
         let step = match event {
-            Ok((event, span)) => builder.take(event, position(span.start)),
+            Ok((event, span)) => {
+                let is_line = span.start.line() == span.end.line();
+                builder.take(event, position(span.start), is_line)
+            }
             Err(error) => {
                 let cause = match error.kind() {
                     ErrorKind::RecursionLimitExceeded => Cause::TooDeep,
@@ -136,7 +139,8 @@ enum Key {
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), Stop> {
+    /// `is_line`: whether it begins and ends in one line.
+    fn take(&mut self, event: Event<'_>, at: Position, is_line: bool) -> Result<(), Stop> {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -151,7 +155,10 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(at)?;
-                let node = self.scalar(&text, style, at, tag.as_deref());
+                let mut node = self.scalar(&text, style, at, tag.as_deref());
+                if !is_line && matches!(node.style, Style::Plain | Style::Quoted) {
+                    node.style = Style::Folded;
+                }
                 self.refuse_anchor(anchor, at);
                 if self.wants_key() {
                     self.key(text.into_owned(), at);
@@ -256,8 +263,8 @@ impl Builder<'_> {
             let mut node = Node::new(written(), at);
             node.style = match style {
                 ScalarStyle::Literal => Style::Lines,
-                // Its lines are joined, so only the first is where it seems.
-                ScalarStyle::Folded | ScalarStyle::Plain => Style::Plain,
+                ScalarStyle::Folded => Style::Folded,
+                ScalarStyle::Plain => Style::Plain,
                 _ => Style::Quoted,
             };
             return node;

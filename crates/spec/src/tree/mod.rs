@@ -36,6 +36,8 @@ pub(crate) enum Style {
     Quoted,
     /// As lines of a block, the first of which begins where the node does.
     Lines,
+    /// Over lines that are joined, so that only the first character is where it seems.
+    Folded,
     /// In a file of its own.
     File,
 }
@@ -91,22 +93,21 @@ impl Node {
             .unwrap_or_default()
             .chars()
             .count();
-        let is_short = !text.trim_end().contains('\n');
         match self.style {
             // It begins with the first line that is not empty.
             Style::Lines => Position {
                 line: self.at.line + line - text[..blank].matches('\n').count(),
                 column: self.at.column + column,
             },
-            Style::Plain if is_short => Position {
+            Style::Plain => Position {
                 column: self.at.column + column,
                 ..self.at
             },
-            Style::Quoted if is_short => Position {
+            Style::Quoted => Position {
                 column: self.at.column + 1 + column,
                 ..self.at
             },
-            Style::Plain | Style::Quoted | Style::File => self.at,
+            Style::Folded | Style::File => self.at,
         }
     }
 

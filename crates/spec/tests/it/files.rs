@@ -190,3 +190,19 @@ fn a_word_of_the_query_is_found_again_in_its_file() {
         assert_eq!(found, "here", "{sql}: {at:?}");
     }
 }
+
+#[test]
+fn of_a_query_whose_lines_are_joined_the_beginning_is_found() {
+    for sql in [
+        "sql: SELECT 1,\n  2 AS here\n",
+        "sql: \"SELECT 1,\n  2 AS here\"\n",
+        "sql: >\n  SELECT 1,\n  2 AS here\n",
+    ] {
+        let text = format!(
+            "format: 1\npipeline: a\nrun: once\nfrom: {{ a: {{ topic: {{ name: a }} }} }}\n{sql}to: {{ topic: {{ name: b }} }}\n"
+        );
+        let file = read("a.yaml", text.as_bytes()).unwrap();
+        let at = file.place_in_sql(file.pipeline.sql.find("here").unwrap());
+        assert_eq!(at, file.place(&["sql"]), "{sql}");
+    }
+}
