@@ -1,5 +1,7 @@
 //! [`Fixture`]: a test of a pipeline: rows that are given, and those that are expected.
 
+use std::collections::HashMap;
+
 use crate::columns::Columns;
 use crate::names::{COLUMN, INPUT_NAME, LINE};
 use crate::problem::{Cause, Problems};
@@ -126,19 +128,25 @@ fn check_rows(node: &Node, path: &str, input: &str, columns: &Columns, problems:
     let Tree::List(rows) = &node.tree else {
         return;
     };
+    let declared: HashMap<_, _> = columns
+        .columns
+        .iter()
+        .map(|column| (column.name.as_str(), column))
+        .collect();
     for (index, row) in rows.iter().enumerate() {
         let Tree::Map(entries) = &row.tree else {
             continue;
         };
+        if problems.is_full() {
+            return;
+        }
         let path = format!("{path}[{index}]");
         for entry in entries {
-            let column = columns
-                .columns
-                .iter()
-                .find(|column| column.name == entry.key);
+            let column = declared.get(entry.key.as_str());
             let path = || format!("{path}.{}", entry.key);
             let (input, name) = (input.to_owned(), entry.key.clone());
             match column {
+                None if problems.is_full() => return,
                 None => {
                     let names = columns.columns.iter().map(|column| column.name.as_str());
                     let nearest = contract::nearest(&name, names).map(str::to_owned);

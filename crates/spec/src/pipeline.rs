@@ -164,7 +164,7 @@ pub(crate) fn read(root: &Node, problems: &mut Problems) -> Option<Pipeline> {
     let sink = to.and_then(|view| sink::read(&view, problems));
     let checks = checks(&view, &inputs, problems);
     let sql = view.text("sql").map(str::trim);
-    let params = params(&view);
+    let params = params(&view, problems);
     check_parameters(&view, sql, &checks, &params, problems);
     let bad_records = view.map("bad_records", &BAD_RECORDS);
     let bad_records = bad_records.map_or_else(BadRecords::default, |view| bad_records::read(&view));
@@ -202,9 +202,10 @@ fn inputs(view: &View<'_>, problems: &mut Problems) -> Vec<Input> {
         .collect()
 }
 
-fn params(view: &View<'_>) -> Vec<(String, Value)> {
+fn params(view: &View<'_>, problems: &mut Problems) -> Vec<(String, Value)> {
     let named = view.named("params");
-    let each = named.iter();
+    too_many(view, "params", named.len(), problems);
+    let each = named.iter().take(ITEMS_MAX);
     each.filter_map(|(entry, _)| Some((entry.key.clone(), Value::of(&entry.value)?)))
         .collect()
 }
@@ -234,8 +235,9 @@ fn checks(view: &View<'_>, inputs: &[Input], problems: &mut Problems) -> Vec<(Ch
     let read = list
         .into_iter()
         .flat_map(|(node, path)| check::read(node, path, problems));
-    let checks: Vec<_> = read.collect();
+    let mut checks: Vec<_> = read.collect();
     too_many(view, "checks", checks.len(), problems);
+    checks.truncate(ITEMS_MAX);
     let mut names = HashSet::new();
     for (check, Place { at, path }) in &checks {
         if !names.insert(check.reason.as_str()) {
@@ -303,6 +305,7 @@ fn check_parameters(
             for parameter in parameters {
                 let name = parameter.name;
                 if used.insert(name.to_owned())
+                    && !problems.is_full()
                     && let Some(cause) = unknown(name)
                     && let Some(node) = view.get("sql")
                 {
@@ -318,7 +321,9 @@ fn check_parameters(
         for parameter in sql_text::expression(text).unwrap_or_default() {
             let name = parameter.name;
             used.insert(name.to_owned());
-            if let Some(cause) = unknown(name) {
+            if !problems.is_full()
+                && let Some(cause) = unknown(name)
+            {
                 problems.add(*at, path, cause);
             }
         }

@@ -72,7 +72,7 @@ impl Problems {
     }
 
     pub(crate) fn add(&mut self, at: Position, key: &str, cause: Cause) {
-        if self.found.len() >= PROBLEMS_MAX {
+        if self.is_full() {
             return;
         }
         self.found.push(Problem {
@@ -81,6 +81,11 @@ impl Problems {
             key: key.chars().take(KEY_CHARS_MAX).collect(),
             cause,
         });
+    }
+
+    /// Whether nothing more is told, so that looking for it is idle.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= PROBLEMS_MAX
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,5 +1,7 @@
 //! A topic as a sink.
 
+use std::collections::HashSet;
+
 use crate::names::{COLUMN, WRITTEN_TOPIC};
 use crate::problem::{Cause, Problems};
 use crate::shape::{Object, OneOf, Shape, Word, key, later_word, word};
@@ -108,8 +110,9 @@ pub(crate) fn read(view: &View<'_>, problems: &mut Problems) -> Option<TopicSink
 /// The columns of a key, none twice.
 pub(super) fn key_columns(view: &View<'_>, problems: &mut Problems) -> Vec<String> {
     let key = view.texts("key");
-    for (index, column) in key.iter().enumerate() {
-        if key[..index].contains(column) {
+    let mut seen = HashSet::new();
+    for column in &key {
+        if !seen.insert(column) {
             let what = format!("the column {column}");
             view.problem("key", Cause::Twice { what }, problems);
         }
