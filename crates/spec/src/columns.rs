@@ -45,6 +45,8 @@ const TYPE_FORM: &str = "a type of a column, as text, bigint, timestamptz or dec
 /// What a comma cut in two.
 const CUT_FORM: &str =
     "a type of a column; within { } one with a comma stands in quotes, as \"decimal(10,2)\"";
+/// What stands behind a type.
+const BEHIND_FORM: &str = "a type of a column: behind the type stands nothing, or not null";
 static TYPE: Rule = Rule::new(TYPE_FORM, "", |text| column_type(text).map(drop));
 
 static ON_NEW: [Word; 3] = [
@@ -103,8 +105,20 @@ fn column_type(text: &str) -> Result<(DataType, bool), Cause> {
         let rule = CUT_FORM;
         return Err(Cause::Unfit { found, rule });
     }
-    let data_type = name.join(" ").parse().map_err(Cause::Contract)?;
-    Ok((data_type, nullable))
+    match name.join(" ").parse::<DataType>() {
+        Ok(data_type) => Ok((data_type, nullable)),
+        // The type is right, and what follows it is not.
+        Err(_unknown)
+            if name
+                .first()
+                .is_some_and(|first| first.parse::<DataType>().is_ok()) =>
+        {
+            let found = text.to_owned();
+            let rule = BEHIND_FORM;
+            Err(Cause::Unfit { found, rule })
+        }
+        Err(unknown) => Err(Cause::Contract(unknown)),
+    }
 }
 
 /// The columns of an input, if it declares any.
