@@ -48,12 +48,10 @@ impl S3Prefix {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (bucket, folder) = split(text)?;
-        let folder = folder.unwrap_or_default();
-        let folder = folder.strip_suffix('/').unwrap_or(folder);
-        let folder = if folder.is_empty() {
-            Path::ROOT
-        } else {
-            parse_key(folder)?
+        let folder = match folder {
+            None | Some("") => Path::ROOT,
+            Some("/") => return Err("its key has an empty segment"),
+            Some(folder) => parse_key(folder.strip_suffix('/').unwrap_or(folder))?,
         };
         let bucket = bucket.to_owned();
         Ok(Self { bucket, folder })
