@@ -162,11 +162,13 @@ pub(super) fn copy_out(output: &mut BytesMut, columns: usize) {
     });
 }
 
-pub(super) fn copy_in(output: &mut BytesMut, columns: usize) {
+pub(super) fn copy_in(output: &mut BytesMut, columns: usize, is_binary: bool) {
     framed(output, b'G', |body| {
-        body.put_u8(0);
+        body.put_u8(is_binary.into());
         put_count(body, columns);
-        body.put_bytes(0, columns * 2);
+        for _ in 0..columns {
+            body.put_i16(is_binary.into());
+        }
     });
 }
 

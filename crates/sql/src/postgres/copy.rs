@@ -11,6 +11,8 @@ use super::encode::{Rows, Style};
 /// How rows are written.
 #[derive(Clone, Debug)]
 pub(super) struct CopyFormat {
+    /// Neither text nor CSV; the rest is then without meaning.
+    pub(super) is_binary: bool,
     pub(super) is_csv: bool,
     pub(super) delimiter: u8,
     pub(super) null: String,
@@ -23,6 +25,7 @@ pub(super) struct CopyFormat {
 impl CopyFormat {
     pub(super) fn text() -> Self {
         Self {
+            is_binary: false,
             is_csv: false,
             delimiter: b'\t',
             null: "\\N".to_owned(),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::ScalarValue;
@@ -26,6 +27,8 @@ const SHOWN: usize = 100;
 pub(super) struct CopyRows {
     target: InsertTarget,
     is_typed: bool,
+    /// Fields are values in PostgreSQL's binary format, not text.
+    is_binary: bool,
     /// Where in a line each is.
     columns: Vec<(String, PgType)>,
     values: Vec<Vec<ScalarValue>>,
@@ -50,10 +53,18 @@ impl CopyRows {
             values: vec![Vec::new(); columns.len()],
             target,
             is_typed,
+            is_binary: false,
             columns,
             lines: Vec::new(),
             bytes: 0,
             count: 0,
+        }
+    }
+
+    pub(super) fn binary(target: InsertTarget, columns: Vec<String>, is_typed: bool) -> Self {
+        Self {
+            is_binary: true,
+            ..Self::new(target, columns, is_typed)
         }
     }
 
@@ -87,19 +98,38 @@ impl CopyRows {
         for (index, field) in fields.into_iter().enumerate() {
             let (name, kind) = &self.columns[index];
             self.bytes += field.as_ref().map_or(0, Vec::len);
-            let value = value(*kind, field.as_deref()).map_err(|error| {
-                let text = String::from_utf8_lossy(field.as_deref().unwrap_or_default());
-                let text: String = text.chars().take(SHOWN).collect();
-                let topic = &self.target.topic;
-                error.with_context(format!(
-                    "COPY {topic}, line {line}, column {name}: \"{text}\""
-                ))
-            })?;
-            self.values[index].push(value);
+            let value = if self.is_binary {
+                let field = field.map(Bytes::from);
+                let value = decode::binary(*kind, field);
+                value.map_err(|error| {
+                    let topic = &self.target.topic;
+                    error.with_context(format!("COPY {topic}, line {line}, column {name}"))
+                })
+            } else {
+                self.text_value(index, line, field.as_deref())
+            };
+            self.values[index].push(value?);
         }
         self.lines.push(line);
         self.count += 1;
         Ok(())
+    }
+
+    fn text_value(
+        &self,
+        index: usize,
+        line: u64,
+        field: Option<&[u8]>,
+    ) -> Result<ScalarValue, PgError> {
+        let (name, kind) = &self.columns[index];
+        value(*kind, field).map_err(|error| {
+            let text = String::from_utf8_lossy(field.unwrap_or_default());
+            let text: String = text.chars().take(SHOWN).collect();
+            let topic = &self.target.topic;
+            error.with_context(format!(
+                "COPY {topic}, line {line}, column {name}: \"{text}\""
+            ))
+        })
     }
 
     /// The records of the lines that wait.

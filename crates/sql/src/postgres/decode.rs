@@ -44,6 +44,14 @@ pub(super) fn parameter(
     })
 }
 
+/// A field in binary; none is NULL.
+pub(super) fn binary(kind: PgType, value: Option<Bytes>) -> Result<ScalarValue, PgError> {
+    match value {
+        Some(value) => of_binary(kind, value),
+        None => Ok(ScalarValue::try_from(&kind.arrow())?),
+    }
+}
+
 /// A value of this type that PostgreSQL writes so.
 pub(super) fn of_text(kind: PgType, text: &str) -> Result<ScalarValue, PgError> {
     if kind.is_array {
@@ -120,7 +128,7 @@ pub(super) fn bytea(text: &str) -> Result<Vec<u8>, PgError> {
 }
 
 /// The items of `{1,NULL,"a b"}`.
-fn split_array(text: &str) -> Result<Vec<Option<String>>, PgError> {
+pub(super) fn split_array(text: &str) -> Result<Vec<Option<String>>, PgError> {
     let inner = text
         .trim()
         .strip_prefix('{')

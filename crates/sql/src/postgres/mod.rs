@@ -14,6 +14,7 @@ mod backend;
 mod catalog;
 mod control;
 mod copy;
+mod copy_binary;
 mod copy_in;
 mod copy_rows;
 mod decode;

@@ -472,6 +472,12 @@ fn copy(
                 CopySource::Query(_) => refused("COPY FROM needs a topic", "COPY topic FROM STDIN"),
             };
         }
+        (true, CopyTarget::Stdout) if format.is_binary => {
+            return refused(
+                "COPY TO in binary is not supported",
+                "FORMAT text or FORMAT csv; a cursor or a prepared statement gives rows in binary.",
+            );
+        }
         (true, CopyTarget::Stdout) => {}
         (true, _) => {
             return refused(
@@ -519,15 +525,20 @@ fn copy_format(
     legacy: Vec<CopyLegacyOption>,
 ) -> Result<CopyFormat, PgError> {
     let mut is_csv = false;
+    let mut is_binary = false;
     for option in &options {
         if let CopyOption::Format(name) = option {
             is_csv = match name.value.to_ascii_lowercase().as_str() {
                 "csv" => true,
                 "text" => false,
+                "binary" => {
+                    is_binary = true;
+                    false
+                }
                 other => {
                     return Err(PgError::unsupported(
                         format!("COPY format \"{other}\" is not supported"),
-                        "FORMAT text or FORMAT csv",
+                        "FORMAT text, csv or binary",
                     ));
                 }
             };
@@ -536,11 +547,28 @@ fn copy_format(
     is_csv |= legacy
         .iter()
         .any(|option| matches!(option, CopyLegacyOption::Csv(_)));
+    is_binary |= legacy
+        .iter()
+        .any(|option| matches!(option, CopyLegacyOption::Binary));
     let mut format = if is_csv {
         CopyFormat::csv()
     } else {
         CopyFormat::text()
     };
+    format.is_binary = is_binary;
+    let means_text = |option: &CopyOption| {
+        !matches!(
+            option,
+            CopyOption::Format(_) | CopyOption::Freeze(_) | CopyOption::Encoding(_)
+        )
+    };
+    if is_binary && (options.iter().any(means_text) || legacy.len() > 1) {
+        return Err(PgError::new(
+            state::SYNTAX_ERROR,
+            "cannot specify DELIMITER, NULL, HEADER or quotes in BINARY mode",
+        )
+        .with_hint("Leave them out, or use FORMAT text or csv."));
+    }
     for option in options {
         match option {
             CopyOption::Format(_) | CopyOption::Freeze(_) => {}
@@ -576,6 +604,7 @@ fn copy_format(
                     }
                 }
             }
+            CopyLegacyOption::Binary => {}
             CopyLegacyOption::Header => format.header = true,
             CopyLegacyOption::Delimiter(delimiter) => format.delimiter = ascii(delimiter)?,
             CopyLegacyOption::Null(null) => format.null = null,

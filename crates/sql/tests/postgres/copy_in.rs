@@ -232,7 +232,15 @@ async fn what_is_no_copy_is_refused_before_it_begins() {
         ("COPY nowhere (_value) FROM STDIN", "42P01"),
         ("COPY t (_value) FROM '/etc/passwd'", "0A000"),
         ("COPY t (_value) FROM PROGRAM 'id'", "0A000"),
-        ("COPY t (_value) FROM STDIN (FORMAT binary)", "0A000"),
+        ("COPY t (_value) FROM STDIN (FORMAT parquet)", "0A000"),
+        (
+            "COPY t (_value) FROM STDIN (FORMAT binary, DELIMITER ',')",
+            "42601",
+        ),
+        (
+            "COPY t (_value) FROM STDIN (FORMAT binary, HEADER)",
+            "42601",
+        ),
         (
             "COPY t (_value) FROM STDIN (FORMAT csv, FORCE_NULL (_value))",
             "0A000",
@@ -314,5 +322,66 @@ async fn the_extended_protocol_copies_too() {
     assert_eq!(
         client.rows("SELECT _value FROM t ORDER BY 1").await,
         [["a"], ["b"], ["c"]]
+    );
+}
+
+/// A row in the format `binary`.
+fn binary_row(fields: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut row = i16::try_from(fields.len()).unwrap().to_be_bytes().to_vec();
+    for field in fields {
+        let length = field.map_or(-1, |field| i32::try_from(field.len()).unwrap());
+        row.extend(length.to_be_bytes());
+        row.extend(field.unwrap_or_default());
+    }
+    row
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn binary_rows_become_records() {
+    let server = Writable::start().await;
+    let mut client = server.client().await;
+    client
+        .tag("CREATE TABLE t (id bigint, fare numeric(10,2), at timestamptz, raw bytea)")
+        .await;
+    let head = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    // 123.45 in digits of base 10,000.
+    let fare = [0, 2, 0, 0, 0, 0, 0, 2, 0, 123, 0x11, 0x94];
+    let id = 7_i64.to_be_bytes();
+    let data = [
+        head.to_vec(),
+        binary_row(&[Some(&id), Some(&fare), Some(&[0; 8]), Some(&[0, 255])]),
+        binary_row(&[Some(&id), None, None, None]),
+        (-1_i16).to_be_bytes().to_vec(),
+    ];
+    for sql in [
+        "COPY t (id, fare, at, raw) FROM STDIN (FORMAT binary)",
+        "COPY t (id, fare, at, raw) FROM STDIN BINARY",
+    ] {
+        let replies = copied(&mut client, sql, &data.concat(), 5).await;
+        assert_eq!(kinds(&replies), "CZ", "{sql}: {replies:?}");
+        assert_eq!(replies[0].text(), "COPY 2");
+    }
+    let rows = client
+        .rows("SELECT DISTINCT id, fare, at, raw FROM t ORDER BY fare")
+        .await;
+    assert_eq!(
+        rows,
+        [
+            ["7", "123.45", "2000-01-01 00:00:00+00", "\\x00ff"],
+            ["7", "NULL", "NULL", "NULL"],
+        ]
+    );
+    let short = [head.to_vec(), binary_row(&[Some(&[0; 3])])].concat();
+    let sql = "COPY t (id) FROM STDIN (FORMAT binary)";
+    let replies = copied(&mut client, sql, &short, 100).await;
+    assert_eq!(kinds(&replies), "EZ");
+    assert_eq!(replies[0].field('C').as_deref(), Some("22P03"));
+    assert_eq!(
+        replies[0].field('W').as_deref(),
+        Some("COPY t, line 1, column id")
+    );
+    assert_eq!(
+        client.state("COPY t TO STDOUT (FORMAT binary)").await,
+        "0A000"
     );
 }

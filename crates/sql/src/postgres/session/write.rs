@@ -14,7 +14,8 @@ use types::TopicName;
 use super::super::backend;
 use super::super::control::{Control, Stop};
 use super::super::copy::CopyFormat;
-use super::super::copy_in::CopyReader;
+use super::super::copy_binary::BinaryReader;
+use super::super::copy_in::{CopyReader, Fields};
 use super::super::copy_rows::CopyRows;
 use super::super::error::{PgError, state};
 use super::super::frontend::Message;
@@ -176,13 +177,21 @@ impl Session {
             .run(&mut self.wire, finding)
             .await?
             .map_err(PgError::from)?;
-        backend::copy_in(&mut self.wire.output, columns.len());
+        backend::copy_in(&mut self.wire.output, columns.len(), format.is_binary);
         control.flush(&mut self.wire).await?;
         let before = self.written();
-        let mut rows = CopyRows::new(target, columns, is_typed);
-        let outcome = self
-            .copy_lines(control, CopyReader::new(format.clone()), &mut rows)
-            .await;
+        let (mut rows, reader) = if format.is_binary {
+            (
+                CopyRows::binary(target, columns, is_typed),
+                Reader::Binary(BinaryReader::default()),
+            )
+        } else {
+            (
+                CopyRows::new(target, columns, is_typed),
+                Reader::Lines(CopyReader::new(format.clone())),
+            )
+        };
+        let outcome = self.copy_lines(control, reader, &mut rows).await;
         let rows = self.settle(before, outcome).await?;
         Ok(Outcome::Wrote { tag: "COPY", rows })
     }
@@ -190,7 +199,7 @@ impl Session {
     async fn copy_lines(
         &mut self,
         control: &Control,
-        mut reader: CopyReader,
+        mut reader: Reader,
         rows: &mut CopyRows,
     ) -> Result<u64, Stop> {
         loop {
@@ -300,6 +309,36 @@ impl Session {
         let message = format!("table \"{topic}\" does not exist, skipping");
         let notice = PgError::notice("00000", message);
         backend::notice(&mut self.wire.output, &notice);
+    }
+}
+
+/// What a COPY brings, cut into rows.
+enum Reader {
+    Lines(CopyReader),
+    Binary(BinaryReader),
+}
+
+impl Reader {
+    fn push(&mut self, data: &[u8]) {
+        match self {
+            Self::Lines(reader) => reader.push(data),
+            Self::Binary(reader) => reader.push(data),
+        }
+    }
+
+    fn next(&mut self, is_end: bool) -> Result<Option<Fields>, PgError> {
+        match self {
+            Self::Lines(reader) => reader.next(is_end),
+            Self::Binary(reader) => reader.next(is_end),
+        }
+    }
+
+    /// The line, or the row, that was read last.
+    fn line(&self) -> u64 {
+        match self {
+            Self::Lines(reader) => reader.line(),
+            Self::Binary(reader) => reader.row(),
+        }
     }
 }
 
