@@ -135,6 +135,7 @@ impl Public {
 fn is_table_function(name: &str) -> bool {
     let functions = SessionStateDefaults::default_table_functions();
     functions.iter().any(|function| function.name() == name)
+        || crate::postgres::is_table_function(name)
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {

@@ -40,4 +40,5 @@ pub(crate) fn bytea(text: &str) -> Option<Vec<u8>> {
     decode::bytea(text).ok()
 }
 
+pub(crate) use catalog::is_table_function;
 pub use server::{Limits, Server, Sessions};

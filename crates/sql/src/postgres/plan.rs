@@ -3,7 +3,7 @@
 //! Invariant: a parameter has one type from the moment the client may ask for it: what the client declared, else what its use
 //! says, else text. A plan is made anew each time a statement is bound, so that it sees the topics and contracts of then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, LimitClause, Query, Statement, Value, ValueWithSpan, Visit, Visitor,
+    Expr, Ident, LimitClause, Query, Statement, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 
 use super::error::{PgError, state};
@@ -113,9 +114,10 @@ async fn typed_plan(
 
 async fn engine_plan(
     context: &SessionContext,
-    statement: Statement,
+    mut statement: Statement,
     sql: &str,
 ) -> Result<LogicalPlan, PgError> {
+    let _never_breaks = VisitMut::visit(&mut statement, &mut casts::Parameters);
     let statement = EngineStatement::Statement(Box::new(statement));
     // The engine's futures are large; most sessions are idle.
     let state = context.state();
@@ -186,14 +188,72 @@ pub(super) async fn parameter_types(
     let mut types: Vec<Option<PgType>> = (0..count).map(known).collect();
     if types.iter().any(Option::is_none) {
         // What is wrong with the statement shows when it is planned with types.
-        if let Ok(plan) = engine_plan(context, statement.clone(), sql).await {
+        let mut single = statement.clone();
+        let mut arrays = Arrays::default();
+        let _never_breaks = VisitMut::visit(&mut single, &mut arrays);
+        let is_array = |index: &usize| arrays.parameters.contains(&(index + 1));
+        let unknown: Vec<usize> = (0..count).filter(|index| types[*index].is_none()).collect();
+        if let Ok(plan) = engine_plan(context, single, sql).await {
             infer(&plan, &mut types);
+        }
+        for index in unknown.into_iter().filter(is_array) {
+            let item = types[index].unwrap_or(PgType::TEXT);
+            types[index] = Some(PgType {
+                is_array: true,
+                ..item
+            });
         }
     }
     Ok(types
         .into_iter()
         .map(|kind| kind.unwrap_or(PgType::TEXT))
         .collect())
+}
+
+/// Puts `x = $1` in place of `x = ANY ($1)`: what `x` is says what the items are.
+#[derive(Default)]
+struct Arrays {
+    /// Those that are arrays.
+    parameters: BTreeSet<usize>,
+}
+
+impl VisitorMut for Arrays {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let (Expr::AnyOp {
+            left,
+            compare_op,
+            right,
+            ..
+        }
+        | Expr::AllOp {
+            left,
+            compare_op,
+            right,
+        }) = expr
+        else {
+            return ControlFlow::Continue(());
+        };
+        if let Some(number) = parameter(right) {
+            self.parameters.insert(number);
+            *expr = Expr::BinaryOp {
+                left: left.clone(),
+                op: compare_op.clone(),
+                right: right.clone(),
+            };
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The number of a parameter that stands by itself.
+fn parameter(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Value(value) => number(value),
+        Expr::Nested(inner) => parameter(inner),
+        _ => None,
+    }
 }
 
 fn infer(plan: &LogicalPlan, types: &mut [Option<PgType>]) {
@@ -245,9 +305,7 @@ impl UsedParameters {
     }
 
     fn cast_to(&mut self, expr: &Expr, kind: PgType) {
-        if let Expr::Value(value) = expr
-            && let Some(number) = number(value)
-        {
+        if let Some(number) = parameter(expr) {
             self.cast.entry(number).or_insert(kind);
         }
     }

@@ -164,6 +164,16 @@ impl PgType {
         })
     }
 
+    /// The type that the catalogue calls so, arrays with `[]`.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let item = name.strip_suffix("[]");
+        let row = TABLE.iter().find(|row| row.name == item.unwrap_or(name))?;
+        Some(Self {
+            kind: row.kind,
+            is_array: item.is_some(),
+        })
+    }
+
     pub(super) fn row(self) -> &'static Row {
         TABLE
             .iter()

@@ -1,6 +1,7 @@
 //! `pg_catalog` and `information_schema` as clients ask them.
 
 use crate::fixture::Fixture;
+use crate::writable::Writable;
 
 #[tokio::test]
 async fn relations_have_numbers_that_hold_over_sessions() {
@@ -59,12 +60,76 @@ async fn functions_answer_for_the_session() {
         ("SELECT 'int8'::regtype::oid", "20"),
         ("SELECT pg_is_in_recovery()", "f"),
         ("SELECT current_setting('nothing', true)", "NULL"),
+        (
+            "SELECT format('%I.%s %L', 'a b', 1, 'it''s')",
+            "\"a b\".1 'it''s'",
+        ),
+        ("SELECT parse_ident('Public.\"Odd\"')", "{public,Odd}"),
+        ("SELECT (parse_ident('public.flights'))[2]", "flights"),
+        ("SELECT array_upper(ARRAY['a', 'b'], 1)", "2"),
+        ("SELECT array_lower(ARRAY['a', 'b'], 1)", "1"),
+        ("SELECT array_upper(ARRAY['a', 'b'], 2)", "NULL"),
+        ("SELECT '{a,\"b,c\",NULL}'::text[]", "{a,\"b,c\",NULL}"),
+        ("SELECT 'pg_catalog.array_in'::regproc", "array_in"),
+        (
+            "SELECT CAST(CAST(format('%I', 'flights') AS regclass) AS oid) = 'flights'::regclass::oid",
+            "t",
+        ),
+        (
+            "SELECT count(*) FROM pg_class WHERE tableoid = 'pg_catalog.pg_class'::regclass AND relname = 'flights'",
+            "1",
+        ),
+        ("SELECT g FROM generate_series(5, 5) g", "5"),
     ] {
         assert_eq!(client.value(sql).await, value, "{sql}");
     }
+    for (sql, state) in [
+        ("SELECT current_setting('nothing')", "42704"),
+        ("SELECT 'nothing'::regproc::oid", "42883"),
+        ("SELECT '{a'::text[]", "22P02"),
+        ("SELECT parse_ident('a b')", "22023"),
+    ] {
+        assert_eq!(client.state(sql).await, state, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn privileges_say_that_topics_can_be_appended_to_where_they_can() {
+    let server = Writable::start().await;
+    let mut client = server.client().await;
+    client.tag("CREATE TABLE t (n numeric(7,3), x text)").await;
+    for (sql, value) in [
+        ("SELECT has_table_privilege('t', 'INSERT')", "t"),
+        (
+            "SELECT has_table_privilege(oid, 'INSERT') FROM pg_class WHERE relname = 't'",
+            "t",
+        ),
+        (
+            "SELECT has_any_column_privilege(current_user, 'public.t', 'insert')",
+            "t",
+        ),
+        ("SELECT has_table_privilege('t', 'DELETE')", "f"),
+        (
+            "SELECT has_table_privilege('pg_catalog.pg_class', 'INSERT')",
+            "f",
+        ),
+        ("SELECT has_schema_privilege('public', 'CREATE')", "t"),
+        ("SELECT has_schema_privilege('pg_catalog', 'CREATE')", "f"),
+        (
+            "SELECT is_insertable_into FROM information_schema.tables WHERE table_name = 't'",
+            "YES",
+        ),
+        (
+            "SELECT string_agg(privilege_type, ',' ORDER BY privilege_type) FROM information_schema.table_privileges WHERE table_name = 't'",
+            "INSERT,SELECT",
+        ),
+    ] {
+        assert_eq!(client.value(sql).await, value, "{sql}");
+    }
+    let sql = "SELECT numeric_precision, numeric_scale, character_octet_length FROM information_schema.columns WHERE table_name = 't' AND column_name IN ('n', 'x') ORDER BY ordinal_position";
     assert_eq!(
-        client.state("SELECT current_setting('nothing')").await,
-        "42704"
+        client.rows(sql).await,
+        [["7", "3", "NULL"], ["NULL", "NULL", "1073741824"]]
     );
 }
 

@@ -349,3 +349,62 @@ async fn what_portals_hold_is_bounded_in_bytes() {
         "2Z"
     );
 }
+
+/// The types that a statement's parameters are said to have.
+async fn parameter_types(client: &mut Client, sql: &str) -> Vec<i32> {
+    let replies = run(client, &[parse("", sql, &[]), describe('S', "")]).await;
+    let described = replies.iter().find(|reply| reply.kind == 't');
+    described
+        .unwrap_or_else(|| panic!("{sql}: {replies:?}"))
+        .parameters()
+}
+
+#[tokio::test]
+async fn a_parameter_that_any_takes_items_from_is_an_array_of_what_they_are_compared_with() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    for (sql, types) in [
+        ("SELECT id FROM flights WHERE id = ANY($1)", [1016]),
+        ("SELECT id FROM flights WHERE carrier = ANY ($1)", [1009]),
+        ("SELECT id FROM flights WHERE id <> ALL(($1))", [1016]),
+    ] {
+        assert_eq!(parameter_types(&mut client, sql).await, types, "{sql}");
+    }
+    let messages = [
+        parse(
+            "",
+            "SELECT carrier FROM flights WHERE id = ANY($1) ORDER BY id",
+            &[],
+        ),
+        bind("", "", 0, &[Some(b"{1,3,99}")], 0),
+        execute("", 0),
+    ];
+    let replies = run(&mut client, &messages).await;
+    assert_eq!(kinds(&replies), "12DDCZ", "{replies:?}");
+}
+
+#[tokio::test]
+async fn a_parameter_has_the_type_of_the_catalogue_that_it_is_cast_to() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    for (sql, types) in [
+        ("SELECT 1 WHERE 1 = ANY($1::oid[])", [1028]),
+        ("SELECT $1::uuid", [2950]),
+        ("SELECT $1::name", [19]),
+        ("SELECT $1::text[]", [1009]),
+    ] {
+        assert_eq!(parameter_types(&mut client, sql).await, types, "{sql}");
+    }
+    let messages = [
+        parse(
+            "",
+            "SELECT typname FROM pg_type WHERE oid = ANY($1::oid[])",
+            &[],
+        ),
+        bind("", "", 0, &[Some(b"{23}")], 0),
+        execute("", 0),
+    ];
+    let replies = run(&mut client, &messages).await;
+    let row = replies.iter().find(|reply| reply.kind == 'D').unwrap();
+    assert_eq!(row.row(), ["int4"]);
+}

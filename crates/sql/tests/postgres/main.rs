@@ -22,6 +22,7 @@ mod psql;
 mod sessions;
 mod simple;
 mod streaming;
+mod tools;
 mod transactions;
 #[allow(
     dead_code,

@@ -1,13 +1,14 @@
 //! The rows of the tables that have some.
 
-use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::arrow::datatypes::Field;
 use datafusion::common::DataFusionError;
 
 use super::super::activity::SessionView;
 use super::super::types::{self, Kind, PgType};
 use super::define::{Cell, Row};
+use super::privileges::TOPICS;
 use super::relations::{CATALOGUE_OID, Name, OWNER_OID, Relation, names, namespaces, relations};
-use super::{Identity, Source};
+use super::{Identity, Source, sizes};
 
 /// The one method of access to tables.
 const HEAP_OID: u32 = 2;
@@ -53,6 +54,10 @@ pub(super) async fn rows(
             .iter()
             .flat_map(|relation| columns(relation, &source.name))
             .collect(),
+        "role_table_grants" | "table_privileges" => names(source)
+            .iter()
+            .flat_map(|name| grants(name, &source.name, identity))
+            .collect(),
         "schemata" => namespaces(source)
             .iter()
             .map(|namespace| schemata(&namespace.name, source, identity))
@@ -60,7 +65,7 @@ pub(super) async fn rows(
         "tables" => relations(source)
             .await?
             .iter()
-            .map(|relation| information_table(relation, &source.name))
+            .map(|relation| information_table(relation, &source.name, identity))
             .collect(),
         _ => Vec::new(),
     })
@@ -120,19 +125,6 @@ fn attributes(relation: &Relation) -> impl Iterator<Item = Row> {
     fields.map(|(index, field)| attribute(relation.name.oid, index + 1, field))
 }
 
-/// What a type has in parentheses, as `numeric.c` packs it; -1 if it has nothing.
-fn modifier(data_type: &DataType) -> i64 {
-    match data_type {
-        DataType::Decimal32(precision, scale)
-        | DataType::Decimal64(precision, scale)
-        | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => {
-            ((i64::from(*precision) << 16) | (i64::from(*scale) & 0x7ff)) + 4
-        }
-        _ => -1,
-    }
-}
-
 fn attribute(relation: u32, number: usize, field: &Field) -> Row {
     let kind = PgType::of_field(field);
     row([
@@ -145,7 +137,10 @@ fn attribute(relation: u32, number: usize, field: &Field) -> Row {
             Cell::Number(i64::try_from(number).unwrap_or(i64::MAX)),
         ),
         ("attcacheoff", Cell::Number(-1)),
-        ("atttypmod", Cell::Number(modifier(field.data_type()))),
+        (
+            "atttypmod",
+            Cell::Number(sizes::modifier(field.data_type())),
+        ),
         ("attndims", Cell::Number(kind.is_array.into())),
         ("attbyval", Cell::Flag(is_by_value(kind))),
         ("attalign", text(alignment(kind))),
@@ -331,7 +326,7 @@ fn columns(relation: &Relation, database: &str) -> impl Iterator<Item = Row> {
         let kind = PgType::of_field(field);
         let sql = kind.sql();
         let array = if kind.is_array { "_" } else { "" };
-        row([
+        let mut row = row([
             ("table_catalog", text(database)),
             ("table_schema", text(&relation.name.schema)),
             ("table_name", text(&relation.name.name)),
@@ -351,10 +346,15 @@ fn columns(relation: &Relation, database: &str) -> impl Iterator<Item = Row> {
             ("udt_catalog", text(database)),
             ("udt_schema", text(super::NAME)),
             ("udt_name", text(&format!("{array}{}", kind.row().name))),
+            ("dtd_identifier", text(&(index + 1).to_string())),
+            ("is_self_referencing", text("NO")),
             ("is_identity", text("NO")),
+            ("identity_cycle", text("NO")),
             ("is_generated", text("NEVER")),
             ("is_updatable", text("NO")),
-        ])
+        ]);
+        row.extend(sizes::of(kind, field.data_type()));
+        row
     })
 }
 
@@ -366,7 +366,34 @@ fn schemata(name: &str, source: &Source, identity: &Identity) -> Row {
     ])
 }
 
-fn information_table(relation: &Relation, database: &str) -> Row {
+/// Rows can be added to topics, if this server writes.
+fn is_insertable(name: &Name, identity: &Identity) -> bool {
+    identity.is_writable && name.schema == TOPICS
+}
+
+/// What the one role may do with a table, given by itself.
+fn grants(name: &Name, database: &str, identity: &Identity) -> impl Iterator<Item = Row> {
+    let inserts = is_insertable(name, identity).then_some("INSERT");
+    let user = identity.settings.lock().user().to_owned();
+    [Some("SELECT"), inserts]
+        .into_iter()
+        .flatten()
+        .map(move |privilege| {
+            row([
+                ("grantor", text(&user)),
+                ("grantee", text(&user)),
+                ("table_catalog", text(database)),
+                ("table_schema", text(&name.schema)),
+                ("table_name", text(&name.name)),
+                ("privilege_type", text(privilege)),
+                ("is_grantable", text("NO")),
+                ("with_hierarchy", text("NO")),
+            ])
+        })
+}
+
+fn information_table(relation: &Relation, database: &str, identity: &Identity) -> Row {
+    let is_insertable = !relation.is_view && is_insertable(&relation.name, identity);
     row([
         ("table_catalog", text(database)),
         ("table_schema", text(&relation.name.schema)),
@@ -379,7 +406,10 @@ fn information_table(relation: &Relation, database: &str) -> Row {
                 "BASE TABLE"
             }),
         ),
-        ("is_insertable_into", text("NO")),
+        (
+            "is_insertable_into",
+            text(if is_insertable { "YES" } else { "NO" }),
+        ),
         ("is_typed", text("NO")),
     ])
 }

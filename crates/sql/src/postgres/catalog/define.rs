@@ -1,6 +1,6 @@
 //! The tables of `pg_catalog` and their columns, as PostgreSQL 16 has them.
 //!
-//! Invariant: a row may leave columns out: flags are then false, numbers 0, all else NULL.
+//! Invariant: a row may leave columns out: flags are then false, numbers 0, all else NULL; so are numbers of a type with `?`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 
 use types::Timestamp;
 
-use super::super::types::TYPE_KEY;
+use super::super::types::{PgType, TYPE_KEY};
 use crate::columns::UTC;
 
 /// A table.
@@ -117,6 +117,14 @@ pub(super) const TABLES: &[Table] = &[
         "pg_aggregate",
         "aggfnoid text, aggkind char, aggnumdirectargs int2",
     ),
+    empty(
+        "pg_amop",
+        "oid oid, amopfamily oid, amoplefttype oid, amoprighttype oid, amopstrategy int2, amoppurpose char, amopopr oid, amopmethod oid, amopsortfamily oid",
+    ),
+    empty(
+        "pg_amproc",
+        "oid oid, amprocfamily oid, amproclefttype oid, amprocrighttype oid, amprocnum int2, amproc text",
+    ),
     empty("pg_attrdef", "oid oid, adrelid oid, adnum int2, adbin text"),
     empty(
         "pg_auth_members",
@@ -172,7 +180,7 @@ pub(super) const TABLES: &[Table] = &[
     ),
     empty(
         "pg_extension",
-        "oid oid, extname name, extowner oid, extnamespace oid, extrelocatable bool, extversion text",
+        "oid oid, extname name, extowner oid, extnamespace oid, extrelocatable bool, extversion text, extconfig oid[], extcondition text[]",
     ),
     empty(
         "pg_foreign_data_wrapper",
@@ -203,7 +211,12 @@ pub(super) const TABLES: &[Table] = &[
     ),
     empty(
         "pg_language",
-        "oid oid, lanname name, lanowner oid, lanispl bool, lanpltrusted bool",
+        "oid oid, lanname name, lanowner oid, lanispl bool, lanpltrusted bool, lanplcallfoid oid, laninline oid, lanvalidator oid, \
+         lanacl text[]",
+    ),
+    empty(
+        "pg_largeobject_metadata",
+        "oid oid, lomowner oid, lomacl text[]",
     ),
     empty(
         "pg_locks",
@@ -220,6 +233,10 @@ pub(super) const TABLES: &[Table] = &[
     empty(
         "pg_operator",
         "oid oid, oprname name, oprnamespace oid, oprowner oid, oprkind char, oprleft oid, oprright oid, oprresult oid, oprcode text",
+    ),
+    empty(
+        "pg_opfamily",
+        "oid oid, opfmethod oid, opfname name, opfnamespace oid, opfowner oid",
     ),
     empty(
         "pg_partitioned_table",
@@ -273,12 +290,30 @@ pub(super) const TABLES: &[Table] = &[
         "objoid oid, classoid oid, description text",
     ),
     empty(
+        "pg_stat_all_tables",
+        "relid oid, schemaname name, relname name, seq_scan int8, last_seq_scan timestamptz, seq_tup_read int8, idx_scan int8, \
+         last_idx_scan timestamptz, idx_tup_fetch int8, n_tup_ins int8, n_tup_upd int8, n_tup_del int8, n_tup_hot_upd int8, \
+         n_tup_newpage_upd int8, n_live_tup int8, n_dead_tup int8, n_mod_since_analyze int8, n_ins_since_vacuum int8, \
+         last_vacuum timestamptz, last_autovacuum timestamptz, last_analyze timestamptz, last_autoanalyze timestamptz, \
+         vacuum_count int8, autovacuum_count int8, analyze_count int8, autoanalyze_count int8",
+    ),
+    empty(
+        "pg_stat_user_tables",
+        "relid oid, schemaname name, relname name, seq_scan int8, last_seq_scan timestamptz, seq_tup_read int8, idx_scan int8, \
+         last_idx_scan timestamptz, idx_tup_fetch int8, n_tup_ins int8, n_tup_upd int8, n_tup_del int8, n_tup_hot_upd int8, \
+         n_tup_newpage_upd int8, n_live_tup int8, n_dead_tup int8, n_mod_since_analyze int8, n_ins_since_vacuum int8, \
+         last_vacuum timestamptz, last_autovacuum timestamptz, last_analyze timestamptz, last_autoanalyze timestamptz, \
+         vacuum_count int8, autovacuum_count int8, analyze_count int8, autoanalyze_count int8",
+    ),
+    empty(
         "pg_statistic_ext",
         "oid oid, stxrelid oid, stxname name, stxnamespace oid, stxowner oid, stxstattarget int4, stxkeys int2[], stxkind text[], stxexprs text",
     ),
     empty(
         "pg_subscription",
-        "oid oid, subdbid oid, subname name, subowner oid, subenabled bool",
+        "oid oid, subdbid oid, subskiplsn text, subname name, subowner oid, subenabled bool, subbinary bool, substream char, \
+         subtwophasestate char, subdisableonerr bool, subpasswordrequired bool, subrunasowner bool, subconninfo text, \
+         subslotname name, subsynccommit text, subpublications text[], suborigin text",
     ),
     empty(
         "pg_trigger",
@@ -286,8 +321,28 @@ pub(super) const TABLES: &[Table] = &[
          tgconstrrelid oid, tgconstrindid oid, tgconstraint oid, tgdeferrable bool, tginitdeferred bool, tgnargs int2, tgqual text",
     ),
     empty(
+        "pg_ts_config",
+        "oid oid, cfgname name, cfgnamespace oid, cfgowner oid, cfgparser oid",
+    ),
+    empty(
+        "pg_ts_dict",
+        "oid oid, dictname name, dictnamespace oid, dictowner oid, dicttemplate oid, dictinitoption text",
+    ),
+    empty(
+        "pg_ts_parser",
+        "oid oid, prsname name, prsnamespace oid, prsstart text, prstoken text, prsend text, prsheadline text, prslextype text",
+    ),
+    empty(
+        "pg_ts_template",
+        "oid oid, tmplname name, tmplnamespace oid, tmplinit text, tmpllexize text",
+    ),
+    empty(
         "pg_user_mapping",
         "oid oid, umuser oid, umserver oid, umoptions text[]",
+    ),
+    empty(
+        "pg_user_mappings",
+        "umid oid, srvid oid, srvname name, umuser oid, usename name, umoptions text[]",
     ),
     empty(
         "pg_views",
@@ -295,22 +350,46 @@ pub(super) const TABLES: &[Table] = &[
     ),
 ];
 
-/// The tables of `information_schema`. Lengths and precisions, which columns here have none of, are declared as text.
+/// The tables of `information_schema`.
 pub(super) const INFORMATION_TABLES: &[Table] = &[
     table(
         "columns",
         "table_catalog name, table_schema name, table_name name, column_name name, ordinal_position int4, column_default text, \
-         is_nullable text, data_type text, character_maximum_length text, character_octet_length text, numeric_precision text, \
-         numeric_scale text, datetime_precision text, interval_type text, collation_name name, domain_name name, \
-         udt_catalog name, udt_schema name, udt_name name, is_identity text, is_generated text, is_updatable text",
+         is_nullable text, data_type text, character_maximum_length int4?, character_octet_length int4?, \
+         numeric_precision int4?, numeric_precision_radix int4?, numeric_scale int4?, datetime_precision int4?, \
+         interval_type text, interval_precision int4?, character_set_catalog name, character_set_schema name, \
+         character_set_name name, collation_catalog name, collation_schema name, collation_name name, domain_catalog name, \
+         domain_schema name, domain_name name, udt_catalog name, udt_schema name, udt_name name, scope_catalog name, \
+         scope_schema name, scope_name name, maximum_cardinality int4?, dtd_identifier name, is_self_referencing text, \
+         is_identity text, identity_generation text, identity_start text, identity_increment text, identity_maximum text, \
+         identity_minimum text, identity_cycle text, is_generated text, generation_expression text, is_updatable text",
+    ),
+    table(
+        "role_table_grants",
+        "grantor name, grantee name, table_catalog name, table_schema name, table_name name, privilege_type text, is_grantable text, \
+         with_hierarchy text",
     ),
     table(
         "schemata",
         "catalog_name name, schema_name name, schema_owner name",
     ),
     table(
+        "table_privileges",
+        "grantor name, grantee name, table_catalog name, table_schema name, table_name name, privilege_type text, is_grantable text, \
+         with_hierarchy text",
+    ),
+    table(
         "tables",
         "table_catalog name, table_schema name, table_name name, table_type text, is_insertable_into text, is_typed text",
+    ),
+    empty(
+        "check_constraints",
+        "constraint_catalog name, constraint_schema name, constraint_name name, check_clause text",
+    ),
+    empty(
+        "column_privileges",
+        "grantor name, grantee name, table_catalog name, table_schema name, table_name name, column_name name, \
+         privilege_type text, is_grantable text",
     ),
     empty(
         "constraint_column_usage",
@@ -327,6 +406,11 @@ pub(super) const INFORMATION_TABLES: &[Table] = &[
     empty(
         "referential_constraints",
         "constraint_catalog name, constraint_schema name, constraint_name name, unique_constraint_catalog name, unique_constraint_schema name, unique_constraint_name name, match_option text, update_rule text, delete_rule text",
+    ),
+    empty(
+        "routine_privileges",
+        "grantor name, grantee name, specific_catalog name, specific_schema name, specific_name name, routine_catalog name, \
+         routine_schema name, routine_name name, privilege_type text, is_grantable text",
     ),
     empty(
         "routines",
@@ -364,6 +448,13 @@ pub(in super::super) fn is_empty_table(name: &str) -> bool {
     find(name).is_some_and(|table| table.is_empty)
 }
 
+/// The type that a column of this name has in the catalogue, where columns of one name have one type.
+pub(in super::super) fn column_type(name: &str) -> Option<PgType> {
+    let mut columns = TABLES.iter().flat_map(Table::columns);
+    let (_, kind) = columns.find(|(column, _)| *column == name)?;
+    PgType::named(kind)
+}
+
 /// Whether some table has a column of this name that is an array, of which none ever has a value.
 pub(in super::super) fn is_array_column(name: &str) -> bool {
     let mut columns = TABLES.iter().flat_map(Table::columns);
@@ -391,8 +482,8 @@ impl Table {
 
     pub(super) fn schema(&self) -> Schema {
         let fields = self.columns().map(|(name, kind)| {
-            let item = kind.strip_suffix("[]").unwrap_or(kind);
-            let field = Field::new(name, arrow(kind), true);
+            let item = plain(kind).strip_suffix("[]").unwrap_or(plain(kind));
+            let field = Field::new(name, arrow(plain(kind)), true);
             field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), item.to_owned())]))
         });
         Schema::new(fields.collect::<Vec<_>>())
@@ -402,6 +493,11 @@ impl Table {
         let columns = self.columns().map(|(name, kind)| column(name, kind, rows));
         RecordBatch::try_new(Arc::new(self.schema()), columns.collect())
     }
+}
+
+/// Without the mark that its numbers may be NULL.
+fn plain(kind: &str) -> &str {
+    kind.strip_suffix('?').unwrap_or(kind)
 }
 
 fn arrow(kind: &str) -> DataType {
@@ -426,6 +522,13 @@ fn column(name: &str, kind: &str, rows: &[Row]) -> ArrayRef {
     };
     let numbers = rows.iter().map(number);
     match kind {
+        "int4?" => {
+            let numbers = rows.iter().map(|row| match row.get(name) {
+                Some(Cell::Number(number)) => i32::try_from(*number).ok(),
+                _ => None,
+            });
+            Arc::new(Int32Array::from_iter(numbers))
+        }
         "bool" => {
             Arc::new(BooleanArray::from_iter(rows.iter().map(|row| {
                 Some(matches!(row.get(name), Some(Cell::Flag(true))))
@@ -468,7 +571,7 @@ mod tests {
     fn every_column_has_a_type_that_there_is() {
         for table in TABLES.iter().chain(INFORMATION_TABLES) {
             for (name, kind) in table.columns() {
-                let item = kind.strip_suffix("[]").unwrap_or(kind);
+                let item = plain(kind).strip_suffix("[]").unwrap_or(plain(kind));
                 assert!(
                     TABLE.iter().any(|row| row.name == item),
                     "{}.{name}: {kind}",

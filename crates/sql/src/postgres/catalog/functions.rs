@@ -2,46 +2,49 @@
 //!
 //! Invariant: each answers for this server. What does not exist here (comments of topics, defaults, sizes of tables) is NULL.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, StringArray};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{TableFunctionImpl, TableProvider};
 use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
 };
 use datafusion::prelude::{Expr, SessionContext};
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 
-use super::super::error::PgError;
+use super::super::error::{PgError, state};
 use super::super::settings::{self, ENGINE_PREFIX, SERVER_VERSION};
+use super::super::types::TYPE_KEY;
 use super::lookups::Relations;
-use super::{Identity, NAME, Source, lookups};
+use super::privileges::{may, may_in_schema, may_with_table};
+use super::{Identity, NAME, Source, format, lists, lookups};
 use crate::sys;
 
 /// What a call is answered from.
-struct Call<'a> {
-    args: &'a [ScalarValue],
+pub(super) struct Call<'a> {
+    pub(super) args: &'a [ScalarValue],
     source: &'a Source,
-    relations: &'a Relations<'a>,
-    identity: &'a Identity,
+    pub(super) relations: &'a Relations<'a>,
+    pub(super) identity: &'a Identity,
     /// Where unqualified names are looked for.
-    schema: &'a str,
+    pub(super) schema: &'a str,
 }
 
 impl Call<'_> {
-    fn text(&self, index: usize) -> Option<&str> {
+    pub(super) fn text(&self, index: usize) -> Option<&str> {
         self.args
             .get(index)
             .and_then(|arg| arg.try_as_str().flatten())
     }
 
-    fn number(&self, index: usize) -> Option<i64> {
+    pub(super) fn number(&self, index: usize) -> Option<i64> {
         let arg = self.args.get(index)?.cast_to(&DataType::Int64).ok()?;
         match arg {
             ScalarValue::Int64(number) => number,
@@ -50,14 +53,14 @@ impl Call<'_> {
     }
 }
 
-type Answer = Result<ScalarValue, PgError>;
+pub(super) type Answer = Result<ScalarValue, PgError>;
 type Body = fn(&Call<'_>) -> Answer;
 
 fn some(text: impl Into<String>) -> Answer {
     Ok(ScalarValue::Utf8(Some(text.into())))
 }
 
-fn maybe(text: Option<String>) -> Answer {
+pub(super) fn maybe(text: Option<String>) -> Answer {
     Ok(ScalarValue::Utf8(text))
 }
 
@@ -79,20 +82,6 @@ fn yes(_: &Call<'_>) -> Answer {
 
 fn no(_: &Call<'_>) -> Answer {
     Ok(ScalarValue::Boolean(Some(false)))
-}
-
-/// Everybody may read everything, and nobody may change anything through SQL.
-fn may(call: &Call<'_>) -> Answer {
-    let privilege = call
-        .args
-        .last()
-        .and_then(|arg| arg.try_as_str().flatten())
-        .unwrap_or_default()
-        .to_ascii_uppercase();
-    let may = ["SELECT", "USAGE", "CONNECT", "EXECUTE", "MEMBER"]
-        .iter()
-        .any(|allowed| privilege.contains(allowed));
-    Ok(ScalarValue::Boolean(Some(may)))
 }
 
 fn user(call: &Call<'_>) -> Answer {
@@ -219,7 +208,7 @@ fn is_visible(call: &Call<'_>) -> Answer {
 
 fn to_regclass(call: &Call<'_>) -> Answer {
     let Some(text) = call.text(0) else {
-        return Ok(ScalarValue::Int64(None));
+        return Ok(ScalarValue::Int64(call.number(0)));
     };
     // A number in quotes is one.
     let number = text.parse().ok();
@@ -256,6 +245,35 @@ fn to_regtype(call: &Call<'_>) -> Answer {
     Ok(ScalarValue::Int64(call.text(0).and_then(lookups::type_oid)))
 }
 
+/// The name of a function that a literal of type `regproc` has.
+fn regproc_name(call: &Call<'_>) -> Answer {
+    let name = call.text(0);
+    maybe(name.map(|name| name.strip_prefix("pg_catalog.").unwrap_or(name).to_owned()))
+}
+
+/// Functions have no numbers, unless what is written is one.
+fn regproc_oid(call: &Call<'_>) -> Answer {
+    let Some(name) = call.text(0) else {
+        return Ok(ScalarValue::Int64(None));
+    };
+    match name.parse() {
+        Ok(oid) => Ok(ScalarValue::Int64(Some(oid))),
+        Err(_) => Err(PgError::new(
+            state::UNDEFINED_FUNCTION,
+            format!("function \"{name}\" does not exist"),
+        )),
+    }
+}
+
+fn malformed_array(call: &Call<'_>) -> Answer {
+    let text = call.text(0).unwrap_or_default();
+    Err(PgError::new(
+        state::INVALID_TEXT_REPRESENTATION,
+        format!("malformed array literal: \"{text}\""),
+    )
+    .with_hint("An array is written {item,item}, items with commas or braces in double quotes."))
+}
+
 fn encoding(call: &Call<'_>) -> Answer {
     some(if call.number(0) == Some(6) {
         "UTF8"
@@ -277,10 +295,7 @@ fn quote_ident(call: &Call<'_>) -> Answer {
 }
 
 fn quote_literal(call: &Call<'_>) -> Answer {
-    maybe(
-        call.text(0)
-            .map(|text| format!("'{}'", text.replace('\'', "''"))),
-    )
+    maybe(call.text(0).map(lookups::quote_literal))
 }
 
 fn size_pretty(call: &Call<'_>) -> Answer {
@@ -303,6 +318,8 @@ const FLAG: DataType = DataType::Boolean;
 
 /// Names, types of the answers, and who answers.
 const FUNCTIONS: &[(&str, DataType, Body)] = &[
+    ("array_lower", NUMBER, lists::lower),
+    ("array_upper", NUMBER, lists::upper),
     ("col_description", TEXT, col_description),
     ("current_catalog", TEXT, database),
     ("current_database", TEXT, database),
@@ -310,21 +327,31 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     ("current_schema", TEXT, current_schema),
     ("current_setting", TEXT, current_setting),
     ("current_user", TEXT, user),
+    ("format", TEXT, format::format),
     ("format_type", TEXT, format_type),
     ("getdatabaseencoding", TEXT, client_encoding),
-    ("has_any_column_privilege", FLAG, may),
-    ("has_column_privilege", FLAG, may),
+    ("has_any_column_privilege", FLAG, may_with_table),
+    ("has_column_privilege", FLAG, may_with_table),
     ("has_database_privilege", FLAG, may),
+    ("has_foreign_data_wrapper_privilege", FLAG, may),
     ("has_function_privilege", FLAG, may),
-    ("has_schema_privilege", FLAG, may),
+    ("has_language_privilege", FLAG, may),
+    ("has_parameter_privilege", FLAG, may),
+    ("has_schema_privilege", FLAG, may_in_schema),
     ("has_sequence_privilege", FLAG, may),
-    ("has_table_privilege", FLAG, may),
+    ("has_server_privilege", FLAG, may),
+    ("has_table_privilege", FLAG, may_with_table),
+    ("has_tablespace_privilege", FLAG, may),
+    ("has_type_privilege", FLAG, may),
     ("inet_client_addr", TEXT, no_text),
     ("inet_server_addr", TEXT, no_text),
     ("obj_description", TEXT, obj_description),
+    ("pg_advisory_unlock_all", TEXT, blank),
     ("pg_backend_pid", DataType::Int32, backend_pid),
     ("pg_cancel_backend", FLAG, cancel_backend),
     ("pg_client_encoding", TEXT, client_encoding),
+    ("pg_collation_is_visible", FLAG, yes),
+    ("pg_conversion_is_visible", FLAG, yes),
     ("pg_database_size", NUMBER, no_number),
     ("pg_encoding_to_char", TEXT, encoding),
     ("pg_function_is_visible", FLAG, yes),
@@ -347,20 +374,30 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     ("pg_indexes_size", NUMBER, no_number),
     ("pg_is_in_recovery", FLAG, no),
     ("pg_is_other_temp_schema", FLAG, no),
+    ("pg_malformed_array", TEXT, malformed_array),
     ("pg_my_temp_schema", NUMBER, zero),
     ("pg_namespace_name", TEXT, namespace_name),
     ("pg_opclass_is_visible", FLAG, yes),
     ("pg_operator_is_visible", FLAG, yes),
+    ("pg_opfamily_is_visible", FLAG, yes),
     ("pg_regclass_name", TEXT, regclass_name),
+    ("pg_regproc_name", TEXT, regproc_name),
+    ("pg_regproc_oid", NUMBER, regproc_oid),
     ("pg_relation_is_publishable", FLAG, no),
     ("pg_relation_size", NUMBER, no_number),
     ("pg_size_pretty", TEXT, size_pretty),
     ("pg_stat_get_numscans", NUMBER, zero),
+    ("pg_statistics_obj_is_visible", FLAG, yes),
     ("pg_table_is_visible", FLAG, is_visible),
     ("pg_table_size", NUMBER, no_number),
     ("pg_tablespace_location", TEXT, blank),
+    ("pg_tablespace_size", NUMBER, no_number),
     ("pg_terminate_backend", FLAG, terminate_backend),
     ("pg_total_relation_size", NUMBER, no_number),
+    ("pg_ts_config_is_visible", FLAG, yes),
+    ("pg_ts_dict_is_visible", FLAG, yes),
+    ("pg_ts_parser_is_visible", FLAG, yes),
+    ("pg_ts_template_is_visible", FLAG, yes),
     ("pg_type_is_visible", FLAG, yes),
     ("quote_ident", TEXT, quote_ident),
     ("quote_literal", TEXT, quote_literal),
@@ -382,11 +419,30 @@ fn volatility(name: &str) -> Volatility {
     }
 }
 
+/// Gives no array of numbers of the type `oid`.
+const NO_OIDS: &str = "pg_no_oids";
+
+fn no_oids(_: &Call<'_>) -> Answer {
+    Ok(ScalarValue::try_from(DataType::new_list(NUMBER, true))?)
+}
+
+/// The function that gives rows.
+const KEYWORDS: &str = "pg_get_keywords";
+
+/// Whether it is a function that gives rows, of those that are added here.
+pub(crate) fn is_table_function(name: &str) -> bool {
+    name == KEYWORDS
+}
+
 /// Adds the functions to a session's context.
 pub(super) fn register(context: &SessionContext, source: &Source, identity: &Identity) {
-    context.register_udtf("pg_get_keywords", Arc::new(Keywords));
-    let schemas = DataType::new_list(TEXT, true);
-    let lists = [("current_schemas", schemas, current_schemas as Body)];
+    context.register_udtf(KEYWORDS, Arc::new(Keywords));
+    let texts = || DataType::new_list(TEXT, true);
+    let lists = [
+        ("current_schemas", texts(), current_schemas as Body),
+        ("parse_ident", texts(), lists::parse_ident),
+        (NO_OIDS, DataType::new_list(NUMBER, true), no_oids as Body),
+    ];
     for (name, returns, body) in FUNCTIONS.iter().cloned().chain(lists) {
         context.register_udf(ScalarUDF::from(Function {
             name,
@@ -457,6 +513,17 @@ impl ScalarUDFImpl for Function {
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType, DataFusionError> {
         Ok(self.returns.clone())
+    }
+
+    fn return_field_from_args(
+        &self,
+        _args: ReturnFieldArgs<'_>,
+    ) -> Result<FieldRef, DataFusionError> {
+        let mut field = Field::new(self.name, self.returns.clone(), true);
+        if self.name == NO_OIDS {
+            field.set_metadata(HashMap::from([(TYPE_KEY.to_owned(), "oid".to_owned())]));
+        }
+        Ok(Arc::new(field))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {

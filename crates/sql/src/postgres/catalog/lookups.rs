@@ -131,8 +131,18 @@ pub(super) fn quote_identifier(name: &str) -> String {
     }
 }
 
+/// In single quotes, so that SQL reads this text.
+pub(super) fn quote_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if text.contains('\\') {
+        format!(" E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
+}
+
 /// The parts of a name as SQL reads them.
-fn identifier_parts(text: &str) -> Option<Vec<String>> {
+pub(super) fn identifier_parts(text: &str) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {

@@ -6,9 +6,13 @@
 
 mod content;
 mod define;
+mod format;
 mod functions;
+mod lists;
 mod lookups;
+mod privileges;
 mod relations;
+mod sizes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +25,8 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 
-pub(super) use define::{has_table, is_array_column, is_empty_table};
+pub(super) use define::{column_type, has_table, is_array_column, is_empty_table};
+pub(crate) use functions::is_table_function;
 
 use super::activity::Activity;
 use super::settings::Settings;
@@ -36,6 +41,8 @@ const INFORMATION: &str = "information_schema";
 pub(super) struct Identity {
     pub(super) settings: Arc<Mutex<Settings>>,
     pub(super) process: i32,
+    /// Whether this server writes.
+    pub(super) is_writable: bool,
     /// Who else is there.
     pub(super) activity: Arc<Activity>,
 }

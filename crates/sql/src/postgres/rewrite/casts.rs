@@ -1,14 +1,25 @@
 //! Casts to PostgreSQL's own types, and what the parser calls types.
 //!
 //! `'name'::regclass` is the number of a relation, `number::regclass` shows its name. PostgreSQL has one type for both; here
-//! literals become the number and all else the name, which is how clients use it.
+//! literals become the number and all else the name, which is how clients use it. Functions have no numbers: `'name'::regproc` is
+//! the name without its schema, and its number an error that says that there is no such function.
+//!
+//! A parameter keeps its cast, whose type it has: [`Parameters`] makes it plain once the type is known.
+
+use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, ObjectName, TimezoneInfo, Value,
+    ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, Ident, ObjectName, TimezoneInfo, Value,
+    VisitorMut,
 };
 
 use super::super::types::{Kind, PgType};
-use super::{call_with, null, take};
+use super::{arrays, call_with, is_named, null, take};
+
+/// The function that a literal of type `regproc` becomes.
+const FUNCTION_NAME: &str = "pg_regproc_name";
+/// The function that all but a literal of type `regclass` becomes.
+const RELATION_NAME: &str = "pg_regclass_name";
 
 pub(super) fn rewrite(expr: &mut Expr) {
     let Expr::Cast {
@@ -24,7 +35,7 @@ pub(super) fn rewrite(expr: &mut Expr) {
             let function = if is_literal(inner) {
                 "to_regclass"
             } else {
-                "pg_regclass_name"
+                RELATION_NAME
             };
             *expr = call_with(function, vec![take(inner)]);
         }
@@ -35,6 +46,20 @@ pub(super) fn rewrite(expr: &mut Expr) {
                 call_with("format_type", vec![take(inner), null()])
             };
         }
+        Some("regproc" | "regprocedure") if is_literal(inner) => {
+            *expr = call_with(FUNCTION_NAME, vec![take(inner)]);
+        }
+        Some("oid") if is_call(inner, FUNCTION_NAME) => {
+            *expr = call_with("pg_regproc_oid", vec![take(inner)]);
+        }
+        // The number again, of which the cast inside has made a name.
+        Some("oid") if is_call(inner, RELATION_NAME) => {
+            let mut call = take(inner);
+            if let Expr::Function(function) = &mut call {
+                function.name = ObjectName::from(vec![Ident::new("to_regclass")]);
+            }
+            *expr = call;
+        }
         Some("regnamespace" | "regrole") if !is_literal(inner) => {
             let function = if catalogue_name(data_type).as_deref() == Some("regrole") {
                 "pg_get_userbyid"
@@ -43,12 +68,49 @@ pub(super) fn rewrite(expr: &mut Expr) {
             };
             *expr = call_with(function, vec![take(inner)]);
         }
+        _ if is_parameter(inner) => {}
         _ => {
             if let Some(plain) = plain(data_type) {
                 *data_type = plain;
             }
+            if matches!(data_type, DataType::Array(_)) {
+                arrays::of_literal(inner);
+            }
         }
     }
+}
+
+/// Casts of parameters, which [`rewrite`] leaves as they are.
+pub(in super::super) struct Parameters;
+
+impl VisitorMut for Parameters {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Cast {
+            expr: inner,
+            data_type,
+            ..
+        } = expr
+            && is_parameter(inner)
+            && let Some(plain) = plain(data_type)
+        {
+            *data_type = plain;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_parameter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        Expr::Nested(inner) => is_parameter(inner),
+        _ => false,
+    }
+}
+
+fn is_call(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::Function(function) if is_named(&function.name, name))
 }
 
 fn is_literal(expr: &Expr) -> bool {
@@ -103,7 +165,7 @@ fn from_catalogue_name(name: &str) -> Option<PgType> {
     let kind = match name {
         "int2vector" | "oidvector" | "regproc" | "regprocedure" | "regnamespace" | "regrole"
         | "cstring" | "pg_node_tree" | "aclitem" => Kind::Text,
-        "xid" | "cid" | "regoper" => Kind::Int8,
+        "xid" | "cid" | "regoper" | "regoperator" => Kind::Int8,
         name => {
             super::super::types::TABLE
                 .iter()

@@ -6,12 +6,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Array, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, JoinOperator, Query, Select,
-    SetExpr, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    AccessExpr, Array, BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArguments, JoinOperator, Query, Select, SelectItem, SetExpr,
+    TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::super::catalog;
-use super::{is_named, null};
+use super::{call_with, casts, is_named, null};
 
 pub(super) struct Empty;
 
@@ -20,9 +21,16 @@ impl VisitorMut for Empty {
 
     /// Where there are no rows nothing is evaluated for one.
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        if select.from.iter().any(joins_nothing) {
+        let has_no_rows = select.projection.iter_mut().any(is_of_empty_array);
+        if has_no_rows {
+            select.selection = Some(Expr::Value(Value::Boolean(false).into()));
+        }
+        if has_no_rows || select.from.iter().any(joins_nothing) {
             if !may_aggregate(select) {
                 let _never_breaks = VisitMut::visit(&mut select.projection, &mut NoSubqueries);
+                for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
+                    let _never_breaks = VisitMut::visit(&mut join.join_operator, &mut NoSubqueries);
+                }
             }
             if select.selection.is_some() {
                 select.selection = Some(Expr::Value(Value::Boolean(false).into()));
@@ -36,6 +44,17 @@ impl VisitorMut for Empty {
             Expr::Subquery(query) if is_empty(query) => *expr = null(),
             Expr::Exists { subquery, negated } if is_empty(subquery) => {
                 *expr = Expr::Value(Value::Boolean(*negated).into());
+            }
+            Expr::Case {
+                conditions,
+                else_result,
+                ..
+            } => {
+                if let ([when], None) = (conditions.as_slice(), not_null(else_result.as_deref()))
+                    && let Some(nothing) = without_types(when)
+                {
+                    *expr = nothing;
+                }
             }
             Expr::Function(function) => {
                 if let FunctionArguments::Subquery(query) = &function.args
@@ -65,6 +84,127 @@ fn is_empty(query: &Query) -> bool {
         return false;
     };
     !may_aggregate(select) && select.from.iter().any(joins_nothing)
+}
+
+/// Kinds of types that there are none of: composite types, domains, enumerations, ranges, multiranges.
+const NO_KINDS: [&str; 5] = ["c", "d", "e", "m", "r"];
+
+fn not_null(expr: Option<&Expr>) -> Option<&Expr> {
+    expr.filter(|expr| !matches!(expr, Expr::Value(value) if value.value == Value::Null))
+}
+
+/// `CASE WHEN typtype = 'c' THEN (SELECT ...) END`: the subquery is for types that there are none of.
+fn without_types(when: &CaseWhen) -> Option<Expr> {
+    let Expr::BinaryOp {
+        left,
+        op: BinaryOperator::Eq,
+        right,
+    } = &when.condition
+    else {
+        return None;
+    };
+    let is_kind = match left.as_ref() {
+        Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|last| last.value == "typtype"),
+        _ => false,
+    };
+    let is_of_none = match right.as_ref() {
+        Expr::Value(value) => {
+            let text = value.value.clone().into_string();
+            text.is_some_and(|text| NO_KINDS.contains(&text.as_str()))
+        }
+        _ => false,
+    };
+    match &when.result {
+        Expr::Subquery(query) if is_kind && is_of_none => Some(no_value(query)),
+        _ => None,
+    }
+}
+
+/// NULL of the type that the query's value has, as far as that can be told.
+fn no_value(query: &Query) -> Expr {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return null();
+    };
+    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+        select.projection.as_slice()
+    else {
+        return null();
+    };
+    let (item, is_array) = match aggregated(item) {
+        Some(item) => (item, true),
+        None => (item, false),
+    };
+    let Some(kind) = type_of(item) else {
+        return null();
+    };
+    let kind = super::super::types::PgType { is_array, ..kind };
+    // Arrow has no type of its own for these, so that a cast would lose what they are.
+    if is_array && kind.kind == super::super::types::Kind::Oid {
+        return call_with("pg_no_oids", Vec::new());
+    }
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(null()),
+        data_type: casts::of_pg(kind),
+        array: false,
+        format: None,
+    }
+}
+
+/// `x` of `array_agg(x)`.
+fn aggregated(item: &Expr) -> Option<&Expr> {
+    match item {
+        Expr::Function(function) if is_named(&function.name, "array_agg") => only_arg(function),
+        _ => None,
+    }
+}
+
+fn only_arg(function: &Function) -> Option<&Expr> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))] => Some(arg),
+        _ => None,
+    }
+}
+
+fn type_of(item: &Expr) -> Option<super::super::types::PgType> {
+    match item {
+        Expr::Cast { data_type, .. } => casts::to_pg(data_type),
+        Expr::Identifier(column) => catalog::column_type(&column.value),
+        Expr::CompoundIdentifier(parts) => catalog::column_type(&parts.last()?.value),
+        _ => None,
+    }
+}
+
+/// Functions that give a row for each item of an array, or for each privilege in one.
+fn gives_rows(function: &Function) -> bool {
+    let Some(name) = function.name.0.last().and_then(|part| part.as_ident()) else {
+        return false;
+    };
+    ["_pg_expandarray", "aclexplode", "generate_subscripts"]
+        .iter()
+        .any(|known| name.value.eq_ignore_ascii_case(known))
+}
+
+/// `(aclexplode(relacl)).grantee`, which has no rows because the array is NULL wherever it is looked for.
+fn is_of_empty_array(item: &mut SelectItem) -> bool {
+    let (SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }) = item
+    else {
+        return false;
+    };
+    let mut item = &*item;
+    loop {
+        item = match item {
+            Expr::CompoundFieldAccess { root, .. } => root,
+            Expr::Nested(inner) => inner,
+            Expr::Function(function) => {
+                return gives_rows(function) && only_arg(function).is_some_and(is_empty_array);
+            }
+            _ => return false,
+        };
+    }
 }
 
 /// An aggregate has a row even of nothing.
@@ -128,9 +268,12 @@ impl VisitorMut for NoSubqueries {
             Expr::Function(function) if matches!(function.args, FunctionArguments::Subquery(_)) => {
                 *expr = no_items();
             }
-
-            Expr::Function(function) if is_named(&function.name, "generate_subscripts") => {
-                *expr = Expr::Value(Value::Number("1".to_owned(), false).into());
+            Expr::Function(function) if gives_rows(function) => *expr = number(),
+            // A field of a composite value, which only such functions give here.
+            Expr::CompoundFieldAccess { access_chain, .. }
+                if matches!(access_chain.as_slice(), [AccessExpr::Dot(_)]) =>
+            {
+                *expr = number();
             }
             _ => {}
         }
@@ -138,20 +281,38 @@ impl VisitorMut for NoSubqueries {
     }
 }
 
+/// Never evaluated.
+fn number() -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(null()),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    }
+}
+
 fn joins_nothing(from: &TableWithJoins) -> bool {
-    let inner = from.joins.iter().filter(|join| {
-        matches!(
-            join.join_operator,
-            JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_)
-        )
-    });
-    is_empty_relation(&from.relation)
-        || inner
-            .into_iter()
-            .any(|join| is_empty_relation(&join.relation))
+    let mut is_nothing = is_empty_relation(&from.relation);
+    for join in &from.joins {
+        let right = is_empty_relation(&join.relation);
+        is_nothing = match join.join_operator {
+            JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_) => {
+                is_nothing || right
+            }
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => right,
+            JoinOperator::FullOuter(_) => is_nothing && right,
+            JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => false,
+            _ => is_nothing,
+        };
+    }
+    is_nothing
 }
 
 fn is_empty_relation(factor: &TableFactor) -> bool {
+    if let TableFactor::Derived { subquery, .. } = factor {
+        return is_empty(subquery);
+    }
     let TableFactor::Table { name, args, .. } = factor else {
         return false;
     };
@@ -163,17 +324,18 @@ fn is_empty_relation(factor: &TableFactor) -> bool {
         .collect();
     match (parts.as_slice(), args) {
         ([name] | ["pg_catalog", name], None) => catalog::is_empty_table(name),
-        (["pg_catalog", "unnest"], Some(args)) => args.args.iter().all(is_empty_array),
+        (["pg_catalog", "unnest"], Some(args)) => args.args.iter().all(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => is_empty_array(arg),
+            _ => false,
+        }),
         _ => false,
     }
 }
 
 /// Whether it is one of the arrays of the catalogue, which are all NULL: there are no options and no privileges.
-fn is_empty_array(arg: &FunctionArg) -> bool {
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg else {
-        return false;
-    };
+fn is_empty_array(arg: &Expr) -> bool {
     match arg {
+        Expr::Identifier(column) => catalog::is_array_column(&column.value),
         Expr::CompoundIdentifier(parts) => parts
             .last()
             .is_some_and(|column| catalog::is_array_column(&column.value)),

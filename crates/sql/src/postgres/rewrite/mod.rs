@@ -3,16 +3,19 @@
 //!
 //! Invariant: a rewritten statement means what PostgreSQL means by the original; what DataFusion reads by itself stays as it is.
 
+mod arrays;
 pub(super) mod casts;
 mod empty;
+mod from;
 mod names;
+mod system;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement,
+    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use super::catalog;
@@ -21,6 +24,7 @@ use super::catalog;
 pub(super) fn rewrite(statement: &mut Statement) {
     // Subqueries over empty relations go first: what is in them need not be understood.
     let _never_breaks: ControlFlow<()> = statement.visit(&mut empty::Empty);
+    let _never_breaks: ControlFlow<()> = statement.visit(&mut system::Columns);
     let _never_breaks: ControlFlow<()> = statement.visit(&mut Dialect);
     let _never_breaks: ControlFlow<()> = statement.visit(&mut names::Names);
 }
@@ -29,6 +33,14 @@ struct Dialect;
 
 impl VisitorMut for Dialect {
     type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            let offset = offset.as_mut().map(|offset| &mut offset.value);
+            limit.iter_mut().chain(offset).for_each(number_of_literal);
+        }
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
         qualify(relation);
@@ -45,6 +57,7 @@ impl VisitorMut for Dialect {
             | TableFactor::Function { name, .. } => unqualify(name),
             _ => {}
         }
+        from::rewrite(factor);
         ControlFlow::Continue(())
     }
 
@@ -69,8 +82,13 @@ fn qualify(relation: &mut ObjectName) {
 /// Functions have one flat space of names here.
 fn unqualify(name: &mut ObjectName) {
     let schema = name.0.first().and_then(ObjectNamePart::as_ident);
-    let is_catalog = schema
-        .is_some_and(|schema| matches!(schema.value.as_str(), "pg_catalog" | "information_schema"));
+    let is_catalog = schema.is_some_and(|schema| {
+        let name = match schema.quote_style {
+            Some(_) => schema.value.clone(),
+            None => schema.value.to_ascii_lowercase(),
+        };
+        matches!(name.as_str(), "pg_catalog" | "information_schema")
+    });
     if name.0.len() == 2 && is_catalog {
         name.0.remove(0);
     }
@@ -86,7 +104,7 @@ fn rewrite_expr(expr: &mut Expr) {
             compare_op, right, ..
         } => {
             rewrite_operator(compare_op);
-            array_of_literal(right);
+            arrays::of_literal(right);
         }
         Expr::Collate { expr: inner, .. } => *expr = take(inner),
         Expr::Function(function) => {
@@ -96,6 +114,7 @@ fn rewrite_expr(expr: &mut Expr) {
             }
         }
         Expr::Subquery(query) => aggregate_catalogue(query),
+        Expr::InSubquery { .. } => from::rewrite_in(expr),
         Expr::Like {
             pattern,
             escape_char,
@@ -113,6 +132,16 @@ fn rewrite_expr(expr: &mut Expr) {
         }
         Expr::Cast { .. } => casts::rewrite(expr),
         _ => {}
+    }
+}
+
+/// `LIMIT '7'`, as drivers write parameters into the text.
+fn number_of_literal(expr: &mut Expr) {
+    if let Expr::Value(value) = expr
+        && let Value::SingleQuotedString(text) = &value.value
+        && let Ok(number) = text.trim().parse::<i64>()
+    {
+        *expr = Expr::Value(Value::Number(number.to_string(), false).into());
     }
 }
 
@@ -300,34 +329,6 @@ fn plain_select(query: &mut Query) -> Option<&mut Select> {
     }
 }
 
-/// `= ANY ('{r,v}')`: a string in place of an array is one.
-fn array_of_literal(expr: &mut Expr) {
-    let Expr::Value(value) = expr else {
-        return;
-    };
-    let Some(text) = value.value.clone().into_string() else {
-        return;
-    };
-    let Some(items) = text
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'))
-    else {
-        return;
-    };
-    if items.contains(['"', '\\', '{']) {
-        return;
-    }
-    let items = items
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty());
-    let items = items.map(|item| Expr::Value(Value::SingleQuotedString(item.to_owned()).into()));
-    *expr = Expr::Array(datafusion::sql::sqlparser::ast::Array {
-        elem: items.collect(),
-        named: true,
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -367,6 +368,50 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_are_written_as_texts_are_numbers() {
+        check(
+            "SELECT a FROM t LIMIT '7' OFFSET ' 2'",
+            "SELECT a FROM t LIMIT 7 OFFSET 2",
+        );
+    }
+
+    #[test]
+    fn arrays_that_are_written_as_texts() {
+        check(
+            "SELECT '{a,NULL,\"b c\"}'::text[] AS a, '{}'::int[] AS b, '{'::text[] AS c",
+            "SELECT ARRAY['a', NULL, 'b c']::TEXT[] AS a, ARRAY[]::INT[] AS b, pg_malformed_array('{')::TEXT[] AS c",
+        );
+    }
+
+    #[test]
+    fn functions_in_from() {
+        check(
+            "SELECT i, s[i] FROM generate_series(1, 2) AS i, string_to_array('a,b', ',') s",
+            "SELECT i, s[i] AS \"s\" FROM generate_series(1, 2) AS i (i), (SELECT string_to_array('a,b', ',') AS \"string_to_array\") s (s)",
+        );
+        check(
+            "SELECT CASE WHEN a IN (SELECT s[1] FROM string_to_array(b, ',') s) THEN 1 END AS c FROM t",
+            "SELECT CASE WHEN coalesce(array_has((SELECT array_agg(s[1]) AS \"array_agg\" FROM (SELECT string_to_array(b, ',') AS \"string_to_array\") s (s)), a), false) THEN 1 END AS c FROM t",
+        );
+        check(
+            "SELECT a FROM t WHERE a IN (SELECT b FROM u)",
+            "SELECT a FROM t WHERE a IN (SELECT b FROM u)",
+        );
+    }
+
+    #[test]
+    fn the_table_of_a_row_of_the_catalogue() {
+        check(
+            "SELECT tableoid, oid FROM pg_catalog.pg_class",
+            "SELECT to_regclass('pg_catalog.pg_class') AS tableoid, oid FROM pg_catalog.pg_class",
+        );
+        check(
+            "SELECT c.oid AS oid FROM pg_class c JOIN pg_am a ON a.tableoid = c.oid, t WHERE t.tableoid = 1",
+            "SELECT c.oid AS oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_am a ON to_regclass('pg_catalog.pg_am') = c.oid, t WHERE t.tableoid = 1",
+        );
+    }
+
+    #[test]
     fn casts_to_types_of_the_catalogue() {
         check(
             "SELECT 'public.t'::regclass AS a",
@@ -379,6 +424,10 @@ mod tests {
         check(
             "SELECT c.oid::regclass::text AS a FROM c",
             "SELECT pg_regclass_name(c.oid)::TEXT AS a FROM c",
+        );
+        check(
+            "SELECT a::regclass::oid AS a, 'pg_catalog.lower'::regproc AS b, 'lower'::regproc::oid AS c FROM t",
+            "SELECT to_regclass(a) AS a, pg_regproc_name('pg_catalog.lower') AS b, pg_regproc_oid(pg_regproc_name('lower')) AS c FROM t",
         );
         check(
             "SELECT a::name AS a, b::\"char\" AS b FROM t",
@@ -440,6 +489,22 @@ mod tests {
         check(
             "SELECT array(SELECT x FROM pg_catalog.unnest(c.reloptions) x) AS a, (SELECT x FROM unnest(c.mine) x) AS b FROM c",
             "SELECT ARRAY[] AS a, (SELECT x FROM UNNEST(c.mine) x) AS b FROM c",
+        );
+        check(
+            "SELECT CASE WHEN t.typtype = 'c' THEN (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = t.typrelid) END AS n FROM pg_type t",
+            "SELECT CAST(NULL AS TEXT[]) AS n FROM pg_catalog.pg_type t",
+        );
+        check(
+            "SELECT a.attname FROM pg_attribute a JOIN (SELECT information_schema._pg_expandarray(i.indkey) AS keys FROM pg_index i) i ON a.attnum = (i.keys).x",
+            "SELECT a.attname FROM pg_catalog.pg_attribute a JOIN (SELECT CAST(NULL AS BIGINT) AS keys FROM pg_catalog.pg_index i WHERE false) i ON a.attnum = CAST(NULL AS BIGINT)",
+        );
+        check(
+            "SELECT r.a AS a FROM (SELECT (information_schema._pg_expandarray(i.indkey)).n AS a, information_schema._pg_expandarray(i.indkey) AS k FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid) r WHERE r.a = (r.k).x",
+            "SELECT r.a AS a FROM (SELECT CAST(NULL AS BIGINT) AS a, CAST(NULL AS BIGINT) AS k FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid WHERE false) r WHERE false",
+        );
+        check(
+            "SELECT (aclexplode(relacl)).grantee AS g FROM pg_class WHERE oid = 1",
+            "SELECT CAST(NULL AS BIGINT) AS g FROM pg_catalog.pg_class WHERE false",
         );
         check(
             "SELECT (SELECT count(*) AS c FROM pg_attrdef) AS d",

@@ -69,12 +69,14 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(wire: Wire, shared: Arc<Shared>, opening: Opening) -> Self {
         let settings = opening.settings;
+        let engine = shared.sessions.session();
         let identity = catalog::Identity {
+            is_writable: crate::write::writer(&engine).is_some(),
             settings: Arc::clone(&settings),
             activity: Arc::clone(opening.key.activity()),
             process: opening.key.process(),
         };
-        let context = catalog::with_catalogue(&shared.sessions.session(), identity);
+        let context = catalog::with_catalogue(&engine, identity);
         let pristine = context.state().config_options().as_ref().clone();
         let mut session = Self {
             wire,
