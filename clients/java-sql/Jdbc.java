@@ -5,6 +5,7 @@ import java.io.StringWriter;
 import java.math.BigDecimal;
 import java.sql.BatchUpdateException;
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -191,7 +192,31 @@ public final class Jdbc {
             }
             check(found.equals(ALL), found);
             check(types.subList(7, 15).equals(List.of("int8", "text", "float8", "bool", "numeric", "date", "timestamptz", "bytea")), types);
+            metadata(connection.getMetaData(), name(row));
         }
+    }
+
+    /** What tools ask beside columns: there are no keys, indexes and functions, and everything else has an answer. */
+    private static void metadata(DatabaseMetaData metadata, String table) throws SQLException {
+        List<ResultSet> nothing = List.of(
+            metadata.getPrimaryKeys(null, "public", table), metadata.getImportedKeys(null, "public", table),
+            metadata.getExportedKeys(null, "public", table), metadata.getCrossReference(null, "public", table, null, "public", table),
+            metadata.getIndexInfo(null, "public", table, false, true),
+            metadata.getBestRowIdentifier(null, "public", table, DatabaseMetaData.bestRowSession, true),
+            metadata.getProcedures(null, null, "%"), metadata.getProcedureColumns(null, null, "%", "%"),
+            metadata.getFunctions(null, null, "%"), metadata.getFunctionColumns(null, null, "%", "%"),
+            metadata.getUDTs(null, null, "%", null));
+        for (ResultSet rows : nothing) {
+            check(!rows.next(), rows.getMetaData().getColumnLabel(3));
+        }
+        List<ResultSet> something = List.of(
+            metadata.getCatalogs(), metadata.getSchemas(), metadata.getTableTypes(), metadata.getTypeInfo(),
+            metadata.getTablePrivileges(null, "public", table), metadata.getColumnPrivileges(null, "public", table, "%"));
+        for (ResultSet rows : something) {
+            check(rows.next(), rows.getMetaData().getColumnLabel(1));
+        }
+        metadata.getVersionColumns(null, "public", table);
+        check(metadata.getSQLKeywords().contains("select") || metadata.getSQLKeywords().length() > 100, metadata.getSQLKeywords());
     }
 
     private void values(String row, Map<String, String> options) throws SQLException {

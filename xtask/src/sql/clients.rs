@@ -1,4 +1,4 @@
-//! The matrix of PostgreSQL's clients: each program of `clients/sql` runs all rows against one broker, by the conventions of
+//! The matrix of PostgreSQL's clients: each program of `clients/sql` and beside it runs all rows against one broker, by the conventions of
 //! `clients/README.md`. Written into `docs/compatibility.md`.
 
 use crate::clients::{self, Counts, Matrix, Outcome, Prepare, replace_section};
@@ -30,7 +30,8 @@ const ROWS: [(&str, &str); 16] = [
     ("sys", "the schema sys"),
 ];
 
-const CLIENTS: [(&str, Prepare); 4] = [
+const CLIENTS: [(&str, Prepare); 6] = [
+    ("asyncpg", || python("with_asyncpg.py")),
     ("pgjdbc", || {
         let mut command = Command::new("java");
         command
@@ -38,6 +39,7 @@ const CLIENTS: [(&str, Prepare); 4] = [
             .arg(install::clients().join("java-sql/Jdbc.java"));
         Ok(command)
     }),
+    ("pgx", || Ok(Command::new(install::go_program("pgx")?))),
     ("psql", || python("with_psql.py")),
     ("psycopg", || python("with_psycopg.py")),
     ("SQLAlchemy", || python("with_sqlalchemy.py")),
