@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -276,12 +277,18 @@ fn start_watertable(
             // Signals of the terminal are for this tool, which ends the broker itself.
             .process_group(0),
     )?;
-    kafka::wait_until_ready(port, START_LIMIT, || match process.ended()? {
+    let mut still_alive = || match process.ended()? {
         None => Ok(()),
         Some(status) => bail!(
             "the broker ended with {status}:\n{}",
             process::tail(&log_file(data_dir), 20)
         ),
+    };
+    kafka::wait_until_ready(port, START_LIMIT, &mut still_alive)?;
+    // SQL is there a moment later.
+    process::wait_until("SQL", START_LIMIT, || {
+        still_alive()?;
+        Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, sql_port)).is_ok())
     })?;
     Ok(process)
 }

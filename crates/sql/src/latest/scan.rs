@@ -186,11 +186,7 @@ struct Running {
 
 impl Running {
     async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
-        let newest = self
-            .found
-            .clone()
-            .await
-            .map_err(|error| DataFusionError::Shared(error))?;
+        let newest = self.found.clone().await.map_err(DataFusionError::Shared)?;
         loop {
             if let Some(reading) = &mut self.reading {
                 if let Some(batch) = reading.next().await {

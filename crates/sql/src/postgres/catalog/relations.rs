@@ -139,20 +139,76 @@ pub(super) async fn relations(source: &Source) -> Result<Vec<Relation>, DataFusi
         let Some(schema) = source.database.schema(&name.schema) else {
             continue;
         };
-        if let Some(table) = schema.table(&name.name).await? {
-            relations.push(Relation {
-                columns: table.schema(),
-                is_view: table.table_type() == TableType::View,
-                name,
-            });
-        }
+        let table = match schema.table(&name.name).await {
+            // It may have vanished since it was listed.
+            Err(_) if !schema.table_exist(&name.name) => None,
+            found => found?,
+        };
+        relations.extend(table.map(|table| Relation {
+            columns: table.schema(),
+            is_view: table.table_type() == TableType::View,
+            name,
+        }));
     }
     Ok(relations)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use datafusion::catalog::memory::MemoryCatalogProvider;
+    use datafusion::catalog::{CatalogProvider as _, SchemaProvider, TableProvider};
+    use datafusion::datasource::empty::EmptyTable;
+
     use super::*;
+
+    /// Lists three tables, of which one vanishes and one cannot be opened if it is told so.
+    #[derive(Debug)]
+    struct Changing {
+        is_broken: bool,
+    }
+
+    #[async_trait]
+    impl SchemaProvider for Changing {
+        fn table_names(&self) -> Vec<String> {
+            vec!["broken".to_owned(), "gone".to_owned(), "there".to_owned()]
+        }
+
+        async fn table(
+            &self,
+            name: &str,
+        ) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+            if name == "gone" || name == "broken" && self.is_broken {
+                return Err(DataFusionError::Plan(format!("no table {name}")));
+            }
+            let schema = datafusion::arrow::datatypes::Schema::empty();
+            Ok(Some(Arc::new(EmptyTable::new(Arc::new(schema)))))
+        }
+
+        fn table_exist(&self, name: &str) -> bool {
+            name != "gone"
+        }
+    }
+
+    async fn listed(is_broken: bool) -> Result<Vec<String>, DataFusionError> {
+        let database = MemoryCatalogProvider::new();
+        database.register_schema("public", Arc::new(Changing { is_broken }))?;
+        let source = Source {
+            name: "watertable".to_owned(),
+            database: Arc::new(database),
+        };
+        let relations = relations(&source).await?.into_iter();
+        let public = relations.filter(|relation| relation.name.schema == "public");
+        Ok(public.map(|relation| relation.name.name).collect())
+    }
+
+    #[tokio::test]
+    async fn a_table_that_vanishes_after_it_was_listed_is_left_out() {
+        assert_eq!(listed(false).await.unwrap(), ["broken", "there"]);
+        assert!(listed(true).await.is_err(), "it is there and cannot be had");
+    }
 
     #[test]
     fn a_name_keeps_its_number_and_names_that_collide_get_two() {
