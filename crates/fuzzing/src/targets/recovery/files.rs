@@ -125,7 +125,30 @@ pub(super) fn run(data: &[u8]) {
     world.directory.close().expect("memory does not fail");
     drop(world);
     let Some(world) = reopen(&disk) else { return };
-    assert_eq!(look(&world), before_stop, "a stop loses nothing");
+    assert_loses_nothing(&before_stop, &look(&world));
+}
+
+/// What was found before is found after. More may be: behind a batch whose header is damaged a reader gets only as far as the
+/// index knows, and the one that a start after a crash builds ends there, while a clean stop has files of it believed.
+fn assert_loses_nothing(before: &Found, after: &Found) {
+    assert_eq!(
+        (after.start, after.end),
+        (before.start, before.end),
+        "a stop moves nothing"
+    );
+    // So many reads get as far as it was readable.
+    let reached = before.reached.min(after.reached);
+    let mut found = after.records.iter();
+    for record in before
+        .records
+        .iter()
+        .filter(|record| record.offset < reached)
+    {
+        assert!(
+            found.any(|other| other == record),
+            "a stop loses nothing: {record:?} of {before:?} is not in {after:?}"
+        );
+    }
 }
 
 /// What was opened once can be opened again, unless the starts are used up.
@@ -157,6 +180,8 @@ struct Found {
     start: i64,
     end: i64,
     records: Vec<Record>,
+    /// Up to here it was read.
+    reached: i64,
 }
 
 /// Reads from the start to the end, as far as [`READS_MAX`] reads go.
@@ -169,6 +194,7 @@ fn look(world: &World) -> Found {
         start: offsets.log_start.value(),
         end: offsets.log_end.value(),
         records: Vec::new(),
+        reached: 0,
     };
     let mut next = found.start;
     for _ in 0..READS_MAX {
@@ -186,6 +212,7 @@ fn look(world: &World) -> Found {
             Err(_corrupt) => next += 1,
         }
     }
+    found.reached = next;
     found
 }
 
