@@ -76,7 +76,7 @@ impl Engine {
     /// # Errors
     /// The system refuses threads, or the spill directory cannot be used.
     pub fn new(topics: Arc<dyn Topics>, options: EngineOptions) -> Result<Arc<Self>, EngineError> {
-        let threads = Threads::start(options.threads.get(), options.yields);
+        let threads = Threads::start(options.threads.get(), options.priority);
         let threads = threads.map_err(EngineError::Threads)?;
         let is_writable = options.writer.is_some();
         let shared = Shared {

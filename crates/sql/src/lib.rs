@@ -44,7 +44,7 @@ pub use catalogue::{CATALOGUE, PUBLIC};
 pub use engine::{Engine, EngineError};
 pub use errors::{ScanCause, ScanError, UnknownTable, hint};
 pub use export::{Exports, S3Endpoint, S3Options, S3Prefix};
-pub use options::{EngineOptions, IsolationLevel, SessionOptions, Strict};
+pub use options::{EngineOptions, IsolationLevel, Priority, SessionOptions, Strict};
 pub use statements::Refused;
 pub use system::System;
 pub use topics::{Partition, Topic, TopicError, Topics};

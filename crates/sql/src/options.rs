@@ -11,6 +11,16 @@ use storage::Isolation;
 use crate::export::S3Options;
 use crate::write::Writer;
 
+/// What queries take of processors that other threads want too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// Next to nothing, so that they delay nobody (SCHED_IDLE on Linux).
+    #[default]
+    Idle,
+    /// About a tenth, which others wait for now and then (`nice` 10).
+    Low,
+}
+
 /// How much a server gives to queries.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -31,8 +41,8 @@ pub struct EngineOptions {
     pub export_bytes_max: u64,
     /// Rows of a batch, at most.
     pub batch_rows: NonZeroUsize,
-    /// Whether a query takes only what the process's other threads leave of the processors.
-    pub yields: bool,
+    /// What queries take of processors that others want too.
+    pub priority: Priority,
     /// What sessions write with; `None`: they only read.
     pub writer: Option<Arc<dyn Writer>>,
 }
@@ -48,7 +58,7 @@ impl Default for EngineOptions {
             export_s3: None,
             export_bytes_max: 64 << 30,
             batch_rows: NonZeroUsize::new(8192).expect("8192 is not zero"),
-            yields: true,
+            priority: Priority::default(),
             writer: None,
         }
     }

@@ -17,12 +17,15 @@ use thread_priority::{
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 
+use crate::options::Priority;
+
 /// Threads that may block: those of scans, which are as many as queries have, and DataFusion's own for spilled files.
 const BLOCKING_THREADS: usize = 64;
 /// A thread that blocks and has nothing to do ends after this.
 const IDLE_THREAD: Duration = Duration::from_secs(10);
-/// What is done where a thread may not be made one that yields: the lowest weight of those that do not (`nice`).
+/// `nice` of threads that are to yield and may not, and of those of low priority.
 const NICENESS_MAX: i32 = 19;
+const NICENESS_LOW: i32 = 10;
 
 /// The threads of an engine.
 #[derive(Debug)]
@@ -35,16 +38,15 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// `count` threads for queries, and as many that ask the broker for them.
-    pub(crate) fn start(count: usize, yields: bool) -> io::Result<Self> {
+    pub(crate) fn start(count: usize, priority: Priority) -> io::Result<Self> {
         let queries = Builder::new_multi_thread()
             .worker_threads(count)
             .max_blocking_threads(BLOCKING_THREADS.max(count))
             .thread_keep_alive(IDLE_THREAD)
             .thread_name("sql")
-            .on_thread_start(move || {
-                if yields {
-                    yield_to_others();
-                }
+            .on_thread_start(move || match priority {
+                Priority::Idle => yield_to_others(),
+                Priority::Low => be_nice(NICENESS_LOW),
             })
             .enable_all()
             .build()?;
@@ -90,7 +92,12 @@ fn yield_to_others() {
         ?error,
         "a thread of queries could not be made one that yields"
     );
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS_MAX) {
+    be_nice(NICENESS_MAX);
+}
+
+/// On Linux the priority is that of this thread.
+fn be_nice(niceness: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, niceness) {
         tracing::debug!(%error, "could not lower the priority of a thread");
     }
 }
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn queries_yield_and_who_asks_does_not() {
-        let threads = Threads::start(2, true).unwrap();
+        let threads = Threads::start(2, Priority::Idle).unwrap();
         let (workers, asking) = (threads.workers(), threads.asking());
         let policies = threads.handle().spawn(async move {
             let worker = workers.run(policy).await.unwrap();

@@ -24,7 +24,8 @@ Beside Kafka's names the broker knows `listen`, `advertise` and `data.dir` (shor
 `advertised.listeners`, `log.dirs`), `http.listen` (address, or `off`), `log.format` (`text`, `json`), `log.filter`
 (also `WATERTABLE_LOG`), and those of SQL: `sql.listen` (address, or `off`; default `127.0.0.1:9432`),
 `sql.memory.max.bytes` (what all queries together may hold; default 536870912), `sql.spill.max.bytes` (what they may write
-to the folder `spill` of the data directory; default 17179869184), `sql.max.connections` (default 100), `sql.export.dir`
+to the folder `spill` of the data directory; default 17179869184), `sql.max.connections` (default 100), `sql.priority` (what queries
+take of processors that producing and consuming want too: `idle`, next to nothing, the default, or `low`, about a tenth), `sql.export.dir`
 (the folder that `COPY … TO 'file'` writes to, apart from the data directory; without it SQL writes no files),
 `sql.export.s3.prefixes` (what `COPY … TO 's3://…'` may write: a list of `s3://bucket` and `s3://bucket/folder`; without it
 SQL writes no objects), `sql.export.s3.endpoint` (the store's URL, if it is not AWS; `http://` is without TLS) and

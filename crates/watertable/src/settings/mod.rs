@@ -156,6 +156,7 @@ const OWN: &[&str] = &[
     sql::MEMORY_BYTES,
     sql::SPILL_BYTES,
     sql::CONNECTIONS,
+    sql::PRIORITY,
     sql::EXPORT_DIRECTORY,
     sql::S3_PREFIXES,
     sql::S3_ENDPOINT,

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sql::{S3Endpoint, S3Prefix};
+use sql::{Priority, S3Endpoint, S3Prefix};
 
 use super::{Made, SettingsError};
 
@@ -13,6 +13,7 @@ pub(super) const LISTEN: &str = "sql.listen";
 pub(super) const MEMORY_BYTES: &str = "sql.memory.max.bytes";
 pub(super) const SPILL_BYTES: &str = "sql.spill.max.bytes";
 pub(super) const CONNECTIONS: &str = "sql.max.connections";
+pub(super) const PRIORITY: &str = "sql.priority";
 pub(super) const EXPORT_DIRECTORY: &str = "sql.export.dir";
 pub(super) const S3_PREFIXES: &str = "sql.export.s3.prefixes";
 pub(super) const S3_ENDPOINT: &str = "sql.export.s3.endpoint";
@@ -38,6 +39,8 @@ pub(crate) struct SqlSettings {
     pub(crate) spill_bytes: u64,
     /// Sessions at a time.
     pub(crate) connections: u64,
+    /// What queries take of processors that others want too.
+    pub(crate) priority: Priority,
     /// Where `COPY … TO 'file'` writes; without it nowhere.
     pub(crate) export_directory: Option<PathBuf>,
     /// Where `COPY … TO 's3://…'` writes; without it nowhere.
@@ -77,6 +80,12 @@ impl Made {
             1..=CONNECTIONS_MAX,
             "a number from 1 to 10000",
         )?;
+        let priority = |text: &str| match text {
+            "idle" => Some(Priority::Idle),
+            "low" => Some(Priority::Low),
+            _ => None,
+        };
+        let priority = self.of_text(PRIORITY, priority, "idle or low")?;
         let export_directory = self.settings.remove(EXPORT_DIRECTORY);
         let export_directory = export_directory.filter(|given| !given.text.is_empty());
         let export_s3 = self.s3()?;
@@ -85,6 +94,7 @@ impl Made {
             memory_bytes,
             spill_bytes,
             connections,
+            priority: priority.unwrap_or_default(),
             export_directory: export_directory.map(|given| given.text.into()),
             export_s3,
         }))

@@ -107,6 +107,7 @@ fn options(settings: &SqlSettings, spill: PathBuf) -> EngineOptions {
         memory_bytes_max: usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX),
         spill_directory: Some(spill),
         spill_bytes_max: settings.spill_bytes,
+        priority: settings.priority,
         export_directory: settings.export_directory.clone(),
         export_s3: settings.export_s3.clone().map(|s3| S3Options {
             allowed: s3.prefixes,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A `watertable` that inherits no settings.
 pub(crate) fn command() -> Command {
@@ -65,6 +65,8 @@ impl Server {
         let mut process = command
             .args(["start", "--listen", "127.0.0.1:0", "--http-listen", http])
             .args(["--sql-listen", "127.0.0.1:0"])
+            // Tests beside this one want all processors, and no query is to wait until they are done.
+            .args(["--set", "sql.priority=low"])
             .arg("--data-dir")
             .arg(data)
             .args(arguments)
