@@ -27,6 +27,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::runtime::Handle;
 
+use crate::bounded::bounded_functions;
 use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
 use crate::cooperative::CooperativeFanOut;
 use crate::earliest_times::EarliestTimes;
@@ -209,6 +210,9 @@ fn first_session(
         .build();
     datafusion_functions_json::register_all(&mut state)?;
     state.register_udf(Arc::new(headers_function()))?;
+    for function in bounded_functions(&state) {
+        state.register_udf(function)?;
+    }
     Ok(state)
 }
 

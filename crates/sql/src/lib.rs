@@ -6,6 +6,7 @@
 //! know of transactions.
 
 mod batch_facts;
+mod bounded;
 mod catalogue;
 mod columns;
 mod cooperative;

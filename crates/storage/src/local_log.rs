@@ -470,18 +470,23 @@ impl PartitionLog for LocalLog {
     }
 
     fn segments(&self) -> Vec<LogSegment> {
-        let (segments, log_end) = {
+        let (mut segments, active) = {
             let view = self.view.lock();
-            (view.segments.clone(), view.log_end.offset)
+            let end = view.log_end.offset;
+            // The one that is appended to is what it is at this end, and no longer when the lock is given back.
+            let active = view.segments.last().map(|last| last.describe(end));
+            (view.segments.clone(), active)
         };
-        let ends = segments.iter().skip(1).map(|next| next.base());
-        let described = segments.iter().zip(ends.chain([log_end]));
-        let described = described.map(|(segment, end)| segment.describe(end));
-        let mut described: Vec<_> = described.collect();
-        if let Some(last) = described.last_mut() {
-            last.is_active = true;
-        }
+        let last = segments.pop();
+        let ends = segments.iter().chain(&last).skip(1).map(|next| next.base());
+        let closed = segments.iter().zip(ends);
+        let described = closed.map(|(segment, end)| segment.describe(end));
         described
+            .chain(active.map(|active| LogSegment {
+                is_active: true,
+                ..active
+            }))
+            .collect()
     }
 
     fn is_offline(&self) -> bool {

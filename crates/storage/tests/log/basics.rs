@@ -1,7 +1,9 @@
 //! Appending, reading, rolling and opening again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use protocol::records::BatchOptions;
-use storage::{Isolation, LocalLog, LogDirectory, PartitionLog, ReadError};
+use storage::{Isolation, LocalLog, LogDirectory, LogSettings, PartitionLog, ReadError};
 
 use crate::support::*;
 
@@ -90,6 +92,39 @@ fn segments_know_whether_they_have_nothing_but_records() {
     write(&log, batch_with(options, NOW_MS, &["e", "f"]));
     write(&log, batch(&["g"]));
     assert_eq!(complete(&log), [true, true, false]);
+}
+
+/// What is told of a segment is of one moment, so that appends in between do not make up for what is no plain record.
+#[test]
+fn a_segment_with_a_transaction_is_not_taken_for_plain_while_it_grows() {
+    let mut world = World::new();
+    world.options.verify_transactions = false;
+    let directory = world.open();
+    let settings = LogSettings {
+        write_caching: true,
+        ..LogSettings::default()
+    };
+    let log = log(&directory, settings);
+    let options = BatchOptions {
+        is_transactional: true,
+        producer_id: 7,
+        producer_epoch: 0,
+        base_sequence: 0,
+        ..BatchOptions::default()
+    };
+    write(&log, batch_with(options, NOW_MS, &["a", "b"]));
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..2000 {
+                write(&log, batch(&["c", "d"]));
+            }
+            is_done.store(true, Ordering::SeqCst);
+        });
+        while !is_done.load(Ordering::SeqCst) {
+            assert_eq!(complete(&log), [false]);
+        }
+    });
 }
 
 #[test]
