@@ -192,7 +192,7 @@ fn a_directory_that_was_not_closed_opens_with_all_it_had() {
 fn reads_at_more_places_than_a_segment_remembers_all_end() {
     let world = World::new();
     let directory = world.open();
-    let first = log(&directory, storage::LogSettings::default());
+    let first = log(&directory, LogSettings::default());
     let large = "x".repeat(3000);
     for number in 0..200 {
         write(
@@ -204,7 +204,7 @@ fn reads_at_more_places_than_a_segment_remembers_all_end() {
     drop(first);
     drop(directory);
     let directory = world.open();
-    let again = log(&directory, storage::LogSettings::default());
+    let again = log(&directory, LogSettings::default());
     // Far apart, so that what was verified does not touch; the last one is the smallest.
     for from in (0..190).step_by(10).chain([199]) {
         assert_eq!(read(&again, from, 1).unwrap()[0].offset, from);
