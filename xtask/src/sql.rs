@@ -98,51 +98,25 @@ fn speed() -> Result<()> {
     Ok(())
 }
 
-/// The time to the acknowledgement of durable records: without queries, beside programs that only count and yield as queries do,
-/// which shows what any work on all processors costs here, and beside a query that never ends.
+/// The time to the acknowledgement of durable records, without queries and with one that never ends.
 fn latency(server: &Server) -> Result<()> {
-    let (mut counting_ratios, mut query_ratios) = (Vec::new(), Vec::new());
-    println!(
-        "\n| round | p99 alone, ms | beside counting, ms | beside queries, ms | counting / alone | queries / alone |\n|--:|--:|--:|--:|--:|--:|"
-    );
+    let mut ratios = Vec::new();
+    println!("\n| round | p99 alone, ms | p99 beside queries, ms | ratio |\n|--:|--:|--:|--:|");
     for round in 1..=LATENCY_ROUNDS {
         let alone = produce_p99(server)?;
-        let counting = count_on_all_processors()?;
-        let beside_counting = produce_p99(server)?;
-        drop(counting);
         let mut asking = python("heavy.py")?;
         let asking = Running::start(asking.args(["--watertable", &server.sql()]))?;
-        let beside_queries = produce_p99(server)?;
+        let beside = produce_p99(server)?;
         drop(asking);
-        let (counting, queries) = (beside_counting / alone, beside_queries / alone);
-        counting_ratios.push(counting);
-        query_ratios.push(queries);
+        ratios.push(beside / alone);
         println!(
-            "| {round} | {alone:.2} | {beside_counting:.2} | {beside_queries:.2} | {counting:.2} | {queries:.2} |"
+            "| {round} | {alone:.2} | {beside:.2} | {:.2} |",
+            beside / alone
         );
     }
-    println!(
-        "\nmedian ratios: counting {:.2}, queries {:.2}",
-        median(&mut counting_ratios),
-        median(&mut query_ratios)
-    );
-    Ok(())
-}
-
-fn median(ratios: &mut [f64]) -> f64 {
     ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Loops in the class of threads of queries, one for each processor, until they are dropped.
-fn count_on_all_processors() -> Result<Vec<Running>> {
-    let processors = std::thread::available_parallelism()?.get();
-    let looping = || {
-        let mut command = Command::new("chrt");
-        command.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
-        Running::start(&mut command)
-    };
-    (0..processors).map(|_| looping()).collect()
+    println!("\nmedian ratio: {:.2}", ratios[ratios.len() / 2]);
+    Ok(())
 }
 
 /// In milliseconds.
