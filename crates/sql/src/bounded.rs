@@ -49,10 +49,13 @@ const GROWING: [(&str, Growth); 7] = [
 ];
 
 /// The functions of a session that grow, with a bound.
-pub(crate) fn bounded_functions(state: &SessionState) -> Vec<Arc<ScalarUDF>> {
-    let bounded = GROWING.into_iter().filter_map(|(name, growth)| {
-        let inner = state.udf(name).ok()?;
-        Some(Arc::new(ScalarUDF::from(Bounded { inner, growth })))
+///
+/// # Errors
+/// One of them is not there under its name: then nobody knows whether something without a bound is there in its place.
+pub(crate) fn bounded_functions(state: &SessionState) -> Result<Vec<Arc<ScalarUDF>>> {
+    let bounded = GROWING.into_iter().map(|(name, growth)| {
+        let inner = state.udf(name)?;
+        Ok(Arc::new(ScalarUDF::from(Bounded { inner, growth })))
     });
     bounded.collect()
 }
@@ -123,24 +126,24 @@ impl Growth {
             return Ok(0);
         };
         Ok(match (self, second) {
-            (Self::Times, Some(times)) => sum(&sizes(&first)?, &numbers(&times)?, |size, times| {
-                size.saturating_mul(times)
-            }),
+            (Self::Times, Some(times)) => {
+                let (sizes, times) = (sizes(&first)?, numbers(&times)?);
+                let each = sizes.iter().zip(times);
+                sum(each.map(|(size, times)| size.saturating_mul(times)))
+            }
             (Self::Characters, Some(count)) => {
-                sum(&numbers(&count)?, &[], |count, _| count).saturating_mul(FILL_BYTES)
+                sum(numbers(&count)?.into_iter()).saturating_mul(FILL_BYTES)
             }
             (Self::Items, Some(count)) => {
-                sum(&numbers(&count)?, &[], |count, _| count).saturating_mul(ITEM_BYTES)
+                sum(numbers(&count)?.into_iter()).saturating_mul(ITEM_BYTES)
             }
             (Self::Numbers, Some(to)) if is_number(&first) && is_number(&to) => {
                 let (from, to) = (signed(&first)?, signed(&to)?);
-                let lengths = from.iter().zip(&to).map(|(from, to)| from.abs_diff(*to));
-                lengths
-                    .fold(0, u64::saturating_add)
-                    .saturating_mul(ITEM_BYTES)
+                let lengths = from.iter().zip(to).map(|(from, to)| from.abs_diff(to));
+                sum(lengths).saturating_mul(ITEM_BYTES)
             }
             (Self::Numbers, None) if is_number(&first) => {
-                sum(&numbers(&first)?, &[], |count, _| count).saturating_mul(ITEM_BYTES)
+                sum(numbers(&first)?.into_iter()).saturating_mul(ITEM_BYTES)
             }
             _ => 0,
         })
@@ -175,8 +178,6 @@ fn signed(array: &ArrayRef) -> Result<Vec<i64>> {
     Ok(numbers.iter().map(Option::unwrap_or_default).collect())
 }
 
-fn sum(one: &[u64], other: &[u64], each: impl Fn(u64, u64) -> u64) -> u64 {
-    let other = other.iter().copied().chain(std::iter::repeat(0));
-    let each = one.iter().zip(other).map(|(one, other)| each(*one, other));
-    each.fold(0, u64::saturating_add)
+fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
+    bytes.fold(0, u64::saturating_add)
 }

@@ -210,7 +210,7 @@ fn first_session(
         .build();
     datafusion_functions_json::register_all(&mut state)?;
     state.register_udf(Arc::new(headers_function()))?;
-    for function in bounded_functions(&state) {
+    for function in bounded_functions(&state)? {
         state.register_udf(function)?;
     }
     Ok(state)

@@ -470,23 +470,22 @@ impl PartitionLog for LocalLog {
     }
 
     fn segments(&self) -> Vec<LogSegment> {
-        let (mut segments, active) = {
+        let (segments, active) = {
             let view = self.view.lock();
             let end = view.log_end.offset;
             // The one that is appended to is what it is at this end, and no longer when the lock is given back.
             let active = view.segments.last().map(|last| last.describe(end));
             (view.segments.clone(), active)
         };
-        let last = segments.pop();
-        let ends = segments.iter().chain(&last).skip(1).map(|next| next.base());
+        // All others end where the next one begins.
+        let ends = segments.iter().skip(1).map(|next| next.base());
         let closed = segments.iter().zip(ends);
-        let described = closed.map(|(segment, end)| segment.describe(end));
-        described
-            .chain(active.map(|active| LogSegment {
-                is_active: true,
-                ..active
-            }))
-            .collect()
+        let closed = closed.map(|(segment, end)| segment.describe(end));
+        let active = active.map(|active| LogSegment {
+            is_active: true,
+            ..active
+        });
+        closed.chain(active).collect()
     }
 
     fn is_offline(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The layers together.
 
 use super::*;
+use ::sql::Priority;
 
 fn flag(key: &str, text: &str) -> Given {
     Given {
@@ -44,6 +45,23 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(settings.log_format, LogFormat::Text);
     assert_eq!(settings.broker.node_id, 1);
     assert!(settings.origins.is_empty() && settings.warnings.is_empty());
+}
+
+#[test]
+fn queries_yield_unless_they_are_to_have_a_share() {
+    let priority =
+        |flags: &[(&str, &str)]| with(flags, &[], None).map(|made| made.sql.unwrap().priority);
+    assert_eq!(priority(&[]).unwrap(), Priority::Idle);
+    assert_eq!(
+        priority(&[("sql.priority", "idle")]).unwrap(),
+        Priority::Idle
+    );
+    assert_eq!(priority(&[("sql.priority", "low")]).unwrap(), Priority::Low);
+    let error = priority(&[("sql.priority", "high")]).unwrap_err();
+    assert!(
+        error.contains("sql.priority: must be idle or low"),
+        "{error}"
+    );
 }
 
 #[test]

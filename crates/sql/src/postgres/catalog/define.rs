@@ -43,6 +43,13 @@ const fn empty(name: &'static str, columns: &'static str) -> Table {
     }
 }
 
+/// What is counted of tables, all of them or those of users.
+const TABLE_STATISTICS: &str = "relid oid, schemaname name, relname name, seq_scan int8, last_seq_scan timestamptz, seq_tup_read int8, idx_scan int8, \
+         last_idx_scan timestamptz, idx_tup_fetch int8, n_tup_ins int8, n_tup_upd int8, n_tup_del int8, n_tup_hot_upd int8, \
+         n_tup_newpage_upd int8, n_live_tup int8, n_dead_tup int8, n_mod_since_analyze int8, n_ins_since_vacuum int8, \
+         last_vacuum timestamptz, last_autovacuum timestamptz, last_analyze timestamptz, last_autoanalyze timestamptz, \
+         vacuum_count int8, autovacuum_count int8, analyze_count int8, autoanalyze_count int8";
+
 /// All tables.
 pub(super) const TABLES: &[Table] = &[
     table("pg_am", "oid oid, amname name, amhandler text, amtype char"),
@@ -289,22 +296,8 @@ pub(super) const TABLES: &[Table] = &[
         "pg_shdescription",
         "objoid oid, classoid oid, description text",
     ),
-    empty(
-        "pg_stat_all_tables",
-        "relid oid, schemaname name, relname name, seq_scan int8, last_seq_scan timestamptz, seq_tup_read int8, idx_scan int8, \
-         last_idx_scan timestamptz, idx_tup_fetch int8, n_tup_ins int8, n_tup_upd int8, n_tup_del int8, n_tup_hot_upd int8, \
-         n_tup_newpage_upd int8, n_live_tup int8, n_dead_tup int8, n_mod_since_analyze int8, n_ins_since_vacuum int8, \
-         last_vacuum timestamptz, last_autovacuum timestamptz, last_analyze timestamptz, last_autoanalyze timestamptz, \
-         vacuum_count int8, autovacuum_count int8, analyze_count int8, autoanalyze_count int8",
-    ),
-    empty(
-        "pg_stat_user_tables",
-        "relid oid, schemaname name, relname name, seq_scan int8, last_seq_scan timestamptz, seq_tup_read int8, idx_scan int8, \
-         last_idx_scan timestamptz, idx_tup_fetch int8, n_tup_ins int8, n_tup_upd int8, n_tup_del int8, n_tup_hot_upd int8, \
-         n_tup_newpage_upd int8, n_live_tup int8, n_dead_tup int8, n_mod_since_analyze int8, n_ins_since_vacuum int8, \
-         last_vacuum timestamptz, last_autovacuum timestamptz, last_analyze timestamptz, last_autoanalyze timestamptz, \
-         vacuum_count int8, autovacuum_count int8, analyze_count int8, autoanalyze_count int8",
-    ),
+    empty("pg_stat_all_tables", TABLE_STATISTICS),
+    empty("pg_stat_user_tables", TABLE_STATISTICS),
     empty(
         "pg_statistic_ext",
         "oid oid, stxrelid oid, stxname name, stxnamespace oid, stxowner oid, stxstattarget int4, stxkeys int2[], stxkind text[], stxexprs text",
