@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// What each crate may depend on, lowest first. `types` is at the bottom of everything.
-const MAY_KNOW: [(&str, &[&str]); 14] = [
+const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("protocol", &["types"]),
     ("env", &["types"]),
@@ -32,6 +32,20 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
         ],
     ),
     ("client", &["types", "protocol"]),
+    ("connectors", &["types", "contract", "spec"]),
+    (
+        "pipeline",
+        &[
+            "types",
+            "protocol",
+            "env",
+            "contract",
+            "spec",
+            "sql",
+            "client",
+            "connectors",
+        ],
+    ),
     ("prompt", &[]),
     ("history", &[]),
     (
@@ -45,8 +59,11 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
             "metadata",
             "coordinator",
             "broker",
+            "spec",
             "sql",
             "client",
+            "connectors",
+            "pipeline",
             "prompt",
         ],
     ),

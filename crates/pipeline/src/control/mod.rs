@@ -1,0 +1,1 @@
+//! Versions, plans and deployments of pipelines.

@@ -1,0 +1,13 @@
+//! A pipeline is a SQL statement: what pipeline files compile to, their tests, versions and deployments, and the loop that runs them.
+//!
+//! | Module | Owns |
+//! |---|---|
+//! | [`engine`] | the query of a pipeline with its checks, compiled once and run over batches; the only place that knows DataFusion |
+//! | [`fixtures`] | the tests of pipeline files, run without a broker |
+//! | [`control`] | versions, plans, deployments, and the topics that keep them |
+//! | [`runner`] | reads, runs, commits |
+
+pub mod control;
+pub mod engine;
+pub mod fixtures;
+pub mod runner;
