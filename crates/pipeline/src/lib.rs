@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`engine`] | the query of a pipeline with its checks, compiled once and run over batches; the only place that knows DataFusion |
 //! | [`fixtures`] | the tests of pipeline files, run without a broker |
+//! | [`tasks`] | which tasks a pipeline is, and what they are called |
 //! | [`control`] | versions, plans, deployments, and the topics that keep them |
 //! | [`runner`] | reads, runs, commits |
 
@@ -11,3 +12,4 @@ pub mod control;
 pub mod engine;
 pub mod fixtures;
 pub mod runner;
+pub mod tasks;

@@ -1,1 +1,4 @@
 //! Reads, runs, commits.
+
+pub mod dead_letter;
+mod schedule;
