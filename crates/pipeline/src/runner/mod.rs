@@ -1,4 +1,7 @@
 //! Reads, runs, commits.
 
 pub mod dead_letter;
+pub mod positions;
 mod schedule;
+mod topic_reader;
+mod transaction;

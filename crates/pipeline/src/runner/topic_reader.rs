@@ -1,0 +1,370 @@
+//! [`TopicReader`]: the records of topics, partition by partition, from where the task is.
+//!
+//! Invariants: what is of open or aborted transactions is never read; a partition that is read for the first time begins where the file
+//! says, one that was added later at its first record, so that none is passed by; where records are gone that were not read, it is an
+//! error and never a jump.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{
+    Cluster, ConsumeError, Consumer, ConsumerConfig, Isolation, MetadataError, OffsetSpec,
+    OffsetsError, RecordBatch, TopicPartition, list_offsets, resolve_offsets,
+};
+use protocol::Uuid;
+use spec::Start;
+use tokio::time::{Instant, timeout};
+
+use super::positions::{PositionFault, Positions, Source};
+
+/// How long a broker waits for records before it answers that there are none.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+/// How long to wait for more after the first records came: a commit takes longer than this.
+const LINGER: Duration = Duration::from_millis(2);
+/// How much a partition may give at a time.
+const PARTITION_BYTES: i32 = 4 << 20;
+/// How much may wait to be worked on.
+const BUFFER_BYTES: usize = 16 << 20;
+
+/// How much is taken at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Records.
+    pub(crate) rows: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+}
+
+/// A topic that is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Topic {
+    /// Which input of the query it is, and its name.
+    pub(crate) input: usize,
+    pub(crate) input_name: String,
+    /// The topic.
+    pub(crate) name: Arc<str>,
+    /// Where it begins.
+    pub(crate) start: Start,
+}
+
+/// Why topics cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicReadError {
+    /// A topic cannot be looked up.
+    #[error("cannot look up the topic {topic}")]
+    Metadata {
+        /// Which.
+        topic: Arc<str>,
+        /// Why.
+        #[source]
+        source: MetadataError,
+    },
+    /// Where to begin cannot be told.
+    #[error("cannot look up where to begin")]
+    Offsets(#[from] OffsetsError),
+    /// A position cannot be read.
+    #[error(transparent)]
+    Position(#[from] PositionFault),
+    /// Records cannot be read.
+    #[error("cannot read")]
+    Consume(#[source] ConsumeError),
+    /// Records are gone that were not read.
+    #[error(
+        "{partition} begins at offset {first} now, and {missing} records from offset {position} on were deleted before they were read; if they may be left out, go on with: watertable pipeline resume NAME --skip-deleted"
+    )]
+    Deleted {
+        /// Where.
+        partition: TopicPartition,
+        /// What was to be read.
+        position: i64,
+        /// What is there.
+        first: i64,
+        /// How many.
+        missing: i64,
+    },
+    /// The log ends before what was read: it was replaced or restored.
+    #[error(
+        "{partition} ends at offset {end} now, and offset {position} is to be read: it was restored or made anew; records would be read twice or never. Roll the pipeline back with --rewind, or name another topic"
+    )]
+    Ahead {
+        /// Where.
+        partition: TopicPartition,
+        /// What was to be read.
+        position: i64,
+        /// Where it ends.
+        end: i64,
+    },
+}
+
+/// A partition that is read.
+#[derive(Clone, Debug)]
+struct Part {
+    input: usize,
+    source: Source,
+}
+
+/// Where reading stands in a partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) source: Source,
+    pub(crate) partition: TopicPartition,
+    pub(crate) offset: i64,
+}
+
+/// Records of a partition.
+#[derive(Debug)]
+pub(crate) struct Records {
+    /// Which input they are of.
+    pub(crate) input: usize,
+    pub(crate) partition: TopicPartition,
+    /// Whose position it is.
+    pub(crate) source: Source,
+    /// Where reading stood before them, and after.
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// Reads topics.
+#[derive(Debug)]
+pub(crate) struct TopicReader {
+    cluster: Cluster,
+    topics: Vec<Topic>,
+    consumer: Consumer,
+    parts: BTreeMap<TopicPartition, Part>,
+    /// Up to where the reader was handed out, by partition.
+    handed: BTreeMap<TopicPartition, i64>,
+}
+
+impl TopicReader {
+    /// Goes on where the positions say. Beside it where it begins in partitions that have none: that is to be kept before
+    /// anything is read of them, or a start behind the last record would move with each attempt.
+    pub(crate) async fn open(
+        cluster: Cluster,
+        topics: Vec<Topic>,
+        positions: &Positions,
+    ) -> Result<(Self, Vec<Begun>), TopicReadError> {
+        let config = ConsumerConfig {
+            isolation: Isolation::ReadCommitted,
+            fetch_wait: FETCH_WAIT,
+            partition_bytes_max: PARTITION_BYTES,
+            buffer_bytes: BUFFER_BYTES,
+            ..ConsumerConfig::default()
+        };
+        let consumer = Consumer::new(cluster.clone(), config);
+        let mut reader = Self {
+            cluster,
+            topics,
+            consumer,
+            parts: BTreeMap::new(),
+            handed: BTreeMap::new(),
+        };
+        let begun = reader.add_partitions(positions).await?;
+        Ok((reader, begun))
+    }
+
+    /// Takes in partitions that are new, likewise.
+    pub(crate) async fn add_partitions(
+        &mut self,
+        positions: &Positions,
+    ) -> Result<Vec<Begun>, TopicReadError> {
+        let mut begun = Vec::new();
+        for topic in self.topics.clone() {
+            let (id, partitions) = self.describe(&topic.name).await?;
+            let mut wanted = BTreeMap::new();
+            let mut known = BTreeMap::new();
+            let is_begun = positions.0.keys().any(|source| {
+                source.input == topic.input_name && source.place.starts_with(&format!("topic:{id}:"))
+            });
+            for index in partitions {
+                let partition = TopicPartition::new(Arc::clone(&topic.name), index);
+                if self.parts.contains_key(&partition) {
+                    continue;
+                }
+                let source = Source::partition(&topic.input_name, id, index);
+                let part = Part {
+                    input: topic.input,
+                    source: source.clone(),
+                };
+                self.parts.insert(partition.clone(), part);
+                match positions.partition(&source)? {
+                    Some(next) => {
+                        known.insert(partition, next);
+                    }
+                    // What came with a partition that was added is all new.
+                    None if is_begun || topic.start == Start::Earliest => {
+                        wanted.insert(partition, OffsetSpec::Earliest);
+                    }
+                    None => {
+                        wanted.insert(partition, OffsetSpec::Latest);
+                    }
+                }
+            }
+            self.check(&known).await?;
+            for (partition, offset) in known {
+                self.seek(partition, offset);
+            }
+            let first = resolve_offsets(&self.cluster, &wanted, Isolation::ReadCommitted).await?;
+            for (partition, offset) in first {
+                if let Some(part) = self.parts.get(&partition) {
+                    begun.push(Begun {
+                        source: part.source.clone(),
+                        partition: partition.clone(),
+                        offset,
+                    });
+                }
+                self.seek(partition, offset);
+            }
+        }
+        Ok(begun)
+    }
+
+    fn seek(&mut self, partition: TopicPartition, offset: i64) {
+        self.handed.insert(partition.clone(), offset);
+        self.consumer.seek(partition, offset);
+    }
+
+    async fn describe(&self, topic: &Arc<str>) -> Result<(Uuid, Vec<i32>), TopicReadError> {
+        let fault = |source| TopicReadError::Metadata {
+            topic: Arc::clone(topic),
+            source,
+        };
+        let described = self.cluster.refresh_topic(topic, false).await;
+        let described = described.map_err(fault)?;
+        let partitions = described.partitions.iter();
+        let partitions = partitions.map(|partition| partition.index).collect();
+        Ok((described.id, partitions))
+    }
+
+    /// Whether the records are there that are to be read.
+    async fn check(&self, known: &BTreeMap<TopicPartition, i64>) -> Result<(), TopicReadError> {
+        let all = |spec| known.keys().map(|partition| (partition.clone(), spec)).collect();
+        let isolation = Isolation::ReadUncommitted;
+        let first = list_offsets(&self.cluster, &all(OffsetSpec::Earliest), isolation).await?;
+        let last = list_offsets(&self.cluster, &all(OffsetSpec::Latest), isolation).await?;
+        for (partition, position) in known {
+            let offset = |found: &BTreeMap<_, client::FoundOffset>| {
+                found.get(partition).and_then(|found| found.offset)
+            };
+            let (position, partition) = (*position, partition.clone());
+            if let Some(first) = offset(&first).filter(|first| *first > position) {
+                let missing = first - position;
+                return Err(TopicReadError::Deleted {
+                    partition,
+                    position,
+                    first,
+                    missing,
+                });
+            }
+            if let Some(end) = offset(&last).filter(|end| *end < position) {
+                return Err(TopicReadError::Ahead {
+                    partition,
+                    position,
+                    end,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is there, up to the limits; nothing if nothing came within `wait`.
+    pub(crate) async fn next(
+        &mut self,
+        limits: Limits,
+        wait: Duration,
+    ) -> Result<Vec<Records>, TopicReadError> {
+        let mut gathered: BTreeMap<TopicPartition, Vec<RecordBatch>> = BTreeMap::new();
+        let (mut rows, mut bytes) = (0, 0);
+        let until = Instant::now() + wait;
+        while rows < limits.rows && bytes < limits.bytes {
+            let wait = match rows {
+                0 => until.saturating_duration_since(Instant::now()),
+                _ => LINGER,
+            };
+            match timeout(wait, self.consumer.poll()).await {
+                Ok(Ok(Some(batch))) => {
+                    rows += usize::try_from(batch.record_count()).unwrap_or(usize::MAX);
+                    bytes += batch.payload_bytes();
+                    let partition = batch.partition.clone();
+                    gathered.entry(partition).or_default().push(batch);
+                }
+                Ok(Ok(None)) if rows == 0 && Instant::now() < until => {}
+                Ok(Ok(None)) | Err(_) => break,
+                Ok(Err(error)) => return Err(self.explain(error).await),
+            }
+        }
+        Ok(self.records(gathered))
+    }
+
+    fn records(
+        &mut self,
+        gathered: BTreeMap<TopicPartition, Vec<RecordBatch>>,
+    ) -> Vec<Records> {
+        let mut records = Vec::with_capacity(gathered.len());
+        for (partition, batches) in gathered {
+            let (Some(part), Some(last)) = (self.parts.get(&partition), batches.last()) else {
+                continue;
+            };
+            let to = last.next_offset;
+            let from = self.handed.insert(partition.clone(), to);
+            records.push(Records {
+                input: part.input,
+                source: part.source.clone(),
+                from: from.unwrap_or(to),
+                to,
+                partition,
+                batches,
+            });
+        }
+        records
+    }
+
+    /// What an error of reading means for positions.
+    async fn explain(&self, error: ConsumeError) -> TopicReadError {
+        if let ConsumeError::OutOfRange {
+            partition,
+            position,
+        } = &error
+        {
+            let known = BTreeMap::from([(partition.clone(), *position)]);
+            if let Err(explained) = self.check(&known).await {
+                return explained;
+            }
+        }
+        TopicReadError::Consume(error)
+    }
+
+    /// The ends of all partitions: what a run that ends has to read.
+    pub(crate) async fn ends(&self) -> Result<BTreeMap<TopicPartition, i64>, TopicReadError> {
+        let wanted = self.parts.keys().cloned();
+        let wanted = wanted.map(|partition| (partition, OffsetSpec::Latest));
+        let found =
+            list_offsets(&self.cluster, &wanted.collect(), Isolation::ReadCommitted).await?;
+        let ends = found.into_iter();
+        Ok(ends
+            .filter_map(|(partition, found)| Some((partition, found.offset?)))
+            .collect())
+    }
+
+    /// Whether everything before these ends was handed out, or has nothing to show.
+    pub(crate) fn has_reached(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+        ends.iter().all(|(partition, end)| {
+            let position = self.consumer.position(partition);
+            position.is_some_and(|position| position >= *end)
+        })
+    }
+
+    /// Up to where each partition has been looked through, what has nothing to show included.
+    pub(crate) fn looked_through(&self) -> Vec<Begun> {
+        let positions = self.consumer.positions();
+        let place = |(partition, offset): (&TopicPartition, i64)| {
+            Some(Begun {
+                source: self.parts.get(partition)?.source.clone(),
+                partition: partition.clone(),
+                offset,
+            })
+        };
+        positions.filter_map(place).collect()
+    }
+}
