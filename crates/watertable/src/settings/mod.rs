@@ -7,6 +7,7 @@ mod environment;
 mod file;
 mod listener;
 mod origin;
+mod pipeline;
 mod sql;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use metadata::settings::{
 pub(crate) use file::FileError;
 pub(crate) use listener::{AddressError, HostPort};
 pub(crate) use origin::{Given, Origin};
+pub(crate) use pipeline::PipelineSettings;
 pub(crate) use sql::SqlSettings;
 
 /// The least memory for requests that a broker is started with. A connection with half a request may hold 256 KiB as one
@@ -49,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) http_listen: Option<SocketAddr>,
     /// SQL over the PostgreSQL wire protocol; `None` if it is off.
     pub(crate) sql: Option<SqlSettings>,
+    /// How pipelines are run; `None`: not here.
+    pub(crate) pipelines: Option<PipelineSettings>,
     /// The form of the log.
     pub(crate) log_format: LogFormat,
     /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
@@ -161,6 +165,9 @@ const OWN: &[&str] = &[
     sql::S3_PREFIXES,
     sql::S3_ENDPOINT,
     sql::S3_REGION,
+    pipeline::WORKERS,
+    pipeline::MEMORY_BYTES,
+    pipeline::SECRETS_DIRECTORY,
 ];
 
 const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:8080";
@@ -290,6 +297,7 @@ impl Made {
     fn settings(mut self) -> Result<Settings, SettingsError> {
         let http_listen = self.address_or_off(HTTP_LISTEN, HTTP_LISTEN_DEFAULT)?;
         let sql = self.sql()?;
+        let pipelines = self.pipelines()?;
         let log_format = self.log_format()?;
         let log_filter = match self.settings.remove(LOG_FILTER) {
             Some(given) => given.text,
@@ -365,6 +373,7 @@ impl Made {
             data_directory: PathBuf::from(directory),
             http_listen,
             sql,
+            pipelines,
             log_format,
             log_filter,
             broker,

@@ -150,7 +150,7 @@ impl Made {
         }
     }
 
-    fn number(
+    pub(super) fn number(
         &mut self,
         key: &'static str,
         default: u64,

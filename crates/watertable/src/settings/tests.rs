@@ -48,6 +48,22 @@ fn without_anything_the_defaults_hold() {
 }
 
 #[test]
+fn pipelines_run_here_unless_there_are_no_workers() {
+    let pipelines = |flags: &[(&str, &str)]| with(flags, &[], None).map(|made| made.pipelines);
+    let default = pipelines(&[]).unwrap().unwrap();
+    assert_eq!((default.workers, default.memory_bytes), (2, 256 << 20));
+    assert_eq!(default.secrets_directory, None);
+    assert_eq!(pipelines(&[("pipeline.workers", "0")]).unwrap(), None);
+    for wrong in [
+        ("pipeline.workers", "many"),
+        ("pipeline.memory.max.bytes", "1000"),
+    ] {
+        let error = pipelines(&[wrong]).unwrap_err();
+        assert!(error.contains(wrong.0), "{error}");
+    }
+}
+
+#[test]
 fn queries_yield_unless_they_are_to_have_a_share() {
     let priority =
         |flags: &[(&str, &str)]| with(flags, &[], None).map(|made| made.sql.unwrap().priority);

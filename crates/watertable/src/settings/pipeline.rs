@@ -1,0 +1,52 @@
+//! The settings of pipelines: whether this process runs any, and how much all of them together may use.
+
+use std::path::PathBuf;
+
+use super::{Made, SettingsError};
+
+pub(super) const WORKERS: &str = "pipeline.workers";
+pub(super) const MEMORY_BYTES: &str = "pipeline.memory.max.bytes";
+pub(super) const SECRETS_DIRECTORY: &str = "pipeline.secrets.dir";
+
+const WORKERS_DEFAULT: u64 = 2;
+const WORKERS_MAX: u64 = 256;
+const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
+/// With less no batch gets through.
+const MEMORY_BYTES_MIN: u64 = 32 << 20;
+
+/// How pipelines are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PipelineSettings {
+    /// How many threads.
+    pub(crate) workers: usize,
+    /// What all queries of pipelines together may hold in memory, in bytes.
+    pub(crate) memory_bytes: usize,
+    /// A folder with a file for each secret; without it secrets come from the environment alone.
+    pub(crate) secrets_directory: Option<PathBuf>,
+}
+
+impl Made {
+    /// `None` if this process runs none; its numbers are checked all the same.
+    pub(super) fn pipelines(&mut self) -> Result<Option<PipelineSettings>, SettingsError> {
+        let workers = self.number(
+            WORKERS,
+            WORKERS_DEFAULT,
+            0..=WORKERS_MAX,
+            "a number of threads up to 256, or 0 to run no pipelines here",
+        )?;
+        let memory_bytes = self.number(
+            MEMORY_BYTES,
+            MEMORY_BYTES_DEFAULT,
+            MEMORY_BYTES_MIN..=u64::MAX,
+            "a number of bytes, at least 33554432",
+        )?;
+        let secrets_directory = self.settings.remove(SECRETS_DIRECTORY);
+        let secrets_directory = secrets_directory.filter(|given| !given.text.is_empty());
+        let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Ok((workers > 0).then(|| PipelineSettings {
+            workers: size(workers),
+            memory_bytes: size(memory_bytes),
+            secrets_directory: secrets_directory.map(|given| given.text.into()),
+        }))
+    }
+}
