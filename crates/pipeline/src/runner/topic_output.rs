@@ -1,0 +1,348 @@
+//! [`TopicOutput`]: rows of a query as records of a topic.
+//!
+//! Invariants: a row that cannot be a record is a dead letter and not an error of its neighbours: one without a key or a time where the
+//! pipeline names them, one with a number that JSON has none for, one that is larger than the topic takes. Records are in the order of
+//! those they were made of, so that of two with the same key the later one stays the later.
+
+use contract::{Column, DataType};
+use datafusion::arrow::array::types::TimestampMillisecondType;
+use datafusion::arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType as ArrowType, TimeUnit};
+use datafusion::error::DataFusionError;
+use spec::TopicSink;
+use sql::compute::{Encoder, Values};
+
+use super::dead_letter::Reason;
+
+/// What a record takes beside its key and value, in a batch of its own (`DefaultRecordBatch.estimateBatchSizeUpperBound`).
+const OVERHEAD_BYTES: usize = 128;
+
+/// Makes records of rows.
+#[derive(Debug)]
+pub(crate) struct TopicOutput {
+    columns: Vec<Column>,
+    encoder: Encoder,
+    key: Key,
+    /// The column with the times.
+    timestamp: Option<usize>,
+    record_bytes_max: usize,
+}
+
+/// How keys are made.
+#[derive(Debug)]
+enum Key {
+    None,
+    /// The text of a column.
+    One(usize, Encoder),
+    /// An object of several.
+    Several(Vec<usize>, Encoder),
+}
+
+/// Records of a batch of rows.
+#[derive(Debug, Default)]
+pub(crate) struct Encoded {
+    values: Values,
+    /// One for each row, if there are any.
+    keys: Values,
+    has_keys: bool,
+    timestamps: Option<PrimitiveArray<TimestampMillisecondType>>,
+    /// The rows that are no records, in their order, and why.
+    pub(crate) refused: Vec<(usize, Reason)>,
+}
+
+/// A record that was made of a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowRecord<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: &'a [u8],
+    pub(crate) timestamp_ms: Option<i64>,
+}
+
+impl Encoded {
+    /// How many rows there are.
+    pub(crate) fn rows(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The record of a row, refused or not.
+    pub(crate) fn get(&self, row: usize) -> Option<RowRecord<'_>> {
+        let key = if self.has_keys { self.keys.get(row) } else { None };
+        let timestamps = self.timestamps.as_ref();
+        Some(RowRecord {
+            key,
+            value: self.values.get(row)?,
+            timestamp_ms: timestamps
+                .filter(|times| times.is_valid(row))
+                .map(|times| times.value(row)),
+        })
+    }
+}
+
+impl TopicOutput {
+    /// For rows with these columns.
+    ///
+    /// # Errors
+    /// Its columns cannot be written.
+    pub(crate) fn new(
+        columns: &[Column],
+        sink: Option<&TopicSink>,
+        record_bytes_max: usize,
+    ) -> Result<Self, DataFusionError> {
+        let place = |name: &str| {
+            let found = columns.iter().position(|column| column.name == name);
+            found.ok_or_else(|| {
+                DataFusionError::Plan(format!("the result has no column {name}, which `to` names"))
+            })
+        };
+        let key = sink.map_or(&[][..], |sink| &sink.key);
+        let key: Vec<usize> = key.iter().map(|name| place(name)).collect::<Result<_, _>>()?;
+        let timestamp = sink.and_then(|sink| sink.timestamp.as_deref());
+        let of_key = || -> Vec<Column> { key.iter().map(|place| columns[*place].clone()).collect() };
+        Ok(Self {
+            encoder: Encoder::new(columns)?,
+            key: match key.as_slice() {
+                [] => Key::None,
+                [one] => Key::One(*one, Encoder::new(&of_key())?),
+                _ => Key::Several(key.clone(), Encoder::new(&of_key())?),
+            },
+            timestamp: timestamp.map(place).transpose()?,
+            columns: columns.to_vec(),
+            record_bytes_max,
+        })
+    }
+
+    /// Whether records have keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        !matches!(self.key, Key::None)
+    }
+
+    /// Makes records of rows.
+    ///
+    /// # Errors
+    /// The rows are not those of the columns.
+    pub(crate) fn encode(&self, rows: &RecordBatch) -> Result<Encoded, DataFusionError> {
+        let mut encoded = Encoded {
+            has_keys: self.has_keys(),
+            ..Encoded::default()
+        };
+        let mut refused = Vec::new();
+        self.keys(rows, &mut encoded.keys, &mut refused)?;
+        encoded.timestamps = self.timestamps(rows, &mut refused)?;
+        encode_rows(&self.encoder, rows, &mut encoded.values, &mut refused)?;
+        for row in 0..rows.num_rows() {
+            let bytes = encoded.values.get(row).map_or(0, <[u8]>::len)
+                + encoded.keys.get(row).map_or(0, <[u8]>::len);
+            if bytes + OVERHEAD_BYTES > self.record_bytes_max {
+                let most = self.record_bytes_max;
+                refused.push((row, reason("too_large", format!("the record has {bytes} bytes, and the topic takes {most} (its setting max.message.bytes)"))));
+            }
+        }
+        refused.sort_by_key(|(row, _)| *row);
+        refused.dedup_by_key(|(row, _)| *row);
+        encoded.refused = refused;
+        Ok(encoded)
+    }
+
+    fn keys(
+        &self,
+        rows: &RecordBatch,
+        keys: &mut Values,
+        refused: &mut Vec<(usize, Reason)>,
+    ) -> Result<(), DataFusionError> {
+        let (places, encoder) = match &self.key {
+            Key::None => return Ok(()),
+            Key::One(place, encoder) => (std::slice::from_ref(place), encoder),
+            Key::Several(places, encoder) => (places.as_slice(), encoder),
+        };
+        let of_key = rows.project(places)?;
+        for (place, array) in places.iter().zip(of_key.columns()) {
+            if array.null_count() == 0 {
+                continue;
+            }
+            let name = self.columns.get(*place).map_or("", |column| &column.name);
+            let nulls = (0..array.len()).filter(|row| array.is_null(*row));
+            refused.extend(nulls.map(|row| {
+                (row, reason("key", format!("{name} is NULL, and it is the key")))
+            }));
+        }
+        encode_rows(encoder, &of_key, keys, refused)?;
+        if let Key::One(place, _) = &self.key
+            && let Some(column) = self.columns.get(*place)
+        {
+            *keys = texts(column, keys);
+        }
+        Ok(())
+    }
+
+    fn timestamps(
+        &self,
+        rows: &RecordBatch,
+        refused: &mut Vec<(usize, Reason)>,
+    ) -> Result<Option<PrimitiveArray<TimestampMillisecondType>>, DataFusionError> {
+        let Some(place) = self.timestamp else {
+            return Ok(None);
+        };
+        let name = self.columns.get(place).map_or("", |column| &column.name);
+        let millis = cast(rows.column(place), &ArrowType::Timestamp(TimeUnit::Millisecond, None))?;
+        let millis = millis.as_primitive::<TimestampMillisecondType>().clone();
+        for row in 0..millis.len() {
+            if millis.is_null(row) {
+                refused.push((row, reason("timestamp", format!("{name} is NULL, and it is the record's time"))));
+            } else if millis.value(row) < 0 {
+                refused.push((row, reason("timestamp", format!("{name} is before 1970, which no record's time is"))));
+            }
+        }
+        Ok(Some(millis))
+    }
+}
+
+fn reason(word: &str, message: String) -> Reason {
+    Reason {
+        reason: word.to_owned(),
+        check: None,
+        message,
+    }
+}
+
+/// Writes all rows; one that cannot be written is empty.
+fn encode_rows(
+    encoder: &Encoder,
+    rows: &RecordBatch,
+    values: &mut Values,
+    refused: &mut Vec<(usize, Reason)>,
+) -> Result<(), DataFusionError> {
+    if encoder.encode(rows, values).is_ok() {
+        return Ok(());
+    }
+    let mut all = Values::default();
+    let mut one = Values::default();
+    for row in 0..rows.num_rows() {
+        match encoder.encode(&rows.slice(row, 1), &mut one) {
+            Ok(()) => all.push(one.get(0).unwrap_or_default()),
+            Err(error) => {
+                refused.push((row, reason("error", error.strip_backtrace())));
+                all.push(&[]);
+            }
+        }
+    }
+    *values = all;
+    Ok(())
+}
+
+/// The texts of objects with one column: of `{"a":"b"}` the `b`, of `{"a":1}` the `1`.
+fn texts(column: &Column, objects: &Values) -> Values {
+    let mut texts = Values::default();
+    // `{"name":`, as the encoder writes it.
+    let head = serde_json::to_string(&column.name).map_or(0, |name| name.len() + 2);
+    for object in objects.iter() {
+        let value = object.get(head..object.len().saturating_sub(1));
+        let value = value.unwrap_or_default();
+        match serde_json::from_slice::<String>(value) {
+            Ok(text) if column.data_type != DataType::Json => texts.push(text.as_bytes()),
+            _ => texts.push(value),
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{
+        ArrayRef, Float64Array, Int64Array, StringViewArray, TimestampMicrosecondArray,
+    };
+    use spec::Cleanup;
+    use sql::compute::{Metadata, input_schema};
+
+    use super::*;
+
+    fn columns() -> Vec<Column> {
+        vec![
+            Column::new("id", DataType::BigInt),
+            Column::new("na\"me", DataType::Text),
+            Column::new("x", DataType::Double),
+            Column::new("at", DataType::Timestamp),
+        ]
+    }
+
+    fn rows(x: Vec<f64>, at: Vec<Option<i64>>) -> RecordBatch {
+        let ids = (0..).zip(&x).map(|(row, _)| if row == 3 { None } else { Some(row) });
+        let names = x.iter().map(|x| format!("n{x}"));
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(ids.collect::<Int64Array>()),
+            Arc::new(StringViewArray::from_iter_values(names)),
+            Arc::new(Float64Array::from(x)),
+            Arc::new(TimestampMicrosecondArray::from(at)),
+        ];
+        RecordBatch::try_new(input_schema(Metadata::None, &columns()), arrays).unwrap()
+    }
+
+    fn sink(key: &[&str], timestamp: Option<&str>) -> TopicSink {
+        TopicSink {
+            name: "out".to_owned(),
+            key: key.iter().map(|&name| name.to_owned()).collect(),
+            timestamp: timestamp.map(str::to_owned),
+            partitions: 1,
+            cleanup: Cleanup::Delete,
+        }
+    }
+
+    fn text(bytes: Option<&[u8]>) -> Option<&str> {
+        bytes.map(|bytes| std::str::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn a_key_is_the_text_of_its_column_or_an_object_of_several() {
+        let batch = rows(vec![0.5, 1.5], vec![Some(0), Some(1_000)]);
+        for (key, expected) in [
+            (&[][..], None),
+            (&["id"][..], Some("1")),
+            (&["na\"me"][..], Some("n1.5")),
+            (&["at"][..], Some("1970-01-01T00:00:00.001")),
+            (&["id", "na\"me"][..], Some(r#"{"id":1,"na\"me":"n1.5"}"#)),
+        ] {
+            let output = TopicOutput::new(&columns(), Some(&sink(key, Some("at"))), 1 << 20);
+            let encoded = output.unwrap().encode(&batch).unwrap();
+            let record = encoded.get(1).unwrap();
+            assert_eq!(text(record.key), expected, "{key:?}");
+            assert_eq!(record.timestamp_ms, Some(1));
+            let value = r#"{"id":1,"na\"me":"n1.5","x":1.5,"at":"1970-01-01T00:00:00.001"}"#;
+            assert_eq!(text(Some(record.value)), Some(value));
+            assert_eq!(encoded.refused, []);
+        }
+    }
+
+    #[test]
+    fn rows_that_can_be_no_records_are_told_and_their_neighbours_are_written() {
+        let x = vec![1.0, f64::NAN, 2.0, 3.0, 4.0, 5.0];
+        let at = vec![Some(0), Some(0), None, Some(0), Some(-1_000), Some(0)];
+        let output = TopicOutput::new(&columns(), Some(&sink(&["id"], Some("at"))), 1 << 20);
+        let encoded = output.unwrap().encode(&rows(x, at)).unwrap();
+        let refused: Vec<_> = encoded
+            .refused
+            .iter()
+            .map(|(row, reason)| (*row, reason.reason.as_str()))
+            .collect();
+        let expected = [(1, "error"), (2, "timestamp"), (3, "key"), (4, "timestamp")];
+        assert_eq!(refused, expected);
+        assert_eq!(text(encoded.get(5).unwrap().key), Some("5"));
+        assert!(text(Some(encoded.get(5).unwrap().value)).unwrap().contains("5.0"));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_topic_takes_is_refused() {
+        let batch = rows(vec![1.0], vec![Some(0)]);
+        let output = TopicOutput::new(&columns(), Some(&sink(&[], None)), 150).unwrap();
+        let encoded = output.encode(&batch).unwrap();
+        assert_eq!(encoded.refused.len(), 1);
+        assert_eq!(encoded.refused[0].1.reason, "too_large");
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_is_named() {
+        let error = TopicOutput::new(&columns(), Some(&sink(&["no"], None)), 1).unwrap_err();
+        assert!(error.to_string().contains("no column no"), "{error}");
+    }
+}
