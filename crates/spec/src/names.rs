@@ -112,8 +112,13 @@ fn check_topic(name: &str) -> Result<(), Cause> {
     Err(Cause::TopicName { name })
 }
 
+/// Whether Kafka takes this as the name of a topic.
+pub fn is_topic(name: &str) -> bool {
+    check_topic(name).is_ok()
+}
+
 /// What two names that collide have in common: metrics' names cannot tell `.` from `_` (`Topic.hasCollision`).
-pub(crate) fn unified(topic: &str) -> String {
+pub fn unified(topic: &str) -> String {
     topic.replace('.', "_")
 }
 
@@ -135,6 +140,25 @@ pub fn group(pipeline: &str, version: Option<u32>) -> String {
     }
 }
 
+/// The topics of the system, one of each for a cluster; their records are keyed by environment first.
+pub mod internal {
+    /// What runs: the versions of pipelines.
+    pub const PIPELINES: &str = "__pipelines";
+    /// What was deployed, and what was asked of those who run pipelines.
+    pub const DEPLOYMENTS: &str = "__deployments";
+    /// How far tasks have read.
+    pub const POSITIONS: &str = "__positions";
+    /// Executions.
+    pub const RUNS: &str = "__runs";
+    /// What checks have found.
+    pub const CHECK_RESULTS: &str = "__check_results";
+    /// What those who run pipelines say.
+    pub const LOGS: &str = "__logs";
+}
+
+/// The transactional id of those who change what runs: of two at once one wins.
+pub const CONTROL: &str = "pl.control";
+
 /// A name that pipelines run under, with its secrets and variables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Environment(String);
@@ -152,6 +176,18 @@ impl FromStr for Environment {
     fn from_str(text: &str) -> Result<Self, NoEnvironment> {
         let fits = is_name(text, SHORT_NAME_BYTES_MAX);
         fits.then(|| Self(text.to_owned())).ok_or(NoEnvironment)
+    }
+}
+
+impl Environment {
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether its names have no prefix.
+    pub fn is_production(&self) -> bool {
+        self.0 == PRODUCTION
     }
 }
 

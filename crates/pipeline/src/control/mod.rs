@@ -1,1 +1,29 @@
 //! Versions, plans and deployments of pipelines.
+//!
+//! What runs is a function of two topics: `__pipelines` has the versions, `__deployments` what was done and what is asked for. A
+//! change is planned from what is there ([`plan`]) and written in one transaction ([`Writer`]); whoever runs pipelines follows both
+//! topics ([`Store`]), and nothing else tells them what to do.
+//!
+//! Invariant: every state of a change that was not finished is one that its next attempt completes.
+
+mod commit;
+mod key;
+mod log;
+mod positions;
+pub mod record;
+mod state;
+mod store;
+mod time;
+pub mod topics;
+
+pub use commit::{Change, CommitError, Writer};
+pub use key::Key;
+pub use log::LogError;
+pub use positions::{Positions, positions};
+pub use record::{
+    Action, CheckResult, Class, ColumnRecord, Deployment, Level, LogLine, PipelineRecord,
+    PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord,
+};
+pub use state::{DEPLOYMENTS_KEPT, Event, State};
+pub use store::{Store, StoreError};
+pub use time::Time;

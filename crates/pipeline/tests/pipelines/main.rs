@@ -1,1 +1,3 @@
 //! Pipelines from outside.
+
+mod control;

@@ -9,7 +9,7 @@ use crate::pipeline::{self, Pipeline};
 use crate::value::Value;
 
 /// Keys that change nothing of what runs, or whose meaning is compared in another form.
-const NOT_COMPARED: [&str; 3] = ["description", "sql", "tests"];
+const NOT_COMPARED: [&str; 4] = ["description", "owner", "sql", "tests"];
 
 impl Pipeline {
     /// One line of JSON.

@@ -74,6 +74,7 @@ fn what_is_compared_leaves_out_what_changes_nothing_of_what_runs() {
     let mut one = pipeline("1_trips_clean.yaml");
     let compared = one.to_compared_json();
     one.description = Some("other words".to_owned());
+    one.owner = Some("somebody else".to_owned());
     one.tests.clear();
     one.sql = one.sql.replace('\n', " ");
     assert_eq!(one.to_compared_json(), compared);

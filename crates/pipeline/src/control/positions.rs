@@ -1,0 +1,82 @@
+//! Positions, read from `__positions`: how far tasks have read.
+//!
+//! Invariant: what a task committed before is read, so a task first takes over its transactional id, which ends what an older life
+//! of it has left open, and then reads its positions.
+
+use std::collections::BTreeMap;
+
+use client::{Cluster, RecordBatch};
+use spec::names::internal;
+
+use super::Key;
+use super::log::Log;
+use super::record::{self, Position, RecordError};
+use super::store::StoreError;
+
+/// Positions by input and place.
+pub type Positions = BTreeMap<(String, String), Position>;
+
+/// How far a task has read. Read it after the task's transactional id was taken over.
+///
+/// # Errors
+/// The topic cannot be read, or a later version has written a position of the task.
+pub async fn positions(
+    cluster: &Cluster,
+    environment: &str,
+    pipeline: &str,
+    task: &str,
+) -> Result<Positions, StoreError> {
+    let mut found = Positions::new();
+    let wanted = [environment, pipeline, task];
+    read(cluster, |key, value| {
+        let [front @ .., input, place] = key.parts() else {
+            return Ok(());
+        };
+        if front != wanted {
+            return Ok(());
+        }
+        let at = (input.clone(), place.clone());
+        match value {
+            None => {
+                found.remove(&at);
+            }
+            Some(value) => {
+                found.insert(at, record::read(value)?);
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Hands over the records of the topic, in their order.
+async fn read(
+    cluster: &Cluster,
+    mut each: impl FnMut(&Key, Option<&[u8]>) -> Result<(), RecordError>,
+) -> Result<(), StoreError> {
+    let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
+        return Ok(());
+    };
+    let topic = || internal::POSITIONS.to_owned();
+    log.to_end(|batch: &RecordBatch| {
+        for record in batch.records() {
+            let record = record.map_err(|source| StoreError::Batch {
+                topic: topic(),
+                source,
+            })?;
+            let Some(key) = record.key.and_then(Key::read) else {
+                tracing::warn!(topic = topic(), offset = record.offset, "left out a record without a key of ours");
+                continue;
+            };
+            // A position that cannot be read is not left out: its task would read again what it has read.
+            each(&key, record.value).map_err(|source| StoreError::Record {
+                topic: topic(),
+                offset: record.offset,
+                source,
+            })?;
+        }
+        Ok(())
+    })
+    .await
+}
