@@ -112,7 +112,7 @@ impl Runner {
             ..ProducerRecord::default()
         };
         let sent = self.producer.send(&Arc::from(topic), record).await;
-        let delivered = sent.expect("it is taken").await;
+        let delivered = sent.expect("it is taken").wait().await;
         delivered.expect("it is written");
     }
 

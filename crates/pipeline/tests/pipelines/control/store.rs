@@ -245,6 +245,6 @@ impl Plain {
             ..client::ProducerRecord::default()
         };
         let sent = self.0.send(&topic.into(), record).await;
-        sent.unwrap().await.unwrap();
+        sent.unwrap().wait().await.unwrap();
     }
 }
