@@ -149,6 +149,35 @@ impl Originals {
     }
 }
 
+impl Originals {
+    /// Where reading stands behind them, the end of what can be read, and the time of the last record.
+    pub(crate) fn seen(
+        &self,
+        newest_ms: Option<i64>,
+    ) -> Option<(TopicPartition, i64, i64, Option<i64>)> {
+        match self {
+            Self::Topic {
+                partition,
+                to,
+                batches,
+                ..
+            } => {
+                let end = batches.last().map_or(*to, |batch| batch.high_watermark);
+                Some((partition.clone(), *to, end, newest_ms))
+            }
+        }
+    }
+
+    /// The keys of records without a value, by their numbers; those without a key delete nothing.
+    pub(crate) fn keys_of(&self, tombstones: &[u32]) -> Vec<(u32, Vec<u8>)> {
+        let numbers = tombstones.iter().copied().collect();
+        let found = self.of(&numbers).into_iter();
+        found
+            .filter_map(|(number, _, original)| Some((number, original.key?)))
+            .collect()
+    }
+}
+
 fn of_batches(
     partition: &TopicPartition,
     batches: &[Batch],

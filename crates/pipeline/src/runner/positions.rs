@@ -1,18 +1,20 @@
-//! How far a task is in each of its sources, as it is kept in the topic of positions.
+//! How far a task is in each of its sources.
 //!
 //! Invariants: a position is written in the same transaction as what was made of the records before it, so it is the truth about
-//! what was done; a topic is known by its id, so that one that was made anew under the same name is another. How keys and values are
-//! written never changes but by adding members.
+//! what was done; a topic is known by its id, so that one that was made anew under the same name is another. How places are written
+//! never changes.
 
 use std::collections::BTreeMap;
 
+use client::Cluster;
 use protocol::Uuid;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The topic of positions.
-pub const POSITIONS: &str = "__positions";
+use crate::control::record::{self, Position};
+use crate::control::{StoreError, Time};
 
-/// Whose positions they are: the first parts of their keys.
+/// Whose positions they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The environment.
@@ -21,6 +23,8 @@ pub struct Owner {
     pub pipeline: String,
     /// The part of it.
     pub task: &'static str,
+    /// The version that runs.
+    pub version: u32,
 }
 
 /// In which source.
@@ -41,6 +45,13 @@ impl Source {
         }
     }
 
+    /// Whether it is a partition of this topic.
+    pub fn is_of_topic(&self, input: &str, topic: Uuid) -> bool {
+        let rest = self.place.strip_prefix("topic:");
+        let rest = rest.and_then(|rest| rest.strip_prefix(&topic.to_string()));
+        self.input == input && rest.is_some_and(|rest| rest.starts_with(':'))
+    }
+
     /// A file.
     pub fn file(input: &str, path: &str) -> Self {
         Self {
@@ -49,9 +60,10 @@ impl Source {
         }
     }
 
-    /// The path, if it is a file.
-    pub fn path(&self) -> Option<&str> {
-        self.place.strip_prefix("file:")
+    /// The path, if it is a file of this input.
+    pub fn path(&self, input: &str) -> Option<&str> {
+        let path = self.place.strip_prefix("file:");
+        path.filter(|_| self.input == input)
     }
 
     /// A table, or a query.
@@ -60,63 +72,6 @@ impl Source {
             input: input.to_owned(),
             place: format!("table:{table}"),
         }
-    }
-
-    /// The key of its record.
-    pub fn key(&self, owner: &Owner) -> Vec<u8> {
-        let Owner {
-            environment,
-            pipeline,
-            task,
-        } = owner;
-        let Self { input, place } = self;
-        serde_json::json!([environment, pipeline, task, input, place])
-            .to_string()
-            .into_bytes()
-    }
-
-    /// What a key says, if it is one of the owner's.
-    pub fn of_key(key: &[u8], owner: &Owner) -> Option<Self> {
-        let (environment, pipeline, task, input, place): (String, String, String, String, String) =
-            serde_json::from_slice(key).ok()?;
-        let is_owners = environment == owner.environment
-            && pipeline == owner.pipeline
-            && task == owner.task;
-        is_owners.then_some(Self { input, place })
-    }
-}
-
-/// The value of a record: the position, and who wrote it when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The form of this record.
-    pub format: u32,
-    /// The version of the pipeline.
-    pub version: u32,
-    /// When, in milliseconds since 1970.
-    pub time_ms: i64,
-    /// The position; its form is that of the source.
-    pub position: serde_json::Value,
-}
-
-/// The form that is written.
-const FORMAT: u32 = 1;
-
-impl Kept {
-    /// A position as it is written.
-    pub fn new(position: serde_json::Value, version: u32, time_ms: i64) -> Self {
-        Self {
-            format: FORMAT,
-            version,
-            time_ms,
-            position,
-        }
-    }
-
-    /// The value of its record.
-    pub fn value(&self) -> Vec<u8> {
-        // Texts and numbers are always JSON.
-        serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
@@ -129,50 +84,64 @@ pub struct PartitionPosition {
     pub next: i64,
 }
 
+impl Owner {
+    /// The key and the value of a position's record; without a position it is forgotten.
+    pub fn record(
+        &self,
+        source: &Source,
+        position: Option<serde_json::Value>,
+        now_ms: i64,
+    ) -> (Vec<u8>, Option<Vec<u8>>) {
+        let is_kept = position.is_some();
+        let position = Position {
+            env: self.environment.clone(),
+            pipeline: self.pipeline.clone(),
+            task: self.task.to_owned(),
+            input: source.input.clone(),
+            place: source.place.clone(),
+            position: position.unwrap_or_default(),
+            version: self.version,
+            time: Time::from_ms(now_ms),
+        };
+        let key = position.key().bytes();
+        (key, is_kept.then(|| record::write(&position)))
+    }
+}
+
 /// The positions of a task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Positions(pub BTreeMap<Source, serde_json::Value>);
 
-/// A record of the topic of positions cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// A position is none of its source.
+#[derive(Debug, thiserror::Error)]
 #[error(
-    "the position {key} was written by a later version of Watertable, or is damaged: {fault}; start the version that wrote it"
+    "the position of {input} at {place} cannot be read: a later version of Watertable wrote it, or it is damaged"
 )]
 pub struct PositionFault {
-    /// Its key.
-    pub key: String,
-    /// What is wrong with it.
-    pub fault: String,
+    input: String,
+    place: String,
+    #[source]
+    fault: serde_json::Error,
 }
 
 impl Positions {
-    /// Takes in a record of the topic, in the order of the log.
+    /// Reads those of a task, whose transactional id was taken over before.
     ///
     /// # Errors
-    /// It is one of the owner's and cannot be read: then nobody knows how far the task is.
-    pub fn apply(
-        &mut self,
-        owner: &Owner,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Result<(), PositionFault> {
-        let Some(source) = Source::of_key(key, owner) else {
-            return Ok(());
-        };
-        let Some(value) = value else {
-            self.0.remove(&source);
-            return Ok(());
-        };
-        let fault = |fault: String| PositionFault {
-            key: String::from_utf8_lossy(key).into_owned(),
-            fault,
-        };
-        let kept: Kept = serde_json::from_slice(value).map_err(|error| fault(error.to_string()))?;
-        if kept.format != FORMAT {
-            return Err(fault(format!("its form is {}", kept.format)));
-        }
-        self.0.insert(source, kept.position);
-        Ok(())
+    /// The topic cannot be read, or one of them cannot be.
+    pub async fn of(cluster: &Cluster, owner: &Owner) -> Result<Self, StoreError> {
+        let Owner {
+            environment,
+            pipeline,
+            task,
+            ..
+        } = owner;
+        let read = crate::control::positions(cluster, environment, pipeline, task).await?;
+        let each = read.into_iter().map(|((input, place), kept)| {
+            let source = Source { input, place };
+            (source, kept.position)
+        });
+        Ok(Self(each.collect()))
     }
 
     /// Where the task is in a partition; `None` if it has not begun there.
@@ -180,25 +149,23 @@ impl Positions {
     /// # Errors
     /// It cannot be read.
     pub fn partition(&self, source: &Source) -> Result<Option<i64>, PositionFault> {
-        self.read::<PartitionPosition>(source)
-            .map(|position| position.map(|position| position.next))
+        let position = self.read::<PartitionPosition>(source)?;
+        Ok(position.map(|position| position.next))
     }
 
     /// Where the task is in a source.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn read<T: serde::de::DeserializeOwned>(
-        &self,
-        source: &Source,
-    ) -> Result<Option<T>, PositionFault> {
+    pub fn read<T: DeserializeOwned>(&self, source: &Source) -> Result<Option<T>, PositionFault> {
         let Some(position) = self.0.get(source) else {
             return Ok(None);
         };
-        let read = serde_json::from_value(position.clone());
-        read.map(Some).map_err(|error| PositionFault {
-            key: format!("{} {}", source.input, source.place),
-            fault: error.to_string(),
+        let read = T::deserialize(position);
+        read.map(Some).map_err(|fault| PositionFault {
+            input: source.input.clone(),
+            place: source.place.clone(),
+            fault,
         })
     }
 }
@@ -207,49 +174,30 @@ impl Positions {
 mod tests {
     use super::*;
 
-    fn owner() -> Owner {
-        Owner {
-            environment: "prod".to_owned(),
-            pipeline: "trips".to_owned(),
-            task: "main",
-        }
-    }
-
     #[test]
-    fn the_last_record_of_a_source_is_its_position() {
+    fn a_topic_is_known_by_its_id() {
         let source = Source::partition("raw", Uuid::from(7), 3);
-        let mut positions = Positions::default();
-        for next in [5, 9] {
-            let topic = "in".to_owned();
-            let position = serde_json::to_value(PartitionPosition { topic, next }).unwrap();
-            let value = Kept::new(position, 1, 0).value();
-            let key = source.key(&owner());
-            positions.apply(&owner(), &key, Some(&value)).unwrap();
-        }
-        assert_eq!(positions.partition(&source), Ok(Some(9)));
+        assert!(source.is_of_topic("raw", Uuid::from(7)));
+        assert!(!source.is_of_topic("raw", Uuid::from(8)));
+        assert!(!source.is_of_topic("other", Uuid::from(7)));
+        let position = PartitionPosition {
+            topic: "in".to_owned(),
+            next: 9,
+        };
+        let position = serde_json::json!(position);
+        let positions = Positions(BTreeMap::from([(source.clone(), position)]));
+        assert_eq!(positions.partition(&source).unwrap(), Some(9));
         let other = Source::partition("raw", Uuid::from(8), 3);
-        assert_eq!(positions.partition(&other), Ok(None));
-        let key = source.key(&owner());
-        positions.apply(&owner(), &key, None).unwrap();
-        assert_eq!(positions, Positions::default());
+        assert_eq!(positions.partition(&other).unwrap(), None);
     }
 
     #[test]
-    fn what_others_wrote_is_left_alone_and_what_is_ours_has_to_be_read() {
+    fn a_position_that_cannot_be_read_is_an_error_and_no_beginning() {
         let source = Source::file("raw", "data/a:b.csv");
-        assert_eq!(source.path(), Some("data/a:b.csv"));
-        let mut positions = Positions::default();
-        let other = Owner {
-            task: "land",
-            ..owner()
-        };
-        for key in [&source.key(&other)[..], b"no json", br#"["prod"]"#] {
-            positions.apply(&owner(), key, Some(b"no json")).unwrap();
-        }
-        let key = source.key(&owner());
-        for value in ["no json", r#"{"format":2,"version":1,"time_ms":0,"position":{}}"#] {
-            let applied = positions.apply(&owner(), &key, Some(value.as_bytes()));
-            assert!(applied.is_err(), "{value}");
-        }
+        assert_eq!(source.path("raw"), Some("data/a:b.csv"));
+        assert_eq!(source.path("other"), None);
+        let position = serde_json::json!({"next": "nine"});
+        let positions = Positions(BTreeMap::from([(source.clone(), position)]));
+        assert!(positions.partition(&source).is_err());
     }
 }

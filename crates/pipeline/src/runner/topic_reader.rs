@@ -164,8 +164,16 @@ impl TopicReader {
         Ok((reader, begun))
     }
 
-    /// Takes in partitions that are new, likewise.
-    pub(crate) async fn add_partitions(
+    /// Takes in partitions that were added since; they are read from their first record.
+    pub(crate) async fn add_new_partitions(&mut self) -> Result<(), TopicReadError> {
+        // Those that are read already have a position, if only the one that they began with.
+        let known = self.parts.values();
+        let known = known.map(|part| (part.source.clone(), serde_json::Value::Null));
+        let known = Positions(known.collect());
+        self.add_partitions(&known).await.map(drop)
+    }
+
+    async fn add_partitions(
         &mut self,
         positions: &Positions,
     ) -> Result<Vec<Begun>, TopicReadError> {
@@ -174,9 +182,8 @@ impl TopicReader {
             let (id, partitions) = self.describe(&topic.name).await?;
             let mut wanted = BTreeMap::new();
             let mut known = BTreeMap::new();
-            let is_begun = positions.0.keys().any(|source| {
-                source.input == topic.input_name && source.place.starts_with(&format!("topic:{id}:"))
-            });
+            let is_ours = |source: &Source| source.is_of_topic(&topic.input_name, id);
+            let is_begun = positions.0.keys().any(is_ours);
             for index in partitions {
                 let partition = TopicPartition::new(Arc::clone(&topic.name), index);
                 if self.parts.contains_key(&partition) {

@@ -7,13 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{
-    Cluster, ConsumeError, Consumer, ConsumerConfig, Isolation, MetadataError, OffsetSpec,
-    OffsetsError, ProducerConfig, ProducerRecord, TransactionError, TransactionalProducer,
-    list_offsets,
-};
+use client::{Cluster, ProducerConfig, ProducerRecord, TransactionError, TransactionalProducer};
+use spec::names::internal;
 
-use super::positions::{Kept, Owner, POSITIONS, PositionFault, Positions, Source};
+use super::positions::{Owner, Positions, Source};
+use crate::control::StoreError;
 
 /// How long a transaction may stay open. One takes seconds at most, and of a runner that is gone for longer nothing is waited for.
 const TRANSACTION: Duration = Duration::from_secs(60);
@@ -44,18 +42,9 @@ pub enum WriteError {
     /// A step of the transaction failed.
     #[error("cannot write")]
     Transaction(#[source] TransactionError),
-    /// The topic of positions cannot be read.
-    #[error("cannot read how far the pipeline is ({POSITIONS})")]
-    Consume(#[from] ConsumeError),
-    /// The topic of positions cannot be looked up.
-    #[error("cannot find out how far the pipeline is ({POSITIONS})")]
-    Metadata(#[from] MetadataError),
-    /// Its end cannot be looked up.
-    #[error("cannot find out how far the pipeline is ({POSITIONS})")]
-    Offsets(#[from] OffsetsError),
-    /// A position cannot be read.
-    #[error(transparent)]
-    Position(#[from] PositionFault),
+    /// Nobody knows how far the pipeline is.
+    #[error("cannot read how far the pipeline is")]
+    Positions(#[from] StoreError),
 }
 
 impl From<TransactionError> for WriteError {
@@ -72,7 +61,6 @@ impl From<TransactionError> for WriteError {
 pub(crate) struct TransactionWriter {
     producer: TransactionalProducer,
     owner: Owner,
-    version: u32,
     positions: Arc<str>,
 }
 
@@ -82,7 +70,6 @@ impl TransactionWriter {
         cluster: &Cluster,
         transactional_id: &str,
         owner: Owner,
-        version: u32,
     ) -> Result<(Self, Positions), WriteError> {
         let config = ProducerConfig {
             batch_bytes: BATCH_BYTES,
@@ -95,11 +82,10 @@ impl TransactionWriter {
                 .await?;
         let writer = Self {
             producer,
-            positions: Arc::from(POSITIONS),
+            positions: Arc::from(internal::POSITIONS),
             owner,
-            version,
         };
-        let positions = read_positions(cluster, &writer.owner).await?;
+        let positions = Positions::of(cluster, &writer.owner).await?;
         Ok((writer, positions))
     }
 
@@ -133,9 +119,8 @@ impl TransactionWriter {
         position: Option<serde_json::Value>,
         now_ms: i64,
     ) -> Result<(), WriteError> {
-        let value = position.map(|position| Kept::new(position, self.version, now_ms).value());
         let topic = Arc::clone(&self.positions);
-        let key = source.key(&self.owner);
+        let (key, value) = self.owner.record(source, position, now_ms);
         let record = OutRecord {
             key: Some(&key),
             value: value.as_deref(),
@@ -147,46 +132,5 @@ impl TransactionWriter {
     /// Commits.
     pub(crate) async fn commit(&mut self) -> Result<(), WriteError> {
         Ok(self.producer.commit().await?)
-    }
-}
-
-/// Reads how far a task is. Its last transaction has ended; those of others that are open are waited for, since what lies behind
-/// them is not visible yet.
-async fn read_positions(cluster: &Cluster, owner: &Owner) -> Result<Positions, WriteError> {
-    let topic: Arc<str> = Arc::from(POSITIONS);
-    let mut consumer = Consumer::new(
-        cluster.clone(),
-        ConsumerConfig {
-            isolation: Isolation::ReadCommitted,
-            ..ConsumerConfig::default()
-        },
-    );
-    let partitions = consumer
-        .assign_topics(&[topic], OffsetSpec::Earliest)
-        .await?;
-    let wanted = partitions.into_iter();
-    let wanted = wanted.map(|partition| (partition, OffsetSpec::Latest));
-    let ends = list_offsets(cluster, &wanted.collect(), Isolation::ReadUncommitted).await?;
-    let mut positions = Positions::default();
-    loop {
-        let is_read = ends.iter().all(|(partition, end)| {
-            consumer.position(partition) >= end.offset
-        });
-        if is_read {
-            return Ok(positions);
-        }
-        let Some(batch) = consumer.poll().await? else {
-            continue;
-        };
-        for record in batch.records() {
-            let record = record.map_err(|source| ConsumeError::Batch {
-                partition: batch.partition.clone(),
-                position: batch.next_offset,
-                source,
-            })?;
-            if let Some(key) = record.key {
-                positions.apply(owner, key, record.value)?;
-            }
-        }
     }
 }

@@ -1,0 +1,148 @@
+//! From a chunk to what is to be written of it: the query with its checks, dead letters, order.
+//!
+//! Invariants: a row that failed is in the dead letters with its record, once for each record and for the first reason; output is in
+//! the order of the records it was made of, whatever the query did with the order of its rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
+use datafusion::arrow::compute::take_record_batch;
+use datafusion::arrow::error::ArrowError;
+
+use super::chunk::Chunk;
+use super::dead_letter::{DeadLetter, Reason};
+use super::tally::Tally;
+use crate::engine::{Outcome, Query, QueryError};
+
+/// The reason of records that do not fit the columns of their input.
+const DECODE: &str = "decode";
+
+/// What is to be written of a chunk.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) chunk: Chunk,
+    /// The rows of the result, in the order of their records.
+    pub(crate) rows: RecordBatch,
+    /// Of which record each of them is.
+    pub(crate) records: Vec<u32>,
+    /// Why records are dead letters.
+    dead: BTreeMap<u32, Reason>,
+    pub(crate) tally: Tally,
+}
+
+/// Why a chunk could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The query failed, and not because of a record.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// Rows cannot be ordered.
+    #[error("cannot order rows")]
+    Rows(#[from] ArrowError),
+}
+
+/// Runs the query over a chunk; without one its rows are the result.
+pub(crate) async fn judge(mut chunk: Chunk, query: Option<&mut Query>) -> Result<Judged, JudgeError> {
+    let mut tally = Tally {
+        rows_in: u64::try_from(chunk.count).unwrap_or(u64::MAX),
+        ..Tally::default()
+    };
+    let mut dead: BTreeMap<u32, Reason> = std::mem::take(&mut chunk.misfits)
+        .into_iter()
+        .map(|(record, message)| (record, decode(message)))
+        .collect();
+    let rows = chunk.rows.clone();
+    let record_of = |row: u32| {
+        let row = usize::try_from(row).unwrap_or(usize::MAX);
+        chunk.records.get(row).copied().unwrap_or_default()
+    };
+    let (rows, records) = match query {
+        None => (rows, chunk.records.clone()),
+        Some(query) => {
+            let outcome = query.run(chunk.input, rows).await?;
+            count(&outcome, &mut tally);
+            for letter in outcome.dead {
+                dead.entry(record_of(letter.row)).or_insert(Reason {
+                    reason: letter.reason,
+                    check: letter.check,
+                    message: letter.message,
+                });
+            }
+            let records = outcome.rows_of.iter().map(|row| record_of(*row)).collect();
+            (outcome.rows, records)
+        }
+    };
+    let (rows, records) = in_order(rows, records)?;
+    Ok(Judged {
+        chunk,
+        rows,
+        records,
+        dead,
+        tally,
+    })
+}
+
+fn decode(message: String) -> Reason {
+    Reason {
+        reason: DECODE.to_owned(),
+        check: None,
+        message,
+    }
+}
+
+fn count(outcome: &Outcome, tally: &mut Tally) {
+    tally.dropped += outcome.dropped;
+    tally.warned += outcome.warned;
+    for (check, failed) in &outcome.failed {
+        *tally.failed.entry(*check).or_default() += failed;
+    }
+}
+
+fn in_order(
+    rows: RecordBatch,
+    records: Vec<u32>,
+) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+    if records.is_sorted() {
+        return Ok((rows, records));
+    }
+    let mut order: Vec<u32> = (0..).take(records.len()).collect();
+    let record = |row: &u32| usize::try_from(*row).ok().and_then(|row| records.get(row));
+    order.sort_by_key(record);
+    let sorted = order.iter().filter_map(record).copied().collect();
+    Ok((take_record_batch(&rows, &UInt32Array::from(order))?, sorted))
+}
+
+impl Judged {
+    /// Makes dead letters of rows that cannot be written.
+    pub(crate) fn refuse(&mut self, refused: impl IntoIterator<Item = (usize, Reason)>) {
+        for (row, reason) in refused {
+            if let Some(record) = self.records.get(row) {
+                self.dead.entry(*record).or_insert(reason);
+            }
+        }
+    }
+
+    /// How many records are dead letters so far.
+    pub(crate) fn dead_count(&self) -> u64 {
+        u64::try_from(self.dead.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The dead letters, which are counted.
+    pub(crate) fn dead_letters(&mut self) -> Vec<DeadLetter> {
+        let numbers: BTreeSet<u32> = self.dead.keys().copied().collect();
+        let originals = self.chunk.originals.of(&numbers);
+        let letters: Vec<_> = originals
+            .into_iter()
+            .filter_map(|(number, place, original)| {
+                let reason = self.dead.get(&number)?.clone();
+                Some(DeadLetter {
+                    place,
+                    reason,
+                    original,
+                })
+            })
+            .collect();
+        self.tally.dead = u64::try_from(letters.len()).unwrap_or(u64::MAX);
+        letters
+    }
+}

@@ -1,0 +1,144 @@
+//! [`Readers`]: all that a task reads, as chunks that are decoded.
+//!
+//! Invariant: whoever reads decides the order and nothing else: a chunk is of one place, and behind it the task is where its position says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use client::TopicPartition;
+use sql::compute::Decoder;
+use tokio::time::Instant;
+
+use super::chunk::{self, Chunk, DecodeError};
+use super::positions::Positions;
+use super::progress::{Progress, Stage};
+use super::topic_reader::{Begun, Limits, TopicReadError, TopicReader};
+
+/// How often it is looked whether topics have more partitions.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Why nothing can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Of a topic.
+    #[error(transparent)]
+    Topic(#[from] TopicReadError),
+    /// What was read cannot be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// What reading gave.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Records, of at least one place.
+    Chunks(Vec<Chunk>),
+    /// Nothing came.
+    Nothing,
+    /// All was read that was there when the run began.
+    Done,
+}
+
+/// All that a task reads.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    pub(crate) topics: Option<Topics>,
+}
+
+/// The topics of a task.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    reader: TopicReader,
+    /// One for each input, by its number.
+    decoders: BTreeMap<usize, Decoder>,
+    /// Where a run ends; without it it does not.
+    ends: Option<BTreeMap<TopicPartition, i64>>,
+    looked: Instant,
+}
+
+impl Topics {
+    /// `is_bounded`: reading ends with what is there now.
+    pub(crate) async fn new(
+        reader: TopicReader,
+        decoders: BTreeMap<usize, Decoder>,
+        is_bounded: bool,
+    ) -> Result<Self, TopicReadError> {
+        let ends = match is_bounded {
+            true => Some(reader.ends().await?),
+            false => None,
+        };
+        Ok(Self {
+            reader,
+            decoders,
+            ends,
+            looked: Instant::now(),
+        })
+    }
+
+    async fn next(
+        &mut self,
+        limits: Limits,
+        wait: Duration,
+        progress: &Progress,
+    ) -> Result<Step, ReadError> {
+        if self.ends.as_ref().is_some_and(|ends| self.reader.has_reached(ends)) {
+            return Ok(Step::Done);
+        }
+        self.look_for_partitions().await?;
+        let records = self.reader.next(limits, wait).await?;
+        if records.is_empty() {
+            return Ok(Step::Nothing);
+        }
+        let begun = Instant::now();
+        let mut chunks = Vec::with_capacity(records.len());
+        for records in records {
+            if let Some(decoder) = self.decoders.get_mut(&records.input) {
+                chunks.push(chunk::of_topic(records, decoder)?);
+            }
+        }
+        progress.took(Stage::Decode, begun.elapsed());
+        Ok(Step::Chunks(chunks))
+    }
+
+    /// Partitions that were added are read from their first record, also if they are seen late.
+    async fn look_for_partitions(&mut self) -> Result<(), TopicReadError> {
+        if self.ends.is_none() && self.looked.elapsed() >= LOOK_EVERY {
+            self.reader.add_new_partitions().await?;
+            self.looked = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+impl Readers {
+    /// The next records; nothing if none come within `wait`.
+    pub(crate) async fn next(
+        &mut self,
+        limits: Limits,
+        wait: Duration,
+        progress: &Progress,
+    ) -> Result<Step, ReadError> {
+        match &mut self.topics {
+            Some(topics) => topics.next(limits, wait, progress).await,
+            None => Ok(Step::Done),
+        }
+    }
+
+    /// Up to where topics have been looked through.
+    pub(crate) fn looked_through(&self) -> Vec<Begun> {
+        let topics = self.topics.as_ref();
+        topics.map_or_else(Vec::new, |topics| topics.reader.looked_through())
+    }
+}
+
+/// Where partitions begin that have no positions yet, as positions.
+pub(crate) fn begun(begun: &[Begun]) -> Positions {
+    let each = begun.iter().map(|begun| {
+        let position = super::positions::PartitionPosition {
+            topic: begun.partition.topic.as_ref().to_owned(),
+            next: begun.offset,
+        };
+        (begun.source.clone(), serde_json::json!(position))
+    });
+    Positions(each.collect())
+}

@@ -1,0 +1,289 @@
+//! A task as it runs: two halves, one that reads and judges, and one that commits, with one batch between them, so that the next batch
+//! is made while the last one is on its way.
+//!
+//! Invariants: what was read and not committed is forgotten when either half fails, and read again from the positions; the half that
+//! commits stops between two commits and never within one; at most two batches are in memory beside what the reader has fetched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::admin::AdminError;
+use datafusion::error::DataFusionError;
+use env::Env;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::chunk::DecodeError;
+use super::judge::{JudgeError, Judged, judge};
+use super::lag::LagReporter;
+use super::progress::{Progress, Stage};
+use super::readers::{ReadError, Readers, Step};
+use super::tally::{Halt, Halted, Tally};
+use super::topic_output::{Encoded, TopicOutput};
+use super::topic_reader::{Begun, Limits};
+use super::topic_writer::TopicWriter;
+use super::transaction::WriteError;
+use crate::engine::Query;
+
+/// Why a task ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// It cannot read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It cannot decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The query failed.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// Rows cannot be made records.
+    #[error("cannot make records of rows")]
+    Encode(#[source] DataFusionError),
+    /// It cannot write.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The brokers cannot be asked about a topic.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// Too many records are bad.
+    #[error(transparent)]
+    Halted(#[from] Halted),
+    /// A half of it panicked, which is a fault of this program.
+    #[error("a part of the pipeline failed: {0}")]
+    Panicked(String),
+}
+
+impl TaskError {
+    /// Whether trying again is of no use before somebody does something.
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Halted(_) | Self::Write(WriteError::Fenced { .. }))
+    }
+}
+
+/// A batch that was judged and is to be committed.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    chunks: Vec<(Judged, Encoded)>,
+    /// Where reading stands where there was nothing to show.
+    looked_through: Vec<Begun>,
+    /// No more come.
+    is_last: bool,
+}
+
+/// A task that writes a topic, put together.
+pub(crate) struct Parts {
+    pub(crate) env: Env,
+    /// Whether it ends by itself.
+    pub(crate) is_bounded: bool,
+    pub(crate) readers: Readers,
+    pub(crate) query: Option<Query>,
+    pub(crate) output: TopicOutput,
+    pub(crate) writer: TopicWriter,
+    pub(crate) halt: Option<Halt>,
+    pub(crate) lag: LagReporter,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) limits: Limits,
+}
+
+/// Runs a task until all is read that a run that ends has to read, or it is told to stop: then it ends at the next commit.
+pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), TaskError> {
+    let Parts {
+        env,
+        readers,
+        query,
+        output,
+        writer,
+        halt,
+        lag,
+        progress,
+        limits,
+        is_bounded,
+    } = parts;
+    let (sender, receiver) = mpsc::channel(1);
+    let mut halves = JoinSet::new();
+    let reading = Reading {
+        env: env.clone(),
+        readers,
+        query,
+        output,
+        progress: Arc::clone(&progress),
+        limits,
+    };
+    halves.spawn(reading.run(sender, stop));
+    let writing = Writing {
+        env,
+        is_bounded,
+        writer,
+        halt,
+        lag,
+        progress,
+    };
+    halves.spawn(writing.run(receiver));
+    let mut result = Ok(());
+    // The half that reads ends first if all goes well; whichever fails ends the other one, for nobody hears it any more.
+    while let Some(ended) = halves.join_next().await {
+        let ended = ended.unwrap_or_else(|error| Err(TaskError::Panicked(error.to_string())));
+        if result.is_ok() {
+            result = ended;
+        }
+    }
+    result
+}
+
+/// The half that reads and judges.
+struct Reading {
+    env: Env,
+    readers: Readers,
+    query: Option<Query>,
+    output: TopicOutput,
+    progress: Arc<Progress>,
+    limits: Limits,
+}
+
+/// How long to wait for records before telling where reading stands.
+const WAIT: Duration = Duration::from_secs(1);
+
+impl Reading {
+    async fn run(
+        mut self,
+        sender: mpsc::Sender<Ready>,
+        stop: CancellationToken,
+    ) -> Result<(), TaskError> {
+        loop {
+            let begun = self.env.clock.now();
+            let step = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                step = self.readers.next(self.limits, WAIT, &self.progress) => step?,
+            };
+            let now = self.env.clock.now();
+            self.progress.took(Stage::Fetch, now.since(begun));
+            let mut ready = Ready::default();
+            match step {
+                Step::Chunks(chunks) => {
+                    for chunk in chunks {
+                        ready.chunks.push(self.judge(chunk).await?);
+                    }
+                }
+                Step::Nothing => {}
+                Step::Done => ready.is_last = true,
+            }
+            ready.looked_through = self.readers.looked_through();
+            let is_last = ready.is_last;
+            // Nobody listens if the other half has failed, and then it tells why.
+            if sender.send(ready).await.is_err() || is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn judge(&mut self, chunk: super::chunk::Chunk) -> Result<(Judged, Encoded), TaskError> {
+        let begun = self.env.clock.now();
+        let judged = judge(chunk, self.query.as_mut()).await?;
+        let after_sql = self.env.clock.now();
+        self.progress.took(Stage::Sql, after_sql.since(begun));
+        let encoded = self.output.encode(&judged.rows).map_err(TaskError::Encode)?;
+        self.progress
+            .took(Stage::Encode, self.env.clock.now().since(after_sql));
+        Ok((judged, encoded))
+    }
+}
+
+/// The half that commits.
+struct Writing {
+    env: Env,
+    is_bounded: bool,
+    writer: TopicWriter,
+    halt: Option<Halt>,
+    lag: LagReporter,
+    progress: Arc<Progress>,
+}
+
+impl Writing {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Ready>) -> Result<(), TaskError> {
+        let mut held = Ready::default();
+        while let Some(ready) = receiver.recv().await {
+            held.chunks.extend(ready.chunks);
+            held.is_last = ready.is_last;
+            if self.waits_for_more(&held) {
+                continue;
+            }
+            let begun = self.env.clock.now();
+            let has_chunks = !held.chunks.is_empty();
+            self.commit(std::mem::take(&mut held)).await?;
+            if has_chunks {
+                let took = self.env.clock.now().since(begun);
+                self.progress.took(Stage::Commit, took);
+            }
+            self.lag.report(&ready.looked_through, self.now_ms());
+        }
+        self.lag.finish().await;
+        Ok(())
+    }
+
+    /// The first records of a run that ends are held until there are enough to judge them, or all.
+    fn waits_for_more(&self, held: &Ready) -> bool {
+        let chunks = held.chunks.iter();
+        let records = chunks.map(|(judged, _)| judged.tally.rows_in).sum();
+        let halt = self.halt.as_ref();
+        self.is_bounded && !held.is_last && halt.is_some_and(|halt| halt.wants_more(records))
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.env.clock.wall().ms()
+    }
+
+    /// Commits a batch as a whole.
+    async fn commit(&mut self, mut ready: Ready) -> Result<(), TaskError> {
+        if let Err(halted) = self.judge(&mut ready) {
+            self.keep_dead_letters(ready).await?;
+            return Err(halted.into());
+        }
+        if ready.chunks.is_empty() {
+            return Ok(());
+        }
+        let now_ms = self.now_ms();
+        let mut tally = Tally::default();
+        let mut seen = Vec::new();
+        self.writer.writer.begin()?;
+        for (judged, encoded) in ready.chunks {
+            seen.extend(judged.chunk.originals.seen(judged.chunk.newest_ms));
+            tally.add(&self.writer.send(judged, encoded, now_ms).await?);
+        }
+        self.writer.writer.commit().await?;
+        self.progress.committed(&tally, now_ms);
+        for (partition, next, end, newest_ms) in seen {
+            self.progress.partition(partition, next, end, newest_ms);
+        }
+        Ok(())
+    }
+
+    /// Whether too many records are bad, this batch included.
+    fn judge(&mut self, ready: &mut Ready) -> Result<(), Halted> {
+        let Some(halt) = &mut self.halt else {
+            return Ok(());
+        };
+        let mut tally = Tally::default();
+        for (judged, encoded) in &mut ready.chunks {
+            judged.refuse(encoded.refused.iter().cloned());
+            tally.rows_in += judged.tally.rows_in;
+            tally.dead += judged.dead_count();
+        }
+        halt.judge(&tally, self.env.clock.wall().ms(), ready.is_last)
+    }
+
+    /// Of a batch that is thrown away the dead letters are kept, so that people see what was wrong.
+    async fn keep_dead_letters(&mut self, ready: Ready) -> Result<(), TaskError> {
+        let now_ms = self.now_ms();
+        self.writer.writer.begin()?;
+        for (mut judged, encoded) in ready.chunks {
+            self.writer
+                .send_dead_letters(&mut judged, &encoded, now_ms)
+                .await?;
+        }
+        self.writer.writer.commit().await?;
+        Ok(())
+    }
+}
