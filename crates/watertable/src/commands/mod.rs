@@ -6,6 +6,7 @@ mod cluster;
 mod completion;
 mod consume;
 mod group;
+mod pipeline;
 mod produce;
 mod sql;
 mod start;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Consume(consume::Arguments),
     /// Ask topics as tables: a prompt, statements, rows as they come
     Sql(sql::Arguments),
+    /// Write, check and test pipelines
+    Pipeline(pipeline::Arguments),
     /// List, describe, reset and delete consumer groups
     Group(group::Arguments),
     /// Look at transactions, and end those that hang
@@ -69,6 +72,7 @@ impl Command {
             Self::Topic(arguments) => arguments.session.json,
             Self::Produce(arguments) => arguments.session.json,
             Self::Consume(arguments) => arguments.session.json,
+            Self::Pipeline(arguments) => arguments.wants_json(),
             Self::Group(arguments) => arguments.session.json,
             Self::Txn(arguments) => arguments.session.json,
             Self::Cluster(arguments) => arguments.session.json,
@@ -92,6 +96,7 @@ impl Command {
             Self::Produce(arguments) => produce::run(arguments),
             Self::Consume(arguments) => consume::run(arguments),
             Self::Sql(arguments) => sql::run(arguments),
+            Self::Pipeline(arguments) => pipeline::run(arguments),
             Self::Group(arguments) => group::run(arguments),
             Self::Txn(arguments) => txn::run(arguments),
             Self::Cluster(arguments) => cluster::run(arguments),

@@ -1,0 +1,202 @@
+//! [`Folder`]: the pipeline files of a folder with what they refer to: variables, and files with SQL.
+//!
+//! Invariant: files are read and nothing else is touched; a file is never read further than a pipeline file may be long.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use spec::directory::Directory;
+use spec::names::Environment;
+use spec::{FILE_BYTES_MAX, Problem, Surroundings, read_variables};
+
+use crate::report::Failure;
+
+/// The endings of pipeline files.
+const ENDINGS: [&str; 2] = ["yaml", "yml"];
+/// Where variables of environments are, below the folder.
+const ENVIRONMENTS: &str = "env";
+/// The most files of a folder.
+const FILES_MAX: usize = 10_000;
+
+/// What a command looks at.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Place {
+    /// The folder of the pipeline files, or one of them
+    #[arg(default_value = ".", value_name = "DIR|FILE")]
+    path: PathBuf,
+    /// Whose variables ${NAME} stands for: those of env/ENV.yaml below the folder. What is set in the process's environment wins
+    #[arg(
+        long,
+        default_value = "dev",
+        value_name = "ENV",
+        env = "WATERTABLE_ENV"
+    )]
+    env: Environment,
+}
+
+/// The files of a folder, read.
+#[derive(Debug)]
+pub(super) struct Folder {
+    root: PathBuf,
+    /// By name, as it is told in messages.
+    files: BTreeMap<String, Vec<u8>>,
+    /// The one file that was asked about.
+    only: Option<String>,
+    variables: HashMap<String, String>,
+    /// What is wrong with the file of variables.
+    problems: Vec<Problem>,
+}
+
+impl Place {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// There is no pipeline file, or one cannot be read.
+    pub(super) fn read(&self) -> Result<Folder> {
+        let path = &self.path;
+        let about =
+            std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let (root, only) = if about.is_dir() {
+            (path.clone(), None)
+        } else {
+            let root = path.parent().map(Path::to_path_buf).unwrap_or_default();
+            (root, Some(path.display().to_string()))
+        };
+        let mut files = BTreeMap::new();
+        for path in pipeline_files(&root)? {
+            files.insert(path.display().to_string(), bounded(&path)?);
+        }
+        if let Some(name) = &only
+            && !files.contains_key(name)
+        {
+            files.insert(name.clone(), bounded(path)?);
+        }
+        if files.is_empty() {
+            return Err(Failure::new(
+                format!("no pipeline files (*.yaml, *.yml) in {}", path.display()),
+                "`watertable pipeline init DIR` writes a first one",
+            )
+            .into());
+        }
+        let (variables, problems) = self.variables(&root)?;
+        Ok(Folder {
+            root,
+            files,
+            only,
+            variables,
+            problems,
+        })
+    }
+
+    fn variables(&self, root: &Path) -> Result<(HashMap<String, String>, Vec<Problem>)> {
+        let path = root.join(ENVIRONMENTS).join(format!("{}.yaml", self.env));
+        if !path.exists() {
+            return Ok(Default::default());
+        }
+        match read_variables(&path.display().to_string(), &bounded(&path)?) {
+            Ok(variables) => Ok((variables.into_iter().collect(), Vec::new())),
+            Err(problems) => Ok((HashMap::new(), problems)),
+        }
+    }
+}
+
+impl Folder {
+    /// How many files are looked at.
+    pub(super) fn count(&self) -> usize {
+        self.only.as_ref().map_or(self.files.len(), |_one| 1)
+    }
+
+    /// Whether a file is one that was asked about.
+    pub(super) fn is_asked(&self, file: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only == file)
+    }
+
+    /// The text of a file.
+    pub(super) fn text(&self, file: &str) -> &[u8] {
+        self.files.get(file).map_or(&[], Vec::as_slice)
+    }
+
+    /// All files together, and the mistakes of the file of variables.
+    pub(super) fn directory(&self) -> (Directory, Vec<Problem>) {
+        (self.read(|_file| true), self.problems.clone())
+    }
+
+    /// The files that were asked about, without the others.
+    pub(super) fn alone(&self) -> Directory {
+        self.read(|file| self.is_asked(file))
+    }
+
+    fn read(&self, which: impl Fn(&str) -> bool) -> Directory {
+        let texts = RefCell::new(HashMap::new());
+        let variable = |name: &str| {
+            let set = std::env::var(name).ok();
+            set.or_else(|| self.variables.get(name).cloned())
+        };
+        let file = |of: &str, path: &str| {
+            let folder = Path::new(of).parent().unwrap_or(&self.root);
+            let path = folder.join(path);
+            let mut texts = texts.borrow_mut();
+            let text = texts.entry(path).or_insert_with_key(|path| text(path));
+            text.clone()
+        };
+        let surroundings = Surroundings {
+            variable: &variable,
+            file: &file,
+        };
+        let given = self.files.iter().filter(|(name, _)| which(name));
+        let given = given.map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        Directory::read(given, &surroundings)
+    }
+}
+
+/// The pipeline files of a folder, without those of folders in it.
+fn pipeline_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let shown = || format!("cannot read the folder {}", folder.display());
+    let opened = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(opened).with_context(shown)? {
+        let name = entry.with_context(shown)?.file_name();
+        let path = if folder == Path::new(".") {
+            PathBuf::from(name)
+        } else {
+            folder.join(name)
+        };
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if ending.is_some_and(|ending| ENDINGS.contains(&ending)) && path.is_file() {
+            files.push(path);
+        }
+        if files.len() > FILES_MAX {
+            return Err(Failure::new(
+                format!("{} has more than {FILES_MAX} files", folder.display()),
+                "put them into several folders",
+            )
+            .into());
+        }
+    }
+    Ok(files)
+}
+
+/// So much of a file that one that is too long is seen to be.
+fn bounded(path: &Path) -> Result<Vec<u8>> {
+    let shown = || format!("cannot read {}", path.display());
+    let file = std::fs::File::open(path).with_context(shown)?;
+    let most = u64::try_from(FILE_BYTES_MAX)?.saturating_add(1);
+    let mut bytes = Vec::new();
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .with_context(shown)?;
+    Ok(bytes)
+}
+
+/// A file with SQL, or why it cannot be read, as a part of a sentence.
+fn text(path: &Path) -> Result<String, String> {
+    let bytes = bounded(path).map_err(|error| error.root_cause().to_string())?;
+    String::from_utf8(bytes).map_err(|_not_utf8| "it is not UTF-8".to_owned())
+}
