@@ -41,6 +41,7 @@ use crate::sys::{SYS, Source, Sys};
 use crate::system::System;
 use crate::threads::{Asking, Threads};
 use crate::topics::Topics;
+use crate::width_bucket::width_bucket;
 use crate::write::{headers_function, with_writer};
 
 /// DataFusion's own measure of the same.
@@ -195,21 +196,30 @@ fn first_session(
         .with_sort_spill_reservation_bytes(merge_bytes(options))
         .with_option_extension(SessionOptions::default());
     config.options_mut().sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
-    let mut state = SessionStateBuilder::new()
+    let state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(Arc::new(runtime(options)?))
         .with_catalog_list(Arc::new(Catalogues(Arc::clone(catalogue))))
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
-        .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(SessionStateDefaults::default_table_functions())
         .with_physical_optimizer_rule(Arc::new(CooperativeFanOut))
-        .with_query_planner(Arc::new(ReadOnlyPlanner))
+        .with_query_planner(Arc::new(ReadOnlyPlanner));
+    with_expressions(state)
+}
+
+/// A state with what expressions are made of, the same wherever there are some: operators, and functions of values.
+pub(crate) fn with_expressions(
+    state: SessionStateBuilder,
+) -> Result<SessionState, DataFusionError> {
+    let mut state = state
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+        .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .build();
     datafusion_functions_json::register_all(&mut state)?;
     state.register_udf(Arc::new(headers_function()))?;
+    state.register_udf(Arc::new(width_bucket()))?;
     for function in bounded_functions(&state)? {
         state.register_udf(function)?;
     }

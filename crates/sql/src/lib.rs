@@ -3,12 +3,13 @@
 //! [`Engine`] is where queries come from; what it needs to know of the broker is [`Topics`], and [`System`] for the schema
 //! `sys`, and to write a [`Writer`]. A query goes through [`Engine::plan`], which says what may not be done here, and runs on
 //! the engine's own threads ([`Engine::handle`]). What writes is a matter of the wire's sessions ([`postgres`]), since they
-//! know of transactions.
+//! know of transactions. Whoever has records of its own and wants the same SQL over them takes [`compute`].
 
 mod batch_facts;
 mod bounded;
 mod catalogue;
 mod columns;
+pub mod compute;
 mod cooperative;
 mod earliest_times;
 mod engine;
@@ -39,6 +40,7 @@ mod topics;
 mod typed;
 mod views;
 mod wanted;
+mod width_bucket;
 mod write;
 
 pub use catalogue::{CATALOGUE, PUBLIC};

@@ -275,7 +275,7 @@ impl Rows {
 }
 
 /// The lines from a byte on that are not blank, and where they begin.
-fn lines(value: &[u8], from: usize) -> impl Iterator<Item = (usize, &[u8])> {
+pub(crate) fn lines(value: &[u8], from: usize) -> impl Iterator<Item = (usize, &[u8])> {
     let rest = value.get(from..).unwrap_or_default();
     let mut next = from;
     let lines = rest.split(|byte| *byte == b'\n').map(move |line| {

@@ -176,13 +176,13 @@ impl Rows {
 
 /// A column of bytes, or of text for bytes.
 #[derive(Debug)]
-enum Cells {
+pub(crate) enum Cells {
     Text(StringViewBuilder),
     Bytes(BinaryViewBuilder),
 }
 
 impl Cells {
-    fn new(form: Form) -> Self {
+    pub(crate) fn new(form: Form) -> Self {
         match form {
             Form::Text => Self::Text(StringViewBuilder::new()),
             Form::Bytes => Self::Bytes(BinaryViewBuilder::new()),
@@ -190,7 +190,7 @@ impl Cells {
     }
 
     /// Returns about how many bytes it takes.
-    fn push(&mut self, cell: Option<&[u8]>) -> usize {
+    pub(crate) fn push(&mut self, cell: Option<&[u8]>) -> usize {
         const VIEW_BYTES: usize = 16;
         let Some(cell) = cell else {
             match self {
@@ -217,7 +217,7 @@ impl Cells {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    pub(crate) fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Text(cells) => Arc::new(cells.finish()),
             Self::Bytes(cells) => Arc::new(cells.finish()),
@@ -227,14 +227,14 @@ impl Cells {
 
 /// Lists of headers.
 #[derive(Debug)]
-struct HeaderLists {
+pub(crate) struct HeaderLists {
     lengths: Vec<usize>,
     keys: Cells,
     values: Cells,
 }
 
 impl HeaderLists {
-    fn new(form: Form) -> Self {
+    pub(crate) fn new(form: Form) -> Self {
         Self {
             lengths: Vec::new(),
             keys: Cells::new(Form::Text),
@@ -242,7 +242,10 @@ impl HeaderLists {
         }
     }
 
-    fn push(&mut self, headers: Headers<'_>) -> usize {
+    pub(crate) fn push<'a>(
+        &mut self,
+        headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> usize {
         let (mut bytes, mut length) = (8, 0);
         for (key, value) in headers {
             length += 1;
@@ -252,7 +255,7 @@ impl HeaderLists {
         bytes
     }
 
-    fn finish(&mut self, form: Form) -> Result<ArrayRef, ArrowError> {
+    pub(crate) fn finish(&mut self, form: Form) -> Result<ArrayRef, ArrowError> {
         let lengths = std::mem::take(&mut self.lengths);
         let fields = header_fields(form);
         let item = Field::new_list_field(DataType::Struct(fields.clone()), false);

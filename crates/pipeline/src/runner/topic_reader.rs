@@ -83,6 +83,12 @@ pub enum TopicReadError {
         /// How many.
         missing: i64,
     },
+    /// A topic is another one than before.
+    #[error("the topic {topic} was deleted and made anew while it was read; it is begun again")]
+    Remade {
+        /// Which.
+        topic: Arc<str>,
+    },
     /// The log ends before what was read: it was replaced or restored.
     #[error(
         "{partition} ends at offset {end} now, and offset {position} is to be read: it was restored or made anew; records would be read twice or never. Roll the pipeline back with --rewind, or name another topic"
@@ -186,10 +192,14 @@ impl TopicReader {
             let is_begun = positions.0.keys().any(is_ours);
             for index in partitions {
                 let partition = TopicPartition::new(Arc::clone(&topic.name), index);
-                if self.parts.contains_key(&partition) {
+                let source = Source::partition(&topic.input_name, id, index);
+                if let Some(part) = self.parts.get(&partition) {
+                    if part.source != source {
+                        let topic = Arc::clone(&topic.name);
+                        return Err(TopicReadError::Remade { topic });
+                    }
                     continue;
                 }
-                let source = Source::partition(&topic.input_name, id, index);
                 let part = Part {
                     input: topic.input,
                     source: source.clone(),

@@ -41,4 +41,6 @@ pub(crate) fn bytea(text: &str) -> Option<Vec<u8>> {
 }
 
 pub(crate) use catalog::is_table_function;
+pub(crate) use encode::NAME_MARK;
+pub(crate) use rewrite::{rewrite as rewrite_statement, rewrite_expression};
 pub use server::{Limits, Server, Sessions};

@@ -14,7 +14,7 @@ use super::cell::Cell;
 use crate::columns::UTC;
 
 /// What a column of the type is to the engine.
-pub(crate) fn arrow_type(of: DataType) -> ArrowType {
+pub fn arrow_type(of: DataType) -> ArrowType {
     match of {
         DataType::Boolean => ArrowType::Boolean,
         DataType::SmallInt => ArrowType::Int16,

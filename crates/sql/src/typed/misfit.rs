@@ -186,3 +186,10 @@ impl Faults {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the record does not fit the contract of its topic: {0}")]
 pub struct Fault(pub(super) String);
+
+impl Fault {
+    /// What of it does not fit.
+    pub fn reason(&self) -> &str {
+        &self.0
+    }
+}

@@ -24,7 +24,7 @@ mod protobuf;
 mod protobuf_wire;
 mod rows;
 
-pub(crate) use builders::arrow_type;
+pub use builders::arrow_type;
 pub(crate) use compiled::Compiled;
 pub use compiled::{ContractFault, check_contract};
 pub use misfit::Fault;

@@ -8,12 +8,12 @@ use datafusion::arrow::array::types::{
 };
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use datafusion::error::Result;
 use types::TopicName;
 
 use super::records::RowError;
 use crate::columns::hexadecimal;
+use crate::compute::{checked_json, formatter, objects_of};
 use crate::typed::arrow_type;
 
 /// Whether values of this format can be written.
@@ -47,71 +47,16 @@ pub(crate) fn values(
         Ok(Typed { column, array })
     });
     let columns: Vec<Typed<'_>> = columns.collect::<Result<_>>()?;
-    let value = |row: usize| match contract.format() {
-        Format::Csv { delimiter, null } => csv(&columns, row, *delimiter, null),
+    match contract.format() {
+        Format::Csv { delimiter, null } => {
+            let value = |row| csv(&columns, row, *delimiter, null);
+            (0..rows).map(value).collect()
+        }
         // The others were refused by `is_writable`.
-        _ => json(&columns, row),
-    };
-    (0..rows).map(value).collect()
-}
-
-fn json(columns: &[Typed<'_>], row: usize) -> Result<Vec<u8>> {
-    let mut output = vec![b'{'];
-    for (index, typed) in columns.iter().enumerate() {
-        if index > 0 {
-            output.push(b',');
+        _ => {
+            let arrays: Vec<_> = columns.into_iter().map(|typed| typed.array).collect();
+            objects_of(contract.columns(), &arrays, rows)
         }
-        quote(&mut output, &typed.column.name)?;
-        output.push(b':');
-        json_value(&mut output, typed, row)?;
-    }
-    output.push(b'}');
-    Ok(output)
-}
-
-fn quote(output: &mut Vec<u8>, text: &str) -> Result<()> {
-    let written = serde_json::to_writer(output, text);
-    written.map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))
-}
-
-fn json_value(output: &mut Vec<u8>, typed: &Typed<'_>, row: usize) -> Result<()> {
-    let array = typed.array.as_ref();
-    if array.is_null(row) {
-        output.extend(b"null");
-        return Ok(());
-    }
-    let text = text(typed, row)?;
-    match typed.column.data_type {
-        Declared::Boolean
-        | Declared::SmallInt
-        | Declared::Int
-        | Declared::BigInt
-        | Declared::Decimal { .. } => output.extend(text.as_bytes()),
-        Declared::Real | Declared::Double => {
-            // JSON has no words for the others.
-            let is_finite = text.parse::<f64>().is_ok_and(f64::is_finite);
-            if !is_finite {
-                return Err(RowError::NoNumber {
-                    column: typed.column.name.clone(),
-                    text,
-                }
-                .into());
-            }
-            output.extend(text.as_bytes());
-        }
-        Declared::Json => output.extend(checked_json(typed, &text)?.as_bytes()),
-        _ => quote(output, &text)?,
-    }
-    Ok(())
-}
-
-/// Line ends between the parts of JSON mean nothing, and a line of NDJSON has none.
-fn checked_json(typed: &Typed<'_>, text: &str) -> Result<String, RowError> {
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(_json) => Ok(text.trim().replace(['\n', '\r'], " ")),
-        Err(_no_json) => Err(RowError::NoJson {
-            column: typed.column.name.clone(),
-        }),
     }
 }
 
@@ -127,7 +72,7 @@ fn csv(columns: &[Typed<'_>], row: usize, delimiter: u8, null: &str) -> Result<V
         }
         let mut text = text(typed, row)?;
         if typed.column.data_type == Declared::Json {
-            text = checked_json(typed, &text)?;
+            text = checked_json(&typed.column.name, &text)?;
         }
         let separates = |byte| byte == delimiter || matches!(byte, b'"' | b'\n' | b'\r');
         if text == null || text.bytes().any(separates) {
@@ -160,12 +105,5 @@ fn text(typed: &Typed<'_>, row: usize) -> Result<String> {
 
 /// As ISO 8601 has it.
 fn moment(array: &dyn Array, row: usize) -> Result<String> {
-    let options = FormatOptions::new()
-        .with_display_error(false)
-        .with_duration_format(DurationFormat::ISO8601)
-        .with_date_format(Some("%Y-%m-%d"))
-        .with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.f"))
-        .with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.fZ"));
-    let formatter = ArrayFormatter::try_new(array, &options)?;
-    Ok(formatter.value(row).try_to_string()?)
+    Ok(formatter(array)?.value(row).try_to_string()?)
 }

@@ -27,7 +27,7 @@ use super::frontend::Format;
 use super::types::{Kind, PgType};
 
 /// Behind this a name has a number that only makes it unique within the plan; clients do not see it.
-pub(super) const NAME_MARK: char = '\u{1}';
+pub(crate) const NAME_MARK: char = '\u{1}';
 
 /// What the session's settings say about text.
 #[derive(Clone, Copy, Debug)]

@@ -21,12 +21,17 @@ use datafusion::sql::sqlparser::ast::{
 use super::catalog;
 
 /// Rewrites one statement.
-pub(super) fn rewrite(statement: &mut Statement) {
+pub(crate) fn rewrite(statement: &mut Statement) {
     // Subqueries over empty relations go first: what is in them need not be understood.
     let _never_breaks: ControlFlow<()> = statement.visit(&mut empty::Empty);
     let _never_breaks: ControlFlow<()> = statement.visit(&mut system::Columns);
     let _never_breaks: ControlFlow<()> = statement.visit(&mut Dialect);
     let _never_breaks: ControlFlow<()> = statement.visit(&mut names::Names);
+}
+
+/// Rewrites one expression that stands alone.
+pub(crate) fn rewrite_expression(expr: &mut Expr) {
+    let _never_breaks: ControlFlow<()> = expr.visit(&mut Dialect);
 }
 
 struct Dialect;
