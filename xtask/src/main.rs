@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod book;
 mod chaos;
 mod clients;
 mod compatibility;
@@ -47,6 +48,9 @@ enum Command {
     /// Watertable beside Apache Kafka: CPU, system calls, memory, start and restart
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// The examples of the book: their generated data, and runs that check them
+    #[command(subcommand)]
+    Book(book::BookCommand),
     /// Everything that must hold; parts can be named
     Test(test::TestArguments),
     /// The pinned Apache Kafka: start it, stop it, run its tools
@@ -93,6 +97,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bench(command) => bench::run(&command),
+        Command::Book(command) => book::run(&command),
         Command::Test(arguments) => test::run(&arguments),
         Command::Kafka(command) => kafka::run(command),
         Command::Protocol(arguments) => protocol::run(arguments),

@@ -328,7 +328,7 @@ mod tests {
         let expected = [(1, "error"), (2, "timestamp"), (3, "key"), (4, "timestamp")];
         assert_eq!(refused, expected);
         assert_eq!(text(encoded.get(5).unwrap().key), Some("5"));
-        assert!(text(Some(encoded.get(5).unwrap().value)).unwrap().contains("5.0"));
+        assert!(text(Some(encoded.get(5).unwrap().value)).unwrap().contains(r#""x":5,"#));
     }
 
     #[test]
