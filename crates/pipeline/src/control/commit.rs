@@ -7,14 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Cluster, ProducerConfig, ProducerRecord, TransactionError, TransactionalProducer};
+use client::{
+    Cluster, ProduceError, ProducerConfig, ProducerRecord, TransactionError, TransactionalProducer,
+};
+use protocol::ErrorCode;
 use spec::names::{CONTROL, Environment, internal};
 
+use super::Key;
 use super::record::{self, Deployment, PipelineRecord};
 use super::state::State;
 use super::store::{Store, StoreError};
 use super::topics::{self, RECORD_BYTES_MAX, TopicsError};
-use super::Key;
 
 /// How long the brokers let a change stay open whose writer is gone.
 const OPEN_AT_MOST: Duration = Duration::from_secs(60);
@@ -137,20 +140,35 @@ impl Writer {
             drop(sent.map_err(failed)?);
             written().await;
         }
-        match self.producer.commit().await {
-            Ok(()) => Ok(()),
-            Err(TransactionError::Fenced { .. }) => Err(CommitError::Fenced),
-            Err(error @ (TransactionError::Produce(_) | TransactionError::MustAbort)) => {
-                Err(CommitError::Write(error))
+        match self.producer.commit().await.map_err(failed) {
+            // The records are written before brokers hear that they count.
+            Err(CommitError::Write(error)) if !is_of_a_record(&error) => {
+                Err(CommitError::Unknown(error))
             }
-            Err(error) => Err(CommitError::Unknown(error)),
+            done => done,
         }
     }
 }
 
+fn is_of_a_record(error: &TransactionError) -> bool {
+    matches!(
+        error,
+        TransactionError::Produce(_) | TransactionError::MustAbort
+    )
+}
+
 fn failed(error: TransactionError) -> CommitError {
-    match error {
-        TransactionError::Fenced { .. } => CommitError::Fenced,
-        error => CommitError::Write(error),
+    let is_fenced = match &error {
+        TransactionError::Fenced { .. } => true,
+        // The brokers tell a producer of an older epoch, of the transaction's coordinator and of the partition.
+        TransactionError::Produce(ProduceError::Refused { source, .. }) => {
+            source.is(ErrorCode::InvalidProducerEpoch) || source.is(ErrorCode::ProducerFenced)
+        }
+        _ => false,
+    };
+    if is_fenced {
+        CommitError::Fenced
+    } else {
+        CommitError::Write(error)
     }
 }

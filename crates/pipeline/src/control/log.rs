@@ -83,11 +83,7 @@ impl Log {
         let limit = self.consumer.cluster().config().operation_timeout;
         let wanted = self.places.iter().cloned();
         let wanted: BTreeMap<_, _> = wanted.map(|place| (place, OffsetSpec::Latest)).collect();
-        let ends = list_offsets(
-            self.consumer.cluster(),
-            &wanted,
-            Isolation::ReadUncommitted,
-        );
+        let ends = list_offsets(self.consumer.cluster(), &wanted, Isolation::ReadUncommitted);
         let ends = ends.await.map_err(LogError::from)?;
         let mut deadline = Instant::now() + limit;
         loop {

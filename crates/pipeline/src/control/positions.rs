@@ -1,7 +1,6 @@
-//! Positions, read from `__positions`: how far tasks have read.
+//! How far a pipeline has read, for those who look: `status`, and a rollback that goes back.
 //!
-//! Invariant: what a task committed before is read, so a task first takes over its transactional id, which ends what an older life
-//! of it has left open, and then reads its positions.
+//! Who runs a task reads its positions itself, after it took over the task's transactional id.
 
 use std::collections::BTreeMap;
 
@@ -10,54 +9,25 @@ use spec::names::internal;
 
 use super::Key;
 use super::log::Log;
-use super::record::{self, Position, RecordError};
+use super::record::RecordError;
 use super::store::StoreError;
+use crate::runner::positions::{Kept, Source};
 
-/// Positions by input and place.
-pub type Positions = BTreeMap<(String, String), Position>;
-
-/// How far a task has read. Read it after the task's transactional id was taken over.
+/// How far a task has read, at least what was committed before the call.
 ///
 /// # Errors
-/// The topic cannot be read, or a later version has written a position of the task.
+/// The topic cannot be read, or the task's positions in it.
 pub async fn positions(
     cluster: &Cluster,
     environment: &str,
     pipeline: &str,
     task: &str,
-) -> Result<Positions, StoreError> {
-    let mut found = Positions::new();
-    let wanted = [environment, pipeline, task];
-    read(cluster, |key, value| {
-        let [front @ .., input, place] = key.parts() else {
-            return Ok(());
-        };
-        if front != wanted {
-            return Ok(());
-        }
-        let at = (input.clone(), place.clone());
-        match value {
-            None => {
-                found.remove(&at);
-            }
-            Some(value) => {
-                found.insert(at, record::read(value)?);
-            }
-        }
-        Ok(())
-    })
-    .await?;
-    Ok(found)
-}
-
-/// Hands over the records of the topic, in their order.
-async fn read(
-    cluster: &Cluster,
-    mut each: impl FnMut(&Key, Option<&[u8]>) -> Result<(), RecordError>,
-) -> Result<(), StoreError> {
+) -> Result<BTreeMap<Source, Kept>, StoreError> {
+    let mut found = BTreeMap::new();
     let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
-        return Ok(());
+        return Ok(found);
     };
+    let wanted = [environment, pipeline, task];
     let topic = || internal::POSITIONS.to_owned();
     log.to_end(|batch: &RecordBatch| {
         for record in batch.records() {
@@ -65,18 +35,34 @@ async fn read(
                 topic: topic(),
                 source,
             })?;
-            let Some(key) = record.key.and_then(Key::read) else {
-                tracing::warn!(topic = topic(), offset = record.offset, "left out a record without a key of ours");
+            let Some(source) = record.key.and_then(|key| source_of(key, wanted)) else {
                 continue;
             };
-            // A position that cannot be read is not left out: its task would read again what it has read.
-            each(&key, record.value).map_err(|source| StoreError::Record {
+            let Some(value) = record.value else {
+                found.remove(&source);
+                continue;
+            };
+            let kept = serde_json::from_slice(value).map_err(|error| StoreError::Record {
                 topic: topic(),
                 offset: record.offset,
-                source,
+                source: RecordError::Malformed(error),
             })?;
+            found.insert(source, kept);
         }
-        Ok(())
+        Ok::<(), StoreError>(())
     })
-    .await
+    .await?;
+    Ok(found)
+}
+
+/// What a key says, if it is of this task.
+fn source_of(key: &[u8], wanted: [&str; 3]) -> Option<Source> {
+    let key = Key::read(key)?;
+    let [front @ .., input, place] = key.parts() else {
+        return None;
+    };
+    (front == wanted).then(|| Source {
+        input: input.clone(),
+        place: place.clone(),
+    })
 }

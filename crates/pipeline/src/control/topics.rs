@@ -183,17 +183,9 @@ fn deployments() -> Vec<Column> {
     ])
 }
 
+/// Whose they are is in their keys.
 fn positions() -> Vec<Column> {
-    columns([
-        ("env", Text),
-        ("pipeline", Text),
-        ("task", Text),
-        ("input", Text),
-        ("place", Text),
-        ("position", Json),
-        ("version", Int),
-        ("time", TimestampTz),
-    ])
+    columns([("version", Int), ("time_ms", BigInt), ("position", Json)])
 }
 
 fn runs() -> Vec<Column> {
