@@ -19,10 +19,10 @@ pub mod topics;
 pub use commit::{Change, CommitError, Writer};
 pub use key::Key;
 pub use log::LogError;
-pub use positions::positions;
+pub use positions::{Positions, positions};
 pub use record::{
     Action, CheckResult, Class, ColumnRecord, Deployment, Level, LogLine, PipelineRecord,
-    PipelineState, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord,
+    PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord,
 };
 pub use state::{DEPLOYMENTS_KEPT, Event, State};
 pub use store::{Store, StoreError};

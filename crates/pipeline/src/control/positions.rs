@@ -1,6 +1,7 @@
-//! How far a pipeline has read, for those who look: `status`, and a rollback that goes back.
+//! Positions, read from `__positions`: how far tasks have read.
 //!
-//! Who runs a task reads its positions itself, after it took over the task's transactional id.
+//! Invariant: what a task committed before is read, so a task first takes over its transactional id, which ends what an older life
+//! of it has left open, and then reads its positions.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +10,54 @@ use spec::names::internal;
 
 use super::Key;
 use super::log::Log;
-use super::record::RecordError;
+use super::record::{self, Position, RecordError};
 use super::store::StoreError;
-use crate::runner::positions::{Kept, Source};
 
-/// How far a task has read, at least what was committed before the call.
+/// Positions by input and place.
+pub type Positions = BTreeMap<(String, String), Position>;
+
+/// How far a task has read. Read it after the task's transactional id was taken over.
 ///
 /// # Errors
-/// The topic cannot be read, or the task's positions in it.
+/// The topic cannot be read, or a later version has written a position of the task.
 pub async fn positions(
     cluster: &Cluster,
     environment: &str,
     pipeline: &str,
     task: &str,
-) -> Result<BTreeMap<Source, Kept>, StoreError> {
-    let mut found = BTreeMap::new();
-    let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
-        return Ok(found);
-    };
+) -> Result<Positions, StoreError> {
+    let mut found = Positions::new();
     let wanted = [environment, pipeline, task];
+    read(cluster, |key, value| {
+        let [front @ .., input, place] = key.parts() else {
+            return Ok(());
+        };
+        if front != wanted {
+            return Ok(());
+        }
+        let at = (input.clone(), place.clone());
+        match value {
+            None => {
+                found.remove(&at);
+            }
+            Some(value) => {
+                found.insert(at, record::read(value)?);
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Hands over the records of the topic, in their order.
+async fn read(
+    cluster: &Cluster,
+    mut each: impl FnMut(&Key, Option<&[u8]>) -> Result<(), RecordError>,
+) -> Result<(), StoreError> {
+    let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
+        return Ok(());
+    };
     let topic = || internal::POSITIONS.to_owned();
     log.to_end(|batch: &RecordBatch| {
         for record in batch.records() {
@@ -35,34 +65,18 @@ pub async fn positions(
                 topic: topic(),
                 source,
             })?;
-            let Some(source) = record.key.and_then(|key| source_of(key, wanted)) else {
+            let Some(key) = record.key.and_then(Key::read) else {
+                tracing::warn!(topic = topic(), offset = record.offset, "left out a record without a key of ours");
                 continue;
             };
-            let Some(value) = record.value else {
-                found.remove(&source);
-                continue;
-            };
-            let kept = serde_json::from_slice(value).map_err(|error| StoreError::Record {
+            // A position that cannot be read is not left out: its task would read again what it has read.
+            each(&key, record.value).map_err(|source| StoreError::Record {
                 topic: topic(),
                 offset: record.offset,
-                source: RecordError::Malformed(error),
+                source,
             })?;
-            found.insert(source, kept);
         }
-        Ok::<(), StoreError>(())
+        Ok(())
     })
-    .await?;
-    Ok(found)
-}
-
-/// What a key says, if it is of this task.
-fn source_of(key: &[u8], wanted: [&str; 3]) -> Option<Source> {
-    let key = Key::read(key)?;
-    let [front @ .., input, place] = key.parts() else {
-        return None;
-    };
-    (front == wanted).then(|| Source {
-        input: input.clone(),
-        place: place.clone(),
-    })
+    .await
 }

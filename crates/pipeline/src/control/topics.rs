@@ -183,9 +183,17 @@ fn deployments() -> Vec<Column> {
     ])
 }
 
-/// Whose they are is in their keys.
 fn positions() -> Vec<Column> {
-    columns([("version", Int), ("time_ms", BigInt), ("position", Json)])
+    columns([
+        ("env", Text),
+        ("pipeline", Text),
+        ("task", Text),
+        ("input", Text),
+        ("place", Text),
+        ("position", Json),
+        ("version", Int),
+        ("time", TimestampTz),
+    ])
 }
 
 fn runs() -> Vec<Column> {

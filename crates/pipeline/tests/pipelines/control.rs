@@ -5,7 +5,9 @@ mod store;
 use std::sync::Arc;
 
 use client::{ClientConfig, Cluster, ProducerConfig, ProducerRecord, TransactionalProducer};
-use pipeline::control::{Action, Change, Class, Deployment, PipelineRecord, PipelineState, Time};
+use pipeline::control::{
+    Action, Change, Class, Deployment, Key, PipelineRecord, PipelineState, Time, record,
+};
 use spec::names::Environment;
 use testkit::Server;
 
@@ -101,11 +103,12 @@ impl Runner {
     }
 
     /// Writes a record in a transaction that stays open.
-    pub(crate) async fn write(&mut self, topic: &str, key: &[u8], value: &[u8]) {
+    pub(crate) async fn write<T: serde::Serialize>(&mut self, topic: &str, key: &Key, value: &T) {
+        let (key, value) = (key.bytes(), record::write(value));
         self.producer.begin().expect("no transaction is open");
         let record = ProducerRecord {
-            key: Some(key),
-            value: Some(value),
+            key: Some(&key),
+            value: Some(&value),
             ..ProducerRecord::default()
         };
         let sent = self.producer.send(&Arc::from(topic), record).await;

@@ -7,10 +7,12 @@
 mod deployment;
 mod history;
 mod pipeline;
+mod position;
 
 pub use deployment::{Action, Class, Deployment, Rewind};
 pub use history::{CheckResult, Level, LogLine, Run, RunState};
 pub use pipeline::{ColumnRecord, PipelineRecord, PipelineState, ResolvedInput, SourceRecord};
+pub use position::Position;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,28 +81,28 @@ mod tests {
 
     #[test]
     fn what_a_later_version_adds_is_left_out_and_what_it_changes_is_refused() {
-        let line = LogLine {
+        let position = Position {
             env: "dev".to_owned(),
             pipeline: "a".to_owned(),
-            version: Some(3),
-            run: None,
-            task: None,
-            level: Level::Warn,
-            message: "m".to_owned(),
+            task: "main".to_owned(),
+            input: "in".to_owned(),
+            place: "0".to_owned(),
+            position: serde_json::json!({"offset": 7}),
+            version: 3,
             time: Time::from_ms(0),
         };
-        let text = String::from_utf8(write(&line)).unwrap();
+        let text = String::from_utf8(write(&position)).unwrap();
         assert_eq!(
             text,
-            r#"{"format":1,"env":"dev","pipeline":"a","version":3,"level":"warn","message":"m","time":"1970-01-01T00:00:00.000Z"}"#
+            r#"{"format":1,"env":"dev","pipeline":"a","task":"main","input":"in","place":"0","position":{"offset":7},"version":3,"time":"1970-01-01T00:00:00.000Z"}"#
         );
         let added = text.replace("\"env\"", "\"mood\":[1],\"env\"");
-        assert_eq!(read::<LogLine>(added.as_bytes()).unwrap(), line);
+        assert_eq!(read::<Position>(added.as_bytes()).unwrap(), position);
         let later = text.replace("\"format\":1", "\"format\":2");
-        let error = read::<LogLine>(later.as_bytes()).unwrap_err();
+        let error = read::<Position>(later.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("format 2"), "{error}");
         for other in ["", "{}", "[]", "{\"format\":1}"] {
-            let error = read::<LogLine>(other.as_bytes()).unwrap_err();
+            let error = read::<Position>(other.as_bytes()).unwrap_err();
             assert!(matches!(error, RecordError::Malformed(_)), "{error:?}");
         }
     }

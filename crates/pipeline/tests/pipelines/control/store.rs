@@ -3,27 +3,25 @@
 use std::time::Duration;
 
 use client::admin::{ConfigResource, describe_configs};
-use pipeline::control::{Action, CommitError, Event, Store, Writer, positions, record, topics};
-use pipeline::runner::positions::{Kept, Owner, Source};
+use pipeline::control::{
+    Action, CommitError, Event, Position, Store, Time, Writer, positions, topics,
+};
 use serde_json::json;
 use spec::names::internal;
 
 use super::{Runner, World, change, deployment, environment, version};
 
-fn owner(task: &'static str) -> Owner {
-    Owner {
-        environment: "prod".to_owned(),
+fn position(task: &str, offset: i64) -> Position {
+    Position {
+        env: "prod".to_owned(),
         pipeline: "trips".to_owned(),
-        task,
+        task: task.to_owned(),
+        input: "raw".to_owned(),
+        place: "0".to_owned(),
+        position: json!({ "offset": offset }),
+        version: 1,
+        time: Time::from_ms(0),
     }
-}
-
-fn source() -> Source {
-    Source::table("raw", "trips")
-}
-
-fn position(offset: i64) -> Kept {
-    Kept::new(json!({ "next": offset }), 1, 0)
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -163,11 +161,11 @@ async fn what_was_committed_behind_an_open_transaction_is_waited_for() {
     topics::create(&world.cluster).await.unwrap();
     let mut slow = Runner::start(&world.cluster, "pl.trips.slow").await;
     let mut quick = Runner::start(&world.cluster, "pl.trips.quick").await;
-    let key = |task| source().key(&owner(task));
-    slow.write(internal::POSITIONS, &key("slow"), &position(1).value())
+    let (of_slow, of_quick) = (position("slow", 1), position("quick", 7));
+    slow.write(internal::POSITIONS, &of_slow.key(), &of_slow)
         .await;
     quick
-        .write(internal::POSITIONS, &key("quick"), &position(7).value())
+        .write(internal::POSITIONS, &of_quick.key(), &of_quick)
         .await;
     quick.commit().await;
     // The transaction in front is still open, and readers of what is committed stop there.
@@ -178,7 +176,8 @@ async fn what_was_committed_behind_an_open_transaction_is_waited_for() {
     assert!(early.is_err(), "it does not answer without it: {early:?}");
     slow.commit().await;
     let found = within(reading).await.unwrap();
-    assert_eq!(found.get(&source()), Some(&position(7)));
+    let at = ("raw".to_owned(), "0".to_owned());
+    assert_eq!(found.get(&at), Some(&of_quick));
     assert_eq!(found.len(), 1);
     world.stop().await;
 }
@@ -189,8 +188,9 @@ async fn the_last_position_counts() {
     topics::create(&world.cluster).await.unwrap();
     let mut runner = Runner::start(&world.cluster, "pl.trips.main").await;
     for offset in 1..=3 {
-        let (key, value) = (source().key(&owner("main")), position(offset).value());
-        runner.write(internal::POSITIONS, &key, &value).await;
+        let position = position("main", offset);
+        let key = position.key();
+        runner.write(internal::POSITIONS, &key, &position).await;
         runner.commit().await;
     }
     let found = positions(&world.cluster, "prod", "trips", "main")
@@ -198,7 +198,7 @@ async fn the_last_position_counts() {
         .unwrap();
     assert_eq!(found.len(), 1);
     let last = found.values().next().unwrap();
-    assert_eq!(last.position, json!({ "next": 3 }));
+    assert_eq!(last.position, json!({ "offset": 3 }));
     let other = positions(&world.cluster, "dev", "trips", "main").await;
     assert_eq!(other.unwrap().len(), 0);
     world.stop().await;
@@ -210,20 +210,18 @@ async fn a_record_that_is_none_is_left_out_and_one_of_a_later_version_is_not() {
     topics::create(&world.cluster).await.unwrap();
     let mut somebody = Runner::start(&world.cluster, "somebody").await;
     let record = version("prod", "trips", 1);
-    let key = record.current_key().bytes();
-    for value in [b"nonsense".to_vec(), record::write(&record)] {
-        somebody.write(internal::PIPELINES, &key, &value).await;
-        somebody.commit().await;
-    }
+    let key = record.current_key();
+    let nonsense = json!({ "anything": 1 });
+    somebody.write(internal::PIPELINES, &key, &nonsense).await;
+    somebody.commit().await;
+    somebody.write(internal::PIPELINES, &key, &record).await;
+    somebody.commit().await;
     let store = Store::open(&world.cluster).await.unwrap();
     assert_eq!(store.pipelines().count(), 1);
     let done = deployment(&record, Action::Apply);
-    let later = json!({ "format": 2, "id": done.id }).to_string();
-    let key = done.key().bytes();
-    somebody
-        .write(internal::DEPLOYMENTS, &key, later.as_bytes())
-        .await;
-    somebody.commit().await;
+    let later = json!({ "format": 2, "id": done.id });
+    let mut producer = Plain::start(&world).await;
+    producer.write(internal::DEPLOYMENTS, &later).await;
     let error = Store::open(&world.cluster).await.unwrap_err();
     let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
     assert!(
@@ -231,4 +229,24 @@ async fn a_record_that_is_none_is_left_out_and_one_of_a_later_version_is_not() {
         "{said}"
     );
     world.stop().await;
+}
+
+/// Somebody who writes what they like.
+struct Plain(client::Producer);
+
+impl Plain {
+    async fn start(world: &World) -> Self {
+        let config = client::ProducerConfig::default();
+        Self(client::Producer::new(world.cluster.clone(), config))
+    }
+
+    async fn write(&mut self, topic: &str, value: &serde_json::Value) {
+        let value = value.to_string();
+        let record = client::ProducerRecord {
+            value: Some(value.as_bytes()),
+            ..client::ProducerRecord::default()
+        };
+        let sent = self.0.send(&topic.into(), record).await;
+        sent.unwrap().wait().await.unwrap();
+    }
 }
