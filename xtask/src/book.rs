@@ -1,20 +1,29 @@
 //! `cargo xtask book`: the examples of `book/`, on data that is made up for them.
 
+mod answers;
+mod clients;
 mod csv;
 mod data;
 mod names;
 mod people;
+mod pipelines;
+mod stage;
+mod transactions;
 mod trips;
 
+use crate::clients::Counts;
 use crate::workspace;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use data::Data;
+use stage::{Check, Stage};
 use std::path::PathBuf;
 
 #[derive(clap::Subcommand, Debug)]
 pub(crate) enum BookCommand {
     /// Write the data of the examples
     Data(DataArguments),
+    /// Run examples against a broker of their own, and check what comes out
+    Run(RunArguments),
 }
 
 #[derive(clap::Args, Debug)]
@@ -27,9 +36,134 @@ pub(crate) struct DataArguments {
     out: Option<PathBuf>,
 }
 
+#[derive(clap::Args, Debug)]
+pub(crate) struct RunArguments {
+    /// Which, as B5; without any, all
+    #[arg(value_name = "EXAMPLE")]
+    examples: Vec<String>,
+    /// Another seed makes other data of the same shape
+    #[arg(long, default_value_t = data::SEED)]
+    seed: u64,
+}
+
+struct Example {
+    name: &'static str,
+    chapter: u32,
+    run: fn(&mut Stage, &Data) -> Result<()>,
+}
+
+const EXAMPLES: [Example; 10] = [
+    example("B1", 3, pipelines::b1),
+    example("B3", 3, pipelines::b3),
+    example("B5", 5, pipelines::b5),
+    example("B7", 5, clients::b7),
+    example("B10", 7, pipelines::b10),
+    example("B14", 10, pipelines::b14),
+    example("B15", 11, pipelines::b15),
+    example("B16", 12, clients::b16),
+    example("B17", 13, clients::b17),
+    example("B20", 13, clients::b20),
+];
+
+const fn example(
+    name: &'static str,
+    chapter: u32,
+    run: fn(&mut Stage, &Data) -> Result<()>,
+) -> Example {
+    Example { name, chapter, run }
+}
+
 pub(crate) fn run(command: &BookCommand) -> Result<()> {
     match command {
         BookCommand::Data(arguments) => write_data(arguments),
+        BookCommand::Run(arguments) => {
+            let counts = run_examples(&chosen(&arguments.examples)?, arguments.seed);
+            println!("\n{} passed, {} failed", counts.passed, counts.failed);
+            if counts.failed > 0 {
+                bail!("{} checks of examples failed", counts.failed);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Example>> {
+    if names.is_empty() {
+        return Ok(EXAMPLES.iter().collect());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        let found = EXAMPLES
+            .iter()
+            .find(|example| example.name.eq_ignore_ascii_case(name));
+        match found {
+            Some(example) => chosen.push(example),
+            None => {
+                let names: Vec<_> = EXAMPLES.iter().map(|example| example.name).collect();
+                bail!("there is no example {name}; there are {}", names.join(", "));
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// Runs them one after the other. One that stops in the middle is a check that failed.
+fn run_examples(examples: &[&Example], seed: u64) -> Counts {
+    let data = Data::of(seed);
+    let mut counts = Counts::default();
+    println!("{}", lake_line(&data.lake));
+    for example in examples {
+        println!("\n{}, chapter {}", example.name, example.chapter);
+        for check in play(example, &data) {
+            if check.instead_of.is_none() {
+                counts.passed += 1;
+            } else {
+                counts.failed += 1;
+            }
+            print(&check);
+        }
+    }
+    counts
+}
+
+fn play(example: &Example, data: &Data) -> Vec<Check> {
+    let stopped = |error: anyhow::Error| Check {
+        example: example.name,
+        what: "stopped".to_owned(),
+        found: format!("{error:#}"),
+        instead_of: Some("an example that runs to its end".to_owned()),
+    };
+    let mut stage = match Stage::set(example.name, data) {
+        Ok(stage) => stage,
+        Err(error) => return vec![stopped(error)],
+    };
+    let ran = (example.run)(&mut stage, data);
+    let (mut checks, ended) = stage.strike();
+    checks.extend(ran.and(ended).err().map(stopped));
+    if checks.is_empty() {
+        checks.push(stopped(anyhow::anyhow!("nothing was checked")));
+    }
+    checks
+}
+
+fn print(check: &Check) {
+    let Check {
+        example,
+        what,
+        found,
+        instead_of,
+    } = check;
+    match instead_of {
+        None => println!("  ok      {example:<4}{what:<46}{found}"),
+        Some(expected) => {
+            println!("  FAILED  {example:<4}{what}");
+            for (word, text) in [("found", found), ("expected", expected)] {
+                println!(
+                    "          {word}: {}",
+                    text.trim_end().replace('\n', "\n            ")
+                );
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use spec::names::{self, Environment};
 use spec::{Pipeline, Sink, Source};
+use sql::compute::Metadata;
 
 /// A part of a pipeline that runs by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,16 @@ pub enum Writes {
     Topic(String),
     /// The table of the pipeline.
     Table,
+}
+
+/// Which columns say where a row comes from, of an input: what lands in a topic first has those of a topic.
+pub fn metadata(pipeline: &Pipeline, input: usize) -> Metadata {
+    let source = pipeline.inputs.get(input).map(|input| &input.source);
+    match (source, &pipeline.sink) {
+        (Some(Source::Topic(_)), _) | (_, Sink::Postgres(_)) => Metadata::Topic,
+        (Some(Source::Files(_)), Sink::Topic(_)) => Metadata::File,
+        (Some(Source::Postgres(_)) | None, Sink::Topic(_)) => Metadata::None,
+    }
 }
 
 /// Why a pipeline cannot be compiled.

@@ -1,11 +1,14 @@
 //! The data of the book's examples: made up, and the same for a seed. No file of the book is in the repository.
 
 use super::people::{self, Lake, Person};
+use super::transactions::{self, Transaction};
 use super::trips::{self, Trip};
 use crate::random::Random;
 use anyhow::{Context, Result};
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// The seed of what the page of the examples tells.
 pub(crate) const SEED: u64 = 7;
@@ -30,6 +33,7 @@ pub(crate) struct Data {
     pub(crate) users: Vec<Person>,
     pub(crate) trips: Vec<Trip>,
     pub(crate) lake: Lake,
+    pub(crate) transactions: Vec<Transaction>,
 }
 
 impl Data {
@@ -42,6 +46,7 @@ impl Data {
             users: people::people(&mut part(3)),
             trips: trips::trips(&mut part(4)),
             lake: people::lake(&mut part(5)),
+            transactions: transactions::transactions(&mut part(6)),
         }
     }
 
@@ -51,12 +56,14 @@ impl Data {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
             fs::create_dir_all(parent)
-                .and_then(|()| fs::write(&path, text))
+                .and_then(|()| write_old(&path, text))
                 .with_context(|| path.display().to_string())
         };
         write("people/data.csv", &people::csv(&self.people))?;
         write("people/data.json", &people::json(&self.people))?;
         write("bad/fail.csv", &people::csv(&self.fails))?;
+        write("users.txt", &people::users_lines(&self.users))?;
+        write("transactions.txt", &transactions::lines(&self.transactions))?;
         write("users.sql", &people::users_sql(&self.users))?;
         write("warehouse.sql", WAREHOUSE)?;
         write("scooter/scooter.csv", &trips::csv(&self.trips))?;
@@ -67,6 +74,14 @@ impl Data {
         }
         Ok(())
     }
+}
+
+/// As if it had been there for long: a file that was changed a moment ago may still grow, so pipelines let it settle first.
+fn write_old(path: &Path, text: &str) -> std::io::Result<()> {
+    const NEW_YEAR_2020: Duration = Duration::from_secs(1_577_836_800);
+    let mut file = fs::File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_modified(SystemTime::UNIX_EPOCH + NEW_YEAR_2020)
 }
 
 #[cfg(test)]
@@ -95,7 +110,7 @@ mod tests {
         let files = written(SEED);
         assert_eq!(files, written(SEED));
         let left = Data::of(SEED).lake.files.len();
-        assert_eq!(files.len(), 7 + left);
+        assert_eq!(files.len(), 9 + left);
         let other = written(SEED + 1);
         let trips = |files: &[(String, Vec<u8>)]| {
             let found = files.iter().find(|(name, _)| name == "scooter/scooter.csv");

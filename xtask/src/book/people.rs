@@ -29,8 +29,8 @@ pub(crate) struct Person {
     pub(crate) city: String,
     pub(crate) state: String,
     pub(crate) zip: String,
-    lng: String,
-    lat: String,
+    pub(crate) lng: String,
+    pub(crate) lat: String,
 }
 
 /// A file of the lake.
@@ -167,6 +167,12 @@ fn record(person: &Person) -> String {
         person.lng,
         person.lat
     )
+}
+
+/// Lines of user id and user, as `watertable produce -k :` takes them.
+pub(super) fn users_lines(people: &[Person]) -> String {
+    let line = |(userid, person): (u64, &Person)| format!("{userid}:{}\n", record(person));
+    (1..).zip(people).map(line).collect::<String>()
 }
 
 /// The table `users` of the database `dataengineering`.

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::error::ArrowError;
+use spec::Severity;
 
 use super::chunk::Chunk;
 use super::dead_letter::{DeadLetter, Reason};
 use super::tally::Tally;
-use crate::engine::{Outcome, Query, QueryError};
+use super::deployed::Deployed;
+use crate::engine::{Outcome, RunError};
 
 /// The reason of records that do not fit the columns of their input.
 const DECODE: &str = "decode";
@@ -35,14 +37,18 @@ pub(crate) struct Judged {
 pub enum JudgeError {
     /// The query failed, and not because of a record.
     #[error(transparent)]
-    Query(#[from] QueryError),
+    Query(#[from] RunError),
     /// Rows cannot be ordered.
     #[error("cannot order rows")]
     Rows(#[from] ArrowError),
 }
 
-/// Runs the query over a chunk; without one its rows are the result.
-pub(crate) async fn judge(mut chunk: Chunk, query: Option<&mut Query>) -> Result<Judged, JudgeError> {
+/// Runs the query over a chunk, unless its rows are the result.
+pub(crate) fn judge(
+    mut chunk: Chunk,
+    deployed: &Deployed,
+    runs_query: bool,
+) -> Result<Judged, JudgeError> {
     let mut tally = Tally {
         rows_in: u64::try_from(chunk.count).unwrap_or(u64::MAX),
         ..Tally::default()
@@ -52,25 +58,23 @@ pub(crate) async fn judge(mut chunk: Chunk, query: Option<&mut Query>) -> Result
         .map(|(record, message)| (record, decode(message)))
         .collect();
     let rows = chunk.rows.clone();
-    let record_of = |row: u32| {
-        let row = usize::try_from(row).unwrap_or(usize::MAX);
-        chunk.records.get(row).copied().unwrap_or_default()
-    };
-    let (rows, records) = match query {
-        None => (rows, chunk.records.clone()),
-        Some(query) => {
-            let outcome = query.run(chunk.input, rows).await?;
-            count(&outcome, &mut tally);
-            for letter in outcome.dead {
-                dead.entry(record_of(letter.row)).or_insert(Reason {
-                    reason: letter.reason,
-                    check: letter.check,
-                    message: letter.message,
-                });
-            }
-            let records = outcome.rows_of.iter().map(|row| record_of(*row)).collect();
-            (outcome.rows, records)
+    let record_of = |row: usize| chunk.records.get(row).copied().unwrap_or_default();
+    let (rows, records) = if runs_query {
+        let outcome = deployed.compiled.run(&beside_empty(deployed, chunk.input, rows))?;
+        count(&outcome, deployed, &mut tally);
+        for letter in outcome.dead {
+            let check = letter.check.and_then(|check| deployed.pipeline.checks.get(check));
+            dead.entry(record_of(letter.origin.row)).or_insert(Reason {
+                reason: letter.reason,
+                check: check.map(|check| check.reason.clone()),
+                message: letter.message,
+            });
         }
+        let origins = outcome.origins.iter();
+        let records = origins.map(|origin| record_of(origin.row)).collect();
+        (outcome.rows, records)
+    } else {
+        (rows, chunk.records.clone())
     };
     let (rows, records) = in_order(rows, records)?;
     Ok(Judged {
@@ -90,11 +94,27 @@ fn decode(message: String) -> Reason {
     }
 }
 
-fn count(outcome: &Outcome, tally: &mut Tally) {
-    tally.dropped += outcome.dropped;
-    tally.warned += outcome.warned;
-    for (check, failed) in &outcome.failed {
-        *tally.failed.entry(*check).or_default() += failed;
+/// The batches of all inputs: those of the others have no rows.
+fn beside_empty(deployed: &Deployed, input: usize, rows: RecordBatch) -> Vec<RecordBatch> {
+    let used = deployed.compiled.input_columns_used().into_iter();
+    let mut batches: Vec<_> = used.map(RecordBatch::new_empty).collect();
+    if let Some(batch) = batches.get_mut(input) {
+        *batch = rows;
+    }
+    batches
+}
+
+fn count(outcome: &Outcome, deployed: &Deployed, tally: &mut Tally) {
+    let checks = deployed.pipeline.checks.iter();
+    for (index, (check, count)) in checks.zip(&outcome.counts).enumerate() {
+        match check.severity {
+            Severity::Drop => tally.dropped += count.failed,
+            Severity::Warn => tally.warned += count.failed,
+            Severity::Error => {}
+        }
+        if count.failed > 0 {
+            *tally.failed.entry(index).or_default() += count.failed;
+        }
     }
 }
 

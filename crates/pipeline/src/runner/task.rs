@@ -14,17 +14,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::chunk::DecodeError;
+use super::chunk::{Chunk, DecodeError};
+use super::deployed::{Deployed, DeployedError};
 use super::judge::{JudgeError, Judged, judge};
 use super::lag::LagReporter;
 use super::progress::{Progress, Stage};
 use super::readers::{ReadError, Readers, Step};
 use super::tally::{Halt, Halted, Tally};
 use super::topic_output::{Encoded, TopicOutput};
-use super::topic_reader::{Begun, Limits};
+use super::topic_reader::{Begun, Limits, TopicReadError};
 use super::topic_writer::TopicWriter;
 use super::transaction::WriteError;
-use crate::engine::Query;
 
 /// Why a task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +38,18 @@ pub enum TaskError {
     /// The query failed.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// The version cannot run here.
+    #[error(transparent)]
+    Deployed(#[from] DeployedError),
     /// Rows cannot be made records.
     #[error("cannot make records of rows")]
     Encode(#[source] DataFusionError),
     /// It cannot write.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Topics cannot be read.
+    #[error(transparent)]
+    Topics(#[from] TopicReadError),
     /// The brokers cannot be asked about a topic.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -78,7 +84,8 @@ pub(crate) struct Parts {
     /// Whether it ends by itself.
     pub(crate) is_bounded: bool,
     pub(crate) readers: Readers,
-    pub(crate) query: Option<Query>,
+    pub(crate) deployed: Arc<Deployed>,
+    pub(crate) runs_query: bool,
     pub(crate) output: TopicOutput,
     pub(crate) writer: TopicWriter,
     pub(crate) halt: Option<Halt>,
@@ -92,7 +99,8 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
     let Parts {
         env,
         readers,
-        query,
+        deployed,
+        runs_query,
         output,
         writer,
         halt,
@@ -106,7 +114,8 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
     let reading = Reading {
         env: env.clone(),
         readers,
-        query,
+        deployed,
+        runs_query,
         output,
         progress: Arc::clone(&progress),
         limits,
@@ -136,7 +145,8 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
 struct Reading {
     env: Env,
     readers: Readers,
-    query: Option<Query>,
+    deployed: Arc<Deployed>,
+    runs_query: bool,
     output: TopicOutput,
     progress: Arc<Progress>,
     limits: Limits,
@@ -164,7 +174,7 @@ impl Reading {
             match step {
                 Step::Chunks(chunks) => {
                     for chunk in chunks {
-                        ready.chunks.push(self.judge(chunk).await?);
+                        ready.chunks.push(self.judge(chunk)?);
                     }
                 }
                 Step::Nothing => {}
@@ -179,9 +189,9 @@ impl Reading {
         }
     }
 
-    async fn judge(&mut self, chunk: super::chunk::Chunk) -> Result<(Judged, Encoded), TaskError> {
+    fn judge(&self, chunk: Chunk) -> Result<(Judged, Encoded), TaskError> {
         let begun = self.env.clock.now();
-        let judged = judge(chunk, self.query.as_mut()).await?;
+        let judged = judge(chunk, &self.deployed, self.runs_query)?;
         let after_sql = self.env.clock.now();
         self.progress.took(Stage::Sql, after_sql.since(begun));
         let encoded = self.output.encode(&judged.rows).map_err(TaskError::Encode)?;

@@ -1,0 +1,663 @@
+//! The life of one pipeline: which version is wanted, when it runs, what happens when it fails.
+//!
+//! Invariants: one version runs at a time, and the next begins only when the last one has ended at a commit; who is told to stop, pause,
+//! hand over or cancel ends at the next commit; a run that failed is tried again as the file says, and one that ends by a halt or
+//! because another worker has taken over waits until somebody does something.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::Cluster;
+use env::Env;
+use parking_lot::Mutex;
+use spec::{Trigger, names};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::deployed::Deployed;
+use super::history::{CONTINUOUS, History, MANUAL, ONCE, Runs, SCHEDULE};
+use super::open::{self, Surroundings};
+use super::progress::Progress;
+use super::schedule::{Due, Schedule, backoff};
+use super::status::{Phase, Statuses};
+use super::task::{self, TaskError};
+use super::tally::Tally;
+use crate::control::Time;
+use crate::control::record::{CheckResult, Level, LogLine, PipelineRecord, PipelineState, Run, RunState};
+use crate::tasks::{Role, Task};
+
+/// How often the record of a run that goes on is written again.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// A continuous run that has lasted so long before it failed begins to count its attempts anew.
+const SETTLED_MS: i64 = 60_000;
+
+/// What a pipeline is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    /// This is what runs from now on; nothing if it was forgotten.
+    Wanted(Option<Arc<PipelineRecord>>),
+    /// It runs now, once.
+    Run {
+        /// The name of the run.
+        id: String,
+    },
+    /// What it does ends at the next commit.
+    Cancel,
+}
+
+/// What all pipelines of a worker share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) surroundings: Surroundings,
+    pub(crate) history: History,
+    pub(crate) runs: Mutex<Runs>,
+    pub(crate) statuses: Statuses,
+    /// What a batch of a pipeline may take.
+    pub(crate) memory_bytes_max: usize,
+}
+
+impl Shared {
+    fn env(&self) -> &Env {
+        &self.surroundings.env
+    }
+
+    fn cluster(&self) -> &Cluster {
+        &self.surroundings.cluster
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.env().clock.wall().ms()
+    }
+
+    /// A name for a run: its time, and what tells it from others.
+    fn run_id(&self) -> String {
+        let mut bytes = [0; 4];
+        self.env().random.fill(&mut bytes);
+        format!("{}-{:08x}", self.now_ms(), u32::from_be_bytes(bytes))
+    }
+
+    /// A random time up to another.
+    fn jitter(&self, most: Duration) -> Duration {
+        let mut bytes = [0; 8];
+        self.env().random.fill(&mut bytes);
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(u64::from_be_bytes(bytes) % most.saturating_add(1))
+    }
+}
+
+/// Lives until nobody tells it anything any more.
+pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
+    let mut wanted: Option<Arc<PipelineRecord>> = None;
+    loop {
+        let record = wanted.take().filter(|record| record.state == PipelineState::Running);
+        let Some(record) = record else {
+            match commands.recv().await {
+                Some(Command::Wanted(next)) => {
+                    forget_unless_running(&shared, next.as_deref());
+                    wanted = next;
+                }
+                Some(Command::Run { .. } | Command::Cancel) => {}
+                None => return,
+            }
+            continue;
+        };
+        let (asks, asked) = mpsc::channel(16);
+        let stop = CancellationToken::new();
+        let version = Version {
+            shared: Arc::clone(&shared),
+            record: Arc::clone(&record),
+            stop: stop.clone(),
+        };
+        let running = version.run(asked);
+        tokio::pin!(running);
+        let mut is_over = false;
+        wanted = loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Wanted(next)) => {
+                        forget_unless_running(&shared, next.as_deref());
+                        break next;
+                    }
+                    // More than so many at once are answered by the runs before them.
+                    Some(Command::Run { id }) => drop(asks.try_send(Ask::Run { id })),
+                    Some(Command::Cancel) => drop(asks.try_send(Ask::Cancel)),
+                    None => {
+                        stop.cancel();
+                        if !is_over {
+                            running.await;
+                        }
+                        return;
+                    }
+                },
+                () = &mut running, if !is_over => is_over = true,
+            }
+        };
+        stop.cancel();
+        if !is_over {
+            running.await;
+        }
+    }
+}
+
+/// Nothing is told of what does not run here.
+fn forget_unless_running(shared: &Shared, next: Option<&PipelineRecord>) {
+    if let Some(next) = next.filter(|next| next.state != PipelineState::Running) {
+        shared.statuses.remove(&next.env, &next.pipeline);
+    }
+}
+
+/// What a version that runs is asked.
+#[derive(Debug)]
+enum Ask {
+    Run { id: String },
+    Cancel,
+}
+
+/// A version that runs.
+struct Version {
+    shared: Arc<Shared>,
+    record: Arc<PipelineRecord>,
+    stop: CancellationToken,
+}
+
+/// How a run ended.
+enum Ended {
+    /// It did what it had to.
+    Well,
+    /// It was told to.
+    Stopped,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It failed, and is perhaps tried again.
+    Failed {
+        /// Whether somebody has to do something first.
+        holds: bool,
+        /// How long it had gone on.
+        lasted_ms: i64,
+    },
+}
+
+/// A run that is to be made.
+#[derive(Clone)]
+struct Planned {
+    id: String,
+    trigger: &'static str,
+    nominal: Option<i64>,
+    attempt: u32,
+}
+
+impl Version {
+    async fn run(self, mut asked: mpsc::Receiver<Ask>) {
+        let deployed = Deployed::new(Arc::clone(&self.record), self.shared.memory_bytes_max);
+        let deployed = match deployed {
+            Ok(deployed) => Arc::new(deployed),
+            Err(error) => {
+                let message = causes(&error);
+                self.log(Level::Error, None, message.clone());
+                self.status(Phase::Held, Some(message));
+                return;
+            }
+        };
+        self.begin_status(&deployed);
+        match &deployed.pipeline.run.trigger {
+            Trigger::Continuous => self.continuously(&deployed, &mut asked).await,
+            Trigger::Once => self.once(&deployed, &mut asked).await,
+            Trigger::Scheduled(schedule) => match Schedule::new(schedule) {
+                Ok(times) => {
+                    let jitter = schedule.jitter.duration();
+                    self.scheduled(&deployed, &times, jitter, &mut asked).await;
+                }
+                Err(cause) => self.status(Phase::Held, Some(cause.to_string())),
+            },
+        }
+    }
+
+    async fn continuously(&self, deployed: &Arc<Deployed>, asked: &mut mpsc::Receiver<Ask>) {
+        let mut attempt = 1;
+        loop {
+            let planned = self.planned(CONTINUOUS, None, attempt);
+            match self.attempt(deployed, planned, asked).await {
+                Ended::Stopped => return,
+                Ended::Well | Ended::Cancelled => attempt = 1,
+                Ended::Failed { holds: true, .. } => return,
+                Ended::Failed { lasted_ms, .. } => {
+                    attempt = if lasted_ms > SETTLED_MS { 1 } else { attempt + 1 };
+                    if !self.wait_to_retry(deployed, attempt, asked).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn once(&self, deployed: &Arc<Deployed>, asked: &mut mpsc::Receiver<Ask>) {
+        let PipelineRecord {
+            env,
+            pipeline,
+            version,
+            ..
+        } = &*self.record;
+        let is_done = self.shared.runs.lock().has_run_once(env, pipeline, *version);
+        if !is_done && !self.with_retries(deployed, self.planned(ONCE, None, 1), asked).await {
+            return;
+        }
+        self.status(Phase::Done, None);
+        self.only_when_asked(deployed, asked).await;
+    }
+
+    async fn scheduled(
+        &self,
+        deployed: &Arc<Deployed>,
+        schedule: &Schedule,
+        jitter: Duration,
+        asked: &mut mpsc::Receiver<Ask>,
+    ) {
+        loop {
+            let PipelineRecord { env, pipeline, .. } = &*self.record;
+            let last = self.shared.runs.lock().last_nominal(env, pipeline);
+            let now_ms = self.shared.now_ms();
+            let wait = match schedule.due(last, self.record.time.ms(), now_ms) {
+                Due::Now(nominal) => {
+                    let jitter = self.shared.jitter(jitter);
+                    if !self.wait(jitter, asked, deployed).await {
+                        return;
+                    }
+                    let planned = self.planned(SCHEDULE, Some(nominal), 1);
+                    if !self.with_retries(deployed, planned, asked).await {
+                        return;
+                    }
+                    continue;
+                }
+                Due::At(nominal) => u64::try_from(nominal - now_ms).unwrap_or_default(),
+                Due::Never => u64::MAX,
+            };
+            self.status(Phase::Waiting, None);
+            // A clock that is set anew is noticed within a minute.
+            let wait = Duration::from_millis(wait.min(60_000));
+            if !self.wait(wait, asked, deployed).await {
+                return;
+            }
+        }
+    }
+
+    async fn only_when_asked(&self, deployed: &Arc<Deployed>, asked: &mut mpsc::Receiver<Ask>) {
+        while self.wait(Duration::from_secs(3600), asked, deployed).await {}
+    }
+
+    /// Waits, and makes the runs that are asked for in between. False: it is to stop.
+    async fn wait(
+        &self,
+        wait: Duration,
+        asked: &mut mpsc::Receiver<Ask>,
+        deployed: &Arc<Deployed>,
+    ) -> bool {
+        let until = self.shared.env().clock.now().plus(wait);
+        loop {
+            let ask = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return false,
+                ask = asked.recv() => ask,
+                () = self.shared.env().clock.sleep_until(until) => return true,
+            };
+            match ask {
+                Some(Ask::Run { id }) => {
+                    let planned = Planned {
+                        id,
+                        ..self.planned(MANUAL, None, 1)
+                    };
+                    // Who asks for a run asks again if it fails.
+                    if let Ended::Stopped = self.attempt(deployed, planned, asked).await {
+                        return false;
+                    }
+                }
+                Some(Ask::Cancel) => {}
+                None => return false,
+            }
+        }
+    }
+
+    async fn wait_to_retry(
+        &self,
+        deployed: &Arc<Deployed>,
+        attempt: u32,
+        asked: &mut mpsc::Receiver<Ask>,
+    ) -> bool {
+        let retry = &deployed.pipeline.run.retry;
+        let wait = backoff(retry.backoff, u64::from(attempt.saturating_sub(1)));
+        self.status_phase(Phase::Retrying);
+        self.wait(wait, asked, deployed).await
+    }
+
+    /// Makes a run, again if it fails. False: it is to stop, or is held.
+    async fn with_retries(
+        &self,
+        deployed: &Arc<Deployed>,
+        mut planned: Planned,
+        asked: &mut mpsc::Receiver<Ask>,
+    ) -> bool {
+        let times = deployed.pipeline.run.retry.times;
+        loop {
+            match self.attempt(deployed, planned.clone(), asked).await {
+                Ended::Stopped => return false,
+                Ended::Well | Ended::Cancelled => return true,
+                Ended::Failed { holds: true, .. } => return false,
+                Ended::Failed { .. } if u64::from(planned.attempt) > times => return true,
+                Ended::Failed { .. } => {
+                    planned.attempt += 1;
+                    if !self.wait_to_retry(deployed, planned.attempt, asked).await {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn planned(&self, trigger: &'static str, nominal: Option<i64>, attempt: u32) -> Planned {
+        Planned {
+            id: self.shared.run_id(),
+            trigger,
+            nominal,
+            attempt,
+        }
+    }
+
+    /// One attempt of a run, from its first record to its last.
+    async fn attempt(
+        &self,
+        deployed: &Arc<Deployed>,
+        planned: Planned,
+        asked: &mut mpsc::Receiver<Ask>,
+    ) -> Ended {
+        let is_bounded = planned.trigger != CONTINUOUS;
+        let progress: Vec<(Role, Arc<Progress>)> = deployed
+            .tasks
+            .iter()
+            .map(|task| (task.role, Arc::default()))
+            .collect();
+        let telling = Telling {
+            version: self,
+            deployed,
+            started: self.shared.now_ms(),
+            planned,
+            progress: &progress,
+        };
+        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
+            status.phase = Phase::Running;
+            status.tasks.clone_from(&progress);
+        });
+        telling.tell(RunState::Running, None);
+        let stop = self.stop.child_token();
+        let running = run_tasks(&self.shared.surroundings, deployed, is_bounded, &progress, &stop);
+        tokio::pin!(running);
+        let timeout = deployed.pipeline.run.timeout;
+        let timeout = timeout.map_or(Duration::MAX, spec::Span::duration);
+        let deadline = self.shared.env().clock.now().plus(timeout);
+        let mut ends = None;
+        let result = loop {
+            let tell_at = self.shared.env().clock.now().plus(TELL_EVERY);
+            tokio::select! {
+                biased;
+                result = &mut running => break result,
+                ask = asked.recv() => match ask {
+                    Some(Ask::Cancel) => {
+                        ends = Some(RunState::Cancelled);
+                        stop.cancel();
+                    }
+                    // It runs.
+                    Some(Ask::Run { .. }) => {}
+                    None => stop.cancel(),
+                },
+                () = self.shared.env().clock.sleep_until(deadline), if ends.is_none() => {
+                    ends = Some(RunState::TimedOut);
+                    stop.cancel();
+                }
+                () = self.shared.env().clock.sleep_until(tell_at) => telling.tell(RunState::Running, None),
+            }
+        };
+        self.end(&telling, result, ends)
+    }
+
+    fn end(
+        &self,
+        telling: &Telling<'_>,
+        result: Result<(), TaskError>,
+        ends: Option<RunState>,
+    ) -> Ended {
+        let now_ms = self.shared.now_ms();
+        let tally = telling.tally();
+        let lasted_ms = now_ms - telling.started;
+        let timed_out = || {
+            let after = telling.deployed.pipeline.run.timeout;
+            after.map_or_else(String::new, |after| format!("took longer than its timeout of {after}"))
+        };
+        let (state, error, ended) = match (result, ends) {
+            (Err(error), _) => {
+                let holds = error.holds();
+                let message = causes(&error).replace("NAME", &self.record.pipeline);
+                (RunState::Failed, Some(message), Ended::Failed { holds, lasted_ms })
+            }
+            (Ok(()), Some(RunState::TimedOut)) => {
+                let holds = false;
+                (RunState::TimedOut, Some(timed_out()), Ended::Failed { holds, lasted_ms })
+            }
+            (Ok(()), Some(_)) => (RunState::Cancelled, None, Ended::Cancelled),
+            (Ok(()), None) if self.stop.is_cancelled() => (RunState::Succeeded, None, Ended::Stopped),
+            (Ok(()), None) => (RunState::Succeeded, None, Ended::Well),
+        };
+        telling.tell(state, error.clone());
+        telling.tell_checks(&tally);
+        if let Some(message) = &error {
+            self.log(Level::Error, Some(&telling.planned.id), message.clone());
+        }
+        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
+            status.ended.add(&tally);
+            status.tasks.retain(|_task| false);
+            status.failures += u64::from(error.is_some());
+            if error.is_none() {
+                status.succeeded_ms = Some(now_ms);
+            }
+            status.phase = match &ended {
+                Ended::Failed { holds: true, .. } => Phase::Held,
+                Ended::Failed { .. } => Phase::Retrying,
+                _ => Phase::Waiting,
+            };
+            status.error = error;
+        });
+        ended
+    }
+
+    fn begin_status(&self, deployed: &Deployed) {
+        let severity = |check: &spec::Check| match check.severity {
+            spec::Severity::Error => "error",
+            spec::Severity::Warn => "warn",
+            spec::Severity::Drop => "drop",
+        };
+        let checks = deployed.pipeline.checks.iter();
+        let checks = checks.map(|check| (check.reason.clone(), severity(check)));
+        let checks: Arc<[_]> = checks.collect();
+        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
+            if status.version != self.record.version {
+                status.ended = Tally::default();
+            }
+            status.version = self.record.version;
+            status.checks = checks;
+            status.phase = Phase::Waiting;
+            status.error = None;
+        });
+    }
+
+    fn status(&self, phase: Phase, error: Option<String>) {
+        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
+            status.version = self.record.version;
+            status.phase = phase;
+            if error.is_some() {
+                status.error = error;
+            }
+        });
+    }
+
+    fn status_phase(&self, phase: Phase) {
+        self.status(phase, None);
+    }
+
+    fn log(&self, level: Level, run: Option<&str>, message: String) {
+        self.shared.history.log(&LogLine {
+            env: self.record.env.clone(),
+            pipeline: self.record.pipeline.clone(),
+            version: Some(self.record.version),
+            run: run.map(str::to_owned),
+            task: None,
+            level,
+            message,
+            time: Time::from_ms(self.shared.now_ms()),
+        });
+    }
+}
+
+/// What is told of a run.
+struct Telling<'a> {
+    version: &'a Version,
+    deployed: &'a Deployed,
+    started: i64,
+    planned: Planned,
+    progress: &'a [(Role, Arc<Progress>)],
+}
+
+impl Telling<'_> {
+    /// What became of records; of two tasks what went in at the front and came out at the end.
+    fn tally(&self) -> Tally {
+        let mut all = Tally::default();
+        for (_, progress) in self.progress {
+            all.add(&progress.seen().tally);
+        }
+        let seen = |task: Option<&(Role, Arc<Progress>)>| task.map(|(_, progress)| progress.seen().tally);
+        if let Some(front) = seen(self.progress.first()) {
+            all.rows_in = front.rows_in;
+        }
+        if let Some(end) = seen(self.progress.last()) {
+            all.rows_out = end.rows_out;
+        }
+        all
+    }
+
+    fn tell(&self, state: RunState, error: Option<String>) {
+        let shared = &self.version.shared;
+        let record = &self.version.record;
+        let now = Time::from_ms(shared.now_ms());
+        let tally = self.tally();
+        let run = Run {
+            env: record.env.clone(),
+            pipeline: record.pipeline.clone(),
+            run: self.planned.id.clone(),
+            version: record.version,
+            trigger: self.planned.trigger.to_owned(),
+            nominal: self.planned.nominal.map(Time::from_ms),
+            state,
+            started: Time::from_ms(self.started),
+            ended: (state != RunState::Running).then_some(now),
+            attempt: self.planned.attempt,
+            rows_in: tally.rows_in,
+            rows_out: tally.rows_out,
+            dead: tally.dead,
+            dropped: tally.dropped,
+            warned: tally.warned,
+            error,
+        };
+        shared.history.run(&run);
+        shared.runs.lock().add(run);
+    }
+
+    fn tell_checks(&self, tally: &Tally) {
+        let record = &self.version.record;
+        let checks = self.deployed.pipeline.checks.iter().enumerate();
+        for (index, check) in checks {
+            self.version.shared.history.check(&CheckResult {
+                env: record.env.clone(),
+                pipeline: record.pipeline.clone(),
+                run: self.planned.id.clone(),
+                version: record.version,
+                check: check.reason.clone(),
+                severity: match check.severity {
+                    spec::Severity::Error => "error",
+                    spec::Severity::Warn => "warn",
+                    spec::Severity::Drop => "drop",
+                }
+                .to_owned(),
+                rows: tally.rows_in,
+                failed: tally.failed.get(&index).copied().unwrap_or_default(),
+                time: Time::from_ms(self.version.shared.now_ms()),
+            });
+        }
+    }
+}
+
+/// Runs the tasks of a pipeline: side by side if they go on, else one after the other.
+async fn run_tasks(
+    surroundings: &Surroundings,
+    deployed: &Arc<Deployed>,
+    is_bounded: bool,
+    progress: &[(Role, Arc<Progress>)],
+    stop: &CancellationToken,
+) -> Result<(), TaskError> {
+    let tasks = deployed.tasks.iter().zip(progress);
+    if is_bounded {
+        for (task, (_, progress)) in tasks {
+            run_task(surroundings, deployed, task, true, Arc::clone(progress), stop.clone()).await?;
+        }
+        return Ok(());
+    }
+    let mut running = JoinSet::new();
+    for (task, (_, progress)) in tasks {
+        let surroundings = surroundings.clone();
+        let (deployed, task) = (Arc::clone(deployed), task.clone());
+        let (progress, stop) = (Arc::clone(progress), stop.clone());
+        running.spawn(async move {
+            let ended = run_task(&surroundings, &deployed, &task, false, progress, stop.clone()).await;
+            // One without the other is of no use.
+            stop.cancel();
+            ended
+        });
+    }
+    let mut result = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let ended = ended.unwrap_or_else(|error| Err(TaskError::Panicked(error.to_string())));
+        if result.is_ok() {
+            result = ended;
+        }
+    }
+    result
+}
+
+async fn run_task(
+    surroundings: &Surroundings,
+    deployed: &Arc<Deployed>,
+    task: &Task,
+    is_bounded: bool,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<(), TaskError> {
+    let opening = open::open(surroundings, deployed, task, is_bounded, progress);
+    let parts = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        parts = opening => parts?,
+    };
+    task::run(parts, stop).await
+}
+
+/// An error with all its causes, as one sentence.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = cause.source();
+    }
+    text
+}
