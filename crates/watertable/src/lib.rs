@@ -12,6 +12,8 @@ mod logging;
 mod metrics;
 mod moment;
 mod output;
+mod own_broker;
+mod pipelines;
 mod process;
 mod progress;
 mod record_json;

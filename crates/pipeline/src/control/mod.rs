@@ -10,6 +10,7 @@ mod commit;
 mod key;
 mod log;
 mod positions;
+mod runs;
 pub mod record;
 mod state;
 mod store;
@@ -20,6 +21,7 @@ pub use commit::{Change, CommitError, Writer};
 pub use key::Key;
 pub use log::LogError;
 pub use positions::{Positions, positions};
+pub use runs::runs;
 pub use record::{
     Action, CheckResult, Class, ColumnRecord, Deployment, Level, LogLine, PipelineRecord,
     PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord,

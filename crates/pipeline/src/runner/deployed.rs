@@ -178,7 +178,7 @@ impl Input {
         let columns = resolved.columns();
         let columns = columns.ok_or_else(|| DeployedError::Columns { input: input() })?;
         let contract = match &resolved.contract {
-            Some(text) => Some(text.parse::<Contract>()),
+            Some(text) => Some(Contract::parse(text)),
             None if columns.is_empty() => None,
             None => Some(Contract::new(Format::Json, columns)),
         };

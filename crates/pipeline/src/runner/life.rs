@@ -10,7 +10,7 @@ use std::time::Duration;
 use client::Cluster;
 use env::Env;
 use parking_lot::Mutex;
-use spec::{Trigger, names};
+use spec::Trigger;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

@@ -1,16 +1,35 @@
-//! Reads, runs, commits.
+//! Reads, runs, commits: [`Worker`] follows what is applied, and each pipeline lives in it by itself.
+//!
+//! | File | Owns |
+//! |---|---|
+//! | `worker` | which pipelines live |
+//! | `life` | one pipeline: its version, its runs, what happens when one fails |
+//! | `open` | puts a task together |
+//! | `task` | a task as it runs: one half reads and judges, the other one commits |
+//! | `readers`, `topic_reader`, `chunk` | what is read, as rows beside the records they were |
+//! | `judge`, `tally` | the query with its checks over a chunk; how many records are bad |
+//! | `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
+//! | `positions`, `history`, `status`, `progress`, `lag` | how far it is, what happened, how it stands |
 
 mod chunk;
 pub mod dead_letter;
+pub mod deployed;
+mod history;
 mod judge;
 mod lag;
+mod life;
+mod open;
 pub mod positions;
 pub mod progress;
 mod readers;
 mod schedule;
+pub mod status;
 pub mod tally;
 mod task;
 mod topic_output;
 mod topic_reader;
 mod topic_writer;
 mod transaction;
+mod worker;
+
+pub use worker::{Worker, WorkerOptions};

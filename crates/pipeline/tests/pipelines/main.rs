@@ -1,3 +1,4 @@
 //! Pipelines from outside.
 
 mod control;
+mod runner;

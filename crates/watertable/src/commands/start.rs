@@ -1,7 +1,7 @@
 //! `watertable start`: the composition root. Puts the broker together, waits for a signal, takes it apart in order.
 //!
-//! Start: settings, log, descriptors, HTTP, then the broker, which opens its data before its listener, and SQL over it. Stop:
-//! not ready any more, SQL, the broker (connections, requests, coordinators, logs), and last HTTP.
+//! Start: settings, log, descriptors, HTTP, then the broker, which opens its data before its listener, SQL over it, and pipelines
+//! beside it. Stop: not ready any more, pipelines, SQL, the broker (connections, requests, coordinators, logs), and last HTTP.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{HttpServer, Phase, Status};
-use crate::logging;
+use crate::{logging, pipelines};
 use crate::settings::{self, Given, LogFormat, Origin, Settings};
 use crate::sql::Sql;
 
@@ -150,6 +150,13 @@ async fn serve(
             return Err(error);
         }
     };
+    let pipelines = match pipelines::start(&settings, &broker) {
+        Ok(pipelines) => pipelines,
+        Err(error) => {
+            broker.stop().await;
+            return Err(error);
+        }
+    };
     status.running(broker.metrics().clone());
     announce(&settings, &broker, http.as_ref(), sql.as_ref());
 
@@ -158,6 +165,9 @@ async fn serve(
     status.enter(Phase::Stopping);
     let begun = env.clock.now();
     let stop = async {
+        if let Some(pipelines) = pipelines {
+            pipelines.stop().await;
+        }
         if let Some(sql) = sql {
             sql.stop().await;
         }

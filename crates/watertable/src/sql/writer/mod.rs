@@ -8,24 +8,20 @@
 mod errors;
 mod transaction;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use client::admin::{create_topics, delete_topics};
-use client::{
-    BrokerAddress, ClientConfig, Cluster, Producer, ProducerConfig, ProducerRecord,
-    TransactionalProducer,
-};
+use client::{Cluster, Producer, ProducerConfig, ProducerRecord, TransactionalProducer};
 use sql::{NewTopic, Record, Transaction, WriteError, Writer};
 use tokio::sync::OnceCell;
 use types::TopicName;
 
 use self::transaction::{BrokerTransaction, Producers};
+use crate::own_broker::{self, PATIENCE};
 
-/// How long one thing may take, retries included. The broker is this process: what takes longer does not come.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// The most that a producer holds of what is not acknowledged.
 const BUFFER_BYTES: usize = 4 << 20;
 /// How full batches of transactions become.
@@ -46,16 +42,7 @@ pub(crate) struct BrokerWriter {
 impl BrokerWriter {
     /// For the broker of this number that listens at `address` and takes transactions of at most so long.
     pub(crate) fn new(address: SocketAddr, node_id: i32, transaction_max: Duration) -> Self {
-        let config = ClientConfig {
-            client_id: Arc::from("watertable-sql"),
-            request_timeout: PATIENCE,
-            operation_timeout: PATIENCE,
-            wait_for_first_broker: false,
-            // What others are told to connect to need not be reachable from here.
-            only_bootstrap: true,
-            ..ClientConfig::default()
-        };
-        let cluster = Cluster::new(vec![reachable(address)], config);
+        let cluster = own_broker::cluster(address, "watertable-sql");
         Self {
             producers: Arc::new(Producers::new(
                 cluster.clone(),
@@ -87,19 +74,6 @@ fn producer_config() -> ProducerConfig {
         delivery_timeout: PATIENCE,
         allow_auto_topic_creation: false,
         ..ProducerConfig::default()
-    }
-}
-
-/// Where a listener of this machine is reached from this machine.
-fn reachable(listening: SocketAddr) -> BrokerAddress {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    BrokerAddress {
-        host: ip.to_string(),
-        port: listening.port(),
     }
 }
 
@@ -170,20 +144,4 @@ async fn transactional(
 ) -> Result<TransactionalProducer, WriteError> {
     let begun = TransactionalProducer::init(cluster.clone(), id, timeout, producer_config()).await;
     begun.map_err(|error| errors::of_transaction("begin a transaction", None, error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listener_on_all_addresses_is_reached_on_loopback() {
-        for (listening, reached) in [
-            ("0.0.0.0:9092", "127.0.0.1:9092"),
-            ("[::]:9092", "[::1]:9092"),
-            ("127.0.0.2:1", "127.0.0.2:1"),
-        ] {
-            assert_eq!(reachable(listening.parse().unwrap()).to_string(), reached);
-        }
-    }
 }

@@ -1,0 +1,250 @@
+//! [`Worker`]: runs the pipelines that are applied, all of them.
+//!
+//! Invariants: what runs is what the control topics say, and it follows them; each pipeline lives by itself, so that none waits for
+//! another; pipelines run on threads of their own, within a bound of memory of their own; a worker that stops ends all of them at a
+//! commit. Of two workers the one that began later runs a pipeline, and the other one stops running it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::Cluster;
+use env::Env;
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::history::{History, Runs};
+use super::life::{self, Command, Shared, causes};
+use super::open::Surroundings;
+use super::status::Statuses;
+use super::topic_reader::Limits;
+use crate::control::record::{Action, Deployment, PipelineRecord};
+use crate::control::{Event, Store, StoreError};
+
+/// What a pipeline may be told that it has not heard yet.
+const COMMANDS_MAX: usize = 64;
+/// How long to wait before the control topics are read again after an error.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How much a batch has at most.
+const BATCH: Limits = Limits {
+    rows: 8 * 8192,
+    bytes: 8 << 20,
+};
+
+/// How a worker works.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerOptions {
+    /// Threads.
+    pub threads: usize,
+    /// What a batch of a pipeline may take in memory, in bytes.
+    pub memory_bytes_max: usize,
+}
+
+/// Runs pipelines until it is stopped.
+#[derive(Debug)]
+pub struct Worker {
+    runtime: Option<Runtime>,
+    stop: CancellationToken,
+    statuses: Statuses,
+    done: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Begins to run the pipelines of a cluster.
+    ///
+    /// # Errors
+    /// The system refuses threads.
+    pub fn start(cluster: Cluster, options: WorkerOptions) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_name("pipeline")
+            .enable_all()
+            .build()?;
+        let (stop, statuses) = (CancellationToken::new(), Statuses::default());
+        let working = {
+            let _entered = runtime.enter();
+            Working {
+                env: Env::system(),
+                cluster,
+                options,
+                statuses: statuses.clone(),
+                stop: stop.clone(),
+            }
+        };
+        let done = runtime.spawn(working.run());
+        Ok(Self {
+            runtime: Some(runtime),
+            stop,
+            statuses,
+            done: Some(done),
+        })
+    }
+
+    /// How the pipelines stand.
+    pub fn statuses(&self) -> Statuses {
+        self.statuses.clone()
+    }
+
+    /// Ends all pipelines, each at its next commit.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(done) = self.done.take()
+            && let Err(error) = done.await
+        {
+            tracing::error!(%error, "the worker of pipelines failed");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A worker at work.
+struct Working {
+    env: Env,
+    cluster: Cluster,
+    options: WorkerOptions,
+    statuses: Statuses,
+    stop: CancellationToken,
+}
+
+type Name = (String, String);
+
+impl Working {
+    async fn run(self) {
+        let mut tasks = JoinSet::new();
+        let history = History::start(self.cluster.clone(), &mut tasks);
+        let shared = Arc::new(Shared {
+            surroundings: Surroundings {
+                env: self.env.clone(),
+                cluster: self.cluster.clone(),
+                limits: BATCH,
+            },
+            history,
+            runs: Mutex::new(Runs::default()),
+            statuses: self.statuses.clone(),
+            memory_bytes_max: self.options.memory_bytes_max,
+        });
+        let mut lives = Lives {
+            shared,
+            lives: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        loop {
+            let followed = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                followed = self.follow(&mut lives) => followed,
+            };
+            if let Err(error) = followed {
+                tracing::warn!(error = %causes(&error), "cannot follow what pipelines are to run; trying again");
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                () = self.env.clock.sleep_until(self.env.clock.now().plus(AGAIN)) => {}
+            }
+        }
+        lives.end().await;
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Follows the control topics; ends with an error only.
+    async fn follow(&self, lives: &mut Lives) -> Result<(), StoreError> {
+        let runs = Runs::read(&self.cluster).await?;
+        *lives.shared.runs.lock() = runs;
+        let mut store = Store::open(&self.cluster).await?;
+        let records: Vec<_> = store.pipelines().cloned().collect();
+        for record in records {
+            let (env, pipeline) = (record.env.clone(), record.pipeline.clone());
+            let asked: Vec<_> = store.state().deployments(&env, &pipeline).cloned().collect();
+            lives.want(&env, &pipeline, Some(record)).await;
+            for deployment in asked {
+                lives.ask_again(&deployment).await;
+            }
+        }
+        loop {
+            for event in store.changed().await? {
+                match event {
+                    Event::Pipeline {
+                        environment,
+                        pipeline,
+                        current,
+                    } => lives.want(&environment, &pipeline, current).await,
+                    Event::Version(_) => {}
+                    Event::Deployment(deployment) => lives.ask(&deployment).await,
+                }
+            }
+        }
+    }
+}
+
+/// The pipelines that live.
+struct Lives {
+    shared: Arc<Shared>,
+    lives: HashMap<Name, (mpsc::Sender<Command>, Option<Arc<PipelineRecord>>)>,
+    tasks: JoinSet<()>,
+}
+
+impl Lives {
+    /// Tells a pipeline what is wanted of it, unless it knows.
+    async fn want(&mut self, env: &str, pipeline: &str, wanted: Option<Arc<PipelineRecord>>) {
+        let name = (env.to_owned(), pipeline.to_owned());
+        let Self {
+            shared,
+            lives,
+            tasks,
+        } = self;
+        let (sender, known) = lives.entry(name).or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
+            tasks.spawn(life::live(Arc::clone(shared), receiver));
+            (sender, None)
+        });
+        if *known == wanted {
+            return;
+        }
+        known.clone_from(&wanted);
+        // It lives as long as it can be told something.
+        sender.send(Command::Wanted(wanted)).await.ok();
+    }
+
+    /// What is asked for now.
+    async fn ask(&mut self, deployment: &Deployment) {
+        let command = match deployment.action {
+            Action::Run => Command::Run {
+                id: deployment.id.clone(),
+            },
+            Action::Cancel => Command::Cancel,
+            _ => return,
+        };
+        let name = (deployment.env.clone(), deployment.pipeline.clone());
+        if let Some((sender, _)) = self.lives.get(&name) {
+            sender.send(command).await.ok();
+        }
+    }
+
+    /// What was asked for while no worker was there: a run that was not begun.
+    async fn ask_again(&mut self, deployment: &Deployment) {
+        let Deployment {
+            env, pipeline, id, ..
+        } = deployment;
+        let is_known = self.shared.runs.lock().has(env, pipeline, id);
+        if deployment.action == Action::Run && !is_known {
+            self.ask(deployment).await;
+        }
+    }
+
+    async fn end(mut self) {
+        self.lives.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,24 @@
+//! Pipelines in `watertable start`: a worker beside the broker, which reads and writes as a client of it.
+//!
+//! Invariant: pipelines run on threads of their own, within a bound of memory of their own; the broker never waits for them.
+
+use anyhow::Context;
+use broker::Broker;
+use pipeline::runner::{Worker, WorkerOptions};
+
+use crate::own_broker;
+use crate::settings::Settings;
+
+/// Starts to run what is applied; `None` if this process runs no pipelines.
+pub(crate) fn start(settings: &Settings, broker: &Broker) -> anyhow::Result<Option<Worker>> {
+    let Some(pipelines) = &settings.pipelines else {
+        return Ok(None);
+    };
+    let options = WorkerOptions {
+        threads: pipelines.workers,
+        memory_bytes_max: pipelines.memory_bytes,
+    };
+    let cluster = own_broker::cluster(broker.address(), "watertable-pipelines");
+    let worker = Worker::start(cluster, options);
+    worker.map(Some).context("cannot start pipelines")
+}
