@@ -2,9 +2,10 @@
 //!
 //! Invariant: every mistake is told, not the first alone; a pipeline is given only if there is none.
 
+use crate::check;
 use crate::pipeline::{self, PIPELINE, Pipeline};
 use crate::problem::{Cause, Position, Problem, Problems};
-use crate::shape::{Shape, check};
+use crate::shape::{Shape, check as check_shape};
 use crate::surroundings::Surroundings;
 use crate::tree::{Node, Tree, build};
 
@@ -84,6 +85,29 @@ impl File {
         }
     }
 
+    /// Where the check of this number stands, of all of [`Pipeline::checks`], and its path: one that names several columns is as
+    /// many.
+    pub fn place_of_check(&self, number: usize) -> (Position, String) {
+        let Tree::Map(entries) = &self.root.tree else {
+            return (self.root.at, String::new());
+        };
+        let checks = entries.iter().find(|entry| entry.key == "checks");
+        let list = match checks.map(|checks| &checks.value.tree) {
+            Some(Tree::List(list)) => list.as_slice(),
+            _ => &[],
+        };
+        let mut before = 0;
+        for (index, node) in list.iter().enumerate() {
+            let path = format!("checks[{index}]");
+            let mut told = Problems::of(&self.name);
+            before += check::read(node, path.clone(), &mut told).len();
+            if number < before {
+                return (node.at, path);
+            }
+        }
+        (self.place(&["checks"]), "checks".to_owned())
+    }
+
     /// Something else that is wrong with a part of the file, by its path.
     pub fn problem(&self, path: &[&str], cause: Cause) -> Problem {
         Problem {
@@ -101,7 +125,7 @@ fn read(
     problems: &mut Problems,
 ) -> Option<(Pipeline, Node)> {
     let mut root = build(bytes, problems)?;
-    check(&mut root, &Shape::Object(&PIPELINE), surroundings, problems);
+    check_shape(&mut root, &Shape::Object(&PIPELINE), surroundings, problems);
     let pipeline = pipeline::read(&root, problems)?;
     Some((pipeline, root))
 }

@@ -322,6 +322,26 @@ pub enum Cause {
     /// What a contract says.
     #[error("{0}")]
     Contract(contract::Cause),
+    /// What the engine says of a query, a check, or what is named of a result.
+    #[error("{message}{}", Hint(.hint.as_deref()))]
+    Query {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// A declared column of a topic that another file writes otherwise.
+    #[error("{file} writes {topic} {}", Written(.column, .written.as_deref()))]
+    OtherColumn {
+        /// The topic.
+        topic: String,
+        /// The file that writes it.
+        file: String,
+        /// The column.
+        column: String,
+        /// The type that it is written with; `None` if it is not written.
+        written: Option<String>,
+    },
     /// A pattern that is none.
     #[error("no regular expression: {reason}")]
     Regex {
@@ -465,6 +485,28 @@ impl fmt::Display for Found {
             Self::Text(text) => write!(formatter, "the text {text:?}"),
             Self::List => formatter.write_str("a list"),
             Self::Map => formatter.write_str("a map of keys"),
+        }
+    }
+}
+
+/// What to do, behind what is wrong.
+struct Hint<'a>(Option<&'a str>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |hint| write!(formatter, "; {hint}"))
+    }
+}
+
+/// How a column is written, and what to do.
+struct Written<'a>(&'a str, Option<&'a str>);
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(column, written) = self;
+        match written {
+            Some(written) => write!(formatter, "with {column} as {written}; declare it so"),
+            None => write!(formatter, "without a column {column}; leave it out"),
         }
     }
 }

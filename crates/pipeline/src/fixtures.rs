@@ -1,1 +1,0 @@
-//! The tests of pipeline files, run without a broker.
