@@ -9,6 +9,7 @@
 mod commit;
 mod key;
 mod log;
+pub mod plan;
 mod positions;
 mod runs;
 pub mod record;
@@ -20,6 +21,7 @@ pub mod topics;
 pub use commit::{Change, CommitError, Writer};
 pub use key::Key;
 pub use log::LogError;
+pub use plan::{Plan, diff, fingerprint};
 pub use positions::{Positions, positions};
 pub use runs::runs;
 pub use record::{

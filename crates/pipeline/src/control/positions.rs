@@ -66,7 +66,11 @@ async fn read(
                 source,
             })?;
             let Some(key) = record.key.and_then(Key::read) else {
-                tracing::warn!(topic = topic(), offset = record.offset, "left out a record without a key of ours");
+                tracing::warn!(
+                    topic = topic(),
+                    offset = record.offset,
+                    "left out a record without a key of ours"
+                );
                 continue;
             };
             // A position that cannot be read is not left out: its task would read again what it has read.

@@ -1,0 +1,250 @@
+//! The topics that a plan creates or changes, and their contracts.
+
+use contract::{Column, Contract, Format};
+use spec::names::{self, Environment};
+use spec::{Cleanup, Input, Pipeline, Sink, Source};
+
+use super::wanted::{Facts, Wanted};
+use super::{PlanFault, TopicPlan};
+use crate::control::record::{ColumnRecord, PipelineRecord};
+use crate::runner::dead_letter;
+use crate::tasks::{Task, Writes};
+
+const CLEANUP: &str = "cleanup.policy";
+const RETENTION: &str = "retention.ms";
+/// How long what has landed is kept: 7 days.
+const LANDED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// The topics of a pipeline that are not as it needs them.
+pub(super) fn topics(
+    wanted: &Wanted,
+    old: Option<&PipelineRecord>,
+    tasks: &[Task],
+    environment: &Environment,
+    facts: &Facts,
+    faults: &mut Vec<PlanFault>,
+) -> Vec<TopicPlan> {
+    let mut topics = Vec::new();
+    for task in tasks {
+        let Writes::Topic(topic) = &task.writes else {
+            continue;
+        };
+        topics.extend(if task.runs_query {
+            sink(topic, wanted, old, environment, facts, faults)
+        } else {
+            landing(topic, facts)
+        });
+    }
+    topics.extend(dead_letters(&wanted.pipeline, environment, facts));
+    for input in &wanted.pipeline.inputs {
+        topics.extend(declared(input, environment, facts, faults));
+    }
+    topics
+}
+
+/// The topic that the rows go to.
+fn sink(
+    topic: &str,
+    wanted: &Wanted,
+    old: Option<&PipelineRecord>,
+    environment: &Environment,
+    facts: &Facts,
+    faults: &mut Vec<PlanFault>,
+) -> Option<TopicPlan> {
+    let Sink::Topic(sink) = &wanted.pipeline.sink else {
+        return None;
+    };
+    for (column, what) in sink.key.iter().map(|column| (column, "the key")).chain(
+        sink.timestamp
+            .iter()
+            .map(|column| (column, "the timestamp")),
+    ) {
+        if !wanted.output.iter().any(|output| output.name == *column) {
+            let column = column.clone();
+            faults.push(PlanFault::NoColumn { column, what });
+        }
+    }
+    let contract = match output_contract(&wanted.output) {
+        Ok(contract) => contract,
+        Err(fault) => {
+            let topic = topic.to_owned();
+            faults.push(PlanFault::Output { topic, fault });
+            return None;
+        }
+    };
+    let cleanup = match sink.cleanup {
+        Cleanup::Delete => "delete",
+        Cleanup::Compact => "compact",
+    };
+    let contract_setting = (contract::SETTING.to_owned(), contract.to_string());
+    let cleanup_setting = (CLEANUP.to_owned(), cleanup.to_owned());
+    let Some(found) = facts.topics.get(topic) else {
+        let partitions = u32::try_from(sink.partitions).unwrap_or(u32::MAX);
+        return Some(create(
+            topic,
+            partitions,
+            vec![cleanup_setting, contract_setting],
+            (cleanup == "compact").then_some("compacted"),
+        ));
+    };
+    let is_ours = old.is_some_and(|old| {
+        let before = old.pipeline().ok();
+        let before = before.and_then(|before| before.sink.topic().map(str::to_owned));
+        before.is_some_and(|before| environment.name(&before) == topic)
+    });
+    if let Some(stored) = &found.contract
+        && !is_ours
+    {
+        contradiction(topic, stored, contract.columns(), faults);
+    }
+    let (mut settings, mut says) = (Vec::new(), Vec::new());
+    if found.contract.as_ref() != Some(&contract) {
+        settings.push(contract_setting);
+        says.push(match &found.contract {
+            Some(_) => "its contract changes".to_owned(),
+            None => "it gets a contract".to_owned(),
+        });
+    }
+    if found.cleanup.as_ref().is_some_and(|found| found != cleanup) {
+        says.push(format!("{CLEANUP} becomes {cleanup}"));
+        settings.push(cleanup_setting);
+    }
+    changed(topic, settings, &says)
+}
+
+/// The topic in which a source lands.
+fn landing(topic: &str, facts: &Facts) -> Option<TopicPlan> {
+    if facts.topics.contains_key(topic) {
+        return None;
+    }
+    let settings = vec![(RETENTION.to_owned(), LANDED_MS.to_string())];
+    Some(create(topic, 1, settings, Some("7 d")))
+}
+
+fn dead_letters(
+    pipeline: &Pipeline,
+    environment: &Environment,
+    facts: &Facts,
+) -> Option<TopicPlan> {
+    let topic = environment.name(&pipeline.dead_letters());
+    if facts.topics.contains_key(&topic) {
+        return None;
+    }
+    let contract = dead_letter::contract().to_string();
+    let settings = vec![(contract::SETTING.to_owned(), contract)];
+    Some(create(&topic, 1, settings, Some("dead letters")))
+}
+
+/// A topic that is read, whose columns the file declares.
+fn declared(
+    input: &Input,
+    environment: &Environment,
+    facts: &Facts,
+    faults: &mut Vec<PlanFault>,
+) -> Option<TopicPlan> {
+    let (Source::Topic(topic), Some(declared)) = (&input.source, &input.columns) else {
+        return None;
+    };
+    let name = environment.name(&topic.name);
+    let found = facts.topics.get(&name)?;
+    if let Some(stored) = &found.contract {
+        contradiction(&name, stored, &declared.columns, faults);
+        return None;
+    }
+    let contract = Contract::new(Format::Json, declared.columns.clone()).ok()?;
+    let settings = vec![(contract::SETTING.to_owned(), contract.to_string())];
+    changed(&name, settings, &["it gets the contract that is declared"])
+}
+
+/// The contract of what a query gives.
+pub(super) fn output_contract(output: &[ColumnRecord]) -> Result<Contract, String> {
+    let column = |record: &ColumnRecord| {
+        let data_type = record.data_type.parse();
+        let data_type = data_type
+            .map_err(|cause: contract::Cause| format!("the column {}: {cause}", record.name))?;
+        let column = Column::new(record.name.clone(), data_type);
+        Ok(if record.not_null {
+            column.not_null()
+        } else {
+            column
+        })
+    };
+    let columns = output.iter().map(column).collect::<Result<_, String>>()?;
+    Contract::new(Format::Json, columns).map_err(|error| error.to_string())
+}
+
+/// A column that has to be there and is not, or is of another type.
+fn contradiction(topic: &str, stored: &Contract, columns: &[Column], faults: &mut Vec<PlanFault>) {
+    for column in columns {
+        let found = stored
+            .columns()
+            .iter()
+            .find(|stored| stored.name == column.name);
+        let stored = match found {
+            Some(stored) if stored.data_type == column.data_type => continue,
+            Some(stored) => format!("{} {}", stored.name, stored.data_type),
+            None => "no such column".to_owned(),
+        };
+        faults.push(PlanFault::Contract {
+            topic: topic.to_owned(),
+            stored,
+            declared: format!("{} {}", column.name, column.data_type),
+        });
+    }
+}
+
+fn create(
+    topic: &str,
+    partitions: u32,
+    settings: Vec<(String, String)>,
+    of: Option<&str>,
+) -> TopicPlan {
+    let s = if partitions == 1 { "" } else { "s" };
+    let of = of.map(|of| format!(", {of}")).unwrap_or_default();
+    TopicPlan {
+        name: topic.to_owned(),
+        create: Some(partitions),
+        settings,
+        says: format!("{partitions} partition{s}{of}"),
+    }
+}
+
+fn changed(
+    topic: &str,
+    settings: Vec<(String, String)>,
+    says: &[impl AsRef<str>],
+) -> Option<TopicPlan> {
+    let says: Vec<_> = says.iter().map(AsRef::as_ref).collect();
+    (!settings.is_empty()).then(|| TopicPlan {
+        name: topic.to_owned(),
+        create: None,
+        settings,
+        says: says.join(", "),
+    })
+}
+
+/// All topics that a pipeline reads, writes, or sends dead letters to, with the environment's prefix; what it reads first.
+pub(super) fn used(
+    pipeline: &Pipeline,
+    tasks: &[Task],
+    environment: &Environment,
+) -> (Vec<String>, Vec<String>) {
+    let read = pipeline
+        .inputs
+        .iter()
+        .filter_map(|input| match &input.source {
+            Source::Topic(topic) => Some(environment.name(&topic.name)),
+            Source::Files(_) | Source::Postgres(_) => None,
+        });
+    let written = tasks.iter().filter_map(|task| match &task.writes {
+        Writes::Topic(topic) => Some(topic.clone()),
+        Writes::Table => None,
+    });
+    let dead = environment.name(&pipeline.dead_letters());
+    (read.collect(), written.chain([dead]).collect())
+}
+
+/// What two names that collide have in common.
+pub(super) fn unified(topic: &str) -> String {
+    names::unified(topic)
+}
