@@ -51,6 +51,11 @@ pub(super) struct Folder {
 }
 
 impl Place {
+    /// Whose variables and names are meant.
+    pub(super) fn environment(&self) -> &Environment {
+        &self.env
+    }
+
     /// Reads what is there.
     ///
     /// # Errors
@@ -112,11 +117,6 @@ impl Folder {
     /// Whether a file is one that was asked about.
     pub(super) fn is_asked(&self, file: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only == file)
-    }
-
-    /// The text of a file.
-    pub(super) fn text(&self, file: &str) -> &[u8] {
-        self.files.get(file).map_or(&[], Vec::as_slice)
     }
 
     /// All files together, and the mistakes of the file of variables.

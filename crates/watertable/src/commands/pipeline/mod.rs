@@ -1,5 +1,6 @@
 //! `watertable pipeline`: one file per command, one list of them here.
 
+mod explain;
 mod folder;
 mod init;
 mod schema;
@@ -33,6 +34,8 @@ enum Verb {
     Schema(schema::Arguments),
     /// Look for mistakes in all files of a folder, without a broker
     Validate(validate::Arguments),
+    /// Show the tasks, topics and groups that files compile to
+    Explain(explain::Arguments),
 }
 
 impl Arguments {
@@ -40,6 +43,7 @@ impl Arguments {
         match &self.verb {
             Verb::Init(_) | Verb::Schema(_) => false,
             Verb::Validate(arguments) => arguments.json,
+            Verb::Explain(arguments) => arguments.json,
         }
     }
 }
@@ -49,5 +53,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Validate(arguments) => validate::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
     }
 }

@@ -1,0 +1,260 @@
+//! The commands over pipeline files that need no broker, from outside: what they say, and how they end.
+//!
+//! What is expected stands in `tests/pipelines/*.txt`; `UPDATE_MESSAGES=1 cargo test -p watertable pipeline_files` writes it.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::server::short_command;
+
+/// What a command said.
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pipelines")
+}
+
+/// Runs `watertable pipeline` in a folder.
+fn say_in(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = short_command()
+        .arg("pipeline")
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    Said {
+        status: status.code().unwrap(),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+fn say(arguments: &[&str]) -> Said {
+    say_in(&cases(), arguments, &[])
+}
+
+/// Compares what was said with a file, or writes it.
+fn check_golden(name: &str, found: &str) {
+    let path = cases().join(name);
+    if std::env::var_os("UPDATE_MESSAGES").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        expected, found,
+        "{name}: UPDATE_MESSAGES=1 cargo test -p watertable pipeline_files writes what is found"
+    );
+}
+
+#[test]
+fn schema_prints_the_schema_of_the_documentation() {
+    let said = say(&["schema"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let documented = std::fs::read_to_string(root.join("docs/pipelines/pipeline.schema.json"));
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(json(&said.out), json(&documented.unwrap()));
+}
+
+#[test]
+fn init_writes_a_pipeline_that_is_right_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join("new").join(name);
+    let said = say_in(folder.path(), &["init", "new"], &[]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    for name in [
+        "trips_clean.yaml",
+        "env/dev.yaml",
+        "landing/trips.csv",
+        "pipeline.schema.json",
+    ] {
+        assert!(at(name).is_file(), "{name}");
+        assert!(
+            said.out.contains(&format!("wrote new/{name}\n")),
+            "{}",
+            said.out
+        );
+    }
+    let valid = say_in(folder.path(), &["validate", "new"], &[]);
+    assert_eq!(
+        (valid.status, valid.out.as_str()),
+        (0, "1 file: no mistakes\n")
+    );
+    // What is there stays, and nothing is written beside it.
+    std::fs::write(at("env/dev.yaml"), "LANDING: mine\n").unwrap();
+    std::fs::remove_file(at("trips_clean.yaml")).unwrap();
+    let again = say_in(folder.path(), &["init", "new"], &[]);
+    assert_eq!(again.status, 1);
+    assert_eq!(
+        again.err,
+        "error: new/env/dev.yaml is there already, and nothing is overwritten\n\
+         next: name a folder that is empty or not there yet\n"
+    );
+    assert!(!at("trips_clean.yaml").exists());
+    let kept = std::fs::read_to_string(at("env/dev.yaml")).unwrap();
+    assert_eq!(kept, "LANDING: mine\n");
+}
+
+#[test]
+fn validate_tells_all_mistakes_of_all_files() {
+    let said = say(&["validate", "mistakes"]);
+    assert_eq!(said.status, 1);
+    assert_eq!(said.err, "");
+    check_golden("mistakes.txt", &said.out);
+    let files = std::fs::read_dir(cases().join("mistakes")).unwrap().count();
+    // Each file is there for a mistake.
+    let names: std::collections::BTreeSet<_> = said
+        .out
+        .lines()
+        .filter_map(|line| line.split_once(".yaml:"))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert_eq!(names.len(), files, "{names:?}");
+
+    let json = say(&["validate", "mistakes", "--json"]);
+    assert_eq!(json.status, 1);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["files"], files);
+    let told = json["problems"].as_array().unwrap();
+    assert_eq!(told.len() + 1, said.out.lines().count());
+    let first = &told[0];
+    let line = format!(
+        "{}:{}:{}: {}: {}",
+        first["file"].as_str().unwrap(),
+        first["line"],
+        first["column"],
+        first["key"].as_str().unwrap(),
+        first["message"].as_str().unwrap()
+    );
+    assert_eq!(said.out.lines().next(), Some(line.as_str()));
+}
+
+#[test]
+fn validate_says_which_columns_only_the_cluster_knows() {
+    let said = say(&["validate", "folder"]);
+    assert_eq!(said.status, 0, "{}{}", said.out, said.err);
+    check_golden("folder.txt", &said.out);
+    let json = say(&["validate", "folder", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "files": 2,
+            "problems": [],
+            "only_the_cluster_knows": [{ "file": "folder/far.yaml", "input": "old", "topic": "trips.old" }],
+        })
+    );
+}
+
+#[test]
+fn a_file_is_looked_at_with_its_folder_and_without_its_mistakes() {
+    // It reads what another file writes.
+    let said = say(&["validate", "folder/far.yaml"]);
+    assert_eq!(said.status, 0, "{}", said.out);
+    assert!(
+        said.out.starts_with("1 file: no mistakes\n"),
+        "{}",
+        said.out
+    );
+    let said = say(&["validate", "mistakes/key_unknown.yaml"]);
+    assert_eq!(said.status, 1);
+    assert_eq!(
+        said.out,
+        "mistakes/key_unknown.yaml:6:1: owners: unknown key; did you mean owner?\n1 mistake in 1 file\n"
+    );
+}
+
+#[test]
+fn variables_come_from_the_process_and_from_the_file_of_the_environment() {
+    let path = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let arguments = [&["explain", "clean.yaml", "--json"], arguments].concat();
+        let said = say_in(&cases().join("folder"), &arguments, variables);
+        assert_eq!(said.status, 0, "{}{}", said.out, said.err);
+        let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        json[0]["tasks"][0]["reads"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!(path(&[], &[]), "trips: files /srv/dev/landing/*.csv, csv");
+    assert_eq!(
+        path(&["--env", "prod"], &[]),
+        "trips: files s3://landing/*.csv, csv"
+    );
+    assert_eq!(
+        path(&["--env", "prod"], &[("LANDING", "here")]),
+        "trips: files here/*.csv, csv"
+    );
+    let said = say_in(
+        &cases().join("folder"),
+        &["validate", "--env", "nowhere"],
+        &[],
+    );
+    assert_eq!(said.status, 1);
+    assert!(said.out.contains("${LANDING} has no value"), "{}", said.out);
+}
+
+#[test]
+fn a_mistake_in_the_file_of_an_environment_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("env")).unwrap();
+    std::fs::write(folder.path().join("env/dev.yaml"), "PORT: 5432\n").unwrap();
+    std::fs::copy(
+        cases().join("folder/far.yaml"),
+        folder.path().join("far.yaml"),
+    )
+    .unwrap();
+    let said = say_in(folder.path(), &["validate"], &[]);
+    assert_eq!(said.status, 1);
+    assert!(
+        said.out
+            .contains("env/dev.yaml:1:7: PORT: expected a text, found the number 5432"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn explain_tells_tasks_topics_and_groups() {
+    let said = say(&["explain", "folder", "--env", "dev"]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    check_golden("explain.txt", &said.out);
+}
+
+#[test]
+fn a_folder_without_pipelines_is_an_error_that_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = say_in(folder.path(), &["validate"], &[]);
+    assert_eq!(said.status, 1);
+    assert_eq!(
+        said.err,
+        "error: no pipeline files (*.yaml, *.yml) in .\nnext: `watertable pipeline init DIR` writes a first one\n"
+    );
+}
+
+#[test]
+fn the_examples_of_the_book_are_right() {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../book");
+    let mut examples = 0;
+    for entry in std::fs::read_dir(&book).unwrap() {
+        let folder = entry.unwrap().path();
+        let has_pipelines = folder.is_dir()
+            && std::fs::read_dir(&folder).unwrap().any(|file| {
+                let path = file.unwrap().path();
+                path.extension().is_some_and(|ending| ending == "yaml")
+            });
+        if !has_pipelines {
+            continue;
+        }
+        examples += 1;
+        let variables = [("BOOK_DATA", "/data")];
+        let said = say_in(&folder, &["validate", "--env", "prod"], &variables);
+        assert_eq!(said.status, 0, "{}: {}", folder.display(), said.out);
+    }
+    assert_eq!(examples, 6);
+}

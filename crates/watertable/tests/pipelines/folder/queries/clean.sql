@@ -1,0 +1,1 @@
+SELECT trip_id, lower(trim(rider)) AS rider, km FROM trips
