@@ -1,0 +1,95 @@
+//! The statements of a batch on a session: fill the stage, write a range of it.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio_postgres::{CopyInSink, Statement};
+
+use crate::postgres::failure::Failure;
+use crate::postgres::session::Session;
+
+use super::encode::Encoded;
+use super::plan::Plan;
+
+/// A session with a stage and its statements.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) session: Session,
+    pub(super) key: Vec<usize>,
+    copy: Statement,
+    insert: Statement,
+    /// With a key: to lock, and to delete.
+    deletes: Option<(Statement, Statement)>,
+    /// Moves a partition, unless offsets are kept elsewhere.
+    pub(super) advance: Option<Statement>,
+}
+
+/// How many rows were concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Inserted or updated.
+    pub rows: u64,
+    /// Deleted; a key that was not there is none.
+    pub deleted: u64,
+}
+
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+impl Writer {
+    pub(super) async fn new(
+        session: Session,
+        plan: Plan,
+        advance: Option<Statement>,
+        doing: &str,
+    ) -> Result<Self, Failure> {
+        session.execute(doing, &plan.stage).await?;
+        let deletes = if plan.key.is_empty() {
+            None
+        } else {
+            let lock = session.prepare(doing, &plan.lock).await?;
+            Some((lock, session.prepare(doing, &plan.delete).await?))
+        };
+        Ok(Self {
+            copy: session.prepare(doing, &plan.copy).await?,
+            insert: session.prepare(doing, &plan.insert).await?,
+            deletes,
+            advance,
+            key: plan.key,
+            session,
+        })
+    }
+
+    /// Fills the stage.
+    pub(super) async fn copy(&self, doing: &str, batch: &Encoded) -> Result<(), Failure> {
+        let failed = |error| self.session.failure(doing, &error);
+        let sink: CopyInSink<Bytes> = self.session.client.copy_in(&self.copy).await.map_err(failed)?;
+        let mut sink = pin!(sink);
+        for piece in &batch.pieces {
+            // Where the server refuses what was sent, its reason comes at the end.
+            if sink.feed(piece.clone()).await.is_err() {
+                break;
+            }
+        }
+        sink.finish().await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Writes the rows of the stage with these numbers, as if they came one after the other.
+    pub(super) async fn apply(
+        &self,
+        doing: &str,
+        range: std::ops::Range<i32>,
+        has_deletes: bool,
+    ) -> Result<Written, Failure> {
+        let mut written = Written::default();
+        if let Some((lock, delete)) = self.deletes.as_ref().filter(|_| has_deletes) {
+            self.session.run(doing, lock, &[&range.start, &range.end]).await?;
+            written.deleted = self.session.run(doing, delete, &[&range.start, &range.end]).await?;
+        }
+        written.rows = self.session.run(doing, &self.insert, &[&range.start, &range.end]).await?;
+        // What is checked at the end is checked now, where the rows that it is about can still be found.
+        self.session.execute(doing, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        Ok(written)
+    }
+}
