@@ -183,10 +183,34 @@ impl TransactionalProducer {
         timeout: Duration,
         config: ProducerConfig,
     ) -> Result<Self, TransactionError> {
+        Self::begin_with(cluster, transactional_id, timeout, config, None).await
+    }
+
+    /// Goes on with a transactional id after an error, unless somebody else has taken it over since: then it fails as fenced and
+    /// leaves them alone (KIP-360). `session` is what [`Self::session`] gave last.
+    pub async fn resume(
+        cluster: Cluster,
+        transactional_id: impl Into<Arc<str>>,
+        timeout: Duration,
+        config: ProducerConfig,
+        session: (i64, i16),
+    ) -> Result<Self, TransactionError> {
+        let (id, epoch) = session;
+        let session = Some(ProducerSession { id, epoch });
+        Self::begin_with(cluster, transactional_id, timeout, config, session).await
+    }
+
+    async fn begin_with(
+        cluster: Cluster,
+        transactional_id: impl Into<Arc<str>>,
+        timeout: Duration,
+        config: ProducerConfig,
+        expected: Option<ProducerSession>,
+    ) -> Result<Self, TransactionError> {
         let id: Arc<str> = transactional_id.into();
         let protocol = protocol_of(&cluster).await?;
         let coordinator = Coordinator::of_transactional_id(cluster.clone(), Arc::clone(&id));
-        let current = begin_session(&coordinator, timeout, None).await?;
+        let current = begin_session(&coordinator, timeout, expected).await?;
         let transaction = TransactionSession {
             id,
             produce_version_max: match protocol {

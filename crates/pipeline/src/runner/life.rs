@@ -22,6 +22,7 @@ use super::progress::Progress;
 use super::schedule::{Due, Schedule, backoff};
 use super::status::{Phase, Statuses};
 use super::task::{self, TaskError};
+use super::transaction::Session;
 use super::tally::Tally;
 use crate::control::Time;
 use crate::control::record::{CheckResult, Level, LogLine, PipelineRecord, PipelineState, Run, RunState};
@@ -89,6 +90,7 @@ impl Shared {
 /// Lives until nobody tells it anything any more.
 pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
     let mut wanted: Option<Arc<PipelineRecord>> = None;
+    let sessions = Sessions::default();
     loop {
         let record = wanted.take().filter(|record| record.state == PipelineState::Running);
         let Some(record) = record else {
@@ -108,6 +110,7 @@ pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Comma
             shared: Arc::clone(&shared),
             record: Arc::clone(&record),
             stop: stop.clone(),
+            sessions: sessions.clone(),
         };
         let running = version.run(asked);
         tokio::pin!(running);
@@ -160,6 +163,22 @@ struct Version {
     shared: Arc<Shared>,
     record: Arc<PipelineRecord>,
     stop: CancellationToken,
+    sessions: Sessions,
+}
+
+/// Who the tasks of a pipeline are for the coordinator of transactions, over attempts and versions; cheap to clone.
+#[derive(Clone, Debug, Default)]
+struct Sessions([Session; 3]);
+
+impl Sessions {
+    fn of(&self, role: Role) -> Session {
+        let [main, land, load] = &self.0;
+        match role {
+            Role::Main => main.clone(),
+            Role::Land => land.clone(),
+            Role::Load => load.clone(),
+        }
+    }
 }
 
 /// How a run ended.
@@ -389,7 +408,7 @@ impl Version {
         });
         telling.tell(RunState::Running, None);
         let stop = self.stop.child_token();
-        let running = run_tasks(&self.shared.surroundings, deployed, is_bounded, &progress, &stop);
+        let running = self.run_tasks(deployed, is_bounded, &progress, &stop);
         tokio::pin!(running);
         let timeout = deployed.pipeline.run.timeout;
         let timeout = timeout.map_or(Duration::MAX, spec::Span::duration);
@@ -466,6 +485,50 @@ impl Version {
             status.error = error;
         });
         ended
+    }
+
+    /// Runs the tasks of a pipeline: side by side if they go on, else one after the other.
+    async fn run_tasks(
+        &self,
+        deployed: &Arc<Deployed>,
+        is_bounded: bool,
+        progress: &[(Role, Arc<Progress>)],
+        stop: &CancellationToken,
+    ) -> Result<(), TaskError> {
+        let tasks = deployed.tasks.iter().zip(progress);
+        let tasks = tasks.map(|(task, (role, progress))| RunningTask {
+            surroundings: self.shared.surroundings.clone(),
+            deployed: Arc::clone(deployed),
+            task: task.clone(),
+            session: self.sessions.of(*role),
+            is_bounded,
+            progress: Arc::clone(progress),
+            stop: stop.clone(),
+        });
+        if is_bounded {
+            for task in tasks {
+                task.run().await?;
+            }
+            return Ok(());
+        }
+        let mut running = JoinSet::new();
+        for task in tasks {
+            running.spawn(async move {
+                let stop = task.stop.clone();
+                let ended = task.run().await;
+                // One without the other is of no use.
+                stop.cancel();
+                ended
+            });
+        }
+        let mut result = Ok(());
+        while let Some(ended) = running.join_next().await {
+            let ended = ended.unwrap_or_else(|error| Err(TaskError::Panicked(error.to_string())));
+            if result.is_ok() {
+                result = ended;
+            }
+        }
+        result
     }
 
     fn begin_status(&self, deployed: &Deployed) {
@@ -593,58 +656,36 @@ impl Telling<'_> {
     }
 }
 
-/// Runs the tasks of a pipeline: side by side if they go on, else one after the other.
-async fn run_tasks(
-    surroundings: &Surroundings,
-    deployed: &Arc<Deployed>,
-    is_bounded: bool,
-    progress: &[(Role, Arc<Progress>)],
-    stop: &CancellationToken,
-) -> Result<(), TaskError> {
-    let tasks = deployed.tasks.iter().zip(progress);
-    if is_bounded {
-        for (task, (_, progress)) in tasks {
-            run_task(surroundings, deployed, task, true, Arc::clone(progress), stop.clone()).await?;
-        }
-        return Ok(());
-    }
-    let mut running = JoinSet::new();
-    for (task, (_, progress)) in tasks {
-        let surroundings = surroundings.clone();
-        let (deployed, task) = (Arc::clone(deployed), task.clone());
-        let (progress, stop) = (Arc::clone(progress), stop.clone());
-        running.spawn(async move {
-            let ended = run_task(&surroundings, &deployed, &task, false, progress, stop.clone()).await;
-            // One without the other is of no use.
-            stop.cancel();
-            ended
-        });
-    }
-    let mut result = Ok(());
-    while let Some(ended) = running.join_next().await {
-        let ended = ended.unwrap_or_else(|error| Err(TaskError::Panicked(error.to_string())));
-        if result.is_ok() {
-            result = ended;
-        }
-    }
-    result
-}
-
-async fn run_task(
-    surroundings: &Surroundings,
-    deployed: &Arc<Deployed>,
-    task: &Task,
+/// A task that runs.
+struct RunningTask {
+    surroundings: Surroundings,
+    deployed: Arc<Deployed>,
+    task: Task,
+    session: Session,
     is_bounded: bool,
     progress: Arc<Progress>,
     stop: CancellationToken,
-) -> Result<(), TaskError> {
-    let opening = open::open(surroundings, deployed, task, is_bounded, progress);
-    let parts = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ok(()),
-        parts = opening => parts?,
-    };
-    task::run(parts, stop).await
+}
+
+impl RunningTask {
+    async fn run(self) -> Result<(), TaskError> {
+        let Self {
+            surroundings,
+            deployed,
+            task,
+            session,
+            is_bounded,
+            progress,
+            stop,
+        } = self;
+        let opening = open::open(&surroundings, &deployed, &task, session, is_bounded, progress);
+        let parts = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            parts = opening => parts?,
+        };
+        task::run(parts, stop).await
+    }
 }
 
 /// An error with all its causes, as one sentence.

@@ -20,7 +20,7 @@ use super::task::{Parts, TaskError};
 use super::topic_output::TopicOutput;
 use super::topic_reader::{Limits, Topic, TopicReader};
 use super::topic_writer::{DeadLetters, TopicWriter};
-use super::transaction::TransactionWriter;
+use super::transaction::{Session, TransactionWriter};
 use crate::tasks::{From, Role, Task, Writes};
 
 /// What a topic takes in a record unless it says so (`max.message.bytes`).
@@ -39,6 +39,7 @@ pub(crate) async fn open(
     surroundings: &Surroundings,
     deployed: &Arc<Deployed>,
     task: &Task,
+    session: Session,
     is_bounded: bool,
     progress: Arc<Progress>,
 ) -> Result<Parts, TaskError> {
@@ -54,7 +55,7 @@ pub(crate) async fn open(
         version: deployed.record.version,
     };
     let (mut writer, positions) =
-        TransactionWriter::open(cluster, &task.transactional_id, owner).await?;
+        TransactionWriter::open(cluster, &task.transactional_id, owner, session).await?;
     let topics = topics(surroundings, deployed, task, &positions, &mut writer, is_bounded).await?;
     let output = output(cluster, deployed, task).await?;
     let Writes::Topic(topic) = &task.writes else {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Cluster, ProducerConfig, ProducerRecord, TransactionError, TransactionalProducer};
+use parking_lot::Mutex;
 use spec::names::internal;
 
 use super::positions::{Owner, Positions, Source};
@@ -56,20 +57,27 @@ impl From<TransactionError> for WriteError {
     }
 }
 
+/// Who a task was for the coordinator last, as long as its worker lives; cheap to clone. With it the task goes on after an error
+/// only if nobody else has taken over, so that two workers do not take it from each other for ever.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session(Arc<Mutex<Option<(i64, i16)>>>);
+
 /// Writes transactions.
 #[derive(Debug)]
 pub(crate) struct TransactionWriter {
     producer: TransactionalProducer,
+    session: Session,
     owner: Owner,
     positions: Arc<str>,
 }
 
 impl TransactionWriter {
-    /// Takes over from whoever wrote before, and reads how far it came.
+    /// Takes over from whoever wrote before, unless this task has done so already, and reads how far it came.
     pub(crate) async fn open(
         cluster: &Cluster,
         transactional_id: &str,
         owner: Owner,
+        session: Session,
     ) -> Result<(Self, Positions), WriteError> {
         let config = ProducerConfig {
             batch_bytes: BATCH_BYTES,
@@ -77,14 +85,21 @@ impl TransactionWriter {
             allow_auto_topic_creation: false,
             ..ProducerConfig::default()
         };
-        let producer =
-            TransactionalProducer::init(cluster.clone(), transactional_id, TRANSACTION, config)
-                .await?;
+        let (cluster_of, id) = (cluster.clone(), transactional_id);
+        let last = *session.0.lock();
+        let producer = match last {
+            None => TransactionalProducer::init(cluster_of, id, TRANSACTION, config).await?,
+            Some(last) => {
+                TransactionalProducer::resume(cluster_of, id, TRANSACTION, config, last).await?
+            }
+        };
         let writer = Self {
             producer,
+            session,
             positions: Arc::from(internal::POSITIONS),
             owner,
         };
+        writer.note_session();
         let positions = Positions::of(cluster, &writer.owner).await?;
         Ok((writer, positions))
     }
@@ -131,6 +146,12 @@ impl TransactionWriter {
 
     /// Commits.
     pub(crate) async fn commit(&mut self) -> Result<(), WriteError> {
-        Ok(self.producer.commit().await?)
+        let committed = self.producer.commit().await;
+        self.note_session();
+        Ok(committed?)
+    }
+
+    fn note_session(&self) {
+        *self.session.0.lock() = Some(self.producer.session());
     }
 }
