@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int32Type};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
@@ -14,7 +14,7 @@ pub(crate) fn width_bucket() -> ScalarUDF {
     let number = DataType::Float64;
     create_udf(
         "width_bucket",
-        vec![number.clone(), number.clone(), number, DataType::Int32],
+        vec![number.clone(), number.clone(), number, DataType::Int64],
         DataType::Int32,
         Volatility::Immutable,
         Arc::new(evaluate),
@@ -28,7 +28,7 @@ fn evaluate(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     };
     let numbers = |array: &ArrayRef| array.as_primitive::<Float64Type>().clone();
     let (values, lows, highs) = (numbers(value), numbers(low), numbers(high));
-    let counts = count.as_primitive::<Int32Type>();
+    let counts = count.as_primitive::<Int64Type>();
     let buckets = (0..values.len()).map(|row| {
         let is_null = [value, low, high, count]
             .iter()
@@ -49,7 +49,9 @@ fn evaluate(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
 }
 
 /// As `width_bucket_float8` of PostgreSQL, with its errors.
-fn bucket(value: f64, low: f64, high: f64, count: i32) -> Result<i32> {
+fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<i32> {
+    let out_of_range = || exec_datafusion_err!("integer out of range");
+    let count = i32::try_from(count).map_err(|_larger| out_of_range())?;
     if count <= 0 {
         return Err(exec_datafusion_err!("count must be greater than zero"));
     }
@@ -75,7 +77,7 @@ fn bucket(value: f64, low: f64, high: f64, count: i32) -> Result<i32> {
     }
     if is_behind {
         let behind = count.checked_add(1);
-        return behind.ok_or_else(|| exec_datafusion_err!("integer out of range"));
+        return behind.ok_or_else(out_of_range);
     }
     // Halves, since the difference of two numbers may be none.
     let share = (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
@@ -120,7 +122,8 @@ mod tests {
             (1.0, 1.0, 1.0, 3, "cannot equal"),
             (f64::NAN, 0.0, 1.0, 3, "cannot be NaN"),
             (1.0, 0.0, f64::INFINITY, 3, "must be finite"),
-            (2.0, 0.0, 1.0, i32::MAX, "out of range"),
+            (2.0, 0.0, 1.0, i32::MAX.into(), "out of range"),
+            (2.0, 0.0, 1.0, i64::MAX, "out of range"),
         ] {
             let error = bucket(value, low, high, count).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");

@@ -48,6 +48,9 @@ impl Fault {
     /// What the planner says of a query, or of an expression at `place`.
     pub(super) fn of_planning(error: &DataFusionError, sql: &str, place: Option<Place>) -> Self {
         let at = location(error).and_then(|at| words::offset(sql, at));
+        // The parser does not say where the text ends.
+        let is_end = || error.to_string().contains("found: EOF");
+        let at = at.or_else(|| is_end().then(|| sql.trim_end().len()));
         let place = place.unwrap_or(Place::Sql(at.unwrap_or_default()));
         let (message, hint) = told(error);
         Self {

@@ -250,7 +250,8 @@ impl Visitor for Refusing<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+            Expr::Exists { .. } => self.word(&["EXISTS"], SUBQUERY),
+            Expr::Subquery(_) | Expr::InSubquery { .. } => {
                 let offset = self.words.offset(expr.span().start);
                 self.at(offset, SUBQUERY);
             }

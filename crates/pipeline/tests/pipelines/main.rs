@@ -1,4 +1,5 @@
 //! Pipelines from outside.
 
 mod control;
+mod engine;
 mod runner;

@@ -1,0 +1,7 @@
+//! Queries of pipelines, compiled and run.
+
+mod cuts;
+mod examples;
+mod given;
+mod refusals;
+mod rules;
