@@ -64,11 +64,13 @@ impl Relation {
 
 /// Whether the server is one whose catalogue is read here.
 pub(crate) async fn check_version(session: &Session, doing: &str) -> Result<(), Failure> {
-    let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
+    let sql =
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
     for row in session.query(doing, sql, &[]).await? {
         if get::<i32>(doing, &row, 0)? < VERSION_MIN {
             let version: String = get(doing, &row, 1)?;
-            let message = format!("this is PostgreSQL {version}, and 12 is the oldest that is supported");
+            let message =
+                format!("this is PostgreSQL {version}, and 12 is the oldest that is supported");
             return Err(Failure::trust(doing, message));
         }
     }
@@ -128,11 +130,7 @@ pub(crate) async fn relation(
     }))
 }
 
-async fn columns(
-    session: &Session,
-    doing: &str,
-    oid: u32,
-) -> Result<Vec<RelationColumn>, Failure> {
+async fn columns(session: &Session, doing: &str, oid: u32) -> Result<Vec<RelationColumn>, Failure> {
     let rows = session.query(doing, COLUMNS, &[&oid]).await?;
     let read = rows.iter().map(|row| {
         let name: String = get(doing, row, 2)?;

@@ -18,5 +18,6 @@ mod tls;
 pub use connection::{Address, ConnectionError};
 pub use failure::{Failure, Kind};
 pub use sink::{
-    Batch, Change, ChangeKind, Changes, Delete, Place, Refusal, Sink, SinkError, SinkPartition, TaskName, Written,
+    Batch, Change, ChangeKind, Changes, Delete, Place, Refusal, Sink, SinkError, SinkPartition,
+    TaskName, Written,
 };

@@ -13,7 +13,10 @@ pub(crate) fn quoted(name: &str) -> String {
 /// A text as a literal, for statements that take no parameters.
 pub(crate) fn literal(text: &str) -> String {
     let escape = if text.contains('\\') { " E" } else { "" };
-    format!("{escape}'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+    format!(
+        "{escape}'{}'",
+        text.replace('\\', "\\\\").replace('\'', "''")
+    )
 }
 
 /// A table as a file names it: its name, perhaps behind that of its schema.

@@ -39,7 +39,8 @@ pub(crate) fn connector(trust: &Trust, doing: &str) -> Result<MakeRustlsConnect,
             }
         }
     };
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config = builder
         .map_err(|error| failed(error.to_string()))?
         .dangerous()
@@ -50,9 +51,14 @@ pub(crate) fn connector(trust: &Trust, doing: &str) -> Result<MakeRustlsConnect,
 }
 
 /// The authorities that this machine trusts.
-fn of_this_machine(provider: Arc<CryptoProvider>, doing: &str) -> Result<MakeRustlsConnect, Failure> {
+fn of_this_machine(
+    provider: Arc<CryptoProvider>,
+    doing: &str,
+) -> Result<MakeRustlsConnect, Failure> {
     // It asks for the provider of the process; who set one before means it.
-    drop(CryptoProvider::install_default(Arc::unwrap_or_clone(provider)));
+    drop(CryptoProvider::install_default(Arc::unwrap_or_clone(
+        provider,
+    )));
     match MakeRustlsConnect::with_native_certs() {
         Ok((connector, _unreadable)) => Ok(connector),
         Err(_errors) => Err(Failure::trust(
@@ -149,7 +155,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -158,7 +165,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -21,10 +21,14 @@ fn urls_and_pairs_say_the_same() {
     }
     let address = Address::parse("host=a connect_timeout=3 keepalives_count=7 password='it''s'");
     assert_eq!(address.unwrap_err(), ConnectionError::Form);
-    let address = Address::parse("host=a connect_timeout=3 keepalives_count=7 password=it\\'s").unwrap();
+    let address =
+        Address::parse("host=a connect_timeout=3 keepalives_count=7 password=it\\'s").unwrap();
     assert_eq!(address.config.get_password(), Some(&b"it's"[..]));
     assert_eq!(address.config.get_keepalives_retries(), Some(7));
-    assert_eq!(address.config.get_connect_timeout(), Some(&Duration::from_secs(3)));
+    assert_eq!(
+        address.config.get_connect_timeout(),
+        Some(&Duration::from_secs(3))
+    );
 }
 
 #[test]
@@ -33,18 +37,45 @@ fn modes_of_tls_mean_what_they_mean_to_libpq() {
     for (text, mode, trust) in [
         ("", SslMode::Prefer, Trust::Anything),
         ("sslmode=disable", SslMode::Disable, Trust::Anything),
-        ("sslmode=prefer sslrootcert=/ca.pem", SslMode::Prefer, Trust::Anything),
+        (
+            "sslmode=prefer sslrootcert=/ca.pem",
+            SslMode::Prefer,
+            Trust::Anything,
+        ),
         ("sslmode=require", SslMode::Require, Trust::Anything),
-        ("sslmode=require sslrootcert=/ca.pem", SslMode::Require, Trust::Authority(file())),
-        ("sslmode=verify-ca sslrootcert=/ca.pem", SslMode::Require, Trust::Authority(file())),
-        ("sslmode=verify-full sslrootcert=/ca.pem", SslMode::Require, Trust::Host(Some(file()))),
-        ("sslmode=verify-full sslrootcert=system", SslMode::Require, Trust::Host(None)),
+        (
+            "sslmode=require sslrootcert=/ca.pem",
+            SslMode::Require,
+            Trust::Authority(file()),
+        ),
+        (
+            "sslmode=verify-ca sslrootcert=/ca.pem",
+            SslMode::Require,
+            Trust::Authority(file()),
+        ),
+        (
+            "sslmode=verify-full sslrootcert=/ca.pem",
+            SslMode::Require,
+            Trust::Host(Some(file())),
+        ),
+        (
+            "sslmode=verify-full sslrootcert=system",
+            SslMode::Require,
+            Trust::Host(None),
+        ),
     ] {
         let address = Address::parse(&format!("host=db {text}")).unwrap();
-        assert_eq!((address.config.get_ssl_mode(), address.trust), (mode, trust), "{text}");
+        assert_eq!(
+            (address.config.get_ssl_mode(), address.trust),
+            (mode, trust),
+            "{text}"
+        );
     }
     assert_eq!(error("host=db sslmode=verify-ca"), ConnectionError::NoRoot);
-    assert_eq!(error("host=db sslmode=require sslrootcert=system"), ConnectionError::SystemNeedsFull);
+    assert_eq!(
+        error("host=db sslmode=require sslrootcert=system"),
+        ConnectionError::SystemNeedsFull
+    );
     assert_eq!(error("host=db sslmode=allow"), ConnectionError::Allow);
     // Sockets of the machine have no TLS.
     let local = Address::parse("host=/run/postgresql sslmode=require").unwrap();
@@ -53,8 +84,14 @@ fn modes_of_tls_mean_what_they_mean_to_libpq() {
 
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
-    assert_eq!(error("host=db sslcert=/a"), ConnectionError::Unsupported("sslcert"));
-    assert_eq!(error("postgres://db?passfile=/a"), ConnectionError::Unsupported("passfile"));
+    assert_eq!(
+        error("host=db sslcert=/a"),
+        ConnectionError::Unsupported("sslcert")
+    );
+    assert_eq!(
+        error("postgres://db?passfile=/a"),
+        ConnectionError::Unsupported("passfile")
+    );
     assert_eq!(error("host=db port=many"), ConnectionError::Value("port"));
     assert_eq!(error("user=me"), ConnectionError::NoHost);
 }

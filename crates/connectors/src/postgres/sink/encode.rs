@@ -50,10 +50,12 @@ pub(crate) fn encode(
     buffer.put_slice(SIGNATURE);
     let key_fields = if key.is_empty() { 0 } else { 1 + key.len() };
     let fields = 1 + key_fields + columns.len();
-    let fields = i16::try_from(fields).map_err(|_many| SinkError::Batch("too many columns".to_owned()))?;
+    let fields =
+        i16::try_from(fields).map_err(|_many| SinkError::Batch("too many columns".to_owned()))?;
     for (number, place) in places.iter().enumerate() {
         buffer.put_i16(fields);
-        let number = i32::try_from(number).map_err(|_many| SinkError::Batch("too many rows".to_owned()))?;
+        let number =
+            i32::try_from(number).map_err(|_many| SinkError::Batch("too many rows".to_owned()))?;
         buffer.put_i32(4);
         buffer.put_i32(number);
         match *place {
@@ -66,7 +68,12 @@ pub(crate) fn encode(
                     let is_key = key.contains(&index);
                     if let Err(unfit) = put(&mut buffer, cells, row, is_key) {
                         let message = unfit.message(&column.name);
-                        refused.push(Refusal::of_value(*place, unfit.sqlstate(), &column.name, message));
+                        refused.push(Refusal::of_value(
+                            *place,
+                            unfit.sqlstate(),
+                            &column.name,
+                            message,
+                        ));
                         put_null(&mut buffer);
                     }
                 }
@@ -111,7 +118,11 @@ fn put_key(
         return Err(SinkError::Batch("a delete needs mode: upsert".to_owned()));
     }
     if texts.len() != key.len() {
-        let message = format!("a key has {} values, and the table's {}", texts.len(), key.len());
+        let message = format!(
+            "a key has {} values, and the table's {}",
+            texts.len(),
+            key.len()
+        );
         refused.push(Refusal::of_value(place, "22023", "", message));
         key.iter().for_each(|_column| put_null(buffer));
         return Ok(());
@@ -119,7 +130,12 @@ fn put_key(
     for (text, at) in texts.iter().zip(key) {
         let name = columns.get(*at).map_or("", |column| &column.name);
         if text.contains('\0') {
-            refused.push(Refusal::of_value(place, Unfit::ZeroByte.sqlstate(), name, Unfit::ZeroByte.message(name)));
+            refused.push(Refusal::of_value(
+                place,
+                Unfit::ZeroByte.sqlstate(),
+                name,
+                Unfit::ZeroByte.message(name),
+            ));
             put_null(buffer);
         } else {
             put_bytes(buffer, text.as_bytes());
@@ -179,16 +195,23 @@ fn cells(batch: &Batch<'_>, columns: &[Column]) -> Result<Vec<Cells>, SinkError>
     let rows = batch.rows;
     if rows.num_columns() != columns.len() {
         let (found, expected) = (rows.num_columns(), columns.len());
-        return Err(SinkError::Batch(format!("it has {found} columns, and the sink {expected}")));
+        return Err(SinkError::Batch(format!(
+            "it has {found} columns, and the sink {expected}"
+        )));
     }
     let pairs = rows.columns().iter().zip(columns);
-    pairs.map(|(array, column)| column_cells(array, column)).collect()
+    pairs
+        .map(|(array, column)| column_cells(array, column))
+        .collect()
 }
 
 fn column_cells(array: &ArrayRef, column: &Column) -> Result<Cells, SinkError> {
     let mismatch = || {
         let (found, declared) = (array.data_type(), column.data_type);
-        SinkError::Batch(format!("column {} is {found} and not {declared}", column.name))
+        SinkError::Batch(format!(
+            "column {} is {found} and not {declared}",
+            column.name
+        ))
     };
     let wanted = arrow_type(column.data_type, array.data_type());
     let options = CastOptions {
@@ -228,7 +251,9 @@ fn arrow_type(of: DataType, found: &ArrowType) -> ArrowType {
         DataType::Real => ArrowType::Float32,
         DataType::Double => ArrowType::Float64,
         DataType::Decimal { precision, scale } => match found {
-            ArrowType::Decimal128(precision, scale) if *scale >= 0 => ArrowType::Decimal128(*precision, *scale),
+            ArrowType::Decimal128(precision, scale) if *scale >= 0 => {
+                ArrowType::Decimal128(*precision, *scale)
+            }
             _ => ArrowType::Decimal128(precision, i8::try_from(scale).unwrap_or_default()),
         },
         DataType::Text | DataType::Json => ArrowType::Utf8,
@@ -326,7 +351,11 @@ fn put(buffer: &mut BytesMut, cells: &Cells, row: usize, is_key: bool) -> Result
 /// PostgreSQL holds 1 GiB of a row; what is near is refused by its size rather than by COPY.
 fn check_length(bytes: &[u8]) -> Result<(), Unfit> {
     const LONGEST: usize = 512 << 20;
-    if bytes.len() > LONGEST { Err(Unfit::TooLong) } else { Ok(()) }
+    if bytes.len() > LONGEST {
+        Err(Unfit::TooLong)
+    } else {
+        Ok(())
+    }
 }
 
 fn put_null(buffer: &mut BytesMut) {

@@ -2,8 +2,8 @@
 
 use crate::postgres::failure::{Failure, Kind};
 
-use super::batch::Refusal;
 use super::SinkPartition;
+use super::batch::Refusal;
 
 /// Why nothing was written. Nothing of the batch is in the table, with each of them.
 #[derive(Debug, thiserror::Error)]

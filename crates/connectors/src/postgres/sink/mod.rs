@@ -34,7 +34,8 @@ pub use prepare::{Change, ChangeKind, Changes};
 pub use transaction::Written;
 
 use self::encode::Encoded;
-use self::transaction::{BEGIN, Writer};
+use self::plan::BEGIN;
+use self::transaction::Writer;
 use super::connection::Address;
 use super::failure::{Failure, Kind};
 use super::name::TableName;
@@ -93,7 +94,8 @@ impl Sink {
         task: TaskName,
     ) -> Result<Self, SinkError> {
         let doing = format!("writing to {}", spec.table);
-        let address = Address::parse(connection).map_err(|error| Failure::trust(&doing, error.to_string()))?;
+        let address = Address::parse(connection)
+            .map_err(|error| Failure::trust(&doing, error.to_string()))?;
         let key = match &spec.mode {
             Mode::Upsert { key } => key.clone(),
             Mode::Append => Vec::new(),
@@ -149,7 +151,8 @@ impl Sink {
         first: &BTreeMap<SinkPartition, i64>,
     ) -> Result<BTreeMap<SinkPartition, i64>, SinkError> {
         if self.delivery == Delivery::AtLeastOnce {
-            self.epochs.extend(first.keys().map(|partition| (*partition, 0)));
+            self.epochs
+                .extend(first.keys().map(|partition| (*partition, 0)));
             return Ok(first.clone());
         }
         let doing = "claiming partitions in watertable.offsets";
@@ -164,8 +167,15 @@ impl Sink {
         }
         session.execute(doing, "COMMIT").await?;
         self.writer = Some(writer);
-        self.epochs.extend(claimed.iter().map(|(partition, stored)| (*partition, stored.epoch)));
-        Ok(claimed.into_iter().map(|(partition, stored)| (partition, stored.next)).collect())
+        self.epochs.extend(
+            claimed
+                .iter()
+                .map(|(partition, stored)| (*partition, stored.epoch)),
+        );
+        Ok(claimed
+            .into_iter()
+            .map(|(partition, stored)| (partition, stored.next))
+            .collect())
     }
 
     /// Forgets partitions; others claim them.
@@ -201,7 +211,12 @@ impl Sink {
                 return Err(error);
             }
         };
-        let step = Step { partition, from, to, epoch };
+        let step = Step {
+            partition,
+            from,
+            to,
+            epoch,
+        };
         match self.transaction(&writer, step, &encoded).await {
             Ok(Outcome::Written(written)) => {
                 self.writer = Some(writer);
@@ -209,7 +224,8 @@ impl Sink {
             }
             Ok(Outcome::NotThere) => {
                 writer.session.execute(&self.doing, "ROLLBACK").await?;
-                let found = offsets::read(&writer.session, &self.doing, &self.task, partition).await?;
+                let found =
+                    offsets::read(&writer.session, &self.doing, &self.task, partition).await?;
                 self.writer = Some(writer);
                 self.settle(step, found)
             }
@@ -233,9 +249,14 @@ impl Sink {
     }
 
     /// The transaction of a batch, up to its commit.
-    async fn transaction(&self, writer: &Writer, step: Step, batch: &Encoded) -> Result<Outcome, Failure> {
+    async fn transaction(
+        &self,
+        writer: &Writer,
+        step: Step,
+        batch: &Encoded,
+    ) -> Result<Outcome, Failure> {
         let (session, doing) = (&writer.session, self.doing.as_str());
-        session.execute(doing, BEGIN).await?;
+        writer.begin(doing, batch).await?;
         if let Some(advance) = &writer.advance {
             let at = (step.from, step.to, step.epoch);
             // First, so that one that may not write does no work, and a new owner waits for the end of what is under way.
@@ -264,13 +285,21 @@ impl Sink {
         };
         if found.epoch != step.epoch {
             self.epochs.remove(&partition);
-            return Err(SinkError::Fenced { partition, ours: step.epoch, found: found.epoch });
+            return Err(SinkError::Fenced {
+                partition,
+                ours: step.epoch,
+                found: found.epoch,
+            });
         }
         if found.next == step.to {
             // Nobody else could move it there: this batch was committed, and the answer was lost.
             return Ok(Written::default());
         }
-        Err(SinkError::Moved { partition, from: step.from, found: found.next })
+        Err(SinkError::Moved {
+            partition,
+            from: step.from,
+            found: found.next,
+        })
     }
 
     /// Whether a commit happened whose answer did not come. If that cannot be found out now, the next write of the batch finds it out.
@@ -282,14 +311,20 @@ impl Sink {
         let found = offsets::read(&writer.session, &self.doing, &self.task, step.partition).await?;
         self.writer = Some(writer);
         match found {
-            Some(found) if found.next == step.from && found.epoch == step.epoch => Err(failure.into()),
+            Some(found) if found.next == step.from && found.epoch == step.epoch => {
+                Err(failure.into())
+            }
             found => self.settle(step, found),
         }
     }
 
     /// The session that writes, or a new one. It is put back when all went well.
     async fn take_writer(&mut self) -> Result<Writer, SinkError> {
-        match self.writer.take().filter(|writer| !writer.session.client.is_closed()) {
+        match self
+            .writer
+            .take()
+            .filter(|writer| !writer.session.client.is_closed())
+        {
             Some(writer) => Ok(writer),
             None => {
                 let session = Session::open(&self.address).await?;

@@ -46,10 +46,17 @@ pub(super) async fn claim(
     first: i64,
 ) -> Result<Stored, Failure> {
     let topic = partition.topic_text();
-    let values: [crate::postgres::session::Value<'_>; 5] =
-        [&task.cluster_id, &task.task, &topic, &partition.partition, &first];
+    let values: [crate::postgres::session::Value<'_>; 5] = [
+        &task.cluster_id,
+        &task.task,
+        &topic,
+        &partition.partition,
+        &first,
+    ];
     let rows = session.query(doing, CLAIM, &values).await?;
-    let row = rows.first().ok_or_else(|| Failure::io(doing, "no row came back"))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Failure::io(doing, "no row came back"))?;
     stored(doing, row)
 }
 

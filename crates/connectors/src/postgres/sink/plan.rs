@@ -8,6 +8,9 @@
 //! Of several rows with the same key in a range the last one counts. Whatever is deleted in it is deleted first, and then what
 //! remains is inserted: that is what happens when they come one after the other.
 //!
+//! Writers side by side that write the same keys wait for each other and never in a circle: rows are inserted in the order of their
+//! keys, and a batch that deletes, whose order PostgreSQL chooses, has the table to itself among the sinks that write it.
+//!
 //! Pure.
 
 use contract::{Column, DataType};
@@ -18,6 +21,11 @@ use crate::postgres::name::{NAME_BYTES_MAX, quoted};
 /// The name of the stage. It is in the schema of temporary tables, and seen by its session alone.
 const STAGE: &str = "pg_temp.watertable_stage";
 
+/// Begins a transaction, whatever the database has as a default.
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// The upper half of the numbers of our advisory locks: `wate`; the lower one is the table.
+const LOCK_CLASS: u64 = 0x7761_7465;
+
 /// Statements. Those with parameters take the range of numbers: from, and up to but not with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -25,8 +33,9 @@ pub(crate) struct Plan {
     pub(crate) stage: String,
     /// Fills it.
     pub(crate) copy: String,
-    /// Locks what is deleted, by key, so that writers side by side wait for each other in one order.
-    pub(crate) lock: String,
+    /// Begins the transaction of a batch with deletes, and of one without.
+    pub(crate) begin_deleting: String,
+    pub(crate) begin: String,
     pub(crate) delete: String,
     pub(crate) insert: String,
     /// The columns of the key, by their places.
@@ -70,14 +79,18 @@ pub(crate) fn plan(
         })
     }));
     problems.extend(key_problem(unique, key));
-    let places = key.iter().map(|name| columns.iter().position(|column| column.name == *name));
+    let places = key
+        .iter()
+        .map(|name| columns.iter().position(|column| column.name == *name));
     let places: Option<Vec<_>> = places.collect();
     match places {
         Some(key) if problems.is_empty() => Ok(statements(relation, &pairs, key, is_utf8)),
         Some(_) => Err(problems),
         None => {
             let list = key.join(", ");
-            problems.push(format!("the key ({list}) is not among the columns of the query"));
+            problems.push(format!(
+                "the key ({list}) is not among the columns of the query"
+            ));
             Err(problems)
         }
     }
@@ -101,7 +114,10 @@ fn key_problem(unique: &[Unique], key: &[String]) -> Option<String> {
     }
     let list: Vec<_> = key.iter().map(|name| quoted(name)).collect();
     let list = list.join(", ");
-    let found: Vec<_> = unique.iter().map(|unique| format!("({})", unique.columns.join(", "))).collect();
+    let found: Vec<_> = unique
+        .iter()
+        .map(|unique| format!("({})", unique.columns.join(", ")))
+        .collect();
     let found = if found.is_empty() {
         "it has none".to_owned()
     } else {
@@ -116,19 +132,27 @@ fn key_problem(unique: &[Unique], key: &[String]) -> Option<String> {
 pub(crate) fn misfit(column: &Column, target: &RelationColumn) -> Option<String> {
     let name = &column.name;
     if name.len() > NAME_BYTES_MAX {
-        return Some(format!("the name of column {name} is longer than {NAME_BYTES_MAX} bytes, which PostgreSQL would cut: rename it in the query"));
+        return Some(format!(
+            "the name of column {name} is longer than {NAME_BYTES_MAX} bytes, which PostgreSQL would cut: rename it in the query"
+        ));
     }
     if target.generated {
-        return Some(format!("its column {name} is generated always: leave it out of the query"));
+        return Some(format!(
+            "its column {name} is generated always: leave it out of the query"
+        ));
     }
     let (from, to) = (column.data_type, &target.type_text);
     if !fits(from, &target.base) {
-        return Some(format!("its column {name} is {to}, and the pipeline writes {from}: cast it in the query, or change the column"));
+        return Some(format!(
+            "its column {name} is {to}, and the pipeline writes {from}: cast it in the query, or change the column"
+        ));
     }
     if let (DataType::Decimal { scale, .. }, Some((_, digits))) = (from, target.base.digits)
         && i32::from(scale) > digits
     {
-        return Some(format!("its column {name} is {to}, and the pipeline writes {from}, which would be rounded: cast it in the query, or change the column"));
+        return Some(format!(
+            "its column {name} is {to}, and the pipeline writes {from}, which would be rounded: cast it in the query, or change the column"
+        ));
     }
     None
 }
@@ -149,7 +173,9 @@ fn fits(from: DataType, to: &BaseType) -> bool {
         DataType::Decimal { .. } => is_text || among(&["numeric"]),
         DataType::Bytea => among(&["bytea"]),
         DataType::Date => is_text || among(&["date", "timestamp", "timestamptz"]),
-        DataType::Timestamp | DataType::TimestampTz => is_text || among(&["timestamp", "timestamptz"]),
+        DataType::Timestamp | DataType::TimestampTz => {
+            is_text || among(&["timestamp", "timestamptz"])
+        }
     }
 }
 
@@ -224,7 +250,10 @@ fn statements(relation: &Relation, pairs: &[Pair<'_>], key: Vec<usize>, is_utf8:
         }
     }
     for (at, pair) in pairs.iter().enumerate() {
-        stage.push(format!("c{at} {}", stage_type(pair.column.data_type, is_utf8)));
+        stage.push(format!(
+            "c{at} {}",
+            stage_type(pair.column.data_type, is_utf8)
+        ));
         staged.push(format!("c{at}"));
     }
     let values: Vec<_> = pairs.iter().enumerate().map(|(at, pair)| {
@@ -252,14 +281,33 @@ fn statements(relation: &Relation, pairs: &[Pair<'_>], key: Vec<usize>, is_utf8:
     let key_values: Vec<_> = key.iter().map(|at| format!("v{at}")).collect();
     let key_values = key_values.join(", ");
     // Which rows of the table have a key that is deleted.
-    let deleted = format!("(SELECT DISTINCT {key_values} FROM (SELECT n, {values} FROM {STAGE} WHERE deleted AND {of_range}) s) d");
-    let same: Vec<_> = key.iter().filter_map(|at| Some(format!("t.{} = d.v{at}", names.get(*at)?))).collect();
+    let deleted = format!(
+        "(SELECT DISTINCT {key_values} FROM (SELECT n, {values} FROM {STAGE} WHERE deleted AND {of_range}) s) d"
+    );
+    let same: Vec<_> = key
+        .iter()
+        .filter_map(|at| Some(format!("t.{} = d.v{at}", names.get(*at)?)))
+        .collect();
     let same = same.join(" AND ");
-    let order: Vec<_> = key.iter().filter_map(|at| Some(format!("t.{}", names.get(*at)?))).collect();
-    let order = order.join(", ");
+    let lock = LOCK_CLASS << 32 | u64::from(relation.oid);
+    let begin = |function: &str| {
+        if has_key {
+            format!("{BEGIN}; SELECT pg_catalog.{function}({lock})")
+        } else {
+            BEGIN.to_owned()
+        }
+    };
     let insert = if has_key {
-        let key_names: Vec<_> = key.iter().filter_map(|at| names.get(*at).cloned()).collect();
-        let updates: Vec<_> = names.iter().enumerate().filter(|(at, _)| !key.contains(at)).map(|(_, name)| format!("{name} = EXCLUDED.{name}")).collect();
+        let key_names: Vec<_> = key
+            .iter()
+            .filter_map(|at| names.get(*at).cloned())
+            .collect();
+        let updates: Vec<_> = names
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !key.contains(at))
+            .map(|(_, name)| format!("{name} = EXCLUDED.{name}"))
+            .collect();
         let action = if updates.is_empty() {
             "DO NOTHING".to_owned()
         } else {
@@ -272,12 +320,22 @@ fn statements(relation: &Relation, pairs: &[Pair<'_>], key: Vec<usize>, is_utf8:
             key_names.join(", ")
         )
     } else {
-        format!("INSERT INTO {table} ({names_list}) SELECT {all} FROM (SELECT n, {values} FROM {STAGE} WHERE {of_range}) s ORDER BY n")
+        format!(
+            "INSERT INTO {table} ({names_list}) SELECT {all} FROM (SELECT n, {values} FROM {STAGE} WHERE {of_range}) s ORDER BY n"
+        )
     };
     Plan {
-        stage: format!("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DELETE ROWS", STAGE, stage.join(", ")),
-        copy: format!("COPY {STAGE} ({}) FROM STDIN (FORMAT binary)", staged.join(", ")),
-        lock: format!("SELECT FROM {table} t JOIN {deleted} ON {same} ORDER BY {order} FOR UPDATE OF t"),
+        stage: format!(
+            "CREATE TEMPORARY TABLE {} ({}) ON COMMIT DELETE ROWS",
+            STAGE,
+            stage.join(", ")
+        ),
+        copy: format!(
+            "COPY {STAGE} ({}) FROM STDIN (FORMAT binary)",
+            staged.join(", ")
+        ),
+        begin_deleting: begin("pg_advisory_xact_lock"),
+        begin: begin("pg_advisory_xact_lock_shared"),
         delete: format!("DELETE FROM {table} t USING {deleted} WHERE {same}"),
         insert,
         key,

@@ -50,7 +50,9 @@ pub enum ChangeKind {
 impl Changes {
     /// Whether columns would be added to a table that exists.
     pub fn adds_columns(&self) -> bool {
-        self.changes.iter().any(|change| change.kind == ChangeKind::Column)
+        self.changes
+            .iter()
+            .any(|change| change.kind == ChangeKind::Column)
     }
 
     fn push(&mut self, kind: ChangeKind, ddl: impl Into<String>) {
@@ -59,7 +61,10 @@ impl Changes {
     }
 
     fn ddl(&self) -> Vec<String> {
-        self.changes.iter().map(|change| format!("{};", change.ddl)).collect()
+        self.changes
+            .iter()
+            .map(|change| format!("{};", change.ddl))
+            .collect()
     }
 }
 
@@ -67,8 +72,12 @@ impl Changes {
 pub(super) async fn describe(sink: &Sink, session: &Session) -> Result<Changes, SinkError> {
     let doing = doing(sink);
     catalog::check_version(session, &doing).await?;
-    let rows = session.query(&doing, "SELECT quote_ident(current_user)", &[]).await?;
-    let role: String = rows.first().map_or(Ok(String::new()), |row| get(&doing, row, 0))?;
+    let rows = session
+        .query(&doing, "SELECT quote_ident(current_user)", &[])
+        .await?;
+    let role: String = rows
+        .first()
+        .map_or(Ok(String::new()), |row| get(&doing, row, 0))?;
     let usage = |schema: &str| vec![format!("GRANT USAGE ON SCHEMA {schema} TO {role};")];
     let mut changes = Changes::default();
     if sink.delivery == Delivery::ExactlyOnce {
@@ -96,7 +105,11 @@ pub(super) async fn describe(sink: &Sink, session: &Session) -> Result<Changes, 
     }
 }
 
-async fn describe_offsets(session: &Session, doing: &str, changes: &mut Changes) -> Result<(), SinkError> {
+async fn describe_offsets(
+    session: &Session,
+    doing: &str,
+    changes: &mut Changes,
+) -> Result<(), SinkError> {
     let sql = "SELECT to_regnamespace('watertable') IS NOT NULL";
     let rows = session.query(doing, sql, &[]).await?;
     let has_schema = rows.first().map_or(Ok(false), |row| get(doing, row, 0))?;
@@ -119,7 +132,10 @@ async fn describe_offsets(session: &Session, doing: &str, changes: &mut Changes)
     if offsets::COLUMNS.iter().all(has_column) && is_key {
         return Ok(());
     }
-    let problem = format!("it is not the table that pipelines keep their offsets in: move it away, or make it what this makes: {}", offsets::TABLE);
+    let problem = format!(
+        "it is not the table that pipelines keep their offsets in: move it away, or make it what this makes: {}",
+        offsets::TABLE
+    );
     Err(SinkError::Table {
         table: offsets::NAME.to_owned(),
         problems: vec![problem],
@@ -141,7 +157,10 @@ async fn describe_columns(
             let (table, name) = (relation.sql(), quoted(&column.name));
             let data_type = sql_type(column.data_type);
             // The rows that are there have no value for it.
-            changes.push(ChangeKind::Column, format!("ALTER TABLE {table} ADD COLUMN {name} {data_type}"));
+            changes.push(
+                ChangeKind::Column,
+                format!("ALTER TABLE {table} ADD COLUMN {name} {data_type}"),
+            );
         }
     }
     if changes.adds_columns() {
@@ -169,11 +188,26 @@ fn added(column: &Column) -> catalog::RelationColumn {
     }
 }
 
-async fn planned(sink: &Sink, session: &Session, doing: &str, relation: &Relation) -> Result<Plan, SinkError> {
+async fn planned(
+    sink: &Sink,
+    session: &Session,
+    doing: &str,
+    relation: &Relation,
+) -> Result<Plan, SinkError> {
     let unique = catalog::unique(session, doing, relation.oid).await?;
-    let rows = session.query(doing, "SELECT current_setting('server_encoding')", &[]).await?;
-    let encoding: String = rows.first().map_or(Ok(String::new()), |row| get(doing, row, 0))?;
-    let planned = plan::plan(relation, &unique, &sink.columns, &sink.key, encoding == "UTF8");
+    let rows = session
+        .query(doing, "SELECT current_setting('server_encoding')", &[])
+        .await?;
+    let encoding: String = rows
+        .first()
+        .map_or(Ok(String::new()), |row| get(doing, row, 0))?;
+    let planned = plan::plan(
+        relation,
+        &unique,
+        &sink.columns,
+        &sink.key,
+        encoding == "UTF8",
+    );
     planned.map_err(|problems| unfit(sink, problems))
 }
 
@@ -194,11 +228,17 @@ fn create_table(sink: &Sink) -> Result<String, SinkError> {
         }
         let needs = !column.nullable || sink.key.contains(&column.name);
         let not_null = if needs { " NOT NULL" } else { "" };
-        lines.push(format!("{} {}{not_null}", quoted(&column.name), sql_type(column.data_type)));
+        lines.push(format!(
+            "{} {}{not_null}",
+            quoted(&column.name),
+            sql_type(column.data_type)
+        ));
     }
     for key in &sink.key {
         if !sink.columns.iter().any(|column| column.name == *key) {
-            problems.push(format!("the column {key} of its key is not among the columns of the query"));
+            problems.push(format!(
+                "the column {key} of its key is not among the columns of the query"
+            ));
         }
     }
     if !problems.is_empty() {
@@ -208,28 +248,50 @@ fn create_table(sink: &Sink) -> Result<String, SinkError> {
         let key: Vec<_> = sink.key.iter().map(|name| quoted(name)).collect();
         lines.push(format!("PRIMARY KEY ({})", key.join(", ")));
     }
-    Ok(format!("CREATE TABLE {} ({})", sink.table.sql(), lines.join(", ")))
+    Ok(format!(
+        "CREATE TABLE {} ({})",
+        sink.table.sql(),
+        lines.join(", ")
+    ))
 }
 
 /// Makes what is missing.
-pub(super) async fn prepare(sink: &Sink, session: &Session, add_columns: bool) -> Result<Changes, SinkError> {
+pub(super) async fn prepare(
+    sink: &Sink,
+    session: &Session,
+    add_columns: bool,
+) -> Result<Changes, SinkError> {
     let doing = doing(sink);
     session.execute(&doing, super::BEGIN).await?;
     session.execute(&doing, LOCK).await?;
     let changes = describe(sink, session).await?;
     if changes.adds_columns() && !add_columns {
-        let missing = changes.changes.iter().filter(|change| change.kind == ChangeKind::Column);
-        let problems = missing.map(|change| format!("a column is missing, and adding it was not agreed to: {}", change.ddl));
+        let missing = changes
+            .changes
+            .iter()
+            .filter(|change| change.kind == ChangeKind::Column);
+        let problems = missing.map(|change| {
+            format!(
+                "a column is missing, and adding it was not agreed to: {}",
+                change.ddl
+            )
+        });
         return Err(unfit(sink, problems.collect()));
     }
     for change in &changes.changes {
-        session.execute(&doing, &change.ddl).await.map_err(|failure| not_allowed(failure, changes.ddl()))?;
+        session
+            .execute(&doing, &change.ddl)
+            .await
+            .map_err(|failure| not_allowed(failure, changes.ddl()))?;
     }
     let grants = missing_rights(sink, session, &doing).await?;
     if !grants.is_empty() {
         let message = "the role has not all the rights that it needs".to_owned();
         let failure = Failure::trust(&doing, message);
-        return Err(SinkError::Rights { failure, ddl: grants });
+        return Err(SinkError::Rights {
+            failure,
+            ddl: grants,
+        });
     }
     session.execute(&doing, "COMMIT").await?;
     Ok(changes)
@@ -244,7 +306,11 @@ fn not_allowed(failure: Failure, ddl: Vec<String>) -> SinkError {
 }
 
 /// What somebody has to grant.
-async fn missing_rights(sink: &Sink, session: &Session, doing: &str) -> Result<Vec<String>, SinkError> {
+async fn missing_rights(
+    sink: &Sink,
+    session: &Session,
+    doing: &str,
+) -> Result<Vec<String>, SinkError> {
     let sql = "SELECT quote_ident(current_user), quote_ident(current_database()), has_database_privilege(current_database(), 'TEMPORARY')";
     let rows = session.query(doing, sql, &[]).await?;
     let mut grants = Vec::new();
@@ -255,7 +321,14 @@ async fn missing_rights(sink: &Sink, session: &Session, doing: &str) -> Result<V
     if !get::<bool>(doing, row, 2)? {
         grants.push(format!("GRANT TEMPORARY ON DATABASE {database} TO {role};"));
     }
-    let mut needed = vec![(sink.table.sql(), if sink.key.is_empty() { &["INSERT"][..] } else { &["SELECT", "INSERT", "UPDATE", "DELETE"] })];
+    let mut needed = vec![(
+        sink.table.sql(),
+        if sink.key.is_empty() {
+            &["INSERT"][..]
+        } else {
+            &["SELECT", "INSERT", "UPDATE", "DELETE"]
+        },
+    )];
     if sink.delivery == Delivery::ExactlyOnce {
         needed.push((offsets::NAME.to_owned(), &["SELECT", "INSERT", "UPDATE"]));
     }
@@ -274,7 +347,10 @@ async fn missing_rights(sink: &Sink, session: &Session, doing: &str) -> Result<V
             }
         }
         if !missing.is_empty() {
-            grants.push(format!("GRANT {} ON {table} TO {role};", missing.join(", ")));
+            grants.push(format!(
+                "GRANT {} ON {table} TO {role};",
+                missing.join(", ")
+            ));
         }
     }
     Ok(grants)

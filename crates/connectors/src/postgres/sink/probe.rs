@@ -10,7 +10,7 @@ use crate::postgres::failure::{Failure, Kind};
 
 use super::batch::Refusal;
 use super::encode::Encoded;
-use super::transaction::{BEGIN, Writer};
+use super::transaction::Writer;
 
 /// A foreign key finds nothing.
 const FOREIGN_KEY: &str = "23503";
@@ -23,13 +23,15 @@ pub(super) async fn probe(
     doing: &str,
     batch: &Encoded,
 ) -> Result<Vec<Refusal>, Failure> {
-    writer.session.execute(doing, BEGIN).await?;
+    writer.begin(doing, batch).await?;
     writer.copy(doing, batch).await?;
     let end = i32::try_from(batch.places.len()).unwrap_or(i32::MAX);
     let mut refused = halve(writer, doing, batch, 0..end).await?;
     for _round in 0..ROUNDS_MAX {
         let is_again = |failure: &Failure| failure.sqlstate.as_deref() == Some(FOREIGN_KEY);
-        let (again, stay): (Vec<_>, Vec<_>) = refused.into_iter().partition(|(_, failure)| is_again(failure));
+        let (again, stay): (Vec<_>, Vec<_>) = refused
+            .into_iter()
+            .partition(|(_, failure)| is_again(failure));
         refused = stay;
         let before = again.len();
         let mut left = 0;
@@ -66,7 +68,12 @@ async fn halve(
         }
         writer.session.execute(doing, "SAVEPOINT part").await?;
         match writer.apply(doing, range.clone(), batch.has_deletes).await {
-            Ok(_written) => writer.session.execute(doing, "RELEASE SAVEPOINT part").await?,
+            Ok(_written) => {
+                writer
+                    .session
+                    .execute(doing, "RELEASE SAVEPOINT part")
+                    .await?
+            }
             Err(failure) if failure.kind() == Kind::Rows => {
                 let undo = "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part";
                 writer.session.execute(doing, undo).await?;

@@ -19,8 +19,10 @@ pub(super) struct Writer {
     pub(super) key: Vec<usize>,
     copy: Statement,
     insert: Statement,
-    /// With a key: to lock, and to delete.
-    deletes: Option<(Statement, Statement)>,
+    /// With a key.
+    delete: Option<Statement>,
+    begin: String,
+    begin_deleting: String,
     /// Moves a partition, unless offsets are kept elsewhere.
     pub(super) advance: Option<Statement>,
 }
@@ -34,8 +36,6 @@ pub struct Written {
     pub deleted: u64,
 }
 
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-
 impl Writer {
     pub(super) async fn new(
         session: Session,
@@ -44,26 +44,42 @@ impl Writer {
         doing: &str,
     ) -> Result<Self, Failure> {
         session.execute(doing, &plan.stage).await?;
-        let deletes = if plan.key.is_empty() {
+        let delete = if plan.key.is_empty() {
             None
         } else {
-            let lock = session.prepare(doing, &plan.lock).await?;
-            Some((lock, session.prepare(doing, &plan.delete).await?))
+            Some(session.prepare(doing, &plan.delete).await?)
         };
         Ok(Self {
             copy: session.prepare(doing, &plan.copy).await?,
             insert: session.prepare(doing, &plan.insert).await?,
-            deletes,
+            delete,
+            begin: plan.begin,
+            begin_deleting: plan.begin_deleting,
             advance,
             key: plan.key,
             session,
         })
     }
 
+    /// Begins the transaction of a batch.
+    pub(super) async fn begin(&self, doing: &str, batch: &Encoded) -> Result<(), Failure> {
+        let begin = if batch.has_deletes {
+            &self.begin_deleting
+        } else {
+            &self.begin
+        };
+        self.session.execute(doing, begin).await
+    }
+
     /// Fills the stage.
     pub(super) async fn copy(&self, doing: &str, batch: &Encoded) -> Result<(), Failure> {
         let failed = |error| self.session.failure(doing, &error);
-        let sink: CopyInSink<Bytes> = self.session.client.copy_in(&self.copy).await.map_err(failed)?;
+        let sink: CopyInSink<Bytes> = self
+            .session
+            .client
+            .copy_in(&self.copy)
+            .await
+            .map_err(failed)?;
         let mut sink = pin!(sink);
         for piece in &batch.pieces {
             // Where the server refuses what was sent, its reason comes at the end.
@@ -83,13 +99,20 @@ impl Writer {
         has_deletes: bool,
     ) -> Result<Written, Failure> {
         let mut written = Written::default();
-        if let Some((lock, delete)) = self.deletes.as_ref().filter(|_| has_deletes) {
-            self.session.run(doing, lock, &[&range.start, &range.end]).await?;
-            written.deleted = self.session.run(doing, delete, &[&range.start, &range.end]).await?;
+        if let Some(delete) = self.delete.as_ref().filter(|_| has_deletes) {
+            written.deleted = self
+                .session
+                .run(doing, delete, &[&range.start, &range.end])
+                .await?;
         }
-        written.rows = self.session.run(doing, &self.insert, &[&range.start, &range.end]).await?;
+        written.rows = self
+            .session
+            .run(doing, &self.insert, &[&range.start, &range.end])
+            .await?;
         // What is checked at the end is checked now, where the rows that it is about can still be found.
-        self.session.execute(doing, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        self.session
+            .execute(doing, "SET CONSTRAINTS ALL IMMEDIATE")
+            .await?;
         Ok(written)
     }
 }

@@ -4,7 +4,11 @@ use super::*;
 use crate::support::proxy::Proxy;
 
 fn through(proxy: &Proxy, database: &Database) -> String {
-    format!("host=127.0.0.1 port={} user=postgres dbname='{}' sslmode=disable", proxy.port, database.name())
+    format!(
+        "host=127.0.0.1 port={} user=postgres dbname='{}' sslmode=disable",
+        proxy.port,
+        database.name()
+    )
 }
 
 /// Cuts the line after each message of a batch in turn, on either side, and each time writes the batch again.
@@ -12,7 +16,8 @@ fn through(proxy: &Proxy, database: &Database) -> String {
 async fn a_line_cut_after_any_message_loses_and_repeats_nothing() {
     let database = Database::new().await;
     let proxy = Proxy::to(database.server.port()).await;
-    let (mut sink, mut next) = ready(&through(&proxy, &database), &append("people"), &people()).await;
+    let (mut sink, mut next) =
+        ready(&through(&proxy, &database), &append("people"), &people()).await;
     let (mut cuts, mut committed) = (0, 0);
     for messages in 1.. {
         let rows = people_rows(&[(next, "x")]);
@@ -21,7 +26,6 @@ async fn a_line_cut_after_any_message_loses_and_repeats_nothing() {
         if !proxy.mend() {
             // The batch needs no more messages than that.
             assert_eq!(first.unwrap().rows, 1);
-            next += 1;
             break;
         }
         cuts += 1;
@@ -35,10 +39,19 @@ async fn a_line_cut_after_any_message_loses_and_repeats_nothing() {
             }
         }
         next += 1;
-        let found = database.rows("SELECT count(*), count(DISTINCT id) FROM people").await;
-        assert_eq!(found, [format!("{next}|{next}")], "after {messages} messages");
+        let found = database
+            .rows("SELECT count(*), count(DISTINCT id) FROM people")
+            .await;
+        assert_eq!(
+            found,
+            [format!("{next}|{next}")],
+            "after {messages} messages"
+        );
     }
-    assert!(cuts > 15 && committed > 0, "{cuts} cuts, {committed} of them behind a commit");
+    assert!(
+        cuts > 15 && committed > 0,
+        "{cuts} cuts, {committed} of them behind a commit"
+    );
 }
 
 /// The same without anybody there to ask: what happened is found by the next write.
@@ -46,24 +59,34 @@ async fn a_line_cut_after_any_message_loses_and_repeats_nothing() {
 async fn a_commit_without_an_answer_is_found_by_the_next_write() {
     let database = Database::new().await;
     let proxy = Proxy::to(database.server.port()).await;
-    let (mut sink, mut next) = ready(&through(&proxy, &database), &append("people"), &people()).await;
+    let (mut sink, mut next) =
+        ready(&through(&proxy, &database), &append("people"), &people()).await;
     let mut committed = 0;
     for messages in 1.. {
         let rows = people_rows(&[(next, "x")]);
-        proxy.cut_after(messages);
+        proxy.end_after(messages);
         let first = write(&mut sink, next, next + 1, &rows).await;
         if first.is_ok() {
             // With the line cut nothing could be asked, so the answer did come.
             proxy.mend();
             break;
         }
-        assert!(write(&mut sink, next, next + 1, &rows).await.is_err(), "the line is cut still");
+        assert!(
+            write(&mut sink, next, next + 1, &rows).await.is_err(),
+            "the line is cut still"
+        );
         proxy.mend();
         let written = write(&mut sink, next, next + 1, &rows).await.unwrap();
         committed += u32::from(written.rows == 0);
         next += 1;
-        let found = database.rows("SELECT count(*), count(DISTINCT id) FROM people").await;
-        assert_eq!(found, [format!("{next}|{next}")], "after {messages} messages");
+        let found = database
+            .rows("SELECT count(*), count(DISTINCT id) FROM people")
+            .await;
+        assert_eq!(
+            found,
+            [format!("{next}|{next}")],
+            "after {messages} messages"
+        );
     }
     assert!(committed > 0);
 }
@@ -96,7 +119,9 @@ async fn backends_that_are_terminated_all_the_time_lose_and_repeat_nothing() {
         }
     }
     assert!(killer.await.unwrap() >= 60);
-    let found = database.rows("SELECT count(*), count(DISTINCT id), max(id) FROM people").await;
+    let found = database
+        .rows("SELECT count(*), count(DISTINCT id), max(id) FROM people")
+        .await;
     assert_eq!(found, [format!("{ROWS}|{ROWS}|{}", ROWS - 1)]);
 }
 
@@ -108,7 +133,8 @@ async fn a_server_that_is_killed_in_the_middle_loses_and_repeats_nothing() {
     let (mut sink, mut next) = ready(&database.address(), &append("people"), &people()).await;
     let killer = crate::support::spawn(async move {
         for _kill in 0..3 {
-            let client = crate::support::server::connect(&server.address("postgres", "postgres")).await;
+            let client =
+                crate::support::server::connect(&server.address("postgres", "postgres")).await;
             drop(client);
             server.kill();
             server.start_again().await;
@@ -128,9 +154,14 @@ async fn a_server_that_is_killed_in_the_middle_loses_and_repeats_nothing() {
     }
     drop(killer.await.unwrap());
     assert!(failed > 0, "it was never away");
-    let found = database.rows("SELECT count(*), count(DISTINCT id), max(id) FROM people").await;
+    let found = database
+        .rows("SELECT count(*), count(DISTINCT id), max(id) FROM people")
+        .await;
     assert_eq!(found, [format!("{next}|{next}|{}", next - 1)]);
-    assert_eq!(database.rows("SELECT next FROM watertable.offsets").await, [next.to_string()]);
+    assert_eq!(
+        database.rows("SELECT next FROM watertable.offsets").await,
+        [next.to_string()]
+    );
 }
 
 #[tokio::test]
@@ -138,12 +169,16 @@ async fn a_write_that_is_dropped_half_way_leaves_nothing_behind() {
     let database = Database::new().await;
     let (mut sink, _) = ready(&database.address(), &append("people"), &people()).await;
     let blocker = database.admin().await;
-    blocker.batch_execute("BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    blocker
+        .batch_execute("BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let rows = people_rows(&[(1, "x")]);
     {
         let mut writing = Box::pin(write(&mut sink, 0, 1, &rows));
         testkit::eventually("the write waits for the lock", async || {
-            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'people'::regclass";
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'people'::regclass";
             let polled = futures_util::poll!(&mut writing);
             assert!(polled.is_pending());
             database.rows(waiting).await == ["1"]

@@ -64,7 +64,10 @@ pub(super) fn people() -> Vec<Column> {
 }
 
 pub(super) fn batch_of(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    let fields: Vec<_> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
@@ -96,11 +99,22 @@ pub(super) async fn claim(sink: &mut Sink) -> Result<i64, SinkError> {
 }
 
 /// Writes rows of partition 0.
-pub(super) async fn write(sink: &mut Sink, from: i64, to: i64, rows: &RecordBatch) -> Result<Written, SinkError> {
+pub(super) async fn write(
+    sink: &mut Sink,
+    from: i64,
+    to: i64,
+    rows: &RecordBatch,
+) -> Result<Written, SinkError> {
     write_all(sink, from, to, rows, &[]).await
 }
 
-pub(super) async fn write_all(sink: &mut Sink, from: i64, to: i64, rows: &RecordBatch, deletes: &[Delete]) -> Result<Written, SinkError> {
+pub(super) async fn write_all(
+    sink: &mut Sink,
+    from: i64,
+    to: i64,
+    rows: &RecordBatch,
+    deletes: &[Delete],
+) -> Result<Written, SinkError> {
     let batch = Batch {
         rows,
         deletes,

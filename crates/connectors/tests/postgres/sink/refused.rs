@@ -5,11 +5,21 @@ use connectors::postgres::{Kind, Place, Refusal};
 use super::*;
 
 /// Writes what is taken, and gives what is refused: dead letters come in between.
-async fn write_rest(sink: &mut Sink, from: i64, to: i64, rows: &RecordBatch, deletes: &[Delete]) -> Vec<Refusal> {
+async fn write_rest(
+    sink: &mut Sink,
+    from: i64,
+    to: i64,
+    rows: &RecordBatch,
+    deletes: &[Delete],
+) -> Vec<Refusal> {
     let mut all = Vec::new();
     let mut left_out = BTreeSet::new();
     loop {
-        let batch = Batch { rows, deletes, left_out: &left_out };
+        let batch = Batch {
+            rows,
+            deletes,
+            left_out: &left_out,
+        };
         match sink.write(partition(0), from, to, &batch).await {
             Ok(_written) => return all,
             Err(SinkError::Refused { refused }) => {
@@ -23,7 +33,17 @@ async fn write_rest(sink: &mut Sink, from: i64, to: i64, rows: &RecordBatch, del
 }
 
 fn said(refused: &[Refusal]) -> Vec<String> {
-    refused.iter().map(|refusal| format!("{:?} {} {}", refusal.place, refusal.sqlstate, refusal.constraint.as_deref().unwrap_or("-"))).collect()
+    refused
+        .iter()
+        .map(|refusal| {
+            format!(
+                "{:?} {} {}",
+                refusal.place,
+                refusal.sqlstate,
+                refusal.constraint.as_deref().unwrap_or("-")
+            )
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -59,9 +79,15 @@ async fn every_row_that_is_refused_is_named_with_its_reason_and_the_others_are_w
     ];
     let text = |values: Vec<Option<&str>>| -> ArrayRef { Arc::new(StringArray::from(values)) };
     let batch = batch_of(vec![
-        ("id", Arc::new(rows.iter().map(|row| Some(row.0)).collect::<Int64Array>())),
+        (
+            "id",
+            Arc::new(rows.iter().map(|row| Some(row.0)).collect::<Int64Array>()),
+        ),
         ("name", text(rows.iter().map(|row| row.1).collect())),
-        ("age", Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int64Array>())),
+        (
+            "age",
+            Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int64Array>()),
+        ),
         ("city", text(rows.iter().map(|row| Some(row.3)).collect())),
         ("mail", text(rows.iter().map(|row| Some(row.4)).collect())),
     ]);
@@ -69,44 +95,84 @@ async fn every_row_that_is_refused_is_named_with_its_reason_and_the_others_are_w
     let refused = write_rest(&mut sink, 0, 9, &batch, &[]).await;
     assert_eq!(
         said(&refused),
-        ["Row(1) 23502 -", "Row(2) 23514 grown", "Row(3) 23503 lives", "Row(4) 22003 -", "Row(5) 23505 one_mail", "Row(6) P0001 -", "Row(7) 22001 -"]
+        [
+            "Row(1) 23502 -",
+            "Row(2) 23514 grown",
+            "Row(3) 23503 lives",
+            "Row(4) 22003 -",
+            "Row(5) 23505 one_mail",
+            "Row(6) P0001 -",
+            "Row(7) 22001 -"
+        ]
     );
     assert_eq!(refused[0].column.as_deref(), Some("name"));
-    assert_eq!(refused[2].detail.as_deref(), Some("Key (city)=(Atlantis) is not present in table \"cities\"."));
-    assert!(refused[5].to_string().contains("no Bob here"), "{}", refused[5]);
-    assert_eq!(database.rows("SELECT id FROM people ORDER BY id").await, ["1", "9"]);
-    assert_eq!(database.rows("SELECT next FROM watertable.offsets").await, ["9"]);
+    assert_eq!(
+        refused[2].detail.as_deref(),
+        Some("Key (city)=(Atlantis) is not present in table \"cities\".")
+    );
+    assert!(
+        refused[5].to_string().contains("no Bob here"),
+        "{}",
+        refused[5]
+    );
+    assert_eq!(
+        database.rows("SELECT id FROM people ORDER BY id").await,
+        ["1", "9"]
+    );
+    assert_eq!(
+        database.rows("SELECT next FROM watertable.offsets").await,
+        ["9"]
+    );
 }
 
 #[tokio::test]
 async fn nothing_is_written_before_the_refused_rows_are_kept() {
     let database = Database::new().await;
-    database.run("CREATE TABLE people (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'))").await;
+    database
+        .run("CREATE TABLE people (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'))")
+        .await;
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &people()).await;
     let rows = people_rows(&[(1, "good"), (2, "bad")]);
     let error = write(&mut sink, 0, 2, &rows).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Rows);
     assert_eq!(database.rows("SELECT count(*) FROM people").await, ["0"]);
-    assert_eq!(database.rows("SELECT next FROM watertable.offsets").await, ["0"]);
+    assert_eq!(
+        database.rows("SELECT next FROM watertable.offsets").await,
+        ["0"]
+    );
 }
 
 #[tokio::test]
 async fn a_batch_of_nothing_but_refused_rows_ends() {
     let database = Database::new().await;
-    database.run("CREATE TABLE people (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'))").await;
+    database
+        .run("CREATE TABLE people (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'))")
+        .await;
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &people()).await;
     let rows: Vec<_> = (0..500).map(|id| (id, "bad")).collect();
     let refused = write_rest(&mut sink, 0, 500, &people_rows(&rows), &[]).await;
     assert_eq!(refused.len(), 500);
-    assert_eq!(database.rows("SELECT next FROM watertable.offsets").await, ["500"]);
+    assert_eq!(
+        database.rows("SELECT next FROM watertable.offsets").await,
+        ["500"]
+    );
 }
 
 #[tokio::test]
 async fn a_refused_row_leaves_the_one_before_it_of_the_same_key() {
     let database = Database::new().await;
-    database.run("CREATE TABLE people (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'))").await;
+    database
+        .run("CREATE TABLE people (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'))")
+        .await;
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &people()).await;
-    let refused = write_rest(&mut sink, 0, 2, &people_rows(&[(1, "good"), (1, "bad")]), &[]).await;
+    let refused = write_rest(
+        &mut sink,
+        0,
+        2,
+        &people_rows(&[(1, "good"), (1, "bad")]),
+        &[],
+    )
+    .await;
     assert_eq!(refused.len(), 1);
     assert_eq!(database.rows("SELECT * FROM people").await, ["1|good"]);
 }
@@ -123,11 +189,16 @@ async fn what_is_checked_at_the_end_of_a_transaction_is_found_by_its_row() {
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &columns).await;
     let ids: Int64Array = [1, 2, 3, 4, 5, 6].into_iter().map(Some).collect();
     // 1 refers to a row behind it, 4 to one that is nowhere.
-    let bosses: Int64Array = [Some(6), None, Some(2), Some(99), Some(1), Some(2)].into_iter().collect();
+    let bosses: Int64Array = [Some(6), None, Some(2), Some(99), Some(1), Some(2)]
+        .into_iter()
+        .collect();
     let rows = batch_of(vec![("id", Arc::new(ids)), ("boss", Arc::new(bosses))]);
     let refused = write_rest(&mut sink, 0, 6, &rows, &[]).await;
     assert_eq!(said(&refused), ["Row(3) 23503 people_boss_fkey"]);
-    assert_eq!(database.rows("SELECT id FROM people ORDER BY id").await, ["1", "2", "3", "5", "6"]);
+    assert_eq!(
+        database.rows("SELECT id FROM people ORDER BY id").await,
+        ["1", "2", "3", "5", "6"]
+    );
 }
 
 #[tokio::test]
@@ -138,11 +209,28 @@ async fn deletes_are_refused_as_rows_are() {
               CREATE TABLE pets (owner bigint REFERENCES people); INSERT INTO pets VALUES (1)")
         .await;
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &people()).await;
-    let deletes = [delete(0, &["2"]), delete(0, &["1"]), delete(1, &["no number"]), delete(1, &["1", "2"]), delete(1, &["a\0"])];
+    let deletes = [
+        delete(0, &["2"]),
+        delete(0, &["1"]),
+        delete(1, &["no number"]),
+        delete(1, &["1", "2"]),
+        delete(1, &["a\0"]),
+    ];
     let mut refused = write_rest(&mut sink, 0, 5, &people_rows(&[(3, "c")]), &deletes).await;
     refused.sort_by_key(|refusal| refusal.place);
-    assert_eq!(said(&refused), ["Delete(1) 23503 pets_owner_fkey", "Delete(2) 22P02 -", "Delete(3) 22023 -", "Delete(4) 22021 -"]);
-    assert_eq!(database.rows("SELECT id FROM people ORDER BY id").await, ["1", "3"]);
+    assert_eq!(
+        said(&refused),
+        [
+            "Delete(1) 23503 pets_owner_fkey",
+            "Delete(2) 22P02 -",
+            "Delete(3) 22023 -",
+            "Delete(4) 22021 -"
+        ]
+    );
+    assert_eq!(
+        database.rows("SELECT id FROM people ORDER BY id").await,
+        ["1", "3"]
+    );
 }
 
 #[tokio::test]
@@ -155,29 +243,60 @@ async fn values_that_postgresql_cannot_hold_are_refused_by_row() {
         Column::new("at", DataType::Timestamp),
     ];
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &columns).await;
-    let ids: Int64Array = [Some(1), Some(2), Some(3), Some(4), None].into_iter().collect();
-    let names: StringArray = ["ok", "a\0b", "ok", "ok", "ok"].into_iter().map(Some).collect();
+    let ids: Int64Array = [Some(1), Some(2), Some(3), Some(4), None]
+        .into_iter()
+        .collect();
+    let names: StringArray = ["ok", "a\0b", "ok", "ok", "ok"]
+        .into_iter()
+        .map(Some)
+        .collect();
     let days: arrow::array::Date32Array = [0, 0, i32::MAX, 0, 0].into_iter().map(Some).collect();
-    let times: arrow::array::TimestampMicrosecondArray = [0, 0, 0, i64::MIN, 0].into_iter().map(Some).collect();
-    let rows = batch_of(vec![("id", Arc::new(ids)), ("name", Arc::new(names)), ("day", Arc::new(days)), ("at", Arc::new(times))]);
+    let times: arrow::array::TimestampMicrosecondArray =
+        [0, 0, 0, i64::MIN, 0].into_iter().map(Some).collect();
+    let rows = batch_of(vec![
+        ("id", Arc::new(ids)),
+        ("name", Arc::new(names)),
+        ("day", Arc::new(days)),
+        ("at", Arc::new(times)),
+    ]);
     let refused = write_rest(&mut sink, 0, 5, &rows, &[]).await;
-    assert_eq!(said(&refused), ["Row(1) 22021 -", "Row(2) 22008 -", "Row(3) 22008 -", "Row(4) 23502 -"]);
-    assert_eq!(refused[0].message, "column name has a zero byte, which text of PostgreSQL cannot hold");
-    assert_eq!(database.rows("SELECT * FROM people").await, ["1|ok|1970-01-01|1970-01-01 00:00:00"]);
+    assert_eq!(
+        said(&refused),
+        [
+            "Row(1) 22021 -",
+            "Row(2) 22008 -",
+            "Row(3) 22008 -",
+            "Row(4) 23502 -"
+        ]
+    );
+    assert_eq!(
+        refused[0].message,
+        "column name has a zero byte, which text of PostgreSQL cannot hold"
+    );
+    assert_eq!(
+        database.rows("SELECT * FROM people").await,
+        ["1|ok|1970-01-01|1970-01-01 00:00:00"]
+    );
 }
 
 #[tokio::test]
 async fn text_that_the_database_has_no_letters_for_is_refused_by_row() {
     let server = Server::shared().await;
     let database = Database::with(server, "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").await;
-    let columns = vec![Column::new("name", DataType::Text), Column::new("more", DataType::Json)];
+    let columns = vec![
+        Column::new("name", DataType::Text),
+        Column::new("more", DataType::Json),
+    ];
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["name"]), &columns).await;
     let names: StringArray = ["née", "雪", "ok"].into_iter().map(Some).collect();
     let more: StringArray = ["{}", "{}", "\"é\""].into_iter().map(Some).collect();
     let rows = batch_of(vec![("name", Arc::new(names)), ("more", Arc::new(more))]);
     let refused = write_rest(&mut sink, 0, 3, &rows, &[delete(1, &["née"])]).await;
     assert_eq!(said(&refused), ["Row(1) 22P05 -"]);
-    assert_eq!(database.rows("SELECT name, more FROM people").await, ["ok|\"é\""]);
+    assert_eq!(
+        database.rows("SELECT name, more FROM people").await,
+        ["ok|\"é\""]
+    );
 }
 
 #[tokio::test]
@@ -186,9 +305,18 @@ async fn a_key_too_long_for_its_index_is_refused_by_row() {
     let columns = vec![Column::new("name", DataType::Text)];
     let (mut sink, _) = ready(&database.address(), &upsert("people", &["name"]), &columns).await;
     // Random enough not to be compressed below what an index holds.
-    let long: String = (0..40_000_u32).map(|at| char::from(b'!' + u8::try_from(at.wrapping_mul(2_654_435_761) >> 26).unwrap())).collect();
+    let long: String = (0..40_000_u32)
+        .map(|at| char::from(b'!' + u8::try_from(at.wrapping_mul(2_654_435_761) >> 26).unwrap()))
+        .collect();
     let names: StringArray = ["ok", long.as_str()].into_iter().map(Some).collect();
-    let refused = write_rest(&mut sink, 0, 2, &batch_of(vec![("name", Arc::new(names))]), &[]).await;
+    let refused = write_rest(
+        &mut sink,
+        0,
+        2,
+        &batch_of(vec![("name", Arc::new(names))]),
+        &[],
+    )
+    .await;
     assert_eq!(said(&refused)[0].split_once(' ').unwrap().0, "Row(1)");
     assert_eq!(refused[0].sqlstate, "54000");
     assert_eq!(database.rows("SELECT name FROM people").await, ["ok"]);

@@ -3,6 +3,8 @@ pub(crate) mod server;
 
 /// Runs something beside the test.
 #[allow(clippy::disallowed_methods, reason = "tests run on real threads")]
-pub(crate) fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+pub(crate) fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
     tokio::task::spawn(future)
 }

@@ -1,7 +1,7 @@
 //! Between a client and PostgreSQL: it hands on whole messages of the protocol, and cuts the line after the one that it is told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ pub(crate) struct Proxy {
     pub(crate) port: u16,
     /// How many messages pass, of both sides together; negative for all.
     left: Arc<AtomicI64>,
-    cut: watch::Sender<u64>,
+    stays: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -21,7 +21,8 @@ impl Proxy {
         let own = listener.local_addr().unwrap().port();
         let left = Arc::new(AtomicI64::new(-1));
         let (cut, _) = watch::channel(0);
-        let (counter, sender) = (Arc::clone(&left), cut.clone());
+        let stays = Arc::new(AtomicBool::new(false));
+        let (counter, keeps) = (Arc::clone(&left), Arc::clone(&stays));
         super::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
@@ -31,35 +32,45 @@ impl Proxy {
                 server.set_nodelay(true).unwrap();
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
-                for (from, to, starts) in [(from_client, to_server, true), (from_server, to_client, false)] {
-                    let (counter, sender) = (Arc::clone(&counter), sender.clone());
+                for (from, to, starts) in [
+                    (from_client, to_server, true),
+                    (from_server, to_client, false),
+                ] {
+                    let (counter, keeps, sender) =
+                        (Arc::clone(&counter), Arc::clone(&keeps), cut.clone());
                     super::spawn(async move {
                         let mut cut = sender.subscribe();
                         tokio::select! {
                             biased;
                             _ = cut.changed() => {}
-                            () = pass(from, to, starts, &counter, &sender) => {}
+                            () = pass(from, to, starts, &counter, &keeps, &sender) => {}
                         }
                     });
                 }
             }
         });
-        Self { port: own, left, cut }
+        Self {
+            port: own,
+            left,
+            stays,
+        }
     }
 
-    /// Lets so many messages pass, and then cuts every line.
+    /// Lets so many messages pass, and then cuts every line; new ones pass.
     pub(crate) fn cut_after(&self, messages: i64) {
+        self.stays.store(false, Ordering::SeqCst);
+        self.left.store(messages, Ordering::SeqCst);
+    }
+
+    /// The same, and no new ones pass.
+    pub(crate) fn end_after(&self, messages: i64) {
+        self.stays.store(true, Ordering::SeqCst);
         self.left.store(messages, Ordering::SeqCst);
     }
 
     /// Lets everything pass; whether it had cut.
     pub(crate) fn mend(&self) -> bool {
-        self.left.swap(-1, Ordering::SeqCst) == 0
-    }
-
-    /// Cuts every line now.
-    pub(crate) fn cut(&self) {
-        self.cut.send_modify(|cuts| *cuts += 1);
+        self.left.swap(-1, Ordering::SeqCst) <= 0
     }
 }
 
@@ -68,6 +79,7 @@ async fn pass(
     mut to: tokio::net::tcp::OwnedWriteHalf,
     starts: bool,
     left: &AtomicI64,
+    stays: &AtomicBool,
     cut: &watch::Sender<u64>,
 ) {
     // A client begins with a message without a letter.
@@ -95,8 +107,14 @@ async fn pass(
             cut.send_modify(|cuts| *cuts += 1);
             return;
         }
-        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| (left > 0).then(|| left - 1)).ok();
+        let passed = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            (left > 0).then(|| left - 1)
+        });
+        drop(passed);
         if is_last {
+            if !stays.load(Ordering::SeqCst) {
+                left.store(-1, Ordering::SeqCst);
+            }
             cut.send_modify(|cuts| *cuts += 1);
             return;
         }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
-use testkit::{DEADLINE, eventually};
+use testkit::DEADLINE;
 use tokio_postgres::{Client, NoTls};
 
 /// The account of Debian's packages: PostgreSQL refuses to run as root.
@@ -55,31 +56,71 @@ impl Server {
     fn launch(settings: &[&str]) -> Self {
         let programs = programs();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("watertable-connectors-{}-{number}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!(
+            "watertable-connectors-{}-{number}",
+            std::process::id()
+        ));
         fs::create_dir_all(&folder).unwrap();
         if is_root() {
             run(Command::new("chown").arg(ACCOUNT).arg(&folder));
         }
         run(account(&programs.join("initdb"))
-            .args(["--username", ACCOUNT, "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C.UTF-8", "--pgdata"])
+            .args([
+                "--username",
+                ACCOUNT,
+                "--auth",
+                "trust",
+                "--no-sync",
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C.UTF-8",
+                "--pgdata",
+            ])
             .arg(folder.join("data")));
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let settings: Vec<_> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|setting| (*setting).to_owned())
+            .collect();
         let process = Mutex::new(start(&programs, &folder, port, &settings));
-        Self { programs, folder, port, settings, process }
+        Self {
+            programs,
+            folder,
+            port,
+            settings,
+            process,
+        }
     }
 
     async fn ready(&self) {
-        eventually("PostgreSQL", async || {
-            if let Some(status) = self.process.lock().unwrap().try_wait().unwrap() {
-                let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-                // The children of one that was killed hold its memory for a moment.
-                assert!(log.contains("still in use"), "PostgreSQL ended with {status}:\n{log}");
-                *self.process.lock().unwrap() = start(&self.programs, &self.folder, self.port, &self.settings);
+        within("PostgreSQL", async {
+            while tokio_postgres::connect(&self.address("postgres", ACCOUNT), NoTls)
+                .await
+                .is_err()
+            {
+                self.revive();
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            tokio_postgres::connect(&self.address("postgres", ACCOUNT), NoTls).await.is_ok()
         })
         .await;
+    }
+
+    /// Starts it again if it ended since the children of one that was killed hold its memory for a moment.
+    fn revive(&self) {
+        let mut process = self.process.lock().unwrap();
+        if let Some(status) = process.try_wait().unwrap() {
+            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(
+                log.contains("still in use"),
+                "PostgreSQL ended with {status}:\n{log}"
+            );
+            *process = start(&self.programs, &self.folder, self.port, &self.settings);
+        }
     }
 
     /// Ends it with SIGKILL.
@@ -91,7 +132,8 @@ impl Server {
 
     /// Starts it after [`Self::kill`].
     pub(crate) async fn start_again(&self) {
-        *self.process.lock().unwrap() = start(&self.programs, &self.folder, self.port, &self.settings);
+        *self.process.lock().unwrap() =
+            start(&self.programs, &self.folder, self.port, &self.settings);
         self.ready().await;
     }
 
@@ -104,12 +146,19 @@ impl Server {
     }
 
     pub(crate) fn address(&self, database: &str, role: &str) -> String {
-        format!("host=127.0.0.1 port={} user='{role}' dbname='{database}'", self.port)
+        format!(
+            "host=127.0.0.1 port={} user='{role}' dbname='{database}'",
+            self.port
+        )
     }
 
     /// The same over the socket of the machine.
     pub(crate) fn socket_address(&self, database: &str) -> String {
-        format!("host={} port={} user={ACCOUNT} dbname='{database}'", self.folder.display(), self.port)
+        format!(
+            "host={} port={} user={ACCOUNT} dbname='{database}'",
+            self.folder.display(),
+            self.port
+        )
     }
 }
 
@@ -117,7 +166,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         let mut process = self.process.lock().unwrap();
         // "At once", which ends its children, too.
-        drop(Command::new("kill").args(["-QUIT", &process.id().to_string()]).status());
+        drop(
+            Command::new("kill")
+                .args(["-QUIT", &process.id().to_string()])
+                .status(),
+        );
         drop(process.wait());
         drop(fs::remove_dir_all(&self.folder));
     }
@@ -136,7 +189,10 @@ impl Database {
     pub(crate) async fn with(server: Arc<Server>, options: &str) -> Self {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let admin = connect(&server.address("postgres", ACCOUNT)).await;
-        admin.batch_execute(&format!("CREATE DATABASE {name} {options}")).await.unwrap();
+        admin
+            .batch_execute(&format!("CREATE DATABASE {name} {options}"))
+            .await
+            .unwrap();
         Self { server, name }
     }
 
@@ -176,7 +232,9 @@ pub(crate) async fn texts(client: &Client, sql: &str) -> Vec<String> {
         _ => None,
     });
     rows.map(|row| {
-        let fields: Vec<_> = (0..row.len()).map(|at| row.get(at).unwrap_or("NULL")).collect();
+        let fields: Vec<_> = (0..row.len())
+            .map(|at| row.get(at).unwrap_or("NULL"))
+            .collect();
         fields.join("|")
     })
     .collect()
@@ -190,7 +248,11 @@ pub(crate) async fn connect(address: &str) -> Client {
 
 /// A role that may connect, and nothing else.
 pub(crate) async fn role(database: &Database) -> String {
-    let name = format!("role_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "role_{}_{}",
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    );
     database.run(&format!("CREATE ROLE {name} LOGIN")).await;
     name
 }
@@ -198,11 +260,21 @@ pub(crate) async fn role(database: &Database) -> String {
 fn start(programs: &Path, folder: &Path, port: u16, settings: &[String]) -> Child {
     let log = fs::File::create(folder.join("log")).unwrap();
     let mut command = account(&programs.join("postgres"));
-    command.arg("-D").arg(folder.join("data")).args(["-h", "127.0.0.1", "-k"]).arg(folder).args(["-p", &port.to_string(), "-c", "fsync=off"]);
+    command
+        .arg("-D")
+        .arg(folder.join("data"))
+        .args(["-h", "127.0.0.1", "-k"])
+        .arg(folder)
+        .args(["-p", &port.to_string(), "-c", "fsync=off"]);
     for setting in settings {
         command.args(["-c", setting]);
     }
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 /// The newest version's folder of programs, which are not on the path.
@@ -226,13 +298,20 @@ fn account(program: &Path) -> Command {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--init-groups"]).arg(program).current_dir("/");
+    command
+        .args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--init-groups"])
+        .arg(program)
+        .current_dir("/");
     command
 }
 
 pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// For what is not a condition of a database.
