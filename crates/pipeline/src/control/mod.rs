@@ -6,7 +6,10 @@
 //!
 //! Invariant: every state of a change that was not finished is one that its next attempt completes.
 
+mod action;
+mod apply;
 mod commit;
+mod history;
 mod key;
 mod log;
 pub mod plan;
@@ -18,7 +21,10 @@ mod store;
 mod time;
 pub mod topics;
 
+pub use action::{ActionError, Request, act, decide, existing, spec_of};
+pub use apply::{Applied, ApplyError, Hands, Step, Who, apply};
 pub use commit::{Change, CommitError, Writer};
+pub use history::{RUNS_KEPT, runs};
 pub use key::Key;
 pub use log::LogError;
 pub use plan::{Plan, diff, fingerprint};
