@@ -176,15 +176,15 @@ pub async fn apply(
         })?;
         hands.done(Step::Outside(name())).await;
     }
-    let change = change(plan, &id, who);
+    let change = change_of(plan, &id, who);
     writer
         .commit(&change, async || hands.done(Step::Written).await)
         .await?;
     Ok(Applied::Now(change))
 }
 
-/// What is written when a plan is applied.
-fn change(plan: &Plan, id: &str, who: &Who) -> Change {
+/// What is written when a plan is applied under this name.
+pub fn change_of(plan: &Plan, id: &str, who: &Who) -> Change {
     let mut change = Change::default();
     for pipeline in &plan.pipelines {
         let action = match pipeline.change {

@@ -22,7 +22,7 @@ mod time;
 pub mod topics;
 
 pub use action::{ActionError, Request, act, decide, existing, spec_of};
-pub use apply::{Applied, ApplyError, Hands, Step, Who, apply};
+pub use apply::{Applied, ApplyError, Hands, Step, Who, apply, change_of};
 pub use commit::{Change, CommitError, Writer};
 pub use history::{RUNS_KEPT, runs};
 pub use key::Key;

@@ -1,5 +1,7 @@
 //! Versions and deployments against a real broker.
 
+mod files;
+mod plan;
 mod store;
 
 use std::sync::Arc;
