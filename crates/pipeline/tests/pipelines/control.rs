@@ -1,5 +1,6 @@
 //! Versions and deployments against a real broker.
 
+mod apply;
 mod files;
 mod plan;
 mod store;
