@@ -14,4 +14,5 @@ pub mod directory;
 pub mod engine;
 pub mod fixtures;
 pub mod runner;
+pub mod secrets;
 pub mod tasks;

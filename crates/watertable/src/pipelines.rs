@@ -5,6 +5,7 @@
 use anyhow::Context;
 use broker::Broker;
 use pipeline::runner::{Worker, WorkerOptions};
+use pipeline::secrets::Secrets;
 
 use crate::own_broker;
 use crate::settings::Settings;
@@ -17,6 +18,7 @@ pub(crate) fn start(settings: &Settings, broker: &Broker) -> anyhow::Result<Opti
     let options = WorkerOptions {
         threads: pipelines.workers,
         memory_bytes_max: pipelines.memory_bytes,
+        secrets: Secrets::new(pipelines.secrets_directory.clone()),
     };
     let cluster = own_broker::cluster(broker.address(), "watertable-pipelines");
     let worker = Worker::start(cluster, options);

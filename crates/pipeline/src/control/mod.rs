@@ -14,7 +14,6 @@ mod key;
 mod log;
 pub mod plan;
 mod positions;
-mod runs;
 pub mod record;
 mod state;
 mod store;
@@ -24,12 +23,11 @@ pub mod topics;
 pub use action::{ActionError, Request, act, decide, existing, spec_of};
 pub use apply::{Applied, ApplyError, Hands, Step, Who, apply, change_of};
 pub use commit::{Change, CommitError, Writer};
-pub use history::{RUNS_KEPT, runs};
+pub use history::{RUNS_KEPT, every_run, runs};
 pub use key::Key;
 pub use log::LogError;
 pub use plan::{Plan, diff, fingerprint};
 pub use positions::{Positions, positions};
-pub use runs::runs;
 pub use record::{
     Action, CheckResult, Class, ColumnRecord, Deployment, Level, LogLine, PipelineRecord,
     PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord,

@@ -119,8 +119,7 @@ impl Runs {
     /// Reads the topic of runs.
     pub(crate) async fn read(cluster: &Cluster) -> Result<Self, StoreError> {
         let mut runs = Self::default();
-        let each = |run: Run| runs.add(run);
-        crate::control::runs(cluster, each).await?;
+        crate::control::every_run(cluster, |run| runs.add(run)).await?;
         Ok(runs)
     }
 

@@ -142,6 +142,11 @@ impl Judged {
         }
     }
 
+    /// Makes a record that is no row a dead letter.
+    pub(crate) fn refuse_record(&mut self, record: u32, reason: Reason) {
+        self.dead.entry(record).or_insert(reason);
+    }
+
     /// How many records are dead letters so far.
     pub(crate) fn dead_count(&self) -> u64 {
         u64::try_from(self.dead.len()).unwrap_or(u64::MAX)

@@ -24,6 +24,7 @@ pub mod progress;
 mod readers;
 mod schedule;
 pub mod status;
+mod table_writer;
 pub mod tally;
 mod task;
 mod topic_output;

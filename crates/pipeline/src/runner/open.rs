@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::admin::{AdminError, ConfigResource, describe_configs};
-use client::Cluster;
+use client::{Cluster, TopicPartition, TopicSelection};
+use connectors::postgres::{SinkPartition, TaskName};
 use contract::Column;
 use env::Env;
-use spec::{Sink, Source, Start};
+use spec::{PostgresSink, Sink, Source, Start};
+use sql::compute::Decoder;
+use types::TopicId;
 
 use super::dead_letter;
 use super::deployed::Deployed;
@@ -16,11 +19,13 @@ use super::positions::{Owner, Positions};
 use super::progress::Progress;
 use super::readers::{Readers, Topics, begun};
 use super::tally::Halt;
-use super::task::{Parts, TaskError};
+use super::table_writer::TableWriter;
+use super::task::{Parts, TaskError, Writer};
 use super::topic_output::TopicOutput;
 use super::topic_reader::{Limits, Topic, TopicReader};
 use super::topic_writer::{DeadLetters, TopicWriter};
 use super::transaction::{Session, TransactionWriter};
+use crate::secrets::Secrets;
 use crate::tasks::{From, Role, Task, Writes};
 
 /// What a topic takes in a record unless it says so (`max.message.bytes`).
@@ -32,6 +37,16 @@ pub(crate) struct Surroundings {
     pub(crate) env: Env,
     pub(crate) cluster: Cluster,
     pub(crate) limits: Limits,
+    pub(crate) secrets: Secrets,
+}
+
+impl Surroundings {
+    /// The name of the cluster, by which a database tells the offsets of several apart.
+    async fn cluster_id(&self) -> Result<String, TaskError> {
+        let described = self.cluster.metadata(TopicSelection::None).await;
+        let described = described.map_err(TaskError::Cluster)?;
+        Ok(described.cluster_id.unwrap_or_default())
+    }
 }
 
 /// Puts a task together that writes a topic. `is_bounded`: it ends with what is there now.
@@ -47,6 +62,7 @@ pub(crate) async fn open(
         env,
         cluster,
         limits,
+        ..
     } = surroundings;
     let owner = Owner {
         environment: deployed.record.env.clone(),
@@ -56,11 +72,7 @@ pub(crate) async fn open(
     };
     let (mut writer, positions) =
         TransactionWriter::open(cluster, &task.transactional_id, owner, session).await?;
-    let topics = topics(surroundings, deployed, task, &positions, &mut writer, is_bounded).await?;
-    let output = output(cluster, deployed, task).await?;
-    let Writes::Topic(topic) = &task.writes else {
-        todo!("tables")
-    };
+    let mut reader = read_topics(surroundings, deployed, task, &positions, &mut writer).await?;
     let dead = DeadLetters {
         topic: Arc::from(task.dead_letters.as_str()),
         owner: dead_letter::Owner {
@@ -69,7 +81,36 @@ pub(crate) async fn open(
             version: deployed.record.version,
         },
     };
-    let writer = TopicWriter::new(writer, Arc::from(topic.as_str()), dead, output.has_keys());
+    let mut limits = *limits;
+    let (output, writer) = match (&task.writes, &deployed.pipeline.sink) {
+        (Writes::Table, Sink::Postgres(sink)) => {
+            limits.rows = usize::try_from(sink.batch.rows).unwrap_or(usize::MAX);
+            limits.gather = Some(sink.batch.every.duration());
+            let opening = Table {
+                surroundings,
+                deployed,
+                task,
+                sink,
+            };
+            let table = opening.open(reader.as_mut(), writer, dead).await?;
+            (None, Writer::Table(Box::new(table)))
+        }
+        (Writes::Topic(topic), _) => {
+            let output = output(cluster, deployed, task, topic).await?;
+            let topic = Arc::from(topic.as_str());
+            let writer = TopicWriter::new(writer, topic, dead, output.has_keys());
+            (Some(output), Writer::Topic(Box::new(writer)))
+        }
+        (Writes::Table, Sink::Topic(_)) => return Err(TaskError::NoTable),
+    };
+    let topics = match reader {
+        Some(reader) => {
+            let decoders = decoders(deployed, task)?;
+            let is_table = task.writes == Writes::Table;
+            Some(Topics::new(reader, decoders, is_bounded, is_table).await?)
+        }
+        None => None,
+    };
     Ok(Parts {
         env: env.clone(),
         is_bounded,
@@ -81,20 +122,19 @@ pub(crate) async fn open(
         halt: deployed.pipeline.bad_records.halt_above.map(Halt::new),
         lag: LagReporter::new(cluster.clone(), task.group.clone()),
         progress,
-        limits: *limits,
+        limits,
     })
 }
 
-async fn topics(
+/// The topics of a task, from where it is.
+async fn read_topics(
     surroundings: &Surroundings,
     deployed: &Deployed,
     task: &Task,
     positions: &Positions,
     writer: &mut TransactionWriter,
-    is_bounded: bool,
-) -> Result<Option<Topics>, TaskError> {
+) -> Result<Option<TopicReader>, TaskError> {
     let mut topics = Vec::new();
-    let mut decoders = BTreeMap::new();
     for read in &task.reads {
         let From::Topic(name) = &read.from else {
             continue;
@@ -111,15 +151,70 @@ async fn topics(
             name: Arc::from(name.as_str()),
             start,
         });
-        decoders.insert(read.input, deployed.decoder(read.input, task.runs_query)?);
     }
     if topics.is_empty() {
         return Ok(None);
     }
-    let (reader, first) =
-        TopicReader::open(surroundings.cluster.clone(), topics, positions).await?;
+    let opening = TopicReader::open(surroundings.cluster.clone(), topics, positions);
+    let (reader, first) = opening.await?;
     begin(writer, &begun(&first), surroundings.env.clock.wall().ms()).await?;
-    Ok(Some(Topics::new(reader, decoders, is_bounded).await?))
+    Ok(Some(reader))
+}
+
+fn decoders(deployed: &Deployed, task: &Task) -> Result<BTreeMap<usize, Decoder>, TaskError> {
+    let mut decoders = BTreeMap::new();
+    for read in &task.reads {
+        decoders.insert(read.input, deployed.decoder(read.input, task.runs_query)?);
+    }
+    Ok(decoders)
+}
+
+/// A table that is opened.
+struct Table<'a> {
+    surroundings: &'a Surroundings,
+    deployed: &'a Deployed,
+    task: &'a Task,
+    sink: &'a PostgresSink,
+}
+
+impl Table<'_> {
+    /// Claims the partitions in the database, and has the reader go on where it says.
+    async fn open(
+        &self,
+        reader: Option<&mut TopicReader>,
+        writer: TransactionWriter,
+        dead: DeadLetters,
+    ) -> Result<TableWriter, TaskError> {
+        let connection = self.surroundings.secrets.connection(&self.sink.connection)?;
+        let name = TaskName {
+            cluster_id: self.surroundings.cluster_id().await?,
+            task: format!("{}.{}", self.task.group, self.task.role),
+        };
+        let columns = self.deployed.compiled.output();
+        let mut sink = connectors::postgres::Sink::connect(&connection, self.sink, columns, name).await?;
+        sink.prepare(false).await?;
+        let mut partitions = BTreeMap::new();
+        if let Some(reader) = reader {
+            let mut first = BTreeMap::new();
+            for (partition, topic, offset) in reader.places() {
+                // A broker that gives topics no ids cannot tell one that was made anew.
+                let topic_id = TopicId::new(u128::from(topic).to_be_bytes());
+                let claimed = SinkPartition {
+                    topic_id: topic_id.ok_or(TaskError::NoTopicId)?,
+                    partition: partition.partition,
+                };
+                first.insert(claimed, offset);
+                partitions.insert(partition, claimed);
+            }
+            let claimed = sink.claim(&first).await?;
+            let offset = |(partition, place): (&TopicPartition, &SinkPartition)| {
+                Some((partition.clone(), *claimed.get(place)?))
+            };
+            reader.go_to(partitions.iter().filter_map(offset).collect()).await?;
+        }
+        let mode = &self.sink.mode;
+        Ok(TableWriter::new(sink, writer, dead, partitions, mode))
+    }
 }
 
 /// Keeps where sources begin, before anything is read of them.
@@ -144,6 +239,7 @@ async fn output(
     cluster: &Cluster,
     deployed: &Deployed,
     task: &Task,
+    topic: &str,
 ) -> Result<TopicOutput, TaskError> {
     let (columns, sink): (&[Column], _) = match (&deployed.pipeline.sink, task.role) {
         (Sink::Topic(sink), _) => (deployed.compiled.output(), Some(sink)),
@@ -153,10 +249,7 @@ async fn output(
         }
         (Sink::Postgres(_), _) => (deployed.compiled.output(), None),
     };
-    let most = match &task.writes {
-        Writes::Topic(topic) => record_bytes_max(cluster, topic).await?,
-        Writes::Table => usize::MAX,
-    };
+    let most = record_bytes_max(cluster, topic).await?;
     TopicOutput::new(columns, sink, most).map_err(TaskError::Encode)
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Topics {
     /// Where a run ends; without it it does not.
     ends: Option<BTreeMap<TopicPartition, i64>>,
     looked: Instant,
+    /// Whether partitions that were added end the task, so that they are claimed where it writes.
+    ends_with_added: bool,
 }
 
 impl Topics {
@@ -62,6 +64,7 @@ impl Topics {
         reader: TopicReader,
         decoders: BTreeMap<usize, Decoder>,
         is_bounded: bool,
+        ends_with_added: bool,
     ) -> Result<Self, TopicReadError> {
         let ends = match is_bounded {
             true => Some(reader.ends().await?),
@@ -72,6 +75,7 @@ impl Topics {
             decoders,
             ends,
             looked: Instant::now(),
+            ends_with_added,
         })
     }
 
@@ -103,7 +107,10 @@ impl Topics {
     /// Partitions that were added are read from their first record, also if they are seen late.
     async fn look_for_partitions(&mut self) -> Result<(), TopicReadError> {
         if self.ends.is_none() && self.looked.elapsed() >= LOOK_EVERY {
-            self.reader.add_new_partitions().await?;
+            let added = self.reader.add_new_partitions().await?;
+            if self.ends_with_added && !added.is_empty() {
+                return Err(TopicReadError::Added);
+            }
             self.looked = Instant::now();
         }
         Ok(())

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::MetadataError;
 use client::admin::AdminError;
+use connectors::postgres::SinkError;
 use datafusion::error::DataFusionError;
 use env::Env;
 use tokio::sync::mpsc;
@@ -20,11 +22,13 @@ use super::judge::{JudgeError, Judged, judge};
 use super::lag::LagReporter;
 use super::progress::{Progress, Stage};
 use super::readers::{ReadError, Readers, Step};
+use super::table_writer::{TableError, TableWriter};
 use super::tally::{Halt, Halted, Tally};
 use super::topic_output::{Encoded, TopicOutput};
 use super::topic_reader::{Begun, Limits, TopicReadError};
 use super::topic_writer::TopicWriter;
 use super::transaction::WriteError;
+use crate::secrets::SecretError;
 
 /// Why a task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +51,30 @@ pub enum TaskError {
     /// It cannot write.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A table cannot be written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The sink does not let us begin.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A secret is missing.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Topics cannot be read.
     #[error(transparent)]
     Topics(#[from] TopicReadError),
     /// The brokers cannot be asked about a topic.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The cluster cannot be asked what it is called.
+    #[error("cannot ask the cluster for its id")]
+    Cluster(#[source] MetadataError),
+    /// The broker is too old for this.
+    #[error("the broker gives topics no ids, and a table needs them to know a topic that was made anew; use Kafka 2.8 or later, or Watertable")]
+    NoTopicId,
+    /// A task of another kind than its pipeline.
+    #[error("the pipeline writes a topic, and its task a table")]
+    NoTable,
     /// Too many records are bad.
     #[error(transparent)]
     Halted(#[from] Halted),
@@ -64,14 +86,18 @@ pub enum TaskError {
 impl TaskError {
     /// Whether trying again is of no use before somebody does something.
     pub fn holds(&self) -> bool {
-        matches!(self, Self::Halted(_) | Self::Write(WriteError::Fenced { .. }))
+        match self {
+            Self::Halted(_) | Self::Write(WriteError::Fenced { .. }) => true,
+            Self::Table(error) => error.is_fenced(),
+            _ => false,
+        }
     }
 }
 
 /// A batch that was judged and is to be committed.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    chunks: Vec<(Judged, Encoded)>,
+    chunks: Vec<(Judged, Option<Encoded>)>,
     /// Where reading stands where there was nothing to show.
     looked_through: Vec<Begun>,
     /// No more come.
@@ -86,8 +112,9 @@ pub(crate) struct Parts {
     pub(crate) readers: Readers,
     pub(crate) deployed: Arc<Deployed>,
     pub(crate) runs_query: bool,
-    pub(crate) output: TopicOutput,
-    pub(crate) writer: TopicWriter,
+    /// Makes records of rows, where a topic is written.
+    pub(crate) output: Option<TopicOutput>,
+    pub(crate) writer: Writer,
     pub(crate) halt: Option<Halt>,
     pub(crate) lag: LagReporter,
     pub(crate) progress: Arc<Progress>,
@@ -147,7 +174,7 @@ struct Reading {
     readers: Readers,
     deployed: Arc<Deployed>,
     runs_query: bool,
-    output: TopicOutput,
+    output: Option<TopicOutput>,
     progress: Arc<Progress>,
     limits: Limits,
 }
@@ -189,12 +216,14 @@ impl Reading {
         }
     }
 
-    fn judge(&self, chunk: Chunk) -> Result<(Judged, Encoded), TaskError> {
+    fn judge(&self, chunk: Chunk) -> Result<(Judged, Option<Encoded>), TaskError> {
         let begun = self.env.clock.now();
         let judged = judge(chunk, &self.deployed, self.runs_query)?;
         let after_sql = self.env.clock.now();
         self.progress.took(Stage::Sql, after_sql.since(begun));
-        let encoded = self.output.encode(&judged.rows).map_err(TaskError::Encode)?;
+        let output = self.output.as_ref();
+        let encoded = output.map(|output| output.encode(&judged.rows)).transpose();
+        let encoded = encoded.map_err(TaskError::Encode)?;
         self.progress
             .took(Stage::Encode, self.env.clock.now().since(after_sql));
         Ok((judged, encoded))
@@ -205,7 +234,7 @@ impl Reading {
 struct Writing {
     env: Env,
     is_bounded: bool,
-    writer: TopicWriter,
+    writer: Writer,
     halt: Option<Halt>,
     lag: LagReporter,
     progress: Arc<Progress>,
@@ -255,14 +284,11 @@ impl Writing {
             return Ok(());
         }
         let now_ms = self.now_ms();
-        let mut tally = Tally::default();
-        let mut seen = Vec::new();
-        self.writer.writer.begin()?;
-        for (judged, encoded) in ready.chunks {
-            seen.extend(judged.chunk.originals.seen(judged.chunk.newest_ms));
-            tally.add(&self.writer.send(judged, encoded, now_ms).await?);
-        }
-        self.writer.writer.commit().await?;
+        let chunks = ready.chunks.iter();
+        let seen: Vec<_> = chunks
+            .filter_map(|(judged, _)| judged.chunk.originals.seen(judged.chunk.newest_ms))
+            .collect();
+        let tally = self.writer.commit(ready.chunks, now_ms).await?;
         self.progress.committed(&tally, now_ms);
         for (partition, next, end, newest_ms) in seen {
             self.progress.partition(partition, next, end, newest_ms);
@@ -277,7 +303,7 @@ impl Writing {
         };
         let mut tally = Tally::default();
         for (judged, encoded) in &mut ready.chunks {
-            judged.refuse(encoded.refused.iter().cloned());
+            refuse(judged, encoded.as_ref());
             tally.rows_in += judged.tally.rows_in;
             tally.dead += judged.dead_count();
         }
@@ -286,14 +312,68 @@ impl Writing {
 
     /// Of a batch that is thrown away the dead letters are kept, so that people see what was wrong.
     async fn keep_dead_letters(&mut self, ready: Ready) -> Result<(), TaskError> {
-        let now_ms = self.now_ms();
-        self.writer.writer.begin()?;
-        for (mut judged, encoded) in ready.chunks {
-            self.writer
-                .send_dead_letters(&mut judged, &encoded, now_ms)
-                .await?;
+        self.writer.keep_dead_letters(ready.chunks, self.now_ms()).await
+    }
+}
+
+/// Where a task writes.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    Topic(Box<TopicWriter>),
+    Table(Box<TableWriter>),
+}
+
+impl Writer {
+    /// Writes chunks: into a topic all in one transaction, into a table each with its own.
+    async fn commit(
+        &mut self,
+        chunks: Vec<(Judged, Option<Encoded>)>,
+        now_ms: i64,
+    ) -> Result<Tally, TaskError> {
+        let mut tally = Tally::default();
+        match self {
+            Self::Topic(topic) => {
+                topic.writer.begin()?;
+                for (judged, encoded) in chunks {
+                    let encoded = encoded.unwrap_or_default();
+                    tally.add(&topic.send(judged, encoded, now_ms).await?);
+                }
+                topic.writer.commit().await?;
+            }
+            Self::Table(table) => {
+                for (judged, _) in chunks {
+                    tally.add(&table.write(judged, now_ms).await?);
+                }
+            }
         }
-        self.writer.writer.commit().await?;
+        Ok(tally)
+    }
+
+    /// Keeps the dead letters of chunks that are thrown away.
+    async fn keep_dead_letters(
+        &mut self,
+        chunks: Vec<(Judged, Option<Encoded>)>,
+        now_ms: i64,
+    ) -> Result<(), TaskError> {
+        match self {
+            Self::Topic(topic) => {
+                topic.writer.begin()?;
+                for (mut judged, encoded) in chunks {
+                    refuse(&mut judged, encoded.as_ref());
+                    topic.send_dead_letters(&mut judged, now_ms).await?;
+                }
+                topic.writer.commit().await?;
+            }
+            Self::Table(table) => {
+                for (mut judged, _) in chunks {
+                    table.keep_dead_letters(&mut judged, now_ms).await?;
+                }
+            }
+        }
         Ok(())
     }
+}
+
+fn refuse(judged: &mut Judged, encoded: Option<&Encoded>) {
+    judged.refuse(encoded.into_iter().flat_map(|encoded| encoded.refused.iter().cloned()));
 }

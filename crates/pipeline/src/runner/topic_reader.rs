@@ -34,6 +34,8 @@ pub(crate) struct Limits {
     pub(crate) rows: usize,
     /// Their bytes.
     pub(crate) bytes: usize,
+    /// How long to gather after the first came, even if nothing more is there; without it, as long as more is there.
+    pub(crate) gather: Option<Duration>,
 }
 
 /// A topic that is read.
@@ -89,6 +91,9 @@ pub enum TopicReadError {
         /// Which.
         topic: Arc<str>,
     },
+    /// There are more partitions, which are to be claimed first.
+    #[error("a topic has more partitions; they are taken in")]
+    Added,
     /// The log ends before what was read: it was replaced or restored.
     #[error(
         "{partition} ends at offset {end} now, and offset {position} is to be read: it was restored or made anew; records would be read twice or never. Roll the pipeline back with --rewind, or name another topic"
@@ -107,6 +112,7 @@ pub enum TopicReadError {
 #[derive(Clone, Debug)]
 struct Part {
     input: usize,
+    topic_id: Uuid,
     source: Source,
 }
 
@@ -171,12 +177,12 @@ impl TopicReader {
     }
 
     /// Takes in partitions that were added since; they are read from their first record.
-    pub(crate) async fn add_new_partitions(&mut self) -> Result<(), TopicReadError> {
+    pub(crate) async fn add_new_partitions(&mut self) -> Result<Vec<Begun>, TopicReadError> {
         // Those that are read already have a position, if only the one that they began with.
         let known = self.parts.values();
         let known = known.map(|part| (part.source.clone(), serde_json::Value::Null));
         let known = Positions(known.collect());
-        self.add_partitions(&known).await.map(drop)
+        self.add_partitions(&known).await
     }
 
     async fn add_partitions(
@@ -202,6 +208,7 @@ impl TopicReader {
                 }
                 let part = Part {
                     input: topic.input,
+                    topic_id: id,
                     source: source.clone(),
                 };
                 self.parts.insert(partition.clone(), part);
@@ -293,20 +300,24 @@ impl TopicReader {
     ) -> Result<Vec<Records>, TopicReadError> {
         let mut gathered: BTreeMap<TopicPartition, Vec<RecordBatch>> = BTreeMap::new();
         let (mut rows, mut bytes) = (0, 0);
-        let until = Instant::now() + wait;
+        let mut until = Instant::now() + wait;
         while rows < limits.rows && bytes < limits.bytes {
-            let wait = match rows {
-                0 => until.saturating_duration_since(Instant::now()),
-                _ => LINGER,
+            let rest = until.saturating_duration_since(Instant::now());
+            let wait = match (rows, limits.gather) {
+                (0, _) | (_, Some(_)) => rest,
+                (_, None) => LINGER,
             };
             match timeout(wait, self.consumer.poll()).await {
                 Ok(Ok(Some(batch))) => {
+                    if let Some(gather) = limits.gather.filter(|_| rows == 0) {
+                        until = Instant::now() + gather;
+                    }
                     rows += usize::try_from(batch.record_count()).unwrap_or(usize::MAX);
                     bytes += batch.payload_bytes();
                     let partition = batch.partition.clone();
                     gathered.entry(partition).or_default().push(batch);
                 }
-                Ok(Ok(None)) if rows == 0 && Instant::now() < until => {}
+                Ok(Ok(None)) if (rows == 0 || limits.gather.is_some()) && Instant::now() < until => {}
                 Ok(Ok(None)) | Err(_) => break,
                 Ok(Err(error)) => return Err(self.explain(error).await),
             }
@@ -335,6 +346,27 @@ impl TopicReader {
             });
         }
         records
+    }
+
+    /// The partitions, each with the id of its topic and where it is read next.
+    pub(crate) fn places(&self) -> Vec<(TopicPartition, Uuid, i64)> {
+        let place = |(partition, part): (&TopicPartition, &Part)| {
+            let next = self.handed.get(partition)?;
+            Some((partition.clone(), part.topic_id, *next))
+        };
+        self.parts.iter().filter_map(place).collect()
+    }
+
+    /// Goes on elsewhere, where somebody else knows better how far the task is.
+    pub(crate) async fn go_to(
+        &mut self,
+        offsets: BTreeMap<TopicPartition, i64>,
+    ) -> Result<(), TopicReadError> {
+        self.check(&offsets).await?;
+        for (partition, offset) in offsets {
+            self.seek(partition, offset);
+        }
+        Ok(())
     }
 
     /// What an error of reading means for positions.

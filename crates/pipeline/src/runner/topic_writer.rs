@@ -90,10 +90,8 @@ impl TopicWriter {
     pub(crate) async fn send_dead_letters(
         &mut self,
         judged: &mut Judged,
-        encoded: &Encoded,
         now_ms: i64,
     ) -> Result<(), WriteError> {
-        judged.refuse(encoded.refused.iter().cloned());
         self.dead.send(&mut self.writer, judged, now_ms).await
     }
 

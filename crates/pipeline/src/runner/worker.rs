@@ -23,6 +23,7 @@ use super::open::Surroundings;
 use super::status::Statuses;
 use super::topic_reader::Limits;
 use crate::control::record::{Action, Deployment, PipelineRecord};
+use crate::secrets::Secrets;
 use crate::control::{Event, Store, StoreError};
 
 /// What a pipeline may be told that it has not heard yet.
@@ -33,15 +34,18 @@ const AGAIN: Duration = Duration::from_secs(1);
 const BATCH: Limits = Limits {
     rows: 8 * 8192,
     bytes: 8 << 20,
+    gather: None,
 };
 
 /// How a worker works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WorkerOptions {
     /// Threads.
     pub threads: usize,
     /// What a batch of a pipeline may take in memory, in bytes.
     pub memory_bytes_max: usize,
+    /// Where secrets are looked up.
+    pub secrets: Secrets,
 }
 
 /// Runs pipelines until it is stopped.
@@ -128,6 +132,7 @@ impl Working {
                 env: self.env.clone(),
                 cluster: self.cluster.clone(),
                 limits: BATCH,
+                secrets: self.options.secrets.clone(),
             },
             history,
             runs: Mutex::new(Runs::default()),

@@ -14,6 +14,7 @@ use pipeline::control::record::{ResolvedInput, SourceRecord};
 use pipeline::control::{Action, Change, PipelineState, Writer, topics as control_topics};
 use pipeline::engine::{Compiled, InputTable, Metadata, Options};
 use pipeline::runner::{Worker, WorkerOptions};
+use pipeline::secrets::Secrets;
 use spec::{File, Source, Surroundings};
 
 use crate::control::{World, deployment, environment, version};
@@ -24,6 +25,7 @@ pub(crate) fn worker(cluster: Cluster) -> Worker {
     let options = WorkerOptions {
         threads: 2,
         memory_bytes_max: 64 << 20,
+        secrets: Secrets::default(),
     };
     Worker::start(cluster, options).expect("threads")
 }

@@ -1,0 +1,228 @@
+//! [`TableWriter`]: what was judged, into a table of PostgreSQL: rows, deletions and the offset in one transaction of the database.
+//!
+//! Invariants: where a partition goes on is what the database says, never what the broker says; dead letters are durable before the rows
+//! around them are, so that a crash can repeat one and never lose one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use client::TopicPartition;
+use connectors::postgres::{Batch, Delete, Kind, Place, Refusal, Sink, SinkError, SinkPartition};
+use spec::Mode;
+
+use super::chunk::Originals;
+use super::dead_letter::Reason;
+use super::judge::Judged;
+use super::tally::Tally;
+use super::topic_writer::DeadLetters;
+use super::transaction::{TransactionWriter, WriteError};
+
+/// How often rows of one batch may be refused before it is given up: each time at least one is left out.
+const ATTEMPTS_MAX: usize = 100;
+
+/// Why a table was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Dead letters were not.
+    #[error(transparent)]
+    DeadLetters(#[from] WriteError),
+    /// The table.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A partition that was not claimed.
+    #[error("a partition was added while the table was written; it is claimed now")]
+    Unclaimed,
+    /// Rows are refused again and again.
+    #[error("the table refuses other rows of a batch each time; look at its triggers and at who else writes it")]
+    Refuses,
+}
+
+impl TableError {
+    /// Whether another worker has taken over.
+    pub(crate) fn is_fenced(&self) -> bool {
+        match self {
+            Self::Sink(error) => error.kind() == Kind::Fenced,
+            Self::DeadLetters(WriteError::Fenced { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Writes into a table.
+#[derive(Debug)]
+pub(crate) struct TableWriter {
+    sink: Sink,
+    /// For dead letters.
+    writer: TransactionWriter,
+    dead: DeadLetters,
+    partitions: BTreeMap<TopicPartition, SinkPartition>,
+    /// The columns of the key; none if rows are only added.
+    key: Vec<String>,
+}
+
+impl TableWriter {
+    pub(crate) fn new(
+        sink: Sink,
+        writer: TransactionWriter,
+        dead: DeadLetters,
+        partitions: BTreeMap<TopicPartition, SinkPartition>,
+        mode: &Mode,
+    ) -> Self {
+        Self {
+            sink,
+            writer,
+            dead,
+            partitions,
+            key: match mode {
+                Mode::Upsert { key } => key.clone(),
+                Mode::Append => Vec::new(),
+            },
+        }
+    }
+
+    /// Writes what came of a chunk; returns what became of it.
+    pub(crate) async fn write(
+        &mut self,
+        mut judged: Judged,
+        now_ms: i64,
+    ) -> Result<Tally, TableError> {
+        let Originals::Topic {
+            partition,
+            from,
+            to,
+            ..
+        } = &judged.chunk.originals
+        else {
+            return Err(TableError::Unclaimed);
+        };
+        let (from, to) = (*from, *to);
+        let partition = self.partitions.get(partition).copied();
+        let partition = partition.ok_or(TableError::Unclaimed)?;
+        let (deletes, records_of_deletes) = self.deletes(&mut judged);
+        let mut left_out = BTreeSet::new();
+        let mut kept = u64::MAX;
+        for _ in 0..ATTEMPTS_MAX {
+            if judged.dead_count() != kept {
+                kept = judged.dead_count();
+                self.keep_dead_letters(&mut judged, now_ms).await?;
+            }
+            let batch = Batch {
+                rows: &judged.rows,
+                deletes: &deletes,
+                left_out: &left_out,
+            };
+            match self.sink.write(partition, from, to, &batch).await {
+                Ok(_written) => {
+                    let all = judged.rows.num_rows() + deletes.len() - left_out.len();
+                    judged.tally.rows_out = u64::try_from(all).unwrap_or(u64::MAX);
+                    judged.tally.dead = judged.dead_count();
+                    return Ok(judged.tally);
+                }
+                Err(SinkError::Refused { refused }) => {
+                    for refusal in refused {
+                        left_out.insert(refusal.place);
+                        refuse(&mut judged, &records_of_deletes, &refusal);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TableError::Refuses)
+    }
+
+    pub(crate) async fn keep_dead_letters(
+        &mut self,
+        judged: &mut Judged,
+        now_ms: i64,
+    ) -> Result<(), TableError> {
+        if judged.dead_count() == 0 {
+            return Ok(());
+        }
+        self.writer.begin()?;
+        self.dead.send(&mut self.writer, judged, now_ms).await?;
+        self.writer.commit().await?;
+        Ok(())
+    }
+
+    /// The deletions among the rows, and the records that they are.
+    fn deletes(&self, judged: &mut Judged) -> (Vec<Delete>, Vec<u32>) {
+        let tombstones = std::mem::take(&mut judged.chunk.tombstones);
+        if self.key.is_empty() {
+            judged.tally.tombstones = u64::try_from(tombstones.len()).unwrap_or(u64::MAX);
+            return (Vec::new(), Vec::new());
+        }
+        let (mut deletes, mut records) = (Vec::new(), Vec::new());
+        for (record, key) in judged.chunk.originals.keys_of(&tombstones) {
+            match texts_of_key(&key, &self.key) {
+                Ok(key) => {
+                    let after_rows = judged.records.partition_point(|of| *of < record);
+                    deletes.push(Delete { after_rows, key });
+                    records.push(record);
+                }
+                Err(message) => judged.refuse_record(record, reason("key", message)),
+            }
+        }
+        (deletes, records)
+    }
+}
+
+fn refuse(judged: &mut Judged, records_of_deletes: &[u32], refusal: &Refusal) {
+    let reason = reason("refused", refusal.to_string());
+    match refusal.place {
+        Place::Row(row) => judged.refuse([(row, reason)]),
+        Place::Delete(delete) => {
+            if let Some(record) = records_of_deletes.get(delete) {
+                judged.refuse_record(*record, reason);
+            }
+        }
+    }
+}
+
+fn reason(word: &str, message: String) -> Reason {
+    Reason {
+        reason: word.to_owned(),
+        check: None,
+        message,
+    }
+}
+
+/// The key of a deletion as the texts of its columns: of one column the key itself, of several the members of an object.
+fn texts_of_key(key: &[u8], columns: &[String]) -> Result<Vec<String>, String> {
+    let text = std::str::from_utf8(key);
+    let text = text.map_err(|_bytes| "the key of the deletion is no text".to_owned())?;
+    if columns.len() == 1 {
+        return Ok(vec![text.to_owned()]);
+    }
+    let fault = || {
+        let names = columns.join(", ");
+        format!("the key of the deletion is no object of JSON with {names}")
+    };
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|_error| fault())?;
+    let text = |column: &String| match members.get(column)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        value => Some(value.to_string()),
+    };
+    columns.iter().map(|column| text(column).ok_or_else(fault)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_key_of_a_deletion_is_read_as_keys_are_written() {
+        let one = texts_of_key(b"it's 5", &columns(&["id"]));
+        assert_eq!(one, Ok(columns(&["it's 5"])));
+        let several = texts_of_key(br#"{"b":"x","a":5}"#, &columns(&["a", "b"]));
+        assert_eq!(several, Ok(columns(&["5", "x"])));
+        for wrong in [&b"5"[..], br#"{"a":5}"#, br#"{"a":5,"b":null}"#, b"\xff"] {
+            let read = texts_of_key(wrong, &columns(&["a", "b"]));
+            assert!(read.is_err(), "{wrong:?}");
+        }
+    }
+}
