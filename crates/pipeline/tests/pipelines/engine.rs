@@ -3,5 +3,6 @@
 mod cuts;
 mod examples;
 mod given;
+mod memory;
 mod refusals;
 mod rules;

@@ -2,4 +2,5 @@
 
 mod control;
 mod engine;
+mod folders;
 mod runner;
