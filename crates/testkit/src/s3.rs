@@ -1,12 +1,13 @@
-//! A store on loopback that speaks S3's protocol as far as exports need it, keeps objects in memory, and fails when a test wants
-//! it to.
+//! A store on loopback that speaks S3's protocol as far as exports and files that are read need it, keeps objects in memory, and fails
+//! when a test wants it to.
 //!
 //! It is strict where S3 is: it knows one access key; a part is kept when all of it has arrived; an upload of parts is an object
 //! only when it is completed, with all its parts but the last of 5 MiB at least; `If-None-Match: *` refuses an object that is
-//! there. It does not check signatures: `cargo xtask sql exports` asks a store that we did not write.
+//! there, `If-Match` one that has changed; a list has at most 1000 objects. It does not check signatures: `cargo xtask sql exports` asks a store that we did not write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ pub const ACCESS_KEY: &str = "tester";
 pub const BUCKET: &str = "bucket";
 
 const PART_BYTES_MIN: usize = 5 << 20;
+/// So many objects are listed at once.
+const LIST_MAX: usize = 1000;
 /// A head of a request and its body; no test sends more at once.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
@@ -40,8 +43,10 @@ pub enum Fault {
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// Of an object, or a range of it.
+    /// Of an object, a range of it, or its head.
     Get,
+    /// Of the objects of a bucket.
+    List,
     /// An object in one request.
     Put,
     /// The beginning of an upload of parts.
@@ -52,6 +57,10 @@ pub enum Operation {
     Complete,
     /// Its end without one.
     Abort,
+    /// Of an object to another name.
+    Copy,
+    /// That an object is deleted, or several.
+    Delete,
 }
 
 type Faults = Box<dyn FnMut(Operation) -> Option<Fault> + Send>;
@@ -129,6 +138,12 @@ impl S3 {
         lock(&self.state).objects.insert(name, bytes.to_vec());
     }
 
+    /// Takes an object out of [`BUCKET`].
+    pub fn remove(&self, key: &str) {
+        let name = format!("{BUCKET}/{key}");
+        lock(&self.state).objects.remove(&name);
+    }
+
     /// The names of all objects, as `bucket/key`.
     pub fn names(&self) -> Vec<String> {
         lock(&self.state).objects.keys().cloned().collect()
@@ -176,6 +191,8 @@ struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    /// Whether only the head is sent.
+    is_head: bool,
 }
 
 async fn serve(socket: TcpStream, state: &Mutex<State>) -> io::Result<()> {
@@ -211,10 +228,14 @@ fn operation(request: &Request) -> Operation {
     let has = |name: &str| request.query.contains_key(name);
     match request.method.as_str() {
         "PUT" if has("uploadId") => Operation::Part,
+        "PUT" if request.headers.contains_key("x-amz-copy-source") => Operation::Copy,
         "PUT" => Operation::Put,
         "POST" if has("uploads") => Operation::Begin,
+        "POST" if has("delete") => Operation::Delete,
         "POST" => Operation::Complete,
-        "DELETE" => Operation::Abort,
+        "DELETE" if has("uploadId") => Operation::Abort,
+        "DELETE" => Operation::Delete,
+        _ if has("list-type") => Operation::List,
         _ => Operation::Get,
     }
 }
@@ -243,10 +264,14 @@ impl State {
         }
         match operation {
             Operation::Get => self.get(&request),
+            Operation::List => self.list(&request),
             Operation::Put => {
+                let answer = tagged(&request.body);
                 self.objects.insert(request.name, request.body);
-                tagged()
+                answer
             }
+            Operation::Copy => self.copy(request),
+            Operation::Delete => self.delete(&request),
             Operation::Begin => self.begin(request),
             Operation::Part => self.part(request),
             Operation::Complete => self.complete(&request),
@@ -261,15 +286,97 @@ impl State {
         let Some(object) = self.objects.get(&request.name) else {
             return refused(404, "NoSuchKey");
         };
-        let Some(first) = object.first() else {
+        let wanted = request.headers.get("if-match");
+        if wanted.is_some_and(|wanted| *wanted != etag(object)) {
+            return refused(412, "PreconditionFailed");
+        }
+        let mut answer = tagged(object);
+        answer.is_head = request.method == "HEAD";
+        answer.body.clone_from(object);
+        let Some((first, last)) = request.headers.get("range").and_then(|range| {
+            let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+            Some((first.parse::<usize>().ok()?, last.parse::<usize>().ok()?))
+        }) else {
+            return answer;
+        };
+        let Some(part) = object.get(first..object.len().min(last.saturating_add(1))) else {
             return refused(416, "InvalidRange");
         };
-        let mut answer = tagged();
+        if part.is_empty() {
+            return refused(416, "InvalidRange");
+        }
         answer.status = 206;
-        let range = format!("bytes 0-0/{}", object.len());
+        let end = first + part.len() - 1;
+        let range = format!("bytes {first}-{end}/{}", object.len());
         answer.headers.push(("content-range", range));
-        answer.body = vec![*first];
+        answer.body = part.to_vec();
         answer
+    }
+
+    /// By name, a page behind the last.
+    fn list(&self, request: &Request) -> Answer {
+        let query = |name: &str| request.query.get(name).map_or("", String::as_str);
+        let bucket = request.name.trim_end_matches('/');
+        let after = query("continuation-token");
+        let keys = self.objects.iter().filter_map(|(name, object)| {
+            let key = name.strip_prefix(bucket)?.strip_prefix('/')?;
+            (key.starts_with(query("prefix")) && key > after).then_some((key, object))
+        });
+        let listed: Vec<_> = keys.take(LIST_MAX + 1).collect();
+        let mut body = "<ListBucketResult>".to_owned();
+        for (key, object) in listed.iter().take(LIST_MAX) {
+            let _written = write!(
+                body,
+                "<Contents><Key>{}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified>\
+                 <ETag>{}</ETag><Size>{}</Size></Contents>",
+                escaped(key),
+                escaped(&etag(object)),
+                object.len()
+            );
+        }
+        let is_cut = listed.len() > LIST_MAX;
+        let _written = write!(body, "<IsTruncated>{is_cut}</IsTruncated>");
+        if let Some((last, _)) = listed.get(LIST_MAX - 1).filter(|_| is_cut) {
+            let token = escaped(last);
+            let _written = write!(
+                body,
+                "<NextContinuationToken>{token}</NextContinuationToken>"
+            );
+        }
+        body.push_str("</ListBucketResult>");
+        Answer::new(200, body.into_bytes())
+    }
+
+    fn copy(&mut self, request: Request) -> Answer {
+        let from = request.headers.get("x-amz-copy-source");
+        let from = from.map(|from| decoded(from.trim_start_matches('/')));
+        let Some(object) = from.and_then(|from| self.objects.get(&from).cloned()) else {
+            return refused(404, "NoSuchKey");
+        };
+        let body = format!(
+            "<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>",
+            escaped(&etag(&object))
+        );
+        self.objects.insert(request.name, object);
+        Answer::new(200, body.into_bytes())
+    }
+
+    /// One by its name, or several that the body names.
+    fn delete(&mut self, request: &Request) -> Answer {
+        if request.method == "DELETE" {
+            self.objects.remove(&request.name);
+            return Answer::new(204, Vec::new());
+        }
+        let bucket = request.name.trim_end_matches('/');
+        let listed = String::from_utf8_lossy(&request.body);
+        let mut body = "<DeleteResult>".to_owned();
+        for rest in listed.split("<Key>").skip(1) {
+            let key = rest.split("</Key>").next().unwrap_or_default();
+            self.objects.remove(&format!("{bucket}/{}", unescaped(key)));
+            let _written = write!(body, "<Deleted><Key>{key}</Key></Deleted>");
+        }
+        body.push_str("</DeleteResult>");
+        Answer::new(200, body.into_bytes())
     }
 
     fn begin(&mut self, request: Request) -> Answer {
@@ -292,8 +399,9 @@ impl State {
         let upload = self.uploads.get_mut(id(&request));
         match upload.zip(number) {
             Some((upload, number)) => {
+                let answer = tagged(&request.body);
                 upload.parts.insert(number, request.body);
-                tagged()
+                answer
             }
             None => refused(404, "NoSuchUpload"),
         }
@@ -341,14 +449,39 @@ impl Answer {
             status,
             headers,
             body,
+            is_head: false,
         }
     }
 }
 
-fn tagged() -> Answer {
+/// Two objects of the same bytes have the same.
+fn etag(object: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    object.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
+}
+
+const ESCAPES: [(&str, &str); 4] = [
+    ("&", "&amp;"),
+    ("<", "&lt;"),
+    (">", "&gt;"),
+    ("\"", "&quot;"),
+];
+
+fn escaped(text: &str) -> String {
+    let escape = |text: String, (from, to): &(&str, &str)| text.replace(from, to);
+    ESCAPES.iter().fold(text.to_owned(), escape)
+}
+
+fn unescaped(text: &str) -> String {
+    let unescape = |text: String, (to, from): &(&str, &str)| text.replace(from, to);
+    ESCAPES.iter().rev().fold(text.to_owned(), unescape)
+}
+
+fn tagged(object: &[u8]) -> Answer {
     let mut answer = Answer::new(200, Vec::new());
     let modified = "Mon, 01 Jan 2024 00:00:00 GMT".to_owned();
-    answer.headers.push(("etag", "\"tag\"".to_owned()));
+    answer.headers.push(("etag", etag(object)));
     answer.headers.push(("last-modified", modified));
     answer
 }
@@ -432,6 +565,8 @@ async fn write(stream: &mut BufStream<TcpStream>, answer: &Answer) -> io::Result
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&answer.body).await?;
+    if !answer.is_head {
+        stream.write_all(&answer.body).await?;
+    }
     stream.flush().await
 }

@@ -1,0 +1,175 @@
+//! [`Lines`]: the lines of a text, where a line of CSV may have line ends within quotes.
+//!
+//! Invariant: a line takes no more memory than the longest that is allowed; of a longer one the first 64 KiB are kept and the rest is
+//! passed over.
+
+use std::io::{self, BufRead as _};
+
+use super::content::Content;
+
+/// How much of a record is kept that is not taken.
+pub(super) const KEPT_BYTES: usize = 64 << 10;
+
+/// A record as it stands in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Where it begins.
+    pub(super) byte: u64,
+    pub(super) record: Record,
+    /// Whether a quote is open at its end, which is that of the file.
+    pub(super) is_open: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    Whole(Vec<u8>),
+    Long { first: Vec<u8>, bytes: u64 },
+}
+
+/// Collects a record that may be too long.
+#[derive(Debug)]
+pub(super) struct Collector {
+    kept: Vec<u8>,
+    bytes: u64,
+    bytes_max: usize,
+}
+
+impl Collector {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            kept: Vec::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    pub(super) fn push(&mut self, part: &[u8]) {
+        let was_long = self.is_long();
+        self.bytes += part.len() as u64;
+        if !self.is_long() {
+            self.kept.extend_from_slice(part);
+        } else if !was_long {
+            let missing = KEPT_BYTES.saturating_sub(self.kept.len()).min(part.len());
+            self.kept.extend_from_slice(&part[..missing]);
+            self.kept.truncate(KEPT_BYTES);
+            self.kept.shrink_to_fit();
+        } else if self.kept.len() < KEPT_BYTES {
+            let missing = (KEPT_BYTES - self.kept.len()).min(part.len());
+            self.kept.extend_from_slice(&part[..missing]);
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        self.bytes > self.bytes_max as u64
+    }
+
+    pub(super) fn done(self) -> Record {
+        match self.is_long() {
+            false => Record::Whole(self.kept),
+            true => Record::Long {
+                first: self.kept,
+                bytes: self.bytes,
+            },
+        }
+    }
+}
+
+/// The lines of a text.
+pub(super) struct Lines {
+    content: Content,
+    /// Where the next begins.
+    pub(super) next_byte: u64,
+    /// Whether line ends within quotes are none.
+    has_quotes: bool,
+    bytes_max: usize,
+}
+
+impl Lines {
+    pub(super) fn new(
+        content: Content,
+        next_byte: u64,
+        has_quotes: bool,
+        bytes_max: usize,
+    ) -> Self {
+        Self {
+            content,
+            next_byte,
+            has_quotes,
+            bytes_max,
+        }
+    }
+
+    /// The next line without its end; `None` behind the last.
+    pub(super) fn take(&mut self) -> io::Result<Option<Taken>> {
+        let byte = self.next_byte;
+        let mut line = Collector::new(self.bytes_max);
+        let mut is_open = false;
+        // A CR that may belong to the line end.
+        let mut has_return = false;
+        loop {
+            let buffer = self.content.fill_buf()?;
+            if buffer.is_empty() {
+                break;
+            }
+            let end = line_end(buffer, self.has_quotes, &mut is_open);
+            let part = &buffer[..end.unwrap_or(buffer.len())];
+            if has_return && !part.is_empty() {
+                line.push(b"\r");
+                has_return = false;
+            }
+            let text = match part.strip_suffix(b"\r") {
+                Some(text) => {
+                    has_return = true;
+                    text
+                }
+                None => part,
+            };
+            line.push(text);
+            let used = part.len() + usize::from(end.is_some());
+            self.content.consume(used);
+            self.next_byte += used as u64;
+            if end.is_some() {
+                break;
+            }
+        }
+        if has_return && is_open {
+            line.push(b"\r");
+        }
+        if self.next_byte == byte {
+            return Ok(None);
+        }
+        Ok(Some(Taken {
+            byte,
+            record: line.done(),
+            is_open,
+        }))
+    }
+}
+
+/// Where the line ends in this part of it.
+fn line_end(buffer: &[u8], has_quotes: bool, is_open: &mut bool) -> Option<usize> {
+    if !has_quotes {
+        return buffer.iter().position(|byte| *byte == b'\n');
+    }
+    let mut from = 0;
+    while let Some(next) = buffer[from..]
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\n'))
+    {
+        let at = from + next;
+        if buffer[at] == b'"' {
+            *is_open = !*is_open;
+        } else if !*is_open {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
+}
+
+impl Lines {
+    /// Changes how long a line may be.
+    pub(super) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+}

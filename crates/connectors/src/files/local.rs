@@ -1,0 +1,198 @@
+//! [`Local`]: files of the file system.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use super::error::FilesError;
+use super::found::{Found, local_etag, same_content};
+use super::source::Listing;
+
+/// `*` and `?` match no `/` and no dot at the beginning of a name.
+pub(super) const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// Files of the file system.
+#[derive(Debug)]
+pub(super) struct Local {
+    /// What relative paths are relative to.
+    folder: PathBuf,
+    /// As the pipeline has it, without `file://`.
+    path: String,
+    /// The same from the root on.
+    absolute: String,
+    matcher: Pattern,
+}
+
+/// The characters that stand for others.
+pub(super) const STANDS_FOR: [char; 3] = ['*', '?', '['];
+
+impl Local {
+    pub(super) fn open(folder: &Path, path: &str) -> Result<Self, FilesError> {
+        let wrong = |why: String| FilesError::Pattern {
+            pattern: path.to_owned(),
+            why,
+        };
+        let path = path.strip_prefix("file://").unwrap_or(path);
+        let absolute = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            let folder = folder.to_str();
+            let folder =
+                folder.ok_or_else(|| wrong("the folder's name is not UTF-8".to_owned()))?;
+            let path = path.strip_prefix("./").unwrap_or(path);
+            format!("{}/{path}", Pattern::escape(folder.trim_end_matches('/')))
+        };
+        let matcher = Pattern::new(&absolute).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            path: path.to_owned(),
+            absolute,
+            matcher,
+        })
+    }
+
+    /// Where a file of this name is.
+    pub(super) fn place(&self, path: &str) -> PathBuf {
+        self.folder
+            .join(path.strip_prefix("file://").unwrap_or(path))
+    }
+
+    pub(super) fn matches(&self, place: &Path) -> bool {
+        self.matcher.matches_path_with(place, MATCHING)
+    }
+
+    /// The folder that all of them are in.
+    fn base(&self) -> PathBuf {
+        let literal = match self.path.find(STANDS_FOR) {
+            Some(end) => &self.path[..end],
+            None => &self.path,
+        };
+        let folder = literal.rfind('/').map_or("", |end| &literal[..=end]);
+        self.folder.join(folder)
+    }
+
+    pub(super) fn list(
+        &self,
+        now_ms: i64,
+        settle_ms: i64,
+        files_max: usize,
+    ) -> Result<Listing, FilesError> {
+        let base = self.base();
+        // A folder that is not mounted has not lost its files.
+        if let Err(error) = fs::read_dir(&base) {
+            let folder = base.display().to_string();
+            return Err(match error.kind() {
+                io::ErrorKind::NotFound => FilesError::NoFolder { folder },
+                _ => FilesError::of_io(&folder, error),
+            });
+        }
+        let paths = glob::glob_with(&self.absolute, MATCHING);
+        let paths = paths.map_err(|error| FilesError::Pattern {
+            pattern: self.path.clone(),
+            why: error.to_string(),
+        })?;
+        let mut listing = Listing::default();
+        for path in paths {
+            if listing.files.len() + listing.failures.len() >= files_max {
+                return Err(FilesError::TooMany {
+                    pattern: self.path.clone(),
+                    max: files_max,
+                });
+            }
+            let found = match path {
+                Ok(path) => self.look(&path, now_ms, settle_ms),
+                Err(error) => {
+                    let path = error.path().display().to_string();
+                    Err(FilesError::of_io(&path, error.into()))
+                }
+            };
+            match found {
+                Ok(Some(found)) => listing.files.push(found),
+                // It went while files were listed.
+                Ok(None) | Err(FilesError::Vanished { .. }) => {}
+                Err(failure) => listing.failures.push(failure),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// A file that matches; `None` if it is a folder or the like.
+    fn look(&self, place: &Path, now_ms: i64, settle_ms: i64) -> Result<Option<Found>, FilesError> {
+        let shown = place.display().to_string();
+        let name = if self.path.starts_with('/') {
+            place
+        } else {
+            place.strip_prefix(&self.folder).unwrap_or(place)
+        };
+        let metadata = fs::metadata(place).map_err(|error| FilesError::of_io(&shown, error))?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let Some(path) = name.to_str() else {
+            return Err(FilesError::Name { path: shown });
+        };
+        // The time of the last change can be set back, as those do that copy times too; that of the last change of the inode cannot.
+        let changed_ms = metadata.ctime().saturating_mul(1000) + metadata.ctime_nsec() / 1_000_000;
+        let modified_ms = modified_ms(&metadata);
+        Ok(Some(Found {
+            path: path.to_owned(),
+            size: metadata.len(),
+            etag: etag_of(&metadata),
+            modified_ms,
+            settled: now_ms.saturating_sub(changed_ms.max(modified_ms)) >= settle_ms,
+        }))
+    }
+
+    /// Opens a file at a byte, if it is what was found.
+    pub(super) fn open_at(&self, found: &Found, byte: u64) -> Result<File, FilesError> {
+        let failed = |error| FilesError::of_io(&found.path, error);
+        let mut file = File::open(self.place(&found.path)).map_err(failed)?;
+        self.check_file(found, &file)?;
+        file.seek(SeekFrom::Start(byte)).map_err(failed)?;
+        Ok(file)
+    }
+
+    pub(super) fn check_file(&self, found: &Found, file: &File) -> Result<(), FilesError> {
+        let failed = |error| FilesError::of_io(&found.path, error);
+        check(found, &file.metadata().map_err(failed)?)
+    }
+
+    /// Whether there is still what was found.
+    pub(super) fn check(&self, found: &Found) -> Result<(), FilesError> {
+        let failed = |error| FilesError::of_io(&found.path, error);
+        check(
+            found,
+            &fs::metadata(self.place(&found.path)).map_err(failed)?,
+        )
+    }
+}
+
+fn check(found: &Found, metadata: &Metadata) -> Result<(), FilesError> {
+    if is_same(found, metadata) {
+        return Ok(());
+    }
+    let path = found.path.clone();
+    Err(FilesError::Changed { path })
+}
+
+/// Whether a file has the content that was found.
+pub(super) fn is_same(found: &Found, metadata: &Metadata) -> bool {
+    metadata.len() == found.size && same_content(&etag_of(metadata), &found.etag)
+}
+
+fn modified_ms(metadata: &Metadata) -> i64 {
+    metadata.mtime().saturating_mul(1000) + metadata.mtime_nsec() / 1_000_000
+}
+
+fn etag_of(metadata: &Metadata) -> String {
+    let modified_ns =
+        i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    local_etag(modified_ns, metadata.len(), metadata.ino())
+}

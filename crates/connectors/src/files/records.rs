@@ -1,0 +1,262 @@
+//! [`Records`]: the records of a file of text, one after the other, each with its place.
+//!
+//! Invariant: reading on from [`Records::position`] gives what would have come next.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use contract::Format;
+use spec::{Columns, FileFormat, Files};
+
+use super::columns::FileColumns;
+use super::content::{failure, open, skip_mark};
+use super::error::{FilesError, HeaderFault};
+use super::found::{Found, Position};
+use super::json::{Document, Fault};
+use super::lines::{KEPT_BYTES, Lines, Record, Taken};
+use super::source::Store;
+
+/// The longest header.
+const HEADER_BYTES_MAX: usize = 1 << 20;
+
+/// A record as it stands in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Its bytes: a line without its end, or an element of JSON. They are UTF-8.
+    pub value: Bytes,
+    /// Its number in the file; the first has 1, a header has none.
+    pub row: u64,
+    /// Where it begins, in bytes of the file when it is not compressed.
+    pub byte: u64,
+}
+
+/// A record that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its number in the file; the first has 1, a header has none.
+    pub row: u64,
+    /// Where it begins, in bytes of the file when it is not compressed; 0 for Parquet.
+    pub byte: u64,
+    /// Its first 64 KiB; for a row of Parquet its values as an object of JSON.
+    pub bytes: Bytes,
+    /// Why not.
+    pub message: String,
+}
+
+/// The records of a file that is being read.
+pub(super) struct Records {
+    splitter: Splitter,
+    pub(super) columns: Option<Arc<FileColumns>>,
+    found: Found,
+    pub(super) position: Position,
+}
+
+enum Splitter {
+    Lines { lines: Lines, skips: Skips },
+    Document(Document),
+}
+
+/// Lines that are no records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skips {
+    /// None is.
+    Nothing,
+    /// Those with nothing in them.
+    Empty,
+    /// Those with nothing but spaces in them.
+    Blank,
+}
+
+impl Records {
+    /// Opens a file at a position.
+    pub(super) fn open(
+        store: &Store,
+        files: &Files,
+        declared: Option<&Columns>,
+        found: &Found,
+        position: &Position,
+        bytes_max: usize,
+    ) -> Result<Self, FilesError> {
+        let resumes = position.next_byte > 0;
+        let (content, mark) = match resumes {
+            true => (open(store, found, position.next_byte)?, 0),
+            false => skip_mark(open(store, found, 0)?, found)?,
+        };
+        let next_byte = position.next_byte.max(mark);
+        let path = found.path.as_str();
+        let columns_of = |format: Format| {
+            let columns = declared.map(|declared| FileColumns::declared(path, format, declared));
+            columns.transpose()
+        };
+        let (splitter, columns) = match &files.format {
+            FileFormat::Csv {
+                header,
+                delimiter,
+                null,
+            } => {
+                let mut lines = Lines::new(content, next_byte, true, bytes_max);
+                let columns = match header {
+                    true if resumes => {
+                        let (content, mark) = skip_mark(open(store, found, 0)?, found)?;
+                        let mut first = Lines::new(content, mark, true, HEADER_BYTES_MAX);
+                        header_of(&mut first, found, *delimiter, null, declared)?
+                    }
+                    true => {
+                        lines.set_bytes_max(HEADER_BYTES_MAX);
+                        let columns = header_of(&mut lines, found, *delimiter, null, declared)?;
+                        lines.set_bytes_max(bytes_max);
+                        columns
+                    }
+                    false => columns_of(Format::Csv {
+                        delimiter: *delimiter,
+                        null: null.clone(),
+                    })?,
+                };
+                let count = columns
+                    .as_ref()
+                    .map(|columns| columns.contract.columns().len());
+                // A line of one column may be empty: it is NULL.
+                let skips = match count {
+                    Some(1) => Skips::Nothing,
+                    _ => Skips::Empty,
+                };
+                (Splitter::Lines { lines, skips }, columns)
+            }
+            FileFormat::Json { records } => {
+                let resumes = position.next_row > 1;
+                let path = records.as_deref();
+                let document = Document::new(content, next_byte, resumes, path, bytes_max);
+                (Splitter::Document(document), columns_of(Format::Json)?)
+            }
+            FileFormat::NdJson | FileFormat::Parquet => {
+                let lines = Lines::new(content, next_byte, false, bytes_max);
+                let skips = Skips::Blank;
+                (Splitter::Lines { lines, skips }, columns_of(Format::Json)?)
+            }
+        };
+        Ok(Self {
+            splitter,
+            columns: columns.map(Arc::new),
+            found: found.clone(),
+            position: position.clone(),
+        })
+    }
+
+    /// The next record; `None` when the file is done.
+    pub(super) fn take(&mut self) -> Result<Option<Result<RawRecord, BadRecord>>, FilesError> {
+        let taken = match &mut self.splitter {
+            Splitter::Lines { lines, skips } => loop {
+                let byte = lines.next_byte;
+                let taken = lines.take();
+                let row = self.position.next_row;
+                let taken = taken.map_err(|error| failure(error, &self.found, row, byte))?;
+                if taken.as_ref().is_some_and(|taken| taken.is_open) {
+                    let path = self.found.path.clone();
+                    return Err(FilesError::OpenQuote { path, row, byte });
+                }
+                if !taken.as_ref().is_some_and(|taken| skips.skips(taken)) {
+                    break taken;
+                }
+            },
+            Splitter::Document(document) => {
+                let from = document.next_byte;
+                match document.take() {
+                    Ok(taken) => taken,
+                    Err(Fault::Io(error)) => {
+                        let row = self.position.next_row;
+                        return Err(failure(error, &self.found, row, from));
+                    }
+                    Err(Fault::Json(why)) => {
+                        return Err(FilesError::Json {
+                            path: self.found.path.clone(),
+                            byte: document.next_byte,
+                            why,
+                        });
+                    }
+                }
+            }
+        };
+        let (next_byte, is_ended) = match &self.splitter {
+            Splitter::Lines { lines, .. } => (lines.next_byte, false),
+            Splitter::Document(document) => (document.next_byte, document.is_ended()),
+        };
+        self.position.next_byte = next_byte;
+        self.position.done = taken.is_none() || is_ended;
+        let Some(taken) = taken else {
+            return Ok(None);
+        };
+        let row = self.position.next_row;
+        self.position.next_row += 1;
+        Ok(Some(judge(taken, row)))
+    }
+}
+
+impl Skips {
+    fn skips(self, taken: &Taken) -> bool {
+        let Record::Whole(line) = &taken.record else {
+            return false;
+        };
+        match self {
+            Self::Nothing => false,
+            Self::Empty => line.is_empty(),
+            Self::Blank => line.iter().all(u8::is_ascii_whitespace),
+        }
+    }
+}
+
+fn header_of(
+    lines: &mut Lines,
+    found: &Found,
+    delimiter: u8,
+    null: &str,
+    declared: Option<&Columns>,
+) -> Result<Option<FileColumns>, FilesError> {
+    let wrong = |why| FilesError::Header {
+        path: found.path.clone(),
+        why,
+    };
+    let Some(taken) = lines.take().map_err(|error| failure(error, found, 1, 0))? else {
+        // What is compressed has nothing in it: no header, and no records.
+        return Ok(None);
+    };
+    match taken.record {
+        Record::Long { .. } => Err(wrong(HeaderFault::TooLong(HEADER_BYTES_MAX))),
+        Record::Whole(_) if taken.is_open => Err(wrong(HeaderFault::OpenQuote)),
+        Record::Whole(header) => {
+            FileColumns::of_header(&found.path, &header, delimiter, null, declared).map(Some)
+        }
+    }
+}
+
+/// Whether a record can be taken.
+fn judge(taken: Taken, row: u64) -> Result<RawRecord, BadRecord> {
+    let byte = taken.byte;
+    let bad = |bytes: Vec<u8>, message: String| BadRecord {
+        row,
+        byte,
+        bytes: bytes.into(),
+        message,
+    };
+    match taken.record {
+        Record::Long { first, bytes } => {
+            let message = format!(
+                "the record has {bytes} bytes, more than may be; a quote that is not closed makes one of many"
+            );
+            Err(bad(first, message))
+        }
+        Record::Whole(mut value) => match std::str::from_utf8(&value) {
+            Ok(_) => Ok(RawRecord {
+                value: value.into(),
+                row,
+                byte,
+            }),
+            Err(invalid) => {
+                let at = invalid.valid_up_to();
+                value.truncate(KEPT_BYTES);
+                let message =
+                    format!("byte {at} of the record is not UTF-8; write the file as UTF-8");
+                Err(bad(value, message))
+            }
+        },
+    }
+}
