@@ -149,6 +149,7 @@ fn validate_says_which_columns_only_the_cluster_knows() {
         serde_json::json!({
             "files": 2,
             "problems": [],
+            "unchecked": [],
             "only_the_cluster_knows": [{ "file": "folder/far.yaml", "input": "old", "topic": "trips.old" }],
         })
     );
@@ -255,6 +256,77 @@ fn the_examples_of_the_book_are_right() {
         let variables = [("BOOK_DATA", "/data")];
         let said = say_in(&folder, &["validate", "--env", "prod"], &variables);
         assert_eq!(said.status, 0, "{}: {}", folder.display(), said.out);
+        let said = say_in(&folder, &["test", "--env", "prod"], &variables);
+        assert_eq!(said.status, 0, "{}: {}", folder.display(), said.out);
+        assert!(!said.out.starts_with("0 tests"), "{}", folder.display());
     }
     assert_eq!(examples, 6);
+}
+
+#[test]
+fn tests_pass_or_say_what_differs() {
+    let said = say(&["test", "folder"]);
+    assert_eq!(said.status, 0, "{}{}", said.out, said.err);
+    check_golden("passing.txt", &said.out);
+    let said = say(&["test", "failing"]);
+    assert_eq!(said.status, 1);
+    assert_eq!(said.err, "");
+    check_golden("failing.txt", &said.out);
+    let json = say(&["test", "failing/differs.yaml", "--json"]);
+    assert_eq!(json.status, 1);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let passed: Vec<_> = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|test| test["passed"].as_bool().unwrap())
+        .collect();
+    assert_eq!(passed, [true, false, false, false]);
+}
+
+#[test]
+fn tests_are_not_run_where_there_are_mistakes() {
+    let said = say(&["test", "mistakes/column_unknown.yaml"]);
+    assert_eq!(said.status, 1);
+    assert_eq!(
+        said.out,
+        "mistakes/column_unknown.yaml:6:22: sql: there is no column ridr; did you mean rider?\n1 mistake in 1 file\n"
+    );
+}
+
+#[test]
+fn update_writes_what_came_out_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("differs.yaml");
+    std::fs::copy(cases().join("failing/differs.yaml"), &copy).unwrap();
+    let said = say_in(folder.path(), &["test", "--update"], &[]);
+    assert_eq!(said.status, 0, "{}{}", said.out, said.err);
+    assert_eq!(said.err, "wrote differs.yaml\n");
+    assert!(
+        said.out.ends_with("4 tests: 1 passed, 3 updated\n"),
+        "{}",
+        said.out
+    );
+    check_golden("updated.txt", &std::fs::read_to_string(&copy).unwrap());
+    let again = say_in(folder.path(), &["test"], &[]);
+    assert!(
+        again.out.ends_with("4 tests: 4 passed, 0 failed\n"),
+        "{}",
+        again.out
+    );
+    // A test on one line would have to be cut apart: it is left to people, and the file stays as it is.
+    let one_line = std::fs::read_to_string(cases().join("failing/column_unknown.yaml")).unwrap();
+    let (head, _) = one_line.split_once("tests:").unwrap();
+    let one_line = format!(
+        "{head}tests: [{{ name: a, given: {{ trips: [{{ trip_id: 1 }}] }}, expect: [] }}]\n"
+    );
+    std::fs::write(&copy, &one_line).unwrap();
+    let said = say_in(folder.path(), &["test", "--update"], &[]);
+    assert_eq!(said.status, 1);
+    assert!(
+        said.err.contains("its tests cannot be written here"),
+        "{}",
+        said.err
+    );
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), one_line);
 }

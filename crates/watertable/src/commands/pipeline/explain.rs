@@ -53,13 +53,14 @@ struct TaskView {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.place.read()?;
-    let (files, problems) = validate::look(&folder);
-    if !problems.is_empty() {
-        validate::print(&folder, &problems)?;
+    let looked = validate::look(&folder);
+    if !looked.problems.is_empty() {
+        validate::print(&folder, &looked.problems)?;
         return Err(Status(1).into());
     }
     let mut views = Vec::new();
-    for file in files.iter().filter(|file| folder.is_asked(&file.name)) {
+    for resolved in &looked.files {
+        let file = &resolved.file;
         views.push(view(
             &file.pipeline,
             arguments.place.environment(),

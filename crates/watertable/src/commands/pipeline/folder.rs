@@ -3,14 +3,14 @@
 //! Invariant: files are read and nothing else is touched; a file is never read further than a pipeline file may be long.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use spec::directory::Directory;
 use spec::names::Environment;
-use spec::{FILE_BYTES_MAX, Problem, Surroundings, read_variables};
+use spec::{FILE_BYTES_MAX, File, Problem, Surroundings, read_variables};
 
 use crate::report::Failure;
 
@@ -109,6 +109,11 @@ impl Place {
 }
 
 impl Folder {
+    /// The bytes of a file.
+    pub(super) fn bytes(&self, file: &str) -> &[u8] {
+        self.files.get(file).map_or(&[], Vec::as_slice)
+    }
+
     /// How many files are looked at.
     pub(super) fn count(&self) -> usize {
         self.only.as_ref().map_or(self.files.len(), |_one| 1)
@@ -119,17 +124,33 @@ impl Folder {
         self.only.as_ref().is_none_or(|only| only == file)
     }
 
+    /// Whether it is a pipeline file of the folder.
+    pub(super) fn has(&self, file: &str) -> bool {
+        self.files.contains_key(file)
+    }
+
     /// All files together, and the mistakes of the file of variables.
     pub(super) fn directory(&self) -> (Directory, Vec<Problem>) {
         (self.read(|_file| true), self.problems.clone())
     }
 
-    /// The files that were asked about, without the others.
-    pub(super) fn alone(&self) -> Directory {
-        self.read(|file| self.is_asked(file))
+    /// The files but some.
+    pub(super) fn without(&self, left_out: &HashSet<String>) -> Directory {
+        self.read(|file| !left_out.contains(file))
+    }
+
+    /// A file as if it had these bytes.
+    pub(super) fn reread(&self, file: &str, bytes: &[u8]) -> Result<File, Vec<Problem>> {
+        self.with_surroundings(|surroundings| File::read(file, bytes, surroundings))
     }
 
     fn read(&self, which: impl Fn(&str) -> bool) -> Directory {
+        let given = self.files.iter().filter(|(name, _)| which(name));
+        let given = given.map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        self.with_surroundings(|surroundings| Directory::read(given, surroundings))
+    }
+
+    fn with_surroundings<T>(&self, read: impl FnOnce(&Surroundings<'_>) -> T) -> T {
         let texts = RefCell::new(HashMap::new());
         let variable = |name: &str| {
             let set = std::env::var(name).ok();
@@ -142,13 +163,10 @@ impl Folder {
             let text = texts.entry(path).or_insert_with_key(|path| text(path));
             text.clone()
         };
-        let surroundings = Surroundings {
+        read(&Surroundings {
             variable: &variable,
             file: &file,
-        };
-        let given = self.files.iter().filter(|(name, _)| which(name));
-        let given = given.map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-        Directory::read(given, &surroundings)
+        })
     }
 }
 

@@ -4,7 +4,9 @@ mod explain;
 mod folder;
 mod init;
 mod schema;
+mod test;
 mod validate;
+mod yaml;
 
 use anyhow::Result;
 
@@ -34,6 +36,8 @@ enum Verb {
     Schema(schema::Arguments),
     /// Look for mistakes in all files of a folder, without a broker
     Validate(validate::Arguments),
+    /// Run the tests in the files, without a broker
+    Test(test::Arguments),
     /// Show the tasks, topics and groups that files compile to
     Explain(explain::Arguments),
 }
@@ -43,6 +47,7 @@ impl Arguments {
         match &self.verb {
             Verb::Init(_) | Verb::Schema(_) => false,
             Verb::Validate(arguments) => arguments.json,
+            Verb::Test(arguments) => arguments.json,
             Verb::Explain(arguments) => arguments.json,
         }
     }
@@ -53,6 +58,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Validate(arguments) => validate::run(&arguments),
+        Verb::Test(arguments) => test::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
     }
 }

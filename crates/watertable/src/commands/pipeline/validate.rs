@@ -1,6 +1,8 @@
 //! `watertable pipeline validate`: all mistakes of all files in one run, without a broker.
 
 use anyhow::Result;
+use pipeline::directory::{self, Resolved};
+use pipeline::engine::Options;
 use serde::Serialize;
 use spec::directory::unknown_contracts;
 use spec::{File, Problem, Source};
@@ -67,48 +69,74 @@ struct Report {
     files: usize,
     problems: Vec<ProblemView>,
     only_the_cluster_knows: Vec<UnknownView>,
+    unchecked: Vec<ProblemView>,
+}
+
+/// The files of a folder, compiled as far as they can be, and all that is wrong with those that were asked about.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// The files that were asked about and can be read.
+    pub(super) files: Vec<Resolved>,
+    /// What is wrong.
+    pub(super) problems: Vec<Problem>,
+    /// What may be wrong, if the cluster does not know better.
+    unchecked: Vec<Problem>,
+    unknown: Vec<UnknownView>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.place.read()?;
-    let (files, problems) = look(&folder);
-    let unknown = unknown(&folder, &files);
-    let found = problems.len();
+    let looked = look(&folder);
+    let is_right = looked.problems.is_empty();
     if arguments.json {
+        let views = |problems: &[Problem]| problems.iter().map(ProblemView::of).collect();
         output::json(&Report {
             files: folder.count(),
-            problems: problems.iter().map(ProblemView::of).collect(),
-            only_the_cluster_knows: unknown,
+            problems: views(&looked.problems),
+            only_the_cluster_knows: looked.unknown,
+            unchecked: views(&looked.unchecked),
         })?;
-    } else if problems.is_empty() {
-        output::line(&format!("{}: no mistakes", counted(folder.count(), "file")))?;
-        print_unknown(&unknown)?;
     } else {
-        print(&folder, &problems)?;
+        if is_right {
+            let files = counted(folder.count(), "file");
+            output::line(&format!("{files}: no mistakes"))?;
+        } else {
+            print(&folder, &looked.problems)?;
+        }
+        print_unknown(&looked)?;
     }
-    if found > 0 {
-        return Err(Status(MISTAKES).into());
+    if is_right {
+        Ok(())
+    } else {
+        Err(Status(MISTAKES).into())
     }
-    Ok(())
 }
 
-/// The files, if there is no mistake in any of them; and the mistakes in those that were asked about.
-pub(super) fn look(folder: &Folder) -> (Vec<File>, Vec<Problem>) {
+/// Reads and compiles what is there.
+pub(super) fn look(folder: &Folder) -> Looked {
     let (directory, mut problems) = folder.directory();
-    let mut files = Vec::new();
-    match directory.into_files() {
-        Ok(read) => files = read,
-        Err(found) => {
-            let is_asked = |problem: &Problem| folder.is_asked(&problem.file);
-            let asked: Vec<_> = found.into_iter().filter(is_asked).collect();
-            if asked.is_empty() {
-                // Mistakes of others do not keep one file from being looked at.
-                files = folder.alone().into_files().unwrap_or_default();
-            }
-            problems.extend(asked);
-        }
+    let files = directory.into_files().unwrap_or_else(|found| {
+        let faulty = found.iter().map(|problem| problem.file.clone()).collect();
+        problems.extend(found);
+        // The queries of the others are looked at all the same, so that one run tells everything.
+        folder.without(&faulty).into_files().unwrap_or_default()
+    });
+    let unknown = unknown(folder, &files);
+    let compiled = directory::compile(files, &|_topic| None, Options::default());
+    problems.extend(compiled.problems);
+    problems.sort_by(|one, other| (&one.file, one.at).cmp(&(&other.file, other.at)));
+    let is_variables = |problem: &Problem| !folder.has(&problem.file);
+    problems.retain(|problem| folder.is_asked(&problem.file) || is_variables(problem));
+    let mut unchecked = compiled.unchecked;
+    unchecked.retain(|problem| folder.is_asked(&problem.file));
+    let mut files = compiled.files;
+    files.retain(|resolved| folder.is_asked(&resolved.file.name));
+    Looked {
+        files,
+        problems,
+        unchecked,
+        unknown,
     }
-    (files, problems)
 }
 
 /// All mistakes, and how many there are.
@@ -140,15 +168,21 @@ fn unknown(folder: &Folder, files: &[File]) -> Vec<UnknownView> {
         .collect()
 }
 
-fn print_unknown(unknown: &[UnknownView]) -> Result<()> {
-    if unknown.is_empty() {
+fn print_unknown(looked: &Looked) -> Result<()> {
+    if looked.unknown.is_empty() {
         return Ok(());
     }
-    output::line(
-        "\nThe columns of these only the cluster knows; `watertable pipeline plan` looks at them:",
-    )?;
-    for UnknownView { file, input, topic } in unknown {
-        output::line(&format!("  {file}: from.{input}, topic {topic}"))?;
+    let mut text = String::from(
+        "\nThe columns of these only the cluster knows; `watertable pipeline plan` looks at them:\n",
+    );
+    for UnknownView { file, input, topic } in &looked.unknown {
+        text.push_str(&format!("  {file}: from.{input}, topic {topic}\n"));
     }
-    Ok(())
+    if !looked.unchecked.is_empty() {
+        text.push_str("Unless it knows better:\n");
+    }
+    for problem in &looked.unchecked {
+        text.push_str(&format!("  {problem}\n"));
+    }
+    output::write(text.as_bytes())
 }
