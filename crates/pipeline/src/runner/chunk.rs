@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 
 use client::{BatchReadError, RecordBatch as Batch, TopicPartition};
+use connectors::files::Found;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 use sql::compute::{Decoded, Decoder, Raw};
 
 use super::dead_letter::{Original, Place};
+use super::file_reader::{FileRecords, PuttingAway};
 use super::positions::{PartitionPosition, Source};
 use super::topic_reader::Records;
 
@@ -34,6 +36,8 @@ pub(crate) struct Chunk {
     pub(crate) originals: Originals,
     /// The latest time of a record.
     pub(crate) newest_ms: Option<i64>,
+    /// What is to be put away once it is committed.
+    pub(crate) finish: Option<(PuttingAway, Found)>,
 }
 
 /// The records of a chunk as they stood in their source.
@@ -45,6 +49,10 @@ pub(crate) enum Originals {
         from: i64,
         to: i64,
         batches: Vec<Batch>,
+    },
+    File {
+        path: String,
+        records: FileRecords,
     },
 }
 
@@ -135,6 +143,7 @@ pub(crate) fn of_topic(records: Records, decoder: &mut Decoder) -> Result<Chunk,
             batches,
         },
         newest_ms,
+        finish: None,
     })
 }
 
@@ -145,6 +154,14 @@ impl Originals {
             Self::Topic {
                 partition, batches, ..
             } => of_batches(partition, batches, numbers),
+            Self::File { path, records } => {
+                let numbers = numbers.iter();
+                let found = numbers.filter_map(|number| {
+                    let (place, original) = records.get(path, *number)?;
+                    Some((*number, place, original))
+                });
+                found.collect()
+            }
         }
     }
 }
@@ -165,6 +182,7 @@ impl Originals {
                 let end = batches.last().map_or(*to, |batch| batch.high_watermark);
                 Some((partition.clone(), *to, end, newest_ms))
             }
+            Self::File { .. } => None,
         }
     }
 

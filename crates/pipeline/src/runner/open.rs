@@ -1,10 +1,11 @@
 //! Puts a task together: takes over its transactional id, reads how far it is, opens what it reads, begins where it has not begun.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use client::admin::{AdminError, ConfigResource, describe_configs};
 use client::{Cluster, TopicPartition, TopicSelection};
+use connectors::files;
 use connectors::postgres::{SinkPartition, TaskName};
 use contract::Column;
 use env::Env;
@@ -14,15 +15,16 @@ use types::TopicId;
 
 use super::dead_letter;
 use super::deployed::Deployed;
+use super::file_reader::{FileInput, FileReader};
 use super::lag::LagReporter;
 use super::positions::{Owner, Positions};
 use super::progress::Progress;
-use super::readers::{Readers, Topics, begun};
+use super::readers::{ReadError, Readers, Topics, begun};
 use super::tally::Halt;
 use super::table_writer::TableWriter;
 use super::task::{Parts, TaskError, Writer};
 use super::topic_output::TopicOutput;
-use super::topic_reader::{Limits, Topic, TopicReader};
+use super::topic_reader::{Limits, Topic, TopicReadError, TopicReader};
 use super::topic_writer::{DeadLetters, TopicWriter};
 use super::transaction::{Session, TransactionWriter};
 use crate::secrets::Secrets;
@@ -111,10 +113,15 @@ pub(crate) async fn open(
         }
         None => None,
     };
+    let files = read_files(deployed, task, &positions, is_bounded)?;
     Ok(Parts {
         env: env.clone(),
         is_bounded,
-        readers: Readers { topics },
+        readers: Readers {
+            topics,
+            files,
+            ended: BTreeSet::new(),
+        },
         deployed: Arc::clone(deployed),
         runs_query: task.runs_query,
         output,
@@ -161,9 +168,54 @@ async fn read_topics(
     Ok(Some(reader))
 }
 
+/// The files of a task, from where it is.
+fn read_files(
+    deployed: &Deployed,
+    task: &Task,
+    positions: &Positions,
+    is_bounded: bool,
+) -> Result<Vec<FileReader>, TaskError> {
+    let mut readers = Vec::new();
+    for read in task.reads.iter().filter(|read| read.from == From::Outside) {
+        let (Some(input), Some(known)) =
+            (deployed.pipeline.inputs.get(read.input), deployed.inputs.get(read.input))
+        else {
+            continue;
+        };
+        let Source::Files(files) = &input.source else {
+            continue;
+        };
+        let used = deployed.compiled.input_columns_used().into_iter().nth(read.input);
+        let used = used.filter(|_| task.runs_query);
+        let wanted = used.map(|schema| schema.fields().iter().map(|field| field.name().clone()).collect());
+        let mut begun = HashMap::new();
+        for source in positions.0.keys() {
+            if let Some(path) = source.path(&input.name) {
+                let position = positions.read(source).map_err(TopicReadError::from)?;
+                begun.extend(position.map(|position| (path.to_owned(), position)));
+            }
+        }
+        let opened = FileReader::open(
+            FileInput {
+                input: read.input,
+                name: &input.name,
+                files,
+                declared: input.columns.as_ref(),
+                columns: known.columns(),
+                wanted,
+                is_bounded,
+            },
+            begun,
+            files::Options::of("."),
+        );
+        readers.push(opened.map_err(ReadError::from)?);
+    }
+    Ok(readers)
+}
+
 fn decoders(deployed: &Deployed, task: &Task) -> Result<BTreeMap<usize, Decoder>, TaskError> {
     let mut decoders = BTreeMap::new();
-    for read in &task.reads {
+    for read in task.reads.iter().filter(|read| read.from != From::Outside) {
         decoders.insert(read.input, deployed.decoder(read.input, task.runs_query)?);
     }
     Ok(decoders)

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whoever reads decides the order and nothing else: a chunk is of one place, and behind it the task is where its position says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use client::TopicPartition;
@@ -10,7 +10,8 @@ use sql::compute::Decoder;
 use tokio::time::Instant;
 
 use super::chunk::{self, Chunk, DecodeError};
-use super::positions::Positions;
+use super::file_reader::{FileReadError, FileReader, FileStep};
+use super::positions::{Positions, Source};
 use super::progress::{Progress, Stage};
 use super::topic_reader::{Begun, Limits, TopicReadError, TopicReader};
 
@@ -23,6 +24,9 @@ pub enum ReadError {
     /// Of a topic.
     #[error(transparent)]
     Topic(#[from] TopicReadError),
+    /// Of files.
+    #[error(transparent)]
+    Files(#[from] FileReadError),
     /// What was read cannot be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -43,6 +47,9 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Readers {
     pub(crate) topics: Option<Topics>,
+    pub(crate) files: Vec<FileReader>,
+    /// Inputs that have been read to their end.
+    pub(crate) ended: BTreeSet<usize>,
 }
 
 /// The topics of a task.
@@ -123,12 +130,40 @@ impl Readers {
         &mut self,
         limits: Limits,
         wait: Duration,
+        now_ms: i64,
         progress: &Progress,
     ) -> Result<Step, ReadError> {
-        match &mut self.topics {
-            Some(topics) => topics.next(limits, wait, progress).await,
-            None => Ok(Step::Done),
+        let mut all_done = true;
+        for (place, files) in self.files.iter_mut().enumerate() {
+            if self.ended.contains(&place) {
+                continue;
+            }
+            let step = files.next(limits, now_ms).await;
+            progress.problems(files.problems().to_vec());
+            match step? {
+                FileStep::Chunk(chunk) => return Ok(Step::Chunks(vec![*chunk])),
+                FileStep::Nothing => all_done = false,
+                FileStep::Done => {
+                    self.ended.insert(place);
+                }
+            }
         }
+        match &mut self.topics {
+            Some(topics) => match topics.next(limits, wait, progress).await? {
+                Step::Done if !all_done => Ok(Step::Nothing),
+                step => Ok(step),
+            },
+            None if all_done => Ok(Step::Done),
+            None => {
+                tokio::time::sleep(wait).await;
+                Ok(Step::Nothing)
+            }
+        }
+    }
+
+    /// Places whose positions are of no use any more.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<Source> {
+        self.files.iter_mut().flat_map(FileReader::take_forgotten).collect()
     }
 
     /// Up to where topics have been looked through.

@@ -20,6 +20,7 @@ use super::chunk::{Chunk, DecodeError};
 use super::deployed::{Deployed, DeployedError};
 use super::judge::{JudgeError, Judged, judge};
 use super::lag::LagReporter;
+use super::positions::Source;
 use super::progress::{Progress, Stage};
 use super::readers::{ReadError, Readers, Step};
 use super::table_writer::{TableError, TableWriter};
@@ -100,6 +101,8 @@ pub(crate) struct Ready {
     chunks: Vec<(Judged, Option<Encoded>)>,
     /// Where reading stands where there was nothing to show.
     looked_through: Vec<Begun>,
+    /// Places to be forgotten.
+    forgotten: Vec<Source>,
     /// No more come.
     is_last: bool,
 }
@@ -155,6 +158,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
         halt,
         lag,
         progress,
+        gone: Vec::new(),
     };
     halves.spawn(writing.run(receiver));
     let mut result = Ok(());
@@ -190,10 +194,11 @@ impl Reading {
     ) -> Result<(), TaskError> {
         loop {
             let begun = self.env.clock.now();
+            let now_ms = self.env.clock.wall().ms();
             let step = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                step = self.readers.next(self.limits, WAIT, &self.progress) => step?,
+                step = self.readers.next(self.limits, WAIT, now_ms, &self.progress) => step?,
             };
             let now = self.env.clock.now();
             self.progress.took(Stage::Fetch, now.since(begun));
@@ -208,6 +213,7 @@ impl Reading {
                 Step::Done => ready.is_last = true,
             }
             ready.looked_through = self.readers.looked_through();
+            ready.forgotten = self.readers.take_forgotten();
             let is_last = ready.is_last;
             // Nobody listens if the other half has failed, and then it tells why.
             if sender.send(ready).await.is_err() || is_last {
@@ -238,6 +244,8 @@ struct Writing {
     halt: Option<Halt>,
     lag: LagReporter,
     progress: Arc<Progress>,
+    /// Files that are gone, to be forgotten with the next commit: another one may have such a name.
+    gone: Vec<Source>,
 }
 
 impl Writing {
@@ -245,6 +253,7 @@ impl Writing {
         let mut held = Ready::default();
         while let Some(ready) = receiver.recv().await {
             held.chunks.extend(ready.chunks);
+            self.gone.extend(ready.forgotten);
             held.is_last = ready.is_last;
             if self.waits_for_more(&held) {
                 continue;
@@ -280,7 +289,7 @@ impl Writing {
             self.keep_dead_letters(ready).await?;
             return Err(halted.into());
         }
-        if ready.chunks.is_empty() {
+        if ready.chunks.is_empty() && self.gone.is_empty() {
             return Ok(());
         }
         let now_ms = self.now_ms();
@@ -288,8 +297,17 @@ impl Writing {
         let seen: Vec<_> = chunks
             .filter_map(|(judged, _)| judged.chunk.originals.seen(judged.chunk.newest_ms))
             .collect();
-        let tally = self.writer.commit(ready.chunks, now_ms).await?;
+        let finished: Vec<_> = ready
+            .chunks
+            .iter_mut()
+            .filter_map(|(judged, _)| judged.chunk.finish.take())
+            .collect();
+        let tally = self.writer.commit(ready.chunks, &self.gone, now_ms).await?;
+        self.gone.clear();
         self.progress.committed(&tally, now_ms);
+        for (putting_away, found) in finished {
+            self.gone.extend(putting_away.put(&found).await);
+        }
         for (partition, next, end, newest_ms) in seen {
             self.progress.partition(partition, next, end, newest_ms);
         }
@@ -328,6 +346,7 @@ impl Writer {
     async fn commit(
         &mut self,
         chunks: Vec<(Judged, Option<Encoded>)>,
+        gone: &[Source],
         now_ms: i64,
     ) -> Result<Tally, TaskError> {
         let mut tally = Tally::default();
@@ -337,6 +356,9 @@ impl Writer {
                 for (judged, encoded) in chunks {
                     let encoded = encoded.unwrap_or_default();
                     tally.add(&topic.send(judged, encoded, now_ms).await?);
+                }
+                for source in gone {
+                    topic.writer.send_position(source, None, now_ms).await?;
                 }
                 topic.writer.commit().await?;
             }
