@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _};
 
 use super::content::Content;
 use super::error::JsonFault;
-use super::lines::{Collector, Taken};
+use super::lines::{Collector, Taken, find};
 
 const NAME_BYTES_MAX: usize = 64 << 10;
 /// So many names are told when one is missing.
@@ -299,21 +299,17 @@ struct Scan {
 impl Scan {
     /// Where the value ends in this part of it.
     fn end(&mut self, buffer: &[u8]) -> Option<usize> {
-        for (at, &byte) in buffer.iter().enumerate() {
+        let mut next = 0;
+        while let Some(&byte) = buffer.get(next) {
+            let at = next;
             if self.in_string {
-                match byte {
-                    _ if self.is_escaped => self.is_escaped = false,
-                    b'\\' => self.is_escaped = true,
-                    b'"' => {
-                        self.in_string = false;
-                        if self.depth == 0 {
-                            return Some(at + 1);
-                        }
-                    }
-                    _ => {}
+                next = self.string(buffer, at);
+                if !self.in_string && self.depth == 0 {
+                    return Some(next);
                 }
                 continue;
             }
+            next += 1;
             let is_behind = matches!(
                 byte,
                 b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\n' | b'\r'
@@ -335,6 +331,21 @@ impl Scan {
             self.is_begun = true;
         }
         None
+    }
+
+    /// Passes over what is in a string, and its end if it is there.
+    fn string(&mut self, buffer: &[u8], from: usize) -> usize {
+        if self.is_escaped {
+            self.is_escaped = false;
+            return from + 1;
+        }
+        let quote = find(buffer, from, b'"').unwrap_or(buffer.len());
+        if let Some(escape) = find(&buffer[..quote], from, b'\\') {
+            self.is_escaped = true;
+            return escape + 1;
+        }
+        self.in_string = quote == buffer.len();
+        buffer.len().min(quote + 1)
     }
 
     /// Whether a value may end with the document.

@@ -149,22 +149,36 @@ impl Lines {
 /// Where the line ends in this part of it.
 fn line_end(buffer: &[u8], has_quotes: bool, is_open: &mut bool) -> Option<usize> {
     if !has_quotes {
-        return buffer.iter().position(|byte| *byte == b'\n');
+        return find(buffer, 0, b'\n');
     }
-    let mut from = 0;
-    while let Some(next) = buffer[from..]
-        .iter()
-        .position(|byte| matches!(byte, b'"' | b'\n'))
-    {
-        let at = from + next;
-        if buffer[at] == b'"' {
-            *is_open = !*is_open;
-        } else if !*is_open {
-            return Some(at);
+    let (mut from, mut end) = (0, None);
+    loop {
+        if *is_open {
+            from = find(buffer, from, b'"')? + 1;
+            *is_open = false;
         }
-        from = at + 1;
+        // Looked for once for all quotes of a line.
+        let line = match end {
+            Some(end) if end >= from => end,
+            _ => find(buffer, from, b'\n').unwrap_or(buffer.len()),
+        };
+        end = Some(line);
+        match find(&buffer[..line], from, b'"') {
+            Some(quote) => {
+                *is_open = true;
+                from = quote + 1;
+            }
+            None => return (line < buffer.len()).then_some(line),
+        }
     }
-    None
+}
+
+/// Where a byte is, from a place on. The standard library looks for it many bytes at a time, but only so.
+pub(super) fn find(buffer: &[u8], from: usize, byte: u8) -> Option<usize> {
+    let mut rest = buffer.get(from..)?;
+    let passed = rest.skip_until(byte).unwrap_or_default();
+    let at = (from + passed).checked_sub(1)?;
+    (passed > 0 && buffer.get(at) == Some(&byte)).then_some(at)
 }
 
 impl Lines {

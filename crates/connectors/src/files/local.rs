@@ -10,6 +10,7 @@ use glob::{MatchOptions, Pattern};
 use super::error::FilesError;
 use super::found::{Found, local_etag, same_content};
 use super::source::Listing;
+use super::walk::Walk;
 
 /// `*` and `?` match no `/` and no dot at the beginning of a name.
 pub(super) const MATCHING: MatchOptions = MatchOptions {
@@ -26,8 +27,8 @@ pub(super) struct Local {
     /// As the pipeline has it, without `file://`.
     path: String,
     /// The same from the root on.
-    absolute: String,
     matcher: Pattern,
+    walk: Walk,
 }
 
 /// The characters that stand for others.
@@ -40,21 +41,22 @@ impl Local {
             why,
         };
         let path = path.strip_prefix("file://").unwrap_or(path);
+        let path = path.strip_prefix("./").unwrap_or(path);
         let absolute = if path.starts_with('/') {
             path.to_owned()
         } else {
             let folder = folder.to_str();
             let folder =
                 folder.ok_or_else(|| wrong("the folder's name is not UTF-8".to_owned()))?;
-            let path = path.strip_prefix("./").unwrap_or(path);
             format!("{}/{path}", Pattern::escape(folder.trim_end_matches('/')))
         };
         let matcher = Pattern::new(&absolute).map_err(|error| wrong(error.to_string()))?;
+        let walk = Walk::new(folder, path).map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
             folder: folder.to_path_buf(),
             path: path.to_owned(),
-            absolute,
             matcher,
+            walk,
         })
     }
 
@@ -68,52 +70,34 @@ impl Local {
         self.matcher.matches_path_with(place, MATCHING)
     }
 
-    /// The folder that all of them are in.
-    fn base(&self) -> PathBuf {
-        let literal = match self.path.find(STANDS_FOR) {
-            Some(end) => &self.path[..end],
-            None => &self.path,
-        };
-        let folder = literal.rfind('/').map_or("", |end| &literal[..=end]);
-        self.folder.join(folder)
-    }
-
     pub(super) fn list(
         &self,
         now_ms: i64,
         settle_ms: i64,
         files_max: usize,
     ) -> Result<Listing, FilesError> {
-        let base = self.base();
         // A folder that is not mounted has not lost its files.
-        if let Err(error) = fs::read_dir(&base) {
+        let base = self.walk.base();
+        if let Err(error) = fs::read_dir(base) {
             let folder = base.display().to_string();
             return Err(match error.kind() {
                 io::ErrorKind::NotFound => FilesError::NoFolder { folder },
                 _ => FilesError::of_io(&folder, error),
             });
         }
-        let paths = glob::glob_with(&self.absolute, MATCHING);
-        let paths = paths.map_err(|error| FilesError::Pattern {
-            pattern: self.path.clone(),
-            why: error.to_string(),
-        })?;
-        let mut listing = Listing::default();
-        for path in paths {
-            if listing.files.len() + listing.failures.len() >= files_max {
-                return Err(FilesError::TooMany {
-                    pattern: self.path.clone(),
-                    max: files_max,
-                });
-            }
-            let found = match path {
-                Ok(path) => self.look(&path, now_ms, settle_ms),
-                Err(error) => {
-                    let path = error.path().display().to_string();
-                    Err(FilesError::of_io(&path, error.into()))
-                }
-            };
-            match found {
+        let walked = self
+            .walk
+            .run(files_max)
+            .ok_or_else(|| FilesError::TooMany {
+                pattern: self.path.clone(),
+                max: files_max,
+            })?;
+        let mut listing = Listing {
+            files: Vec::with_capacity(walked.paths.len()),
+            failures: walked.failures,
+        };
+        for path in walked.paths {
+            match self.look(&path, now_ms, settle_ms) {
                 Ok(Some(found)) => listing.files.push(found),
                 // It went while files were listed.
                 Ok(None) | Err(FilesError::Vanished { .. }) => {}

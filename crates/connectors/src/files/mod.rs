@@ -25,6 +25,7 @@ mod s3;
 mod source;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use choose::{Choice, Problem, SetAside, choose};
 pub use columns::FileColumns;
