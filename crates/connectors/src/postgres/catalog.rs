@@ -4,8 +4,8 @@ use super::failure::Failure;
 use super::name::{TableName, quoted};
 use super::session::{Session, get};
 
-/// The oldest version whose catalogue is read (12).
-const VERSION_MIN: i32 = 120_000;
+/// The oldest version that is read and written (13).
+const VERSION_MIN: i32 = 130_000;
 
 /// A table, a view, or whatever else has columns.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub(crate) async fn check_version(session: &Session, doing: &str) -> Result<(), 
         if get::<i32>(doing, &row, 0)? < VERSION_MIN {
             let version: String = get(doing, &row, 1)?;
             let message =
-                format!("this is PostgreSQL {version}, and 12 is the oldest that is supported");
+                format!("this is PostgreSQL {version}, and 13 is the oldest that is supported");
             return Err(Failure::trust(doing, message));
         }
     }
@@ -167,6 +167,51 @@ pub(crate) async fn unique(
         Ok(Unique {
             columns: get(doing, row, 0)?,
             is_primary: get(doing, row, 1)?,
+        })
+    });
+    read.collect()
+}
+
+/// The types by their numbers, with the modifiers that numeric has its digits in.
+const TYPES: &str = "SELECT pg_catalog.format_type(b.oid, x.typmod), \
+      CASE WHEN n.nspname = 'pg_catalog' THEN b.typname::text ELSE '' END, \
+      pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(b.typname), \
+      CASE WHEN x.typmod >= 4 THEN ((x.typmod - 4) >> 16) & 65535 END, \
+      CASE WHEN x.typmod >= 4 THEN (((x.typmod - 4) & 2047) # 1024) - 1024 END \
+    FROM unnest($1::oid[], $2::int[]) WITH ORDINALITY x(oid, typmod, place) \
+    JOIN pg_catalog.pg_type b ON b.oid = x.oid JOIN pg_catalog.pg_namespace n ON n.oid = b.typnamespace ORDER BY x.place";
+
+/// The columns that a query gives. Nothing is known of NULL.
+pub(crate) async fn columns_of_query(
+    session: &Session,
+    doing: &str,
+    query: &str,
+) -> Result<Vec<RelationColumn>, Failure> {
+    let statement = session.prepare(doing, query).await?;
+    let columns = statement.columns();
+    let oids: Vec<u32> = columns.iter().map(|column| column.type_().oid()).collect();
+    let modifiers = columns.iter().map(tokio_postgres::Column::type_modifier);
+    let modifiers: Vec<i32> = modifiers.collect();
+    let rows = session.query(doing, TYPES, &[&oids, &modifiers]).await?;
+    let read = rows.iter().zip(columns).map(|(row, column)| {
+        let name: String = get(doing, row, 1)?;
+        let digits: (Option<i32>, Option<i32>) = (get(doing, row, 3)?, get(doing, row, 4)?);
+        let digits = match digits {
+            (Some(precision), Some(scale)) if name == "numeric" => Some((precision, scale)),
+            _ => None,
+        };
+        Ok(RelationColumn {
+            name: column.name().to_owned(),
+            type_text: get(doing, row, 0)?,
+            base: BaseType {
+                name,
+                sql: get(doing, row, 2)?,
+                digits,
+            },
+            collation: None,
+            not_null: false,
+            has_default: false,
+            generated: false,
         })
     });
     read.collect()

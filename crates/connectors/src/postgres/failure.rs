@@ -25,7 +25,11 @@ pub enum Kind {
 
 /// An error of PostgreSQL, or of the way to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct Failure(Box<Said>);
+
+/// What a [`Failure`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
     /// What was done, as `writing to public.users`.
     pub doing: String,
     /// PostgreSQL's code; none where the error is not PostgreSQL's.
@@ -41,31 +45,40 @@ pub struct Failure {
     /// Whether the session ended with it, so that it may have come after a commit.
     pub(crate) ended_session: bool,
     /// Whether it is about trust: a certificate, or that there is no TLS.
-    pub(crate) is_trust: bool,
+    is_trust: bool,
+}
+
+impl std::ops::Deref for Failure {
+    type Target = Said;
+
+    fn deref(&self) -> &Said {
+        &self.0
+    }
 }
 
 impl Failure {
     /// An error that is not PostgreSQL's.
     pub(crate) fn io(doing: &str, message: impl Into<String>) -> Self {
-        Self {
+        Self::other(doing, message.into(), false)
+    }
+
+    /// An error of what is trusted, or of what this is not made for.
+    pub(crate) fn trust(doing: &str, message: String) -> Self {
+        Self::other(doing, message, true)
+    }
+
+    fn other(doing: &str, message: String, is_trust: bool) -> Self {
+        Self(Box::new(Said {
             doing: doing.to_owned(),
             sqlstate: None,
-            message: message.into(),
+            message,
             hint: None,
             detail: None,
             constraint: None,
             column: None,
             ended_session: true,
-            is_trust: false,
-        }
-    }
-
-    /// An error of what is trusted.
-    pub(crate) fn trust(doing: &str, message: String) -> Self {
-        Self {
-            is_trust: true,
-            ..Self::io(doing, message)
-        }
+            is_trust,
+        }))
     }
 
     pub(crate) fn new(doing: &str, error: &tokio_postgres::Error) -> Self {
@@ -85,10 +98,7 @@ impl Failure {
         }
         // An error that is not a word on a socket is one of what was asked: no password, no way to log in that both know.
         is_trust |= message.contains("authentication") || message.contains("password");
-        Self {
-            is_trust,
-            ..Self::io(doing, message)
-        }
+        Self::other(doing, message, is_trust)
     }
 
     fn of_database(doing: &str, error: &DbError) -> Self {
@@ -97,7 +107,7 @@ impl Failure {
             error.parsed_severity(),
             Some(Severity::Fatal | Severity::Panic)
         );
-        Self {
+        Self(Box::new(Said {
             doing: doing.to_owned(),
             sqlstate: Some(error.code().code().to_owned()),
             message: error.message().to_owned(),
@@ -107,7 +117,15 @@ impl Failure {
             column: owned(error.column()),
             ended_session: ends,
             is_trust: false,
-        }
+        }))
+    }
+
+    /// The same as what ended a session.
+    pub(crate) fn ending(&self, doing: &str) -> Self {
+        let mut failure = self.clone();
+        doing.clone_into(&mut failure.0.doing);
+        failure.0.ended_session = true;
+        failure
     }
 
     /// What follows from it.

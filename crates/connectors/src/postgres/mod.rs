@@ -13,11 +13,13 @@ mod failure;
 mod name;
 mod session;
 mod sink;
+mod source;
 mod tls;
 
 pub use connection::{Address, ConnectionError};
-pub use failure::{Failure, Kind};
+pub use failure::{Failure, Kind, Said};
 pub use sink::{
     Batch, Change, ChangeKind, Changes, Delete, Place, Refusal, Sink, SinkError, SinkPartition,
     TaskName, Written,
 };
+pub use source::{Chunk, Phase, Position, Record, Source, SourceError};

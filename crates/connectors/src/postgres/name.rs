@@ -10,15 +10,6 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as a literal, for statements that take no parameters.
-pub(crate) fn literal(text: &str) -> String {
-    let escape = if text.contains('\\') { " E" } else { "" };
-    format!(
-        "{escape}'{}'",
-        text.replace('\\', "\\\\").replace('\'', "''")
-    )
-}
-
 /// A table as a file names it: its name, perhaps behind that of its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableName {
@@ -63,10 +54,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_texts_stay_what_they_are() {
+    fn names_stay_what_they_are() {
         assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
-        assert_eq!(literal("O'Brien"), "'O''Brien'");
-        assert_eq!(literal("a\\'"), " E'a\\\\'''");
         assert_eq!(TableName::new("shop.Trips").sql(), "\"shop\".\"Trips\"");
         assert_eq!(TableName::new("users").sql(), "\"users\"");
     }

@@ -69,11 +69,7 @@ impl Session {
     pub(crate) fn failure(&self, doing: &str, error: &tokio_postgres::Error) -> Failure {
         let failure = Failure::new(doing, error);
         match self.ended.get() {
-            Some(ended) if failure.sqlstate.is_none() => Failure {
-                doing: doing.to_owned(),
-                ended_session: true,
-                ..ended.clone()
-            },
+            Some(ended) if failure.sqlstate.is_none() => ended.ending(doing),
             _ => failure,
         }
     }

@@ -84,14 +84,14 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn new(place: Place, failure: Failure) -> Self {
+    pub(crate) fn new(place: Place, failure: &Failure) -> Self {
         Self {
             place,
-            sqlstate: failure.sqlstate.unwrap_or_default(),
-            message: failure.message,
-            detail: failure.detail,
-            constraint: failure.constraint,
-            column: failure.column,
+            sqlstate: failure.sqlstate.clone().unwrap_or_default(),
+            message: failure.message.clone(),
+            detail: failure.detail.clone(),
+            constraint: failure.constraint.clone(),
+            column: failure.column.clone(),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn probe(
     refused.sort_by_key(|(number, _)| *number);
     let refusals = refused.into_iter().filter_map(|(number, failure)| {
         let place = batch.places.get(usize::try_from(number).ok()?)?;
-        Some(Refusal::new(*place, failure))
+        Some(Refusal::new(*place, &failure))
     });
     Ok(refusals.collect())
 }

@@ -102,16 +102,14 @@ async fn pass(
         if from.read_exact(&mut message[start..]).await.is_err() {
             return;
         }
-        let is_last = left.load(Ordering::SeqCst) == 1;
-        if left.load(Ordering::SeqCst) == 0 || to.write_all(&message).await.is_err() {
+        let one_less = |left: i64| (left > 0).then(|| left - 1);
+        let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        let before = before.unwrap_or_else(|unchanged| unchanged);
+        if before == 0 || to.write_all(&message).await.is_err() {
             cut.send_modify(|cuts| *cuts += 1);
             return;
         }
-        let passed = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-            (left > 0).then(|| left - 1)
-        });
-        drop(passed);
-        if is_last {
+        if before == 1 {
             if !stays.load(Ordering::SeqCst) {
                 left.store(-1, Ordering::SeqCst);
             }
