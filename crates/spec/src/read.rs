@@ -74,6 +74,21 @@ impl File {
         node.at
     }
 
+    /// Whether a value is written, by its path; else it is what stands in for it.
+    pub fn says(&self, path: &[&str]) -> bool {
+        let mut node = &self.root;
+        path.iter().all(|step| {
+            let Tree::Map(entries) = &node.tree else {
+                return false;
+            };
+            let found = entries.iter().find(|entry| entry.key == *step);
+            found.is_some_and(|entry| {
+                node = &entry.value;
+                true
+            })
+        })
+    }
+
     /// Where a byte of [`Pipeline::sql`] stands; of a query in a file of its own, where that is named.
     pub fn place_in_sql(&self, offset: usize) -> Position {
         match &self.root.tree {

@@ -1,13 +1,12 @@
-//! What happened: runs, read from `__runs` for those who look.
+//! What happened, for those who look: the last runs of pipelines.
 
 use std::collections::BTreeMap;
 
-use client::{Cluster, RecordBatch};
-use spec::names::{Environment, internal};
+use client::Cluster;
+use spec::names::Environment;
 
-use super::Key;
-use super::log::Log;
-use super::record::{self, RecordError, Run};
+use super::record::Run;
+use super::runs::runs;
 use super::store::StoreError;
 
 /// So many runs of each pipeline are told: the last.
@@ -16,47 +15,21 @@ pub const RUNS_KEPT: usize = 1000;
 /// The last runs of the pipelines of an environment, or of one of them; the first of them first.
 ///
 /// # Errors
-/// The topic cannot be read, or was written by a later version.
-pub async fn runs(
+/// The topic cannot be read.
+pub async fn last_runs(
     cluster: &Cluster,
     environment: &Environment,
     pipeline: Option<&str>,
 ) -> Result<BTreeMap<String, Vec<Run>>, StoreError> {
-    let mut history = History::default();
-    let Some(mut log) = Log::open(cluster, &[internal::RUNS]).await? else {
-        return Ok(BTreeMap::new());
-    };
-    let topic = || internal::RUNS.to_owned();
-    log.to_end(|batch: &RecordBatch| {
-        for record in batch.records() {
-            let record = record.map_err(|source| StoreError::Batch {
-                topic: topic(),
-                source,
-            })?;
-            let key = record.key.and_then(Key::read);
-            let parts = key.as_ref().map(Key::parts).unwrap_or_default();
-            let [of, name, run] = parts else { continue };
-            if *of != environment.as_str() || pipeline.is_some_and(|wanted| wanted != name) {
-                continue;
-            }
-            match record.value.map(record::read::<Run>).transpose() {
-                Ok(value) => history.apply(name, run, value),
-                Err(source @ RecordError::Later { .. }) => {
-                    return Err(StoreError::Record {
-                        topic: topic(),
-                        offset: record.offset,
-                        source,
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(offset = record.offset, %error, "left out a record of a run");
-                }
-            }
+    let mut last = LastRuns::default();
+    runs(cluster, |run| {
+        let is_wanted = pipeline.is_none_or(|wanted| wanted == run.pipeline);
+        if run.env == environment.as_str() && is_wanted {
+            last.add(run);
         }
-        Ok::<(), StoreError>(())
     })
     .await?;
-    Ok(history.done())
+    Ok(last.done())
 }
 
 /// Hands over how all runs stand, in the order in which it was written: a later record of a run is a later state of it.
@@ -84,19 +57,12 @@ pub async fn every_run(cluster: &Cluster, mut each: impl FnMut(Run)) -> Result<(
 
 /// Runs by pipeline, as their records come.
 #[derive(Debug, Default)]
-struct History(BTreeMap<String, BTreeMap<String, Run>>);
+struct LastRuns(BTreeMap<String, BTreeMap<String, Run>>);
 
-impl History {
-    fn apply(&mut self, pipeline: &str, run: &str, value: Option<Run>) {
-        let runs = self.0.entry(pipeline.to_owned()).or_default();
-        match value {
-            Some(value) => {
-                runs.insert(run.to_owned(), value);
-            }
-            None => {
-                runs.remove(run);
-            }
-        }
+impl LastRuns {
+    fn add(&mut self, run: Run) {
+        let runs = self.0.entry(run.pipeline.clone()).or_default();
+        runs.insert(run.run.clone(), run);
         if runs.len() > RUNS_KEPT {
             let oldest = runs.iter().min_by_key(|(_, run)| run.started);
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
@@ -113,5 +79,53 @@ impl History {
         };
         let pipelines = self.0.into_iter();
         pipelines.map(|(name, runs)| (name, sorted(runs))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{RunState, Time};
+
+    fn run(name: &str, started: i64, state: RunState) -> Run {
+        Run {
+            env: "prod".to_owned(),
+            pipeline: "trips".to_owned(),
+            run: name.to_owned(),
+            version: 1,
+            trigger: "schedule".to_owned(),
+            nominal: None,
+            state,
+            started: Time::from_ms(started),
+            ended: None,
+            attempt: 1,
+            rows_in: 0,
+            rows_out: 0,
+            dead: 0,
+            dropped: 0,
+            warned: 0,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn the_last_state_of_the_last_runs_is_kept_in_the_order_of_their_start() {
+        let mut last = LastRuns::default();
+        last.add(run("b", 2, RunState::Running));
+        last.add(run("a", 1, RunState::Succeeded));
+        last.add(run("b", 2, RunState::Failed));
+        let runs = last.done().remove("trips").unwrap();
+        let seen: Vec<_> = runs
+            .iter()
+            .map(|run| (run.run.as_str(), run.state))
+            .collect();
+        assert_eq!(seen, [("a", RunState::Succeeded), ("b", RunState::Failed)]);
+        let mut last = LastRuns::default();
+        for number in 0..=RUNS_KEPT {
+            let started = i64::try_from(number).unwrap();
+            last.add(run(&number.to_string(), started, RunState::Succeeded));
+        }
+        let runs = last.done().remove("trips").unwrap();
+        assert_eq!((runs.len(), runs[0].run.as_str()), (RUNS_KEPT, "1"));
     }
 }

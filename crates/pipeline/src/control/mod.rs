@@ -9,12 +9,14 @@
 mod action;
 mod apply;
 mod commit;
+mod facts;
 mod history;
 mod key;
 mod log;
 pub mod plan;
 mod positions;
 pub mod record;
+mod runs;
 mod state;
 mod store;
 mod time;
@@ -23,7 +25,8 @@ pub mod topics;
 pub use action::{ActionError, Request, act, decide, existing, spec_of};
 pub use apply::{Applied, ApplyError, Hands, Step, Who, apply, change_of};
 pub use commit::{Change, CommitError, Writer};
-pub use history::{RUNS_KEPT, every_run, runs};
+pub use facts::{FactsError, facts};
+pub use history::{RUNS_KEPT, every_run, last_runs};
 pub use key::Key;
 pub use log::LogError;
 pub use plan::{Plan, diff, fingerprint};
@@ -32,6 +35,7 @@ pub use record::{
     Action, CheckResult, Class, ColumnRecord, Deployment, Level, LogLine, PipelineRecord,
     PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord,
 };
+pub use runs::runs;
 pub use state::{DEPLOYMENTS_KEPT, Event, State};
 pub use store::{Store, StoreError};
 pub use time::Time;

@@ -281,20 +281,7 @@ impl<'a> Planner<'a> {
             if is_there {
                 continue;
             }
-            let known = self.facts.topics.keys().map(String::as_str);
-            let instead = match contract::nearest(&topic, known) {
-                Some(nearest) => format!("did you mean {nearest}?"),
-                None => format!("create it with `watertable topic create {topic}`"),
-            };
-            let instead = if self.environment.is_production() {
-                instead
-            } else {
-                let environment = self.environment;
-                format!(
-                    "names of the environment {environment} begin with {environment}.; {instead}"
-                )
-            };
-            faults.push(PlanFault::NoTopic { topic, instead });
+            faults.push(PlanFault::no_topic(topic, self.environment, self.facts));
         }
     }
 

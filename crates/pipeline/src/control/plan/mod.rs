@@ -9,6 +9,7 @@
 mod classify;
 mod diff;
 mod fingerprint;
+mod prepare;
 mod problem;
 mod rules;
 mod text;
@@ -17,6 +18,7 @@ mod wanted;
 
 pub use diff::{Options, diff};
 pub use fingerprint::{SEMANTICS_EPOCH, fingerprint};
+pub use prepare::{Refused, prepare, topics_of};
 pub use problem::{PlanFault, PlanProblem};
 pub use wanted::{Facts, TopicFacts, Wanted};
 

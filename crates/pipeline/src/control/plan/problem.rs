@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use spec::names::Environment;
+
+use super::wanted::Facts;
+
 /// Something that cannot be done, and what to do instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanProblem {
@@ -50,6 +54,14 @@ pub enum PlanFault {
         topic: String,
         /// What to do.
         instead: String,
+    },
+    /// Nobody knows what is in it.
+    #[error(
+        "the columns of {input} are not known; write columns: under it (`watertable pipeline infer` proposes them)"
+    )]
+    Columns {
+        /// Which input.
+        input: String,
     },
     /// A name that follows is none.
     #[error("the topic {topic} would have a name that Kafka does not take; {instead}")]
@@ -144,4 +156,21 @@ pub enum PlanFault {
         /// What is wrong.
         fault: String,
     },
+}
+
+impl PlanFault {
+    /// A topic that is read and not there.
+    pub(super) fn no_topic(topic: String, environment: &Environment, facts: &Facts) -> Self {
+        let known = facts.topics.keys().map(String::as_str);
+        let instead = match contract::nearest(&topic, known) {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => format!("create it with `watertable topic create {topic}`"),
+        };
+        let instead = if environment.is_production() {
+            instead
+        } else {
+            format!("names of the environment {environment} begin with {environment}.; {instead}")
+        };
+        Self::NoTopic { topic, instead }
+    }
 }

@@ -56,6 +56,11 @@ impl Place {
         &self.env
     }
 
+    /// A folder, and the environment whose variables it takes.
+    pub(super) fn of(path: PathBuf, env: Environment) -> Self {
+        Self { path, env }
+    }
+
     /// Reads what is there.
     ///
     /// # Errors

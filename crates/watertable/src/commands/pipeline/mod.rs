@@ -1,10 +1,22 @@
 //! `watertable pipeline`: one file per command, one list of them here.
 
+mod apply;
+mod cancel;
 mod explain;
+mod export;
 mod folder;
 mod init;
+mod pause;
+mod plan;
+mod remove;
+mod resume;
+mod rollback;
+mod run;
+mod runs;
 mod schema;
 mod test;
+mod status;
+mod target;
 mod validate;
 mod yaml;
 
@@ -40,6 +52,28 @@ enum Verb {
     Test(test::Arguments),
     /// Show the tasks, topics and groups that files compile to
     Explain(explain::Arguments),
+    /// Show what changes when the files of a folder are what runs
+    Plan(plan::Arguments),
+    /// Do what a plan says
+    Apply(apply::Arguments),
+    /// Have an older version run again
+    Rollback(rollback::Arguments),
+    /// Start a run now
+    Run(run::Arguments),
+    /// Show what runs, and what was done to a pipeline
+    Status(status::Arguments),
+    /// Show how the runs of a pipeline went
+    Runs(runs::Arguments),
+    /// Stop a pipeline at its next commit, until it is resumed
+    Pause(pause::Arguments),
+    /// Let a paused pipeline go on
+    Resume(resume::Arguments),
+    /// Stop what a pipeline is doing at its next commit
+    Cancel(cancel::Arguments),
+    /// Stop a pipeline for good; its versions and topics stay
+    Remove(remove::Arguments),
+    /// Write the file of any version that ran
+    Export(export::Arguments),
 }
 
 impl Arguments {
@@ -49,6 +83,17 @@ impl Arguments {
             Verb::Validate(arguments) => arguments.json,
             Verb::Test(arguments) => arguments.json,
             Verb::Explain(arguments) => arguments.json,
+            Verb::Plan(arguments) => arguments.session.json,
+            Verb::Apply(arguments) => arguments.session.json,
+            Verb::Rollback(arguments) => arguments.session.json,
+            Verb::Run(arguments) => arguments.session.json,
+            Verb::Status(arguments) => arguments.session.json,
+            Verb::Runs(arguments) => arguments.session.json,
+            Verb::Pause(arguments) => arguments.session.json,
+            Verb::Resume(arguments) => arguments.session.json,
+            Verb::Cancel(arguments) => arguments.session.json,
+            Verb::Remove(arguments) => arguments.session.json,
+            Verb::Export(arguments) => arguments.session.json,
         }
     }
 }
@@ -60,5 +105,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Plan(arguments) => plan::run(&arguments),
+        Verb::Apply(arguments) => apply::run(&arguments),
+        Verb::Rollback(arguments) => rollback::run(&arguments),
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Runs(arguments) => runs::run(&arguments),
+        Verb::Pause(arguments) => pause::run(&arguments),
+        Verb::Resume(arguments) => resume::run(&arguments),
+        Verb::Cancel(arguments) => cancel::run(&arguments),
+        Verb::Remove(arguments) => remove::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
     }
 }

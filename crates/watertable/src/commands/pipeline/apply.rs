@@ -1,0 +1,151 @@
+//! `watertable pipeline apply`: does what a plan says.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use pipeline::control::plan::PipelinePlan;
+use pipeline::control::{Applied, Change, Hands, Plan, Step, apply};
+use serde::Serialize;
+
+use super::target::Asked;
+use crate::output;
+use crate::report::Failure;
+use crate::session::{self, Session};
+
+/// A longer file is no plan.
+const PLAN_BYTES_MAX: u64 = 1 << 30;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A plan is applied to what it was made from and to nothing else: if anything was changed since, plan again. Whoever is interrupted
+applies the same plan again: what was done is not done twice.
+
+Examples:
+  watertable pipeline plan pipelines --env prod -o plan.json
+  watertable pipeline apply plan.json -m 'fares have cents'")]
+pub(super) struct Arguments {
+    /// The file of the plan
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+    #[command(flatten)]
+    asked: Asked,
+    #[command(flatten)]
+    pub(super) session: Session,
+}
+
+/// What was done, for machines.
+#[derive(Serialize)]
+struct View<'a> {
+    environment: &'a str,
+    /// `applied`, `applied before`, or `nothing changes`.
+    status: &'static str,
+    pipelines: Vec<PipelineView<'a>>,
+}
+
+#[derive(Serialize)]
+struct PipelineView<'a> {
+    pipeline: &'a str,
+    version: u32,
+    state: &'static str,
+}
+
+/// Says what is done as it is done.
+struct Teller {
+    is_silent: bool,
+    fault: Option<anyhow::Error>,
+}
+
+impl Hands for Teller {
+    async fn create_outside(&mut self, plan: &PipelinePlan) -> Result<(), String> {
+        // Who writes there creates what is missing when it starts.
+        tracing::debug!(pipeline = plan.pipeline, "left to the worker");
+        Ok(())
+    }
+
+    async fn done(&mut self, step: Step) {
+        let line = match step {
+            Step::Created(topic) => format!("created the topic {topic}"),
+            Step::Changed(topic) => format!("changed the topic {topic}"),
+            Step::Outside(_) | Step::Written => return,
+        };
+        if !self.is_silent && self.fault.is_none() {
+            self.fault = output::line(&line).err();
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let plan = read(&arguments.plan)?;
+    let who = arguments.asked.who();
+    let cluster = arguments.session.cluster();
+    let mut teller = Teller {
+        is_silent: arguments.session.json,
+        fault: None,
+    };
+    let applied = session::run(async {
+        let applied = apply(&cluster, &plan, &who, &mut teller).await?;
+        Ok(applied)
+    })?;
+    if let Some(fault) = teller.fault {
+        return Err(fault);
+    }
+    let status = match &applied {
+        Applied::Now(_) => "applied",
+        Applied::Before(_) => "applied before",
+        Applied::Nothing => "nothing changes",
+    };
+    if arguments.session.json {
+        return output::json(&View {
+            environment: &plan.environment,
+            status,
+            pipelines: views(&plan),
+        });
+    }
+    match &applied {
+        Applied::Now(change) => print(change, &plan.environment),
+        Applied::Before(before) => output::line(&format!(
+            "the plan was applied before, by {} at {}",
+            before.author, before.time
+        )),
+        Applied::Nothing => output::line(&format!("nothing changes in {}", plan.environment)),
+    }
+}
+
+fn views(plan: &Plan) -> Vec<PipelineView<'_>> {
+    let views = plan.pipelines.iter().map(|plan| PipelineView {
+        pipeline: &plan.pipeline,
+        version: plan.record.version,
+        state: plan.record.state.name(),
+    });
+    views.collect()
+}
+
+fn print(change: &Change, environment: &str) -> Result<()> {
+    for record in &change.pipelines {
+        output::line(&format!(
+            "{} v{} {} in {environment}",
+            record.pipeline,
+            record.version,
+            record.state.name()
+        ))?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Plan> {
+    let shown = path.display();
+    let cannot = || format!("cannot read {shown}");
+    let file = std::fs::File::open(path).with_context(cannot)?;
+    let mut text = Vec::new();
+    file.take(PLAN_BYTES_MAX)
+        .read_to_end(&mut text)
+        .with_context(cannot)?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Failure::new(
+            format!("{shown} is no plan: {error}"),
+            "`watertable pipeline plan --env ENV -o FILE` writes one",
+        )
+        .into()
+    })
+}

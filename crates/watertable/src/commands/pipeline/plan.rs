@@ -1,0 +1,170 @@
+//! `watertable pipeline plan`: what changes when the files of a folder are what runs. Nothing is changed.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use client::Cluster;
+use pipeline::control::plan::{Facts, Options, PlanProblem, Refused, prepare, topics_of};
+use pipeline::control::{Plan, Store, diff, facts};
+use serde::Serialize;
+use spec::File;
+use spec::names::Environment;
+
+use super::folder::{Folder, Place};
+use super::target::git_commit;
+use super::validate::{self, ProblemView};
+use crate::output::{self, counted};
+use crate::report::{Failure, Status};
+use crate::session::{self, Session};
+
+/// The exit status when something changes, if somebody wants to know.
+const CHANGES: u8 = 2;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0; 1 if there is no plan; with --exit-code 2 if something changes.
+
+Examples:
+  watertable pipeline plan pipelines --env prod -o plan.json
+  watertable pipeline apply plan.json
+  watertable pipeline plan pipelines --env prod --exit-code
+
+  +  runs for the first time        ~  runs in a new version       !  only its checks are others
+  -  does not run any more          ?  runs and has no file
+
+In every environment but prod names of topics and groups have the environment in front: in dev the topic trips of a file is
+dev.trips. Values of secrets are not read, and are in no plan.")]
+pub(super) struct Arguments {
+    /// The folder of the pipeline files
+    #[arg(default_value = ".", value_name = "DIR")]
+    path: PathBuf,
+    /// The environment. Variables ${NAME} come from env/ENV.yaml below the folder; what is set in the process's environment wins
+    #[arg(long, value_name = "ENV", env = "WATERTABLE_ENV")]
+    env: Environment,
+    /// Write the plan to this file, for `apply`
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Remove what runs and has no file
+    #[arg(long)]
+    remove: bool,
+    /// Read what was not read before from where the plan says
+    #[arg(long)]
+    accept_source_change: bool,
+    /// End with status 2 if something changes
+    #[arg(long)]
+    exit_code: bool,
+    #[command(flatten)]
+    pub(super) session: Session,
+}
+
+/// Why there is no plan, for machines.
+#[derive(Serialize)]
+struct RefusedView {
+    problems: Vec<ProblemView>,
+    faults: Vec<FaultView>,
+}
+
+#[derive(Serialize)]
+struct FaultView {
+    file: String,
+    pipeline: String,
+    message: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let place = Place::of(arguments.path.clone(), arguments.env.clone());
+    if !arguments.path.is_dir() {
+        return Err(Failure::new(
+            format!("{} is no folder", arguments.path.display()),
+            "plans are for all files of a folder, because what has no file would not run",
+        )
+        .into());
+    }
+    let folder = place.read()?;
+    let (files, problems) = validate::look(&folder);
+    if !problems.is_empty() {
+        let problems = Refused {
+            problems,
+            faults: Vec::new(),
+        };
+        return refuse(&folder, problems, arguments.session.json);
+    }
+    let cluster = arguments.session.cluster();
+    let planned = session::run(async { plan(arguments, &cluster, files).await })?;
+    match planned {
+        Ok(plan) => print(arguments, &plan),
+        Err(refused) => refuse(&folder, refused, arguments.session.json),
+    }
+}
+
+async fn plan(
+    arguments: &Arguments,
+    cluster: &Cluster,
+    files: Vec<File>,
+) -> Result<Result<Plan, Refused>> {
+    let environment = &arguments.env;
+    let facts: Facts = facts(cluster, &topics_of(&files, environment)).await?;
+    let wanted = match prepare(files, environment, &facts) {
+        Ok(wanted) => wanted,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let store = Store::open(cluster).await?;
+    let options = Options {
+        remove: arguments.remove,
+        accept_source_change: arguments.accept_source_change,
+        git_commit: git_commit(&arguments.path),
+    };
+    let planned = diff(environment, store.state(), &wanted, &facts, &options);
+    Ok(planned.map_err(|faults| Refused {
+        problems: Vec::new(),
+        faults,
+    }))
+}
+
+fn print(arguments: &Arguments, plan: &Plan) -> Result<()> {
+    if let Some(out) = &arguments.out {
+        let shown = out.display();
+        std::fs::write(out, plan.to_json()).with_context(|| format!("cannot write {shown}"))?;
+    }
+    if arguments.session.json {
+        output::write(format!("{}\n", plan.to_json()).as_bytes())?;
+    } else {
+        let to = arguments.out.as_ref();
+        let to = to.map(|out| format!("  → {}", out.display()));
+        output::line(&format!("{plan}{}", to.unwrap_or_default()))?;
+    }
+    if arguments.exit_code && !plan.is_empty() {
+        return Err(Status(CHANGES).into());
+    }
+    Ok(())
+}
+
+/// Says all that is wrong.
+fn refuse(folder: &Folder, refused: Refused, json: bool) -> Result<()> {
+    let Refused { problems, faults } = refused;
+    if json {
+        output::json(&RefusedView {
+            problems: problems.iter().map(ProblemView::of).collect(),
+            faults: faults.iter().map(view).collect(),
+        })?;
+    } else {
+        if !problems.is_empty() {
+            validate::print(folder, &problems)?;
+        }
+        for fault in &faults {
+            output::line(&fault.to_string())?;
+        }
+        if !faults.is_empty() {
+            output::line(&format!("no plan: {}", counted(faults.len(), "fault")))?;
+        }
+    }
+    Err(Status(1).into())
+}
+
+fn view(fault: &PlanProblem) -> FaultView {
+    FaultView {
+        file: fault.file.clone(),
+        pipeline: fault.pipeline.clone(),
+        message: fault.fault.to_string(),
+    }
+}
