@@ -189,3 +189,59 @@ fn lake_line(lake: &people::Lake) -> String {
         lost.join(", ")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+    use std::fs;
+
+    #[test]
+    fn the_page_tells_the_numbers_of_the_data() {
+        let page = fs::read_to_string(workspace::root().join("book/README.md")).unwrap();
+        let words: Vec<&str> = page.split_whitespace().collect();
+        let page = words.join(" ");
+        let data = Data::of(data::SEED);
+        let zeros = data
+            .people
+            .iter()
+            .filter(|person| person.zip.starts_with('0'));
+        let bad = data
+            .fails
+            .iter()
+            .filter(|person| !people::AGES.contains(&person.age));
+        let lost: Vec<String> = data.lake.lost.iter().map(u64::to_string).collect();
+        let trips = pipelines::clean(&data.trips).count();
+        let trips = format!("{},{:03}", trips / 1000, trips % 1000);
+        for sentence in [
+            format!("{} of them with a zip code", zeros.count()),
+            format!("You see {trips} trips of 23 May"),
+            format!("{} of its 1,000 people", bad.count()),
+            format!("You see {} people", data.lake.files.len()),
+            format!("You see {} rows", data.lake.files.len()),
+            format!("the user ids {}, have", lost.join(", ")),
+        ] {
+            assert!(page.contains(&sentence), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn each_example_is_on_the_page_and_each_folder_is_an_example() -> Result<()> {
+        let book = workspace::root().join("book");
+        let page = fs::read_to_string(book.join("README.md"))?;
+        for example in &EXAMPLES {
+            let chapter = format!("## Chapter {}:", example.chapter);
+            assert!(page.contains(&chapter), "{chapter}");
+        }
+        for entry in fs::read_dir(&book)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                let name = path.file_name().and_then(|name| name.to_str());
+                let name = name.context("a folder has no name")?.to_owned();
+                assert!(chosen(std::slice::from_ref(&name)).is_ok(), "{name}");
+                assert!(page.contains(&format!("{name}/")), "{name}");
+            }
+        }
+        Ok(())
+    }
+}
