@@ -32,29 +32,6 @@ pub async fn last_runs(
     Ok(last.done())
 }
 
-/// Hands over how all runs stand, in the order in which it was written: a later record of a run is a later state of it.
-///
-/// # Errors
-/// The topic cannot be read. A record that cannot be is left out: runs are for people.
-pub async fn every_run(cluster: &Cluster, mut each: impl FnMut(Run)) -> Result<(), StoreError> {
-    let Some(mut log) = Log::open(cluster, &[internal::RUNS]).await? else {
-        return Ok(());
-    };
-    log.to_end(|batch| {
-        for record in batch.records() {
-            let record = record.map_err(|source| StoreError::Batch {
-                topic: internal::RUNS.to_owned(),
-                source,
-            })?;
-            if let Some(run) = record.value.and_then(|value| record::read(value).ok()) {
-                each(run);
-            }
-        }
-        Ok(())
-    })
-    .await
-}
-
 /// Runs by pipeline, as their records come.
 #[derive(Debug, Default)]
 struct LastRuns(BTreeMap<String, BTreeMap<String, Run>>);

@@ -26,7 +26,7 @@ pub use action::{ActionError, Request, act, decide, existing, spec_of};
 pub use apply::{Applied, ApplyError, Hands, Step, Who, apply, change_of};
 pub use commit::{Change, CommitError, Writer};
 pub use facts::{FactsError, facts};
-pub use history::{RUNS_KEPT, every_run, last_runs};
+pub use history::{RUNS_KEPT, last_runs};
 pub use key::Key;
 pub use log::LogError;
 pub use plan::{Plan, diff, fingerprint};

@@ -119,7 +119,7 @@ impl Runs {
     /// Reads the topic of runs.
     pub(crate) async fn read(cluster: &Cluster) -> Result<Self, StoreError> {
         let mut runs = Self::default();
-        crate::control::every_run(cluster, |run| runs.add(run)).await?;
+        crate::control::runs(cluster, |run| runs.add(run)).await?;
         Ok(runs)
     }
 
