@@ -19,8 +19,8 @@ pub struct Choice<'a> {
     pub next: Option<(&'a Found, Position)>,
     /// Files that were read to their end and are still there and the same, for [`finish`](super::Source::finish).
     pub done: Vec<&'a Found>,
-    /// Files to read behind the next.
-    pub later: usize,
+    /// Files to read behind the next, in this order. With many files it is well to read some of them before files are listed again.
+    pub behind: Vec<&'a Found>,
     /// Files that are not read yet: they have nothing in them, or not been the same for `settle`.
     pub waiting: usize,
     /// What keeps files from being read.
@@ -201,8 +201,7 @@ pub fn choose<'a>(
             None => Problem::Vanished { path, row },
         });
     }
-    let mut half_read = None;
-    let mut new = None;
+    let mut half_read = Vec::new();
     for file in found {
         if renamed.contains(file.path.as_str()) {
             continue;
@@ -212,26 +211,18 @@ pub fn choose<'a>(
             Verdict::Done => choice.done.push(file),
             Verdict::Wait => choice.waiting += 1,
             Verdict::Trouble(problem) => choice.problems.push(problem),
-            Verdict::Read => {
-                if let Some(problem) = aside.keeps(file, now_ms) {
-                    choice.problems.push(problem);
-                    continue;
-                }
-                choice.later += 1;
-                let first = match position {
-                    Some(_) => &mut half_read,
-                    None => &mut new,
-                };
-                if first.is_none() {
-                    let position = position.cloned();
-                    let start = || Position::start(file);
-                    *first = Some((file, position.unwrap_or_else(start)));
-                }
-            }
+            Verdict::Read => match (aside.keeps(file, now_ms), position) {
+                (Some(problem), _) => choice.problems.push(problem),
+                (None, Some(_)) => half_read.push(file),
+                (None, None) => choice.behind.push(file),
+            },
         }
     }
-    choice.next = half_read.or(new);
-    choice.later -= usize::from(choice.next.is_some());
+    half_read.append(&mut choice.behind);
+    let mut queue = half_read.into_iter();
+    let next = queue.next();
+    choice.next = next.map(|file| (file, Position::of(file, positions)));
+    choice.behind = queue.collect();
     choice
 }
 

@@ -39,6 +39,25 @@ impl FileColumns {
         Self::of(path, format, declared.columns.clone())
     }
 
+    /// The same with more columns of text. Names that no column can have are left out.
+    pub(super) fn adding(
+        path: &str,
+        format: Format,
+        columns: &Self,
+        names: &[String],
+    ) -> Result<Self, FilesError> {
+        let names = names.iter().filter(|name| can_be_named(name));
+        let new: Vec<_> = names
+            .map(|name| Column::new(name, DataType::Text))
+            .collect();
+        let added = [columns.added.clone(), new.clone()].concat();
+        let all = [columns.contract.columns(), &new].concat();
+        Ok(Self {
+            added,
+            ..Self::of(path, format, all)?
+        })
+    }
+
     fn of(path: &str, format: Format, columns: Vec<Column>) -> Result<Self, FilesError> {
         let contract = Contract::new(format, columns).map_err(|source| FilesError::Contract {
             path: path.to_owned(),

@@ -13,7 +13,6 @@ use std::path::{Path as FilePath, PathBuf};
 
 use object_store::path::Path as Key;
 use spec::AfterReading;
-use tokio::runtime::Handle;
 
 use super::error::FilesError;
 use super::found::Found;
@@ -41,7 +40,7 @@ const NAMES_MAX: u32 = 100_000;
 pub(super) fn check_folder(store: &Store, path: &str, folder: &str) -> Result<(), FilesError> {
     let fits = match store {
         Store::Local(_) => !folder.starts_with("s3://"),
-        Store::S3(bucket, _) => bucket
+        Store::S3(bucket) => bucket
             .key(&format!("{}/x", folder.trim_end_matches('/')))
             .is_some(),
     };
@@ -62,11 +61,9 @@ pub(super) fn finish(
     match (after, store) {
         (AfterReading::Keep, _) => Ok(Finished::Kept),
         (AfterReading::Delete, Store::Local(local)) => delete_file(local, found),
-        (AfterReading::Delete, Store::S3(bucket, runtime)) => delete_object(bucket, runtime, found),
+        (AfterReading::Delete, Store::S3(bucket)) => delete_object(bucket, found),
         (AfterReading::Archive(folder), Store::Local(local)) => archive_file(local, folder, found),
-        (AfterReading::Archive(folder), Store::S3(bucket, runtime)) => {
-            archive_object(bucket, runtime, folder, found)
-        }
+        (AfterReading::Archive(folder), Store::S3(bucket)) => archive_object(bucket, folder, found),
     }
 }
 
@@ -212,11 +209,11 @@ fn sync_folder_of(place: &FilePath) -> io::Result<()> {
 }
 
 /// The key of an object that is still what was found; `None` if it is gone.
-fn key_of(bucket: &Bucket, runtime: &Handle, found: &Found) -> Result<Option<Key>, FilesError> {
+fn key_of(bucket: &Bucket, found: &Found) -> Result<Option<Key>, FilesError> {
     let Some(key) = bucket.key(&found.path) else {
         return Ok(None);
     };
-    match bucket.head(runtime, &key)? {
+    match bucket.head(&key)? {
         None => Ok(None),
         Some(object) if etag_of(&object) == found.etag => Ok(Some(key)),
         Some(_) => Err(FilesError::Changed {
@@ -225,21 +222,16 @@ fn key_of(bucket: &Bucket, runtime: &Handle, found: &Found) -> Result<Option<Key
     }
 }
 
-fn delete_object(bucket: &Bucket, runtime: &Handle, found: &Found) -> Result<Finished, FilesError> {
-    let Some(key) = key_of(bucket, runtime, found)? else {
+fn delete_object(bucket: &Bucket, found: &Found) -> Result<Finished, FilesError> {
+    let Some(key) = key_of(bucket, found)? else {
         return Ok(Finished::Gone);
     };
-    bucket.delete(runtime, &key)?;
+    bucket.delete(&key)?;
     Ok(Finished::Deleted)
 }
 
-fn archive_object(
-    bucket: &Bucket,
-    runtime: &Handle,
-    folder: &str,
-    found: &Found,
-) -> Result<Finished, FilesError> {
-    let Some(key) = key_of(bucket, runtime, found)? else {
+fn archive_object(bucket: &Bucket, folder: &str, found: &Found) -> Result<Finished, FilesError> {
+    let Some(key) = key_of(bucket, found)? else {
         return Ok(Finished::Gone);
     };
     let name = key.filename().unwrap_or_default();
@@ -255,13 +247,13 @@ fn archive_object(
                 target: bucket.name_of(&target),
             });
         }
-        match bucket.head(runtime, &target)? {
+        match bucket.head(&target)? {
             // A crash left it: a copy of an object that was put in one piece has its etag.
             Some(object) if object.size == found.size && etag_of(&object) == found.etag => {}
             Some(_) => continue,
-            None => bucket.copy(runtime, &key, &target)?,
+            None => bucket.copy(&key, &target)?,
         }
-        bucket.delete(runtime, &key)?;
+        bucket.delete(&key)?;
         return Ok(Finished::Archived(bucket.name_of(&target)));
     }
     Err(FilesError::ArchiveElsewhere {

@@ -5,6 +5,8 @@
 //! file that is put back from a backup, or lies on a file system that was mounted again, has another one and is still what it was. The
 //! device is left out for the same reason. The etag of an object of S3 is the store's.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A file, as it was when files were listed.
@@ -60,6 +62,12 @@ impl Position {
             next_row: first_row(),
             done: false,
         }
+    }
+
+    /// Where reading a file goes on: `positions` by path.
+    pub fn of(found: &Found, positions: &HashMap<String, Self>) -> Self {
+        let position = positions.get(&found.path).cloned();
+        position.unwrap_or_else(|| Self::start(found))
     }
 
     /// The same file, given up: nothing more of it is read.

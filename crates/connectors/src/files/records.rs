@@ -2,11 +2,13 @@
 //!
 //! Invariant: reading on from [`Records::position`] gives what would have come next.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use contract::Format;
-use spec::{Columns, FileFormat, Files};
+use serde::de::IgnoredAny;
+use spec::{Columns, FileFormat, Files, OnNewColumn};
 
 use super::columns::FileColumns;
 use super::content::{failure, open, skip_mark};
@@ -47,8 +49,17 @@ pub struct BadRecord {
 pub(super) struct Records {
     splitter: Splitter,
     pub(super) columns: Option<Arc<FileColumns>>,
+    /// Of records of JSON whose names are looked at.
+    watch: Option<Watch>,
     found: Found,
     pub(super) position: Position,
+}
+
+/// What happens with a name in a record that nobody declared.
+struct Watch {
+    known: HashSet<String>,
+    fails: bool,
+    format: Format,
 }
 
 enum Splitter {
@@ -137,6 +148,10 @@ impl Records {
         Ok(Self {
             splitter,
             columns: columns.map(Arc::new),
+            watch: match &files.format {
+                FileFormat::Json { .. } | FileFormat::NdJson => watch(declared),
+                FileFormat::Csv { .. } | FileFormat::Parquet => None,
+            },
             found: found.clone(),
             position: position.clone(),
         })
@@ -180,14 +195,44 @@ impl Records {
             Splitter::Lines { lines, .. } => (lines.next_byte, false),
             Splitter::Document(document) => (document.next_byte, document.is_ended()),
         };
+        let record = taken.map(|taken| judge(taken, self.position.next_row));
+        if let Some(Ok(record)) = &record {
+            self.look_at(record)?;
+        }
         self.position.next_byte = next_byte;
-        self.position.done = taken.is_none() || is_ended;
-        let Some(taken) = taken else {
-            return Ok(None);
+        self.position.done = record.is_none() || is_ended;
+        self.position.next_row += u64::from(record.is_some());
+        Ok(record)
+    }
+
+    /// Looks for names that nobody declared.
+    fn look_at(&mut self, record: &RawRecord) -> Result<(), FilesError> {
+        let (Some(watch), Some(columns)) = (&mut self.watch, &self.columns) else {
+            return Ok(());
         };
-        let row = self.position.next_row;
-        self.position.next_row += 1;
-        Ok(Some(judge(taken, row)))
+        // What is no object is for who decodes it.
+        let Ok(names) = serde_json::from_slice::<Names>(&record.value) else {
+            return Ok(());
+        };
+        let new = names
+            .0
+            .into_iter()
+            .filter(|name| !watch.known.contains(name));
+        let new: Vec<_> = new.collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let path = self.found.path.as_str();
+        if watch.fails {
+            return Err(FilesError::NewColumns {
+                path: path.to_owned(),
+                columns: new,
+            });
+        }
+        let columns = FileColumns::adding(path, watch.format.clone(), columns, &new)?;
+        watch.known.extend(new);
+        self.columns = Some(Arc::new(columns));
+        Ok(())
     }
 }
 
@@ -225,6 +270,26 @@ fn header_of(
         Record::Whole(header) => {
             FileColumns::of_header(&found.path, &header, delimiter, null, declared).map(Some)
         }
+    }
+}
+
+fn watch(declared: Option<&Columns>) -> Option<Watch> {
+    let declared = declared.filter(|declared| declared.on_new != OnNewColumn::Ignore)?;
+    let names = declared.columns.iter().map(|column| column.name.clone());
+    Some(Watch {
+        known: names.collect(),
+        fails: declared.on_new == OnNewColumn::Fail,
+        format: Format::Json,
+    })
+}
+
+/// The names of an object, each once.
+struct Names(BTreeSet<String>);
+
+impl<'de> serde::Deserialize<'de> for Names {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = BTreeMap::<String, IgnoredAny>::deserialize(deserializer)?;
+        Ok(Self(fields.into_keys().collect()))
     }
 }
 

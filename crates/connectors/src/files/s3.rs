@@ -250,12 +250,11 @@ impl Bucket {
 
     pub(super) fn list(
         &self,
-        runtime: &Handle,
         now_ms: i64,
         settle_ms: i64,
         files_max: usize,
     ) -> Result<Listing, FilesError> {
-        runtime.block_on(async {
+        block_on(async {
             let mut listing = Listing::default();
             let mut objects = self.objects.list(self.prefix.as_ref());
             while let Some(object) = objects.next().await {
@@ -282,42 +281,32 @@ impl Bucket {
                 });
             }
             Ok(listing)
-        })
+        })?
     }
 
     /// What there is now of an object.
-    pub(super) fn head(
-        &self,
-        runtime: &Handle,
-        key: &Path,
-    ) -> Result<Option<ObjectMeta>, FilesError> {
-        match runtime.block_on(self.objects.head(key)) {
+    pub(super) fn head(&self, key: &Path) -> Result<Option<ObjectMeta>, FilesError> {
+        match block_on(self.objects.head(key))? {
             Ok(object) => Ok(Some(object)),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed(&self.name_of(key), &error)),
         }
     }
 
-    pub(super) fn copy(&self, runtime: &Handle, from: &Path, to: &Path) -> Result<(), FilesError> {
-        let copied = runtime.block_on(self.objects.copy(from, to));
+    pub(super) fn copy(&self, from: &Path, to: &Path) -> Result<(), FilesError> {
+        let copied = block_on(self.objects.copy(from, to))?;
         copied.map_err(|error| self.failed(&self.name_of(from), &error))
     }
 
-    pub(super) fn delete(&self, runtime: &Handle, key: &Path) -> Result<(), FilesError> {
-        match runtime.block_on(self.objects.delete(key)) {
+    pub(super) fn delete(&self, key: &Path) -> Result<(), FilesError> {
+        match block_on(self.objects.delete(key))? {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed(&self.name_of(key), &error)),
         }
     }
 
     /// A part of the version of an object that was found.
-    pub(super) fn get(
-        &self,
-        runtime: &Handle,
-        found: &Found,
-        from: u64,
-        bytes: u64,
-    ) -> Result<Bytes, FilesError> {
+    pub(super) fn get(&self, found: &Found, from: u64, bytes: u64) -> Result<Bytes, FilesError> {
         let end = from.saturating_add(bytes).min(found.size);
         if from >= end {
             return Ok(Bytes::new());
@@ -331,13 +320,13 @@ impl Bucket {
             if_match: (!found.etag.starts_with(UNTAGGED)).then(|| found.etag.clone()),
             ..GetOptions::default()
         };
-        let got = runtime.block_on(async {
+        let got = block_on(async {
             let got = self.objects.get_opts(&key, options).await?;
             if !found.etag.starts_with(UNTAGGED) && got.meta.e_tag.as_ref() != Some(&found.etag) {
                 return Ok(None);
             }
             got.bytes().await.map(Some)
-        });
+        })?;
         match got {
             Ok(Some(bytes)) if bytes.len() as u64 == end - from => Ok(bytes),
             Ok(_) => Err(FilesError::Changed {
@@ -346,6 +335,12 @@ impl Bucket {
             Err(error) => Err(self.failed(&found.path, &error)),
         }
     }
+}
+
+/// Waits in a thread that may block, which the runtime that makes the requests has started.
+fn block_on<T>(request: impl Future<Output = T>) -> Result<T, FilesError> {
+    let runtime = Handle::try_current().map_err(|_ended| FilesError::Stopped)?;
+    Ok(runtime.block_on(request))
 }
 
 /// The etag of an object whose store has none.
@@ -408,7 +403,6 @@ fn client(bucket: &str, access: &S3Access) -> Result<AmazonS3, Error> {
 #[derive(Debug)]
 pub(super) struct ObjectReader {
     pub(super) bucket: Bucket,
-    pub(super) runtime: Handle,
     pub(super) found: Found,
     pub(super) next: u64,
     pub(super) part: Bytes,
@@ -417,7 +411,7 @@ pub(super) struct ObjectReader {
 impl Read for ObjectReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.part.is_empty() {
-            let part = self.bucket.get(&self.runtime, &self.found, self.next, PART);
+            let part = self.bucket.get(&self.found, self.next, PART);
             self.part = part.map_err(io::Error::other)?;
             self.next += self.part.len() as u64;
         }

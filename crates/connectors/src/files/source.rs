@@ -11,7 +11,6 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use contract::{Column, Contract};
 use spec::{AfterReading, Columns, FileFormat, Files};
-use tokio::runtime::Handle;
 
 use super::columns::FileColumns;
 use super::content::LocalReader;
@@ -120,7 +119,7 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 pub(super) enum Store {
     Local(Arc<Local>),
-    S3(Arc<Bucket>, Handle),
+    S3(Arc<Bucket>),
 }
 
 impl Store {
@@ -134,9 +133,8 @@ impl Store {
                 file: local.open_at(found, byte)?,
                 path: found.path.clone(),
             }),
-            Self::S3(bucket, runtime) => Box::new(ObjectReader {
+            Self::S3(bucket) => Box::new(ObjectReader {
                 bucket: Bucket::clone(bucket),
-                runtime: runtime.clone(),
                 found: found.clone(),
                 next: byte,
                 part: Bytes::new(),
@@ -156,7 +154,7 @@ impl Store {
                 file.take(bytes).read_to_end(&mut part).map_err(failed)?;
                 Ok(part.into())
             }
-            Self::S3(bucket, runtime) => bucket.get(runtime, found, from, bytes as u64),
+            Self::S3(bucket) => bucket.get(found, from, bytes as u64),
         }
     }
 
@@ -204,7 +202,7 @@ impl std::fmt::Debug for Source {
 }
 
 impl Source {
-    /// The files that a pipeline reads, with the columns that it declares. Nothing is looked at yet. Called within a runtime of tokio.
+    /// The files that a pipeline reads, with the columns that it declares. Nothing is looked at yet.
     ///
     /// # Errors
     /// The path or the store is none that can be looked for.
@@ -219,7 +217,7 @@ impl Source {
             }
             spec::Store::S3 => {
                 let bucket = Bucket::open(&files.path, &options.s3)?;
-                Store::S3(Arc::new(bucket), Handle::current())
+                Store::S3(Arc::new(bucket))
             }
         };
         if let AfterReading::Archive(folder) = &files.after {
@@ -312,7 +310,7 @@ impl Inner {
         let max = self.options.files_max;
         let mut listing = match &self.store {
             Store::Local(local) => local.list(now_ms, settle, max)?,
-            Store::S3(bucket, runtime) => bucket.list(runtime, now_ms, settle, max)?,
+            Store::S3(bucket) => bucket.list(now_ms, settle, max)?,
         };
         listing.files.sort_by(|one, other| {
             let by_time = one.modified_ms.cmp(&other.modified_ms);

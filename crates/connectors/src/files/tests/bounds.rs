@@ -1,4 +1,4 @@
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufReader, Read as _};
 
 use super::super::json::Document;
 use super::super::lines::{Lines, Record};
@@ -121,13 +121,7 @@ fn what_is_kept_of_a_long_line_does_not_depend_on_how_it_arrives() {
         assert_eq!(kept(capacity), (64 << 10, 200_000), "{capacity}");
     }
     // The limit may be below what is kept.
-    let mut lines = Lines::new(
-        Box::new(text.as_bytes().to_vec().leak() as &'static [u8]),
-        0,
-        false,
-        10,
-    );
+    let mut lines = Lines::new(Box::new(std::io::Cursor::new(text)), 0, false, 10);
     let taken = lines.take().unwrap().unwrap();
     assert!(matches!(taken.record, Record::Long { first, .. } if first.len() == 64 << 10));
-    assert!(b"".lines().next().is_none());
 }

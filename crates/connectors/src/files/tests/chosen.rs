@@ -79,6 +79,18 @@ fn a_half_read_file_comes_first_then_the_oldest() {
         at("c", "3-10-3", 9, true),
     ];
     check(&files, &all, None, &["a", "b", "c"], &[]);
+    let positions = by_path([at("b", "2-10-2", 3, false), at("c", "3-10-3", 4, false)]);
+    let aside = SetAside::default();
+    let choice = choose(&files, &positions, &aside, 0);
+    let behind: Vec<_> = choice
+        .behind
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect();
+    assert_eq!(
+        (choice.next.unwrap().1.next_row, &behind[..]),
+        (3, &["c", "a"][..])
+    );
     // A file that is done and gone is no matter.
     check(&[], &all, None, &[], &[]);
 }
@@ -96,7 +108,7 @@ fn files_that_are_new_or_empty_wait() {
     let aside = SetAside::default();
     let choice = choose(&files, &positions, &aside, 0);
     assert_eq!(choice.next.unwrap().0.path, "c");
-    assert_eq!((choice.waiting, choice.later), (2, 0));
+    assert_eq!((choice.waiting, choice.behind.len()), (2, 0));
 }
 
 #[test]
@@ -121,7 +133,7 @@ fn a_file_that_changed_is_never_new_data_and_blocks_no_other() {
         &[rewritten(None)],
     );
     // Also if it only grew.
-    let mut grown = files.clone();
+    let mut grown = files;
     grown[0] = Found {
         size: 20,
         ..found("a", "7-20-1")

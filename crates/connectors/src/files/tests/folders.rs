@@ -162,7 +162,7 @@ async fn ten_thousand_files_are_listed_and_read_one_after_the_other() {
     let aside = SetAside::default();
     for remaining in (9_900..10_000).rev() {
         let choice = choose(&listing.files, &positions, &aside, 0);
-        assert_eq!(choice.later, remaining);
+        assert_eq!(choice.behind.len(), remaining);
         let (found, position) = choice.next.unwrap();
         let chunk = source.read(found, &position, ALL).await.unwrap();
         assert!(chunk.position_after.done);

@@ -62,28 +62,18 @@ async fn a_document_that_is_not_as_told_says_where_and_what_to_do() {
             r#"{"records":null}"#,
             "neither a list nor an object",
         ),
-        ("$.records", "", ""),
         ("$", "3", "neither a list nor an object"),
         ("$", r#"{"a":1}{"a":2}"#, "format: ndjson"),
         ("$", "[,1]", "a value should stand there"),
-        ("$", "[1 2]", "a comma or the end of the list"),
+        ("$", "[", "cut off"),
         ("$", r#"{"a":1"#, "cut off"),
         ("$.a", r#"{"a" [1]}"#, "a colon"),
         ("$.a", "{a:1}", "a name in quotes"),
     ] {
-        if content.is_empty() {
-            continue;
-        }
-        match read(path, content).await {
-            Ok(read) => assert_eq!(read.texts(), ["1"], "{content}"),
-            Err(error) => {
-                let told = error.to_string();
-                assert!(
-                    matches!(error, FilesError::Json { .. }) && told.contains(expected),
-                    "{content}: {told}"
-                );
-            }
-        }
+        let error = read(path, content).await.unwrap_err();
+        let told = error.to_string();
+        let is_json = matches!(error, FilesError::Json { .. });
+        assert!(is_json && told.contains(expected), "{content}: {told}");
     }
 }
 
@@ -94,6 +84,10 @@ async fn records_before_the_place_where_a_document_breaks_count() {
         (r#"{"r":[{"a":1},{"a":2},"#, "cut off"),
         (r#"{"r":[{"a":1},{"a":2},{"a"#, "cut off"),
         (r#"{"r":[{"a":1},{"a":2}]"#, "cut off"),
+        (
+            r#"{"r":[{"a":1},{"a":2} 3]}"#,
+            "a comma or the end of the list",
+        ),
         (r#"{"r":[{"a":1},{"a":2},]}"#, "a value should stand there"),
         (r#"{"r":[{"a":1},{"a":2}],"r":[]}"#, "is there twice"),
         (r#"{"r":[{"a":1},{"a":2}]} x"#, "more follows"),
@@ -142,4 +136,38 @@ async fn json_needs_declared_columns() {
     let sample = folder.source().sample(ALL).await.unwrap().unwrap();
     assert_eq!(sample.records, [&b"{\"a\":1}"[..]]);
     assert_eq!(sample.columns, None);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_declared_is_left_out_added_or_fails() {
+    let mut folder = Folder::new("*.ndjson", FileFormat::NdJson).declaring("a bigint, b text");
+    folder.write(
+        "a.ndjson",
+        "{\"a\":1,\"b\":null}\n[]\n{\"c\":{\"d\":2},\"_x\":1}\n{\"e\":3,\"c\":4}\n",
+    );
+    let mut read = async |on_new| {
+        folder.declared.as_mut().unwrap().on_new = on_new;
+        let (source, found) = (folder.source(), folder.one().await);
+        let chunk = source
+            .read(&found, &Position::start(&found), ALL)
+            .await
+            .unwrap();
+        let mut read = Read::default();
+        read.add(chunk);
+        let position = read.positions[0].clone();
+        (read, source.read(&found, &position, ALL).await)
+    };
+    let (ignored, _) = read(OnNewColumn::Ignore).await;
+    assert_eq!(
+        (ignored.records.len(), &ignored.columns[..]),
+        (4, &["a bigint".to_owned(), "b text".to_owned()][..])
+    );
+    let (added, _) = read(OnNewColumn::Add).await;
+    assert_eq!(added.columns, ["a bigint", "b text", "c text", "e text"]);
+    let (first, failed) = read(OnNewColumn::Fail).await;
+    assert_eq!(first.records.len(), 2);
+    assert!(
+        matches!(&failed, Err(FilesError::NewColumns { columns, .. }) if columns == &["_x", "c"]),
+        "{failed:?}"
+    );
 }

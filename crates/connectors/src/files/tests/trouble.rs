@@ -191,7 +191,7 @@ async fn a_file_that_may_not_be_read_is_tried_again_later() {
     folder.write("a.csv", "a\n1\n");
     let found = folder.one().await;
     let path = folder.path().join("a.csv");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
     // Whoever may read everything may read this.
     if fs::File::open(&path).is_err() {
         let failed = folder.read().await.unwrap_err();
