@@ -199,12 +199,13 @@ async fn serve(socket: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let mut stream = BufStream::new(socket);
     while let Some(request) = read(&mut stream).await? {
         let operation = operation(&request);
+        let is_head = request.method == "HEAD";
         let fault = {
             let mut state = lock(state);
             *state.asked.entry(operation).or_default() += 1;
             state.faults.as_mut().and_then(|faults| faults(operation))
         };
-        let answer = match fault {
+        let mut answer = match fault {
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Refuse(status, code)) => refused(status, code),
             Some(Fault::LoseAnswer) => {
@@ -219,6 +220,7 @@ async fn serve(socket: TcpStream, state: &Mutex<State>) -> io::Result<()> {
             }
             None => lock(state).answer(operation, request),
         };
+        answer.is_head = is_head;
         write(&mut stream, &answer).await?;
     }
     Ok(())
@@ -291,7 +293,6 @@ impl State {
             return refused(412, "PreconditionFailed");
         }
         let mut answer = tagged(object);
-        answer.is_head = request.method == "HEAD";
         answer.body.clone_from(object);
         let Some((first, last)) = request.headers.get("range").and_then(|range| {
             let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;

@@ -11,7 +11,7 @@ use spec::Compression;
 
 use super::error::FilesError;
 use super::found::Found;
-use super::source::Store;
+use super::store::Store;
 
 const BUFFER: usize = 256 << 10;
 

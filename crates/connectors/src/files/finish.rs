@@ -18,7 +18,7 @@ use super::error::FilesError;
 use super::found::Found;
 use super::local::{Local, is_same};
 use super::s3::{Bucket, etag_of};
-use super::source::Store;
+use super::store::Store;
 
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,17 +93,17 @@ fn archive_file(local: &Local, folder: &str, found: &Found) -> Result<Finished, 
     let place = local.place(&found.path);
     let target_folder = local.place(folder);
     let name = found.path.rsplit('/').next().unwrap_or(&found.path);
-    if local.matches(&target_folder.join(name)) {
-        return Err(FilesError::ArchiveIsRead {
-            path: found.path.clone(),
-            target: target_folder.join(name).display().to_string(),
-        });
-    }
     let in_folder = |error: io::Error| match error.downcast::<FilesError>() {
         Ok(failure) => failure,
         Err(error) => FilesError::of_io(folder, error),
     };
     fs::create_dir_all(&target_folder).map_err(in_folder)?;
+    if local.reads(&target_folder, name) {
+        return Err(FilesError::ArchiveIsRead {
+            path: found.path.clone(),
+            target: target_folder.join(name).display().to_string(),
+        });
+    }
     let target = publish(local, found, &target_folder, name).map_err(in_folder)?;
     sync_folder_of(&target).map_err(in_folder)?;
     // It may have been replaced since it was looked at.

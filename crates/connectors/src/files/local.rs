@@ -66,8 +66,17 @@ impl Local {
             .join(path.strip_prefix("file://").unwrap_or(path))
     }
 
-    pub(super) fn matches(&self, place: &Path) -> bool {
-        self.matcher.matches_path_with(place, MATCHING)
+    /// Whether a file of this name in a folder would be read, whatever way the folder is named.
+    pub(super) fn reads(&self, folder: &Path, name: &str) -> bool {
+        let matches = |folder: &Path| self.matcher.matches_path_with(&folder.join(name), MATCHING);
+        let base = self.walk.base();
+        let within =
+            fs::canonicalize(folder).and_then(|folder| Ok((folder, fs::canonicalize(base)?)));
+        matches(folder)
+            || within.is_ok_and(|(folder, real)| {
+                let within = folder.strip_prefix(real);
+                within.is_ok_and(|within| matches(&base.join(within)))
+            })
     }
 
     pub(super) fn list(

@@ -11,6 +11,7 @@
 //! read. No memory grows with a file or with a record of it; it does with the number of files, which is bounded.
 
 mod choose;
+mod chunk;
 mod columns;
 mod content;
 mod error;
@@ -23,15 +24,17 @@ mod parquet;
 mod records;
 mod s3;
 mod source;
+mod store;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub use choose::{Choice, Problem, SetAside, choose};
+pub use chunk::{Chunk, Limits, Rows};
 pub use columns::FileColumns;
 pub use error::{FilesError, HeaderFault, JsonFault, Trouble};
 pub use finish::Finished;
 pub use found::{Found, Position};
 pub use records::{BadRecord, RawRecord};
 pub use s3::{S3Access, StoreFailure};
-pub use source::{Chunk, Limits, Listing, Options, Rows, Sample, Source};
+pub use source::{Listing, Options, Sample, Source};

@@ -16,7 +16,7 @@ use super::error::{FilesError, HeaderFault};
 use super::found::{Found, Position};
 use super::json::{Document, Fault};
 use super::lines::{KEPT_BYTES, Lines, Record, Taken};
-use super::source::Store;
+use super::store::Store;
 
 /// The longest header.
 const HEADER_BYTES_MAX: usize = 1 << 20;

@@ -3,24 +3,22 @@
 //! Files are read by threads that may block, one call at a time; what a thread had open stays open for the next call that goes on where
 //! it ended, so that a compressed file is not decompressed again for each chunk.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use contract::{Column, Contract};
 use spec::{AfterReading, Columns, FileFormat, Files};
 
-use super::columns::FileColumns;
-use super::content::LocalReader;
+use super::chunk::{Chunk, Limits, Open, Reader, Rows, read_records, read_table, take};
 use super::error::FilesError;
 use super::finish::{self, Finished};
 use super::found::{Found, Position};
 use super::local::Local;
 use super::parquet::Table;
-use super::records::{BadRecord, RawRecord, Records};
-use super::s3::{Bucket, ObjectReader, S3Access};
+use super::records::Records;
+use super::s3::{Bucket, S3Access};
+use super::store::Store;
 
 /// What a worker gives all inputs.
 #[derive(Clone, Debug)]
@@ -47,15 +45,6 @@ impl Options {
     }
 }
 
-/// How much is read at once. A chunk may be larger by one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// So many records, good and bad.
-    pub rows: usize,
-    /// So many bytes of them.
-    pub bytes: usize,
-}
-
 /// The files that are there.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -63,42 +52,6 @@ pub struct Listing {
     pub files: Vec<Found>,
     /// Files and folders that cannot be looked at; they keep no others from being read.
     pub failures: Vec<FilesError>,
-}
-
-/// Records of a file.
-#[derive(Debug)]
-pub enum Rows {
-    /// Records as they stand in the file.
-    Raw {
-        /// What they are.
-        columns: Arc<FileColumns>,
-        /// The records.
-        records: Vec<RawRecord>,
-        /// Records that cannot be taken.
-        bad: Vec<BadRecord>,
-    },
-    /// Rows of Parquet.
-    Columns {
-        /// The declared columns that the file has, in their order; without declared ones, those of the file.
-        batch: RecordBatch,
-        /// The number of each row in the file; the first has 1.
-        rows: Vec<u64>,
-        /// Rows with a value that does not become its declared type.
-        bad: Vec<BadRecord>,
-        /// Declared columns that are not in the file: NULL in each row.
-        missing: Arc<[Column]>,
-    },
-    /// There are none.
-    None,
-}
-
-/// What was read at once.
-#[derive(Debug)]
-pub struct Chunk {
-    /// The records.
-    pub rows: Rows,
-    /// Where reading goes on once they are kept.
-    pub position_after: Position,
 }
 
 /// What the first file looks like.
@@ -115,58 +68,6 @@ pub struct Sample {
     pub records: Vec<Bytes>,
 }
 
-/// Where files are.
-#[derive(Clone, Debug)]
-pub(super) enum Store {
-    Local(Arc<Local>),
-    S3(Arc<Bucket>),
-}
-
-impl Store {
-    pub(super) fn open_at(
-        &self,
-        found: &Found,
-        byte: u64,
-    ) -> Result<Box<dyn std::io::Read + Send>, FilesError> {
-        Ok(match self {
-            Self::Local(local) => Box::new(LocalReader {
-                file: local.open_at(found, byte)?,
-                path: found.path.clone(),
-            }),
-            Self::S3(bucket) => Box::new(ObjectReader {
-                bucket: Bucket::clone(bucket),
-                found: found.clone(),
-                next: byte,
-                part: Bytes::new(),
-            }),
-        })
-    }
-
-    /// A part of a file; shorter at its end.
-    pub(super) fn part(&self, found: &Found, from: u64, bytes: usize) -> Result<Bytes, FilesError> {
-        match self {
-            Self::Local(local) => {
-                let failed = |error| FilesError::of_io(&found.path, error);
-                let mut file = local.open_at(found, from)?;
-                file.seek(SeekFrom::Start(from)).map_err(failed)?;
-                let bytes = (bytes as u64).min(found.size.saturating_sub(from));
-                let mut part = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-                file.take(bytes).read_to_end(&mut part).map_err(failed)?;
-                Ok(part.into())
-            }
-            Self::S3(bucket) => bucket.get(found, from, bytes as u64),
-        }
-    }
-
-    /// Whether a file is still what was found. Each request for a part of an object says which version it wants.
-    fn check(&self, found: &Found) -> Result<(), FilesError> {
-        match self {
-            Self::Local(local) => local.check(found),
-            Self::S3(..) => Ok(()),
-        }
-    }
-}
-
 /// The files of one input.
 #[derive(Clone)]
 pub struct Source {
@@ -180,17 +81,6 @@ struct Inner {
     store: Store,
     /// What is open: at most one file.
     open: Mutex<Option<Open>>,
-}
-
-struct Open {
-    etag: String,
-    limits: Limits,
-    reader: Reader,
-}
-
-enum Reader {
-    Records(Records),
-    Table(Table),
 }
 
 impl std::fmt::Debug for Source {
@@ -428,94 +318,4 @@ const fn format_name(format: &FileFormat) -> &'static str {
         FileFormat::NdJson => "ndjson",
         FileFormat::Parquet => "parquet",
     }
-}
-
-impl Open {
-    /// Whether reading goes on where this ended.
-    fn is_at(&self, found: &Found, position: &Position, limits: Limits) -> bool {
-        let at = match &self.reader {
-            Reader::Records(records) => &records.position,
-            Reader::Table(table) if self.limits == limits => &table.position,
-            Reader::Table(_) => return false,
-        };
-        self.etag == found.etag
-            && at.path == position.path
-            && at.next_byte == position.next_byte
-            && at.next_row == position.next_row
-    }
-}
-
-#[derive(Default)]
-struct TakenRecords {
-    records: Vec<RawRecord>,
-    bad: Vec<BadRecord>,
-}
-
-/// Takes records as far as the limits go, and tells whether more can be taken. What fails behind a record is left to the next call.
-fn take(records: &mut Records, limits: Limits) -> Result<(TakenRecords, bool), FilesError> {
-    let mut taken = TakenRecords::default();
-    let (mut rows, mut bytes) = (0, 0);
-    while rows < limits.rows && bytes < limits.bytes && !records.position.done {
-        match records.take() {
-            Ok(None) => break,
-            Ok(Some(Ok(record))) => {
-                bytes += record.value.len();
-                taken.records.push(record);
-            }
-            Ok(Some(Err(bad))) => {
-                bytes += bad.bytes.len();
-                taken.bad.push(bad);
-            }
-            Err(_left_to_the_next) if rows > 0 => return Ok((taken, false)),
-            Err(error) => return Err(error),
-        }
-        rows += 1;
-    }
-    Ok((taken, true))
-}
-
-fn read_records(
-    records: &mut Records,
-    limits: Limits,
-    format: &'static str,
-) -> Result<(Chunk, bool), FilesError> {
-    let (taken, goes_on) = take(records, limits)?;
-    let has_any = !taken.records.is_empty() || !taken.bad.is_empty();
-    let rows = match &records.columns {
-        Some(columns) if has_any => Rows::Raw {
-            columns: Arc::clone(columns),
-            records: taken.records,
-            bad: taken.bad,
-        },
-        None if has_any => return Err(FilesError::NoColumns { format }),
-        _ => Rows::None,
-    };
-    let position_after = records.position.clone();
-    Ok((
-        Chunk {
-            rows,
-            position_after,
-        },
-        goes_on,
-    ))
-}
-
-fn read_table(table: &mut Table) -> Result<(Chunk, bool), FilesError> {
-    let rows = match table.take()? {
-        None => Rows::None,
-        Some(part) => Rows::Columns {
-            batch: part.batch,
-            rows: part.rows,
-            bad: part.bad,
-            missing: Arc::clone(&table.missing),
-        },
-    };
-    let position_after = table.position.clone();
-    Ok((
-        Chunk {
-            rows,
-            position_after,
-        },
-        true,
-    ))
 }

@@ -77,14 +77,16 @@ async fn an_archived_file_is_never_written_over() {
 
 #[tokio::test]
 async fn a_folder_that_is_read_too_is_none_to_archive_to() {
-    let folder = Folder::new("**/*.csv", csv()).after(archive());
+    let mut folder = Folder::new("**/*.csv", csv());
     folder.write("x/a.csv", "a\n1\n");
-    let failed = folder.source().finish(&folder.one().await).await;
-    assert!(
-        matches!(failed, Err(FilesError::ArchiveIsRead { .. })),
-        "{failed:?}"
-    );
-    assert!(text(&folder, "x/a.csv").is_some());
+    std::os::unix::fs::symlink("x", folder.path().join("link")).unwrap();
+    for name in ["done", "./done", "x/../done", "link/done"] {
+        folder.files.after = AfterReading::Archive(name.to_owned());
+        let failed = folder.source().finish(&folder.one().await).await;
+        let is_told = matches!(failed, Err(FilesError::ArchiveIsRead { .. }));
+        assert!(is_told, "{name}: {failed:?}");
+        assert!(text(&folder, "x/a.csv").is_some());
+    }
 }
 
 #[tokio::test]
