@@ -6,6 +6,7 @@
 
 mod failure;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -50,6 +51,20 @@ pub struct S3Access {
     pub region: Option<String>,
     /// The variables `AWS_…` of the process: credentials, and what else AWS's own programs read there.
     pub environment: Vec<(String, String)>,
+}
+
+impl S3Access {
+    /// As the variables of a process say, of which those of AWS are taken: `S3Access::of(std::env::vars_os())`.
+    pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let variables = variables.into_iter().filter_map(|(name, value)| {
+            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+            name.starts_with("AWS_").then_some((name, value))
+        });
+        Self {
+            environment: variables.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 impl fmt::Debug for S3Access {

@@ -177,6 +177,31 @@ async fn a_file_on_another_file_system_is_copied_with_its_time() {
 }
 
 #[tokio::test]
+async fn a_file_moves_to_another_file_system() {
+    let folder = Folder::new("*.csv", csv());
+    folder.write("a.csv", "a\n1\n");
+    // Memory is a file system of its own where it can be written to.
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else {
+        return;
+    };
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    let is_other = device(other.path()) != device(folder.path());
+    let to = other.path().join("done");
+    let folder = folder.after(AfterReading::Archive(to.to_str().unwrap().to_owned()));
+    let found = folder.one().await;
+    let before = fs::metadata(folder.path().join("a.csv")).unwrap();
+    assert!(matches!(
+        finish(&folder, &found).await,
+        Finished::Archived(_)
+    ));
+    let after = fs::metadata(to.join("a.csv")).unwrap();
+    assert_eq!(after.modified().unwrap(), before.modified().unwrap());
+    assert_eq!(after.dev() != before.dev(), is_other);
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+    assert_eq!(text(&folder, "a.csv"), None);
+}
+
+#[tokio::test]
 async fn what_is_not_what_was_read_is_neither_deleted_nor_moved() {
     for after in [AfterReading::Delete, archive()] {
         let folder = Folder::new("*.csv", csv()).after(after);

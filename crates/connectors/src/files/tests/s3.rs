@@ -2,18 +2,19 @@ use testkit::s3::{ACCESS_KEY, Fault, Operation, S3};
 
 use super::*;
 
+/// As the environment of a worker says.
 fn access(store: &S3) -> S3Access {
+    let endpoint = store.endpoint();
     let variables = [
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", &endpoint),
+        ("PATH", "/bin"),
     ];
-    S3Access {
-        endpoint: Some(store.endpoint()),
-        region: None,
-        environment: variables
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
-    }
+    let access = S3Access::of(variables.map(|(name, value)| (name.into(), value.into())));
+    assert_eq!(access.environment.len(), 3);
+    assert!(!format!("{access:?}").contains("secret"));
+    access
 }
 
 fn source(store: &S3, path: &str, format: FileFormat, after: AfterReading) -> Source {

@@ -244,3 +244,34 @@ async fn what_cannot_be_opened_at_all_says_why() {
         );
     }
 }
+
+/// Whether this process has a file open.
+fn is_open(path: &Path) -> bool {
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let mut open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    open.any(|open| open == path)
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_a_part_of_it_is_read_gives_none_of_it() {
+    let folder = Folder::new("*.csv", csv());
+    folder.write("a.csv", "a\n1\n");
+    let path = folder.path().canonicalize().unwrap().join("a.csv");
+    // A line that takes a while.
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(2 << 30)
+        .unwrap();
+    let (source, found) = (folder.source(), folder.one().await);
+    let start = Position::start(&found);
+    let changed = async {
+        let open = async || is_open(&path);
+        testkit::eventually("that the file is open", open).await;
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    };
+    let (read, ()) = tokio::join!(source.read(&found, &start, ALL), changed);
+    assert!(matches!(read, Err(FilesError::Changed { .. })), "{read:?}");
+}
