@@ -111,8 +111,11 @@ pub(crate) struct FileReader {
     aside: SetAside,
     listing: Listing,
     listed: Option<Instant>,
-    /// Reading ends with the files that are there now.
+    /// Reading ends with the files that are there now: those that are still being written are waited for until then, for as long as a
+    /// file has to be as it is before it is read.
     is_bounded: bool,
+    patience: Duration,
+    begun: Instant,
     putting_away: PuttingAway,
     /// What makes rows of the file that was read last.
     decoder: Option<(Arc<FileColumns>, Decoder)>,
@@ -172,6 +175,8 @@ impl FileReader {
             listing: Listing::default(),
             listed: None,
             is_bounded: input.is_bounded,
+            patience: input.files.settle.duration() + LOOK_EVERY,
+            begun: Instant::now(),
             putting_away,
             decoder: None,
             problems: Vec::new(),
@@ -191,7 +196,8 @@ impl FileReader {
             let choice = choose(&self.listing.files, &self.positions, &self.aside, now_ms);
             self.problems = told(&choice, &self.listing);
             let Some((found, position)) = choice.next else {
-                return self.end();
+                let waiting = choice.waiting;
+                return self.end(waiting);
             };
             let found = found.clone();
             let limits = FileLimits {
@@ -212,7 +218,7 @@ impl FileReader {
     /// Looks which files are there, now and then.
     async fn look(&mut self, now_ms: i64) -> Result<(), FileReadError> {
         let is_fresh = match self.listed {
-            Some(_) if self.is_bounded => true,
+            Some(_) if self.is_bounded && self.begun.elapsed() >= self.patience => true,
             Some(listed) => listed.elapsed() < LOOK_EVERY,
             None => false,
         };
@@ -255,8 +261,9 @@ impl FileReader {
     }
 
     /// No file can be read now: a run that ends has failed if one of them should have been.
-    fn end(&self) -> Result<FileStep, FileReadError> {
-        if !self.is_bounded {
+    fn end(&self, waiting: usize) -> Result<FileStep, FileReadError> {
+        let is_patient = waiting > 0 && self.begun.elapsed() < self.patience;
+        if !self.is_bounded || is_patient {
             return Ok(FileStep::Nothing);
         }
         if self.problems.is_empty() {

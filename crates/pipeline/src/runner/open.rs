@@ -206,7 +206,10 @@ fn read_files(
                 is_bounded,
             },
             begun,
-            files::Options::of("."),
+            files::Options {
+                s3: files::S3Access::of(std::env::vars_os()),
+                ..files::Options::of(".")
+            },
         );
         readers.push(opened.map_err(ReadError::from)?);
     }
