@@ -224,6 +224,16 @@ impl Tls {
         if hosts.is_empty() && config.get_hostaddrs().is_empty() {
             return Err(ConnectionError::NoHost);
         }
+        // What a password that was not encoded makes of the rest of a URL: it would be shown as the name of a host.
+        let is_name = |host: &Host| match host {
+            Host::Tcp(name) => name
+                .chars()
+                .all(|c| c.is_alphanumeric() || "._-:%".contains(c)),
+            Host::Unix(_) => true,
+        };
+        if !hosts.iter().all(is_name) {
+            return Err(ConnectionError::Form);
+        }
         // No TLS over sockets of the machine, as libpq.
         let is_local = !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Unix(_)));
         config.ssl_mode(if is_local { SslMode::Disable } else { mode });

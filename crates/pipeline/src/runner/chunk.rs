@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use client::{BatchReadError, RecordBatch as Batch, TopicPartition};
 use connectors::files::Found;
+use connectors::postgres::Record;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::error::ArrowError;
 use sql::compute::{Decoded, Decoder, Raw};
@@ -14,6 +15,7 @@ use sql::compute::{Decoded, Decoder, Raw};
 use super::dead_letter::{Original, Place};
 use super::file_reader::{FileRecords, PuttingAway};
 use super::positions::{PartitionPosition, Source};
+use super::table_reader;
 use super::topic_reader::Records;
 
 /// Records of one place, decoded.
@@ -53,6 +55,10 @@ pub(crate) enum Originals {
     File {
         path: String,
         records: FileRecords,
+    },
+    Table {
+        table: String,
+        records: Vec<Record>,
     },
 }
 
@@ -154,13 +160,9 @@ impl Originals {
             Self::Topic {
                 partition, batches, ..
             } => of_batches(partition, batches, numbers),
-            Self::File { path, records } => {
-                let numbers = numbers.iter();
-                let found = numbers.filter_map(|number| {
-                    let (place, original) = records.get(path, *number)?;
-                    Some((*number, place, original))
-                });
-                found.collect()
+            Self::File { path, records } => each(numbers, |number| records.get(path, number)),
+            Self::Table { table, records } => {
+                each(numbers, |number| table_reader::original(table, records, number))
             }
         }
     }
@@ -182,7 +184,7 @@ impl Originals {
                 let end = batches.last().map_or(*to, |batch| batch.high_watermark);
                 Some((partition.clone(), *to, end, newest_ms))
             }
-            Self::File { .. } => None,
+            Self::File { .. } | Self::Table { .. } => None,
         }
     }
 
@@ -194,6 +196,17 @@ impl Originals {
             .filter_map(|(number, _, original)| Some((number, original.key?)))
             .collect()
     }
+}
+
+fn each(
+    numbers: &BTreeSet<u32>,
+    record: impl Fn(u32) -> Option<(Place, Original)>,
+) -> Vec<(u32, Place, Original)> {
+    let found = numbers.iter().filter_map(|number| {
+        let (place, original) = record(*number)?;
+        Some((*number, place, original))
+    });
+    found.collect()
 }
 
 fn of_batches(

@@ -6,7 +6,7 @@
 //! | `life` | one pipeline: its version, its runs, what happens when one fails |
 //! | `open` | puts a task together |
 //! | `task` | a task as it runs: one half reads and judges, the other one commits |
-//! | `readers`, `topic_reader`, `file_reader`, `chunk` | what is read, as rows beside the records they were |
+//! | `readers`, `topic_reader`, `file_reader`, `table_reader`, `chunk` | what is read, as rows beside the records they were |
 //! | `judge`, `tally` | the query with its checks over a chunk; how many records are bad |
 //! | `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
 //! | `positions`, `history`, `status`, `progress`, `lag` | how far it is, what happened, how it stands |
@@ -25,6 +25,7 @@ pub mod progress;
 mod readers;
 mod schedule;
 pub mod status;
+mod table_reader;
 mod table_writer;
 pub mod tally;
 mod task;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use client::admin::{AdminError, ConfigResource, describe_configs};
 use client::{Cluster, TopicPartition, TopicSelection};
 use connectors::files;
-use connectors::postgres::{SinkPartition, TaskName};
+use connectors::postgres::{self, SinkPartition, TaskName};
 use contract::Column;
 use env::Env;
-use spec::{PostgresSink, Sink, Source, Start};
+use spec::{PostgresSink, Rows, Sink, Source, Start};
 use sql::compute::Decoder;
 use types::TopicId;
 
@@ -17,10 +17,11 @@ use super::dead_letter;
 use super::deployed::Deployed;
 use super::file_reader::{FileInput, FileReader};
 use super::lag::LagReporter;
-use super::positions::{Owner, Positions};
+use super::positions::{self, Owner, Positions};
 use super::progress::Progress;
 use super::readers::{ReadError, Readers, Topics, begun};
 use super::tally::Halt;
+use super::table_reader::{TableReadError, TableReader};
 use super::table_writer::TableWriter;
 use super::task::{Parts, TaskError, Writer};
 use super::topic_output::TopicOutput;
@@ -114,12 +115,14 @@ pub(crate) async fn open(
         None => None,
     };
     let files = read_files(deployed, task, &positions, is_bounded)?;
+    let tables = read_tables(surroundings, deployed, task, &positions, is_bounded).await?;
     Ok(Parts {
         env: env.clone(),
         is_bounded,
         readers: Readers {
             topics,
             files,
+            tables,
             ended: BTreeSet::new(),
         },
         deployed: Arc::clone(deployed),
@@ -216,6 +219,43 @@ fn read_files(
     Ok(readers)
 }
 
+/// The tables of a task, from where it is.
+async fn read_tables(
+    surroundings: &Surroundings,
+    deployed: &Deployed,
+    task: &Task,
+    positions: &Positions,
+    is_bounded: bool,
+) -> Result<Vec<TableReader>, TaskError> {
+    let mut readers = Vec::new();
+    for read in task.reads.iter().filter(|read| read.from == From::Outside) {
+        let Some(input) = deployed.pipeline.inputs.get(read.input) else {
+            continue;
+        };
+        let Source::Postgres(table) = &input.source else {
+            continue;
+        };
+        let name = match &table.rows {
+            Rows::Table(table) => table.clone(),
+            Rows::Query(_) => "query".to_owned(),
+        };
+        let place = positions::Source::table(&input.name, &name);
+        let position = positions.read(&place).map_err(TopicReadError::from)?;
+        let connection = surroundings.secrets.connection(&table.connection)?;
+        let opening = postgres::Source::connect(&connection, table, input.columns.as_ref(), &task.group);
+        let opened = opening.await.map_err(TableReadError::from).map_err(ReadError::from)?;
+        let used = deployed.compiled.input_columns_used().into_iter().nth(read.input);
+        let used = used.filter(|_| task.runs_query);
+        let wanted = |column: &str| {
+            let used = used.as_ref();
+            used.is_none_or(|used| used.column_with_name(column).is_some())
+        };
+        let reader = TableReader::open(read.input, place, name, opened, position, wanted, is_bounded);
+        readers.push(reader.map_err(ReadError::from)?);
+    }
+    Ok(readers)
+}
+
 fn decoders(deployed: &Deployed, task: &Task) -> Result<BTreeMap<usize, Decoder>, TaskError> {
     let mut decoders = BTreeMap::new();
     for read in task.reads.iter().filter(|read| read.from != From::Outside) {
@@ -246,7 +286,7 @@ impl Table<'_> {
             task: format!("{}.{}", self.task.group, self.task.role),
         };
         let columns = self.deployed.compiled.output();
-        let mut sink = connectors::postgres::Sink::connect(&connection, self.sink, columns, name).await?;
+        let mut sink = postgres::Sink::connect(&connection, self.sink, columns, name).await?;
         sink.prepare(false).await?;
         let mut partitions = BTreeMap::new();
         if let Some(reader) = reader {

@@ -13,6 +13,7 @@ use super::chunk::{self, Chunk, DecodeError};
 use super::file_reader::{FileReadError, FileReader, FileStep};
 use super::positions::{Positions, Source};
 use super::progress::{Progress, Stage};
+use super::table_reader::{TableReadError, TableReader, TableStep};
 use super::topic_reader::{Begun, Limits, TopicReadError, TopicReader};
 
 /// How often it is looked whether topics have more partitions.
@@ -27,6 +28,9 @@ pub enum ReadError {
     /// Of files.
     #[error(transparent)]
     Files(#[from] FileReadError),
+    /// Of a table.
+    #[error(transparent)]
+    Table(#[from] TableReadError),
     /// What was read cannot be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -48,7 +52,8 @@ pub(crate) enum Step {
 pub(crate) struct Readers {
     pub(crate) topics: Option<Topics>,
     pub(crate) files: Vec<FileReader>,
-    /// Inputs that have been read to their end.
+    pub(crate) tables: Vec<TableReader>,
+    /// Files and tables that have been read to their end, by their place here.
     pub(crate) ended: BTreeSet<usize>,
 }
 
@@ -145,6 +150,19 @@ impl Readers {
                 FileStep::Nothing => all_done = false,
                 FileStep::Done => {
                     self.ended.insert(place);
+                }
+            }
+        }
+        let files = self.files.len();
+        for (place, table) in self.tables.iter_mut().enumerate() {
+            if self.ended.contains(&(files + place)) {
+                continue;
+            }
+            match table.next().await? {
+                TableStep::Chunk(chunk) => return Ok(Step::Chunks(vec![*chunk])),
+                TableStep::Nothing => all_done = false,
+                TableStep::Done => {
+                    self.ended.insert(files + place);
                 }
             }
         }

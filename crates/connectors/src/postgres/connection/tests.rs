@@ -103,6 +103,7 @@ fn no_error_and_no_debug_has_anything_of_a_password() {
         "host=db password=a hunter2",
         "host=db password='hunter2",
         "hunter2",
+        "postgres://me:pa@hunter2@db/x",
         "postgres://me:hunter2@db:port/x",
         "postgres://me:pass?hunter2@db/x",
         "postgres://me:hunter2@db/x?sslmode=hunter2",

@@ -84,6 +84,14 @@ impl Refusal {
         }
     }
 
+    /// Its code and constraint: what may stand in a log, since it has nothing of the row.
+    pub fn code(&self) -> String {
+        match &self.constraint {
+            Some(constraint) => format!("SQLSTATE {} of constraint {constraint}", self.sqlstate),
+            None => format!("SQLSTATE {}", self.sqlstate),
+        }
+    }
+
     pub(crate) fn new(place: Place, failure: &Failure) -> Self {
         Self {
             place,

@@ -29,7 +29,7 @@ pub enum SinkError {
         problems: Vec<String>,
     },
     /// Rows that the table does not take. After they are kept elsewhere, the batch is written without them.
-    #[error("{} of the batch are refused; the first: {}", refused.len(), refused.first().map_or("", |refusal| refusal.message.as_str()))]
+    #[error("{} of the batch are refused, the first of them with {}", refused.len(), refused.first().map_or(String::new(), Refusal::code))]
     Refused {
         /// All that were found, at least one, by their place.
         refused: Vec<Refusal>,

@@ -60,6 +60,19 @@ impl Changes {
         self.changes.push(Change { kind, ddl });
     }
 
+    /// What the role needs of the things that somebody else makes for it. What it needs of its own table is said when that is there.
+    fn grants(&self, role: &str) -> Vec<String> {
+        let of_offsets = self
+            .changes
+            .iter()
+            .any(|change| change.kind == ChangeKind::Offsets);
+        let grants = [
+            format!("GRANT USAGE ON SCHEMA watertable TO {role};"),
+            format!("GRANT SELECT, INSERT, UPDATE ON watertable.offsets TO {role};"),
+        ];
+        grants.into_iter().filter(|_| of_offsets).collect()
+    }
+
     fn ddl(&self) -> Vec<String> {
         self.changes
             .iter()
@@ -72,12 +85,7 @@ impl Changes {
 pub(super) async fn describe(sink: &Sink, session: &Session) -> Result<Changes, SinkError> {
     let doing = doing(sink);
     catalog::check_version(session, &doing).await?;
-    let rows = session
-        .query(&doing, "SELECT quote_ident(current_user)", &[])
-        .await?;
-    let role: String = rows
-        .first()
-        .map_or(Ok(String::new()), |row| get(&doing, row, 0))?;
+    let role = role(session, &doing).await?;
     let usage = |schema: &str| vec![format!("GRANT USAGE ON SCHEMA {schema} TO {role};")];
     let mut changes = Changes::default();
     if sink.delivery == Delivery::ExactlyOnce {
@@ -255,6 +263,14 @@ fn create_table(sink: &Sink) -> Result<String, SinkError> {
     ))
 }
 
+/// The role of the session, as an identifier.
+async fn role(session: &Session, doing: &str) -> Result<String, Failure> {
+    let sql = "SELECT quote_ident(current_user)";
+    let rows = session.query(doing, sql, &[]).await?;
+    rows.first()
+        .map_or(Ok(String::new()), |row| get(doing, row, 0))
+}
+
 /// Makes what is missing.
 pub(super) async fn prepare(
     sink: &Sink,
@@ -264,6 +280,7 @@ pub(super) async fn prepare(
     let doing = doing(sink);
     session.execute(&doing, super::BEGIN).await?;
     session.execute(&doing, LOCK).await?;
+    let role = role(session, &doing).await?;
     let changes = describe(sink, session).await?;
     if changes.adds_columns() && !add_columns {
         let missing = changes
@@ -282,7 +299,9 @@ pub(super) async fn prepare(
         session
             .execute(&doing, &change.ddl)
             .await
-            .map_err(|failure| not_allowed(failure, changes.ddl()))?;
+            .map_err(|failure| {
+                not_allowed(failure, [changes.ddl(), changes.grants(&role)].concat())
+            })?;
     }
     let grants = missing_rights(sink, session, &doing).await?;
     if !grants.is_empty() {

@@ -35,7 +35,7 @@ async fn a_run_reads_what_came_since_the_last_one_and_once() {
 #[tokio::test]
 async fn equal_cursors_at_the_border_of_a_page_lose_no_row() {
     for tie_breaker in [None, Some("id")] {
-        for chunk_rows in 1..=5 {
+        for chunk_rows in [1, 3] {
             let (database, mut source, position) = numbered(tie_breaker, chunk_rows).await;
             database.run("INSERT INTO log SELECT 10 + n / 4, n FROM generate_series(0, 15) n; INSERT INTO log VALUES (11, NULL), (11, NULL), (13, NULL)").await;
             // Killed after each chunk.

@@ -18,6 +18,7 @@ mod test;
 mod status;
 mod target;
 mod validate;
+mod worker;
 mod yaml;
 
 use anyhow::Result;
@@ -74,6 +75,8 @@ enum Verb {
     Remove(remove::Arguments),
     /// Write the file of any version that ran
     Export(export::Arguments),
+    /// Run the pipelines of a cluster in a process of their own
+    Worker(worker::Arguments),
 }
 
 impl Arguments {
@@ -94,6 +97,7 @@ impl Arguments {
             Verb::Cancel(arguments) => arguments.session.json,
             Verb::Remove(arguments) => arguments.session.json,
             Verb::Export(arguments) => arguments.session.json,
+            Verb::Worker(_) => false,
         }
     }
 }
@@ -116,5 +120,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Verb::Cancel(arguments) => cancel::run(&arguments),
         Verb::Remove(arguments) => remove::run(&arguments),
         Verb::Export(arguments) => export::run(&arguments),
+        Verb::Worker(arguments) => worker::run(&arguments),
     }
 }
