@@ -255,7 +255,8 @@ async fn missing_rights_come_with_what_to_run() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(steps > 1);
+    // Once for what is made in the database, and once for what is made in the schema.
+    assert!(steps > 1 && steps < 6, "{steps}");
     claim(&mut sink).await.unwrap();
     write(&mut sink, 0, 1, &people_rows(&[(1, "a")]))
         .await

@@ -338,3 +338,67 @@ async fn arrays_of_other_widths_and_units_are_the_same_values() {
         SinkError::Batch(_)
     ));
 }
+
+#[tokio::test]
+async fn keys_are_the_same_when_postgresql_says_so() {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+             CREATE TABLE folds (k text COLLATE folded PRIMARY KEY, v text);
+             CREATE TABLE numbers (k numeric PRIMARY KEY, v text); CREATE TABLE padded (k char(5) PRIMARY KEY, v text);
+             CREATE TABLE halves (k real PRIMARY KEY, v text); CREATE TABLE bytes (k bytea PRIMARY KEY, v text)",
+        )
+        .await;
+    let columns = vec![
+        Column::new("k", DataType::Text),
+        Column::new("v", DataType::Text),
+    ];
+    for (number, (table, first, last, other)) in [
+        ("folds", "Ada", "ADA", "Bob"),
+        ("numbers", "1.0", "1.000", "2"),
+        ("padded", "a", "a  ", "b"),
+        ("halves", "0.1", "0.10000000149", "0.2"),
+        ("bytes", "\\x0A", "\\x0a", "\\x0b"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut sink = Sink::connect(
+            &database.address(),
+            &upsert(table, &["k"]),
+            &columns,
+            task(),
+        )
+        .await
+        .unwrap();
+        sink.prepare(false).await.unwrap();
+        let partition = partition(i32::try_from(number).unwrap());
+        sink.claim(&BTreeMap::from([(partition, 0)])).await.unwrap();
+        let rows = batch_of(vec![
+            ("k", text(&[Some(first), Some(other), Some(last)])),
+            ("v", text(&[Some("first"), Some("other"), Some("last")])),
+        ]);
+        let mut write = async |from: i64, deletes: &[Delete]| {
+            let batch = Batch {
+                rows: &rows,
+                deletes,
+                left_out: &BTreeSet::new(),
+            };
+            sink.write(partition, from, from + 1, &batch).await.unwrap()
+        };
+        write(0, &[]).await;
+        let values = format!("SELECT v FROM {table} ORDER BY v");
+        assert_eq!(database.rows(&values).await, ["last", "other"], "{table}");
+        let written = write(1, &[delete(3, &[last])]).await;
+        assert_eq!(
+            written,
+            Written {
+                rows: 1,
+                deleted: 1
+            },
+            "{table}"
+        );
+        assert_eq!(database.rows(&values).await, ["other"], "{table}");
+    }
+}
