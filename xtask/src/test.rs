@@ -220,8 +220,8 @@ fn cargo(arguments: &[&str]) -> Result<Counts> {
 
 /// `cargo test`, shown while it runs, with the counts of its closing lines added up.
 fn tests() -> Result<Counts> {
-    // Some ask the broker with psql.
-    install::system_packages(&["postgresql-client"])?;
+    // Some ask the broker with psql, and some of `connectors` start a PostgreSQL, also with certificates.
+    install::system_packages(&["postgresql-client", "postgresql", "openssl"])?;
     let mut child = cargo_command(&[
         "test",
         "--workspace",

@@ -6,7 +6,8 @@
 //! it slept can write nothing, since its epoch is not the one of the partition.
 //!
 //! Rows that the table refuses come back with PostgreSQL's reasons before anything is written ([`SinkError::Refused`]); the caller keeps them
-//! elsewhere and writes the batch again without them ([`Batch::left_out`]). So a dead letter is durable before the rows around it.
+//! elsewhere and writes the batch again without them ([`Batch::left_out`]). So a dead letter is durable before the rows around it. A row
+//! that another one of its key replaces in the same batch need not come before the table, and then is not refused by it.
 //!
 //! Invariants: nothing of a batch is in the table when writing it gives an error, except that a commit without an answer may have
 //! happened, which the next write of the same batch finds. With `delivery: at_least_once` there is no such row: whoever writes a batch again

@@ -322,3 +322,83 @@ async fn a_key_too_long_for_its_index_is_refused_by_row() {
     assert_eq!(database.rows("SELECT name FROM people").await, ["ok"]);
     assert_eq!(refused[0].place, Place::Row(1));
 }
+
+/// Random rows and deletes of few keys, cut into random batches, some of them refused: in the end the table is what it is when they come
+/// one by one.
+#[tokio::test]
+async fn however_operations_are_cut_into_batches_the_table_is_that_of_their_order() {
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE people (id bigint PRIMARY KEY, name text CHECK (name <> 'bad'), visits int DEFAULT 0)")
+        .await;
+    let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &people()).await;
+    let admin = database.admin().await;
+    let mut model: BTreeMap<i64, (String, i64)> = BTreeMap::new();
+    let mut seed = 7_u64;
+    let mut random = move |below: u64| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for at in 0..60_i64 {
+        let (mut rows, mut deletes) = (Vec::new(), Vec::new());
+        for number in 0..random(9) {
+            let id = i64::try_from(random(5)).unwrap();
+            match random(6) {
+                0 | 1 => {
+                    deletes.push(delete(rows.len(), &[&id.to_string()]));
+                    model.remove(&id);
+                }
+                2 => rows.push((id, "bad".to_owned())),
+                _ => {
+                    let name = format!("{at}.{number}");
+                    // A row that is there keeps what the sink does not write.
+                    model
+                        .entry(id)
+                        .or_insert((String::new(), 0))
+                        .0
+                        .clone_from(&name);
+                    rows.push((id, name));
+                }
+            }
+        }
+        let borrowed: Vec<_> = rows.iter().map(|(id, name)| (*id, name.as_str())).collect();
+        let refused = write_rest(&mut sink, at, at + 1, &people_rows(&borrowed), &deletes).await;
+        // One that is replaced or deleted behind it in its batch may be refused, and need not be.
+        let is_last = |at: usize, id: i64| {
+            let replaced = rows
+                .iter()
+                .skip(at + 1)
+                .any(|row| row.0 == id && row.1 != "bad");
+            let deleted = deletes
+                .iter()
+                .any(|delete| delete.after_rows > at && delete.key[0] == id.to_string());
+            !replaced && !deleted
+        };
+        let places: BTreeSet<_> = refused.iter().map(|refusal| refusal.place).collect();
+        for (at, (id, name)) in rows.iter().enumerate() {
+            let is_refused = places.contains(&Place::Row(at));
+            assert!(name == "bad" || !is_refused, "{refused:?} of {rows:?}");
+            assert!(
+                name != "bad" || is_refused || !is_last(at, *id),
+                "{refused:?} of {rows:?} {deletes:?}"
+            );
+        }
+        let expected: Vec<_> = model
+            .iter()
+            .map(|(id, (name, visits))| format!("{id}|{name}|{visits}"))
+            .collect();
+        let found = crate::support::server::texts(
+            &admin,
+            "SELECT id, name, visits FROM people ORDER BY id",
+        )
+        .await;
+        assert_eq!(found, expected, "after {rows:?} {deletes:?}");
+        admin
+            .batch_execute("UPDATE people SET visits = visits + 1")
+            .await
+            .unwrap();
+        model.values_mut().for_each(|(_, visits)| *visits += 1);
+    }
+}

@@ -1,6 +1,9 @@
 //! Trouble while reading.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::support::server::Server;
 
 async fn users() -> Database {
     let database = Database::new().await;
@@ -121,4 +124,42 @@ async fn a_standby_can_be_read() {
     let mut source = source(&database, &by("id", None, 0, table("users", 7))).await;
     source.check().await.unwrap();
     assert_eq!(rest(&mut source, &Position::default()).await.0.len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_in_the_middle_is_read_on_from_the_last_chunk() {
+    let server = Server::own(&[]).await;
+    let database = Database::of(Arc::clone(&server)).await;
+    database
+        .run("CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users SELECT generate_series(1, 3000)")
+        .await;
+    // Through a checkpoint, since a server without fsync promises less.
+    database.run("CHECKPOINT").await;
+    let mut source = source(&database, &table("users", 10)).await;
+    let killer = crate::support::spawn(async move {
+        for _kill in 0..2 {
+            server.kill();
+            server.start_again().await;
+        }
+        server
+    });
+    let (mut position, mut lines, mut failed) = (Position::default(), Vec::new(), 0);
+    loop {
+        match source.next(&position).await {
+            Ok(None) => break,
+            Ok(Some(chunk)) => {
+                lines.extend(text(&chunk.records));
+                position = kept(&chunk.position);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Retry, "{error}");
+                failed += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+    }
+    drop(killer.await.unwrap());
+    assert!(failed > 0, "it was never away");
+    let expected: Vec<_> = (1..=3000).map(|id| id.to_string()).collect();
+    assert_eq!(lines, expected);
 }
