@@ -32,6 +32,7 @@ use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
 use crate::cooperative::CooperativeFanOut;
 use crate::earliest_times::EarliestTimes;
 use crate::export::Exports;
+use crate::minutes::TimesWithoutSeconds;
 use crate::no_files::NoFiles;
 use crate::options::{EngineOptions, SessionOptions};
 use crate::postgres::{Activity, Sessions};
@@ -223,6 +224,7 @@ pub(crate) fn with_expressions(
     for function in bounded_functions(&state)? {
         state.register_udf(function)?;
     }
+    state.register_function_rewrite(Arc::new(TimesWithoutSeconds::new()))?;
     Ok(state)
 }
 

@@ -19,6 +19,7 @@ mod filters;
 mod intervals;
 mod latest;
 mod memory;
+mod minutes;
 mod no_files;
 mod open_batch;
 mod options;

@@ -41,7 +41,10 @@ pub fn session(memory_bytes_max: usize) -> Result<SessionState> {
         .with_runtime_env(Arc::new(runtime))
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions());
-    with_expressions(state)
+    let mut state = with_expressions(state)?;
+    // As sessions begin: behind the functions, so that those which make times make them without a zone.
+    state.config_mut().options_mut().execution.time_zone = Some("UTC".to_owned());
+    Ok(state)
 }
 
 /// Reads one statement, and makes of PostgreSQL's SQL what the planner knows.

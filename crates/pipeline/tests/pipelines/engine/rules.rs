@@ -59,6 +59,14 @@ fn lists_become_rows_that_know_their_record() {
             r#"{"id":4,"tag":"\"z\""}"#
         ]
     );
+    let parts = "SELECT x->>'id' AS id FROM (SELECT unnest(json_get_array(tags, 'a')) AS x FROM t) y WHERE x->>'id' <> '2'";
+    assert_eq!(
+        made(
+            parts,
+            &[r#"{"id":1,"tags":{"a":[{"id":1},{"id":2},{"id":3}]}}"#]
+        ),
+        [r#"{"id":"1"}"#, r#"{"id":"3"}"#]
+    );
     let both = "SELECT unnest([id, id + 1]) AS a, unnest([name]) AS b FROM t";
     assert_eq!(
         made(both, &[r#"{"id":1,"name":"n"}"#]),
@@ -104,6 +112,22 @@ fn times_are_read_as_people_write_them() {
         made(sql, &[r#"{"id":1,"at":"5/21/2019 18:33"}"#]),
         [r#"{"at":"2019-05-21T18:33:00"}"#]
     );
+    let sql = "SELECT at::timestamp AS a, TRY_CAST(name AS timestamptz) AS b FROM t";
+    assert_eq!(
+        made(
+            sql,
+            &[r#"{"id":1,"at":"2019-05-21 18:33","name":"2019-05-21T18:33+02:00"}"#]
+        ),
+        [r#"{"a":"2019-05-21T18:33:00","b":"2019-05-21T16:33:00Z"}"#]
+    );
+    let rest = "checks: [ { valid_timestamp: at } ]";
+    let values = [
+        r#"{"id":1,"at":"2019-05-21 18:33"}"#,
+        r#"{"id":2,"at":"2019-05-21"}"#,
+        r#"{"id":3,"at":"18:33"}"#,
+    ];
+    let outcome = run("SELECT at FROM t", rest, &values);
+    assert_eq!((outcome.origins.len(), outcome.dead.len()), (2, 1));
 }
 
 #[test]
