@@ -13,6 +13,7 @@ mod facts;
 mod history;
 mod key;
 mod log;
+pub mod outside;
 pub mod plan;
 mod positions;
 pub mod record;

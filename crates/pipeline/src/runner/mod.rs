@@ -9,8 +9,10 @@
 //! | `readers`, `topic_reader`, `file_reader`, `table_reader`, `chunk` | what is read, as rows beside the records they were |
 //! | `judge`, `tally` | the query with its checks over a chunk; how many records are bad |
 //! | `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
+//! | `back_test` | what a new version would have done to recent records |
 //! | `positions`, `history`, `status`, `progress`, `lag` | how far it is, what happened, how it stands |
 
+pub mod back_test;
 mod chunk;
 pub mod dead_letter;
 pub mod deployed;

@@ -15,6 +15,7 @@ mod full_disk;
 mod idle_connections;
 mod metrics;
 mod newer_versions;
+mod pipeline_deploy;
 mod pipeline_files;
 mod prompt;
 mod server;

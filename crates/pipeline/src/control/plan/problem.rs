@@ -143,6 +143,12 @@ pub enum PlanFault {
         /// How long it may be.
         most: usize,
     },
+    /// What it writes to cannot be looked at, or does not fit.
+    #[error("where it writes: {fault}")]
+    Outside {
+        /// What is wrong, and what to do.
+        fault: String,
+    },
     /// It cannot be compiled.
     #[error("{0}")]
     Tasks(#[from] crate::tasks::TasksError),

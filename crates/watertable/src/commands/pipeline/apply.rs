@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use pipeline::control::plan::PipelinePlan;
-use pipeline::control::{Applied, Change, Hands, Plan, Step, apply};
+use pipeline::control::{Applied, Change, Hands, Plan, Step, apply, outside};
+use pipeline::secrets::Secrets;
 use serde::Serialize;
 
-use super::target::Asked;
+use super::target::{Asked, SecretsArgument};
 use crate::output;
-use crate::report::Failure;
+use crate::report::{Failure, sentence};
 use crate::session::{self, Session};
 
 /// A longer file is no plan.
@@ -31,6 +32,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     asked: Asked,
     #[command(flatten)]
+    secrets: SecretsArgument,
+    #[command(flatten)]
     pub(super) session: Session,
 }
 
@@ -50,24 +53,25 @@ struct PipelineView<'a> {
     state: &'static str,
 }
 
-/// Says what is done as it is done.
+/// Creates what is in databases, and says what is done as it is done.
 struct Teller {
+    secrets: Secrets,
     is_silent: bool,
     fault: Option<anyhow::Error>,
 }
 
 impl Hands for Teller {
     async fn create_outside(&mut self, plan: &PipelinePlan) -> Result<(), String> {
-        // Who writes there creates what is missing when it starts.
-        tracing::debug!(pipeline = plan.pipeline, "left to the worker");
-        Ok(())
+        let created = outside::create(&plan.record, &plan.outside, &self.secrets).await;
+        created.map_err(|error| sentence(&error.into()))
     }
 
     async fn done(&mut self, step: Step) {
         let line = match step {
             Step::Created(topic) => format!("created the topic {topic}"),
             Step::Changed(topic) => format!("changed the topic {topic}"),
-            Step::Outside(_) | Step::Written => return,
+            Step::Outside(pipeline) => format!("created what {pipeline} writes to"),
+            Step::Written => return,
         };
         if !self.is_silent && self.fault.is_none() {
             self.fault = output::line(&line).err();
@@ -80,6 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let who = arguments.asked.who();
     let cluster = arguments.session.cluster();
     let mut teller = Teller {
+        secrets: arguments.secrets.secrets(),
         is_silent: arguments.session.json,
         fault: None,
     };

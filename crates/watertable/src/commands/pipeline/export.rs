@@ -9,19 +9,21 @@ use crate::output;
 use crate::session::{self, Session};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    disable_version_flag = true,
+    after_help = "\
 What is written is the pipeline as it ran: with the values of its variables and its query in it, without comments. Reading it gives
 the same pipeline.
 
 Examples:
   watertable pipeline export trips_clean --env prod > trips_clean.yaml
-  watertable pipeline export trips_clean --env prod --version v7 | diff trips_clean.yaml -")]
+  watertable pipeline export trips_clean --env prod --version v7 | diff trips_clean.yaml -"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     target: Target,
     /// The version; the one that runs if absent
-    // The binary's own --version goes without a value, so this is no more of it.
-    #[arg(long = "version", id = "of_version", value_name = "VERSION", value_parser = version)]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
     version: Option<u32>,
     #[command(flatten)]
     pub(super) session: Session,

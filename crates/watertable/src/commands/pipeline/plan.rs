@@ -4,21 +4,28 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use client::Cluster;
-use pipeline::control::plan::{Facts, Options, PlanProblem, Refused, prepare, topics_of};
-use pipeline::control::{Plan, Store, diff, facts};
+use pipeline::control::plan::{
+    ChangeKind, Facts, Options, PipelinePlan, PlanFault, PlanProblem, Refused, Wanted, prepare,
+    topics_of,
+};
+use pipeline::control::{Class, Plan, Store, diff, facts, outside};
+use pipeline::runner::back_test::back_test;
+use pipeline::secrets::Secrets;
 use serde::Serialize;
 use spec::File;
 use spec::names::Environment;
 
 use super::folder::{Folder, Place};
-use super::target::git_commit;
+use super::target::{SecretsArgument, git_commit};
 use super::validate::{self, ProblemView};
 use crate::output::{self, counted};
-use crate::report::{Failure, Status};
+use crate::report::{Failure, Status, sentence};
 use crate::session::{self, Session};
 
 /// The exit status when something changes, if somebody wants to know.
 const CHANGES: u8 = 2;
+/// So many records of each input a changed version is tested on.
+const BACK_TESTED: u64 = 10_000;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -33,7 +40,7 @@ Examples:
   -  does not run any more          ?  runs and has no file
 
 In every environment but prod names of topics and groups have the environment in front: in dev the topic trips of a file is
-dev.trips. Values of secrets are not read, and are in no plan.")]
+dev.trips. A plan looks into the databases that are written, and has no values of secrets.")]
 pub(super) struct Arguments {
     /// The folder of the pipeline files
     #[arg(default_value = ".", value_name = "DIR")]
@@ -53,6 +60,8 @@ pub(super) struct Arguments {
     /// End with status 2 if something changes
     #[arg(long)]
     exit_code: bool,
+    #[command(flatten)]
+    secrets: SecretsArgument,
     #[command(flatten)]
     pub(super) session: Session,
 }
@@ -117,10 +126,72 @@ async fn plan(
         git_commit: git_commit(&arguments.path),
     };
     let planned = diff(environment, store.state(), &wanted, &facts, &options);
+    let planned = match planned {
+        Ok(mut plan) => {
+            back_tests(&mut plan, cluster, &store).await;
+            outside(&mut plan, &wanted, &arguments.secrets.secrets())
+                .await
+                .map(|()| plan)
+        }
+        Err(faults) => Err(faults),
+    };
     Ok(planned.map_err(|faults| Refused {
         problems: Vec::new(),
         faults,
     }))
+}
+
+/// Adds what changed queries and checks would have done to recent records. It is a service: a plan is one without it, too.
+async fn back_tests(plan: &mut Plan, cluster: &Cluster, store: &Store) {
+    let is_changed = |plan: &&mut PipelinePlan| {
+        matches!(plan.change, ChangeKind::Changed | ChangeKind::Checks)
+            && plan.class == Some(Class::HandOver)
+    };
+    let environment = plan.environment.clone();
+    for pipeline in plan.pipelines.iter_mut().filter(is_changed) {
+        let name = &pipeline.pipeline;
+        let Some(before) = store.state().current(&environment, name) else {
+            continue;
+        };
+        match back_test(cluster, before, &pipeline.record, BACK_TESTED).await {
+            Ok(test) => pipeline.back_test = test,
+            Err(error) => {
+                let error = sentence(&error.into());
+                tracing::warn!(pipeline = name, error, "could not look at recent records");
+            }
+        }
+    }
+}
+
+/// Adds what is created outside of the cluster.
+async fn outside(
+    plan: &mut Plan,
+    wanted: &[Wanted],
+    secrets: &Secrets,
+) -> Result<(), Vec<PlanProblem>> {
+    let mut problems = Vec::new();
+    let is_kept = |plan: &&mut PipelinePlan| plan.change != ChangeKind::Removed;
+    for pipeline in plan.pipelines.iter_mut().filter(is_kept) {
+        match outside::describe(&pipeline.record, secrets).await {
+            Ok(statements) => pipeline.outside = statements,
+            Err(error) => {
+                let name = &pipeline.pipeline;
+                let file = wanted.iter().find(|wanted| wanted.pipeline.name == *name);
+                problems.push(PlanProblem {
+                    file: file.map_or_else(String::new, |wanted| wanted.file.clone()),
+                    pipeline: name.clone(),
+                    fault: PlanFault::Outside {
+                        fault: sentence(&error.into()),
+                    },
+                });
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
 }
 
 fn print(arguments: &Arguments, plan: &Plan) -> Result<()> {

@@ -1,10 +1,11 @@
 //! What the commands about deployed pipelines have in common: which pipeline, of which environment, and who asks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use env::{Clock, SystemClock};
 use pipeline::control::{Request, Who, act};
+use pipeline::secrets::Secrets;
 use serde::Serialize;
 use spec::names::Environment;
 
@@ -44,6 +45,21 @@ impl Asked {
             message: self.message.clone(),
             time: SystemClock::new().wall().into(),
         }
+    }
+}
+
+/// Where the values of secrets are.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct SecretsArgument {
+    /// A folder with a file for each secret; WATERTABLE_SECRET_NAME in the environment comes first
+    #[arg(long, value_name = "DIR", env = "WATERTABLE_SECRETS")]
+    secrets: Option<PathBuf>,
+}
+
+impl SecretsArgument {
+    /// Where they are looked up.
+    pub(super) fn secrets(&self) -> Secrets {
+        Secrets::new(self.secrets.clone())
     }
 }
 
