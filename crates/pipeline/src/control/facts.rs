@@ -25,7 +25,7 @@ pub enum FactsError {
     #[error("cannot list the topics")]
     Topics(#[from] MetadataError),
     /// Settings or groups cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Admin(#[from] AdminError),
     /// What a group has read cannot be.
     #[error("cannot read the offsets of a group")]

@@ -24,13 +24,13 @@ const FETCH_WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The brokers do not know it, or cannot be asked.
-    #[error(transparent)]
+    #[error("{0}")]
     Metadata(#[from] MetadataError),
     /// Its ends cannot be looked up.
-    #[error(transparent)]
+    #[error("{0}")]
     Offsets(#[from] OffsetsError),
     /// It cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Consume(#[from] ConsumeError),
     /// Somebody has begun a transaction and not ended it.
     #[error(
@@ -76,7 +76,7 @@ impl Log {
     }
 
     /// Reads all that was committed before the call.
-    pub(crate) async fn to_end<E: From<LogError>>(
+    pub(crate) async fn read_to_end<E: From<LogError>>(
         &mut self,
         mut each: impl FnMut(&RecordBatch) -> Result<(), E>,
     ) -> Result<(), E> {

@@ -59,7 +59,7 @@ async fn read(
         return Ok(());
     };
     let topic = || internal::POSITIONS.to_owned();
-    log.to_end(|batch: &RecordBatch| {
+    log.read_to_end(|batch: &RecordBatch| {
         for record in batch.records() {
             let record = record.map_err(|source| StoreError::Batch {
                 topic: topic(),

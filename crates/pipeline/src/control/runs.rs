@@ -16,7 +16,7 @@ pub async fn runs(cluster: &Cluster, mut each: impl FnMut(Run)) -> Result<(), St
     let Some(mut log) = Log::open(cluster, &[internal::RUNS]).await? else {
         return Ok(());
     };
-    log.to_end(|batch| {
+    log.read_to_end(|batch| {
         for record in batch.records() {
             let record = record.map_err(|source| StoreError::Batch {
                 topic: internal::RUNS.to_owned(),

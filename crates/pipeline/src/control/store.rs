@@ -64,7 +64,7 @@ impl Store {
             log: None,
             state: State::default(),
         };
-        store.to_end().await?;
+        store.read_to_end().await?;
         Ok(store)
     }
 
@@ -92,14 +92,14 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`].
-    pub async fn to_end(&mut self) -> Result<(), StoreError> {
+    pub async fn read_to_end(&mut self) -> Result<(), StoreError> {
         if self.log.is_none() {
             self.log = Log::open(&self.cluster, &TOPICS).await?;
         }
         let Self { log, state, .. } = self;
         match log {
             None => Ok(()),
-            Some(log) => log.to_end(|batch| apply(state, batch).map(drop)).await,
+            Some(log) => log.read_to_end(|batch| apply(state, batch).map(drop)).await,
         }
     }
 

@@ -207,3 +207,13 @@ fn of_a_query_whose_lines_are_joined_the_beginning_is_found() {
         assert_eq!(at, file.place(&["sql"]), "{sql}");
     }
 }
+
+#[test]
+fn what_is_written_is_told_from_what_stands_in_for_it() {
+    let text = "format: 1\npipeline: a\nrun: once\nfrom: { a: { topic: { name: a, start: earliest } }, b: { topic: { name: b } } }\nsql: SELECT 1\nto: { topic: { name: c } }\n";
+    let file = File::read("a.yaml", text.as_bytes(), &Surroundings::NONE).unwrap();
+    assert!(file.says(&["from", "a", "topic", "start"]));
+    assert!(!file.says(&["from", "b", "topic", "start"]));
+    assert!(!file.says(&["from", "c"]));
+    assert!(file.says(&[]));
+}

@@ -6,7 +6,7 @@ use spec::names::Environment;
 use spec::{FILE_BYTES_MAX, File, Source, Surroundings};
 
 use super::classify::{self, Difference, classify};
-use super::topics::{topics, used};
+use super::topics::{Used, topics, used};
 use super::wanted::{Facts, Wanted};
 use super::{ChangeKind, PLAN_FORMAT, PipelinePlan, Plan, PlanFault, PlanProblem, Reader, rules};
 use crate::control::record::{Class, PipelineRecord, PipelineState};
@@ -105,7 +105,7 @@ impl<'a> Planner<'a> {
             readers: BTreeMap::new(),
             writers: BTreeMap::new(),
         };
-        let mut uses: Vec<(String, (Vec<String>, Vec<String>))> = Vec::new();
+        let mut uses: Vec<(String, Used)> = Vec::new();
         for wanted in wanted {
             let tasks = tasks::compile(&wanted.pipeline, environment).unwrap_or_default();
             let of = used(&wanted.pipeline, &tasks, environment);
@@ -115,7 +115,7 @@ impl<'a> Planner<'a> {
             let others = planner.without_file();
             uses.extend(others.map(|record| (record.pipeline.clone(), rules::topics_of(record))));
         }
-        for (name, (read, written)) in uses {
+        for (name, Used { read, written }) in uses {
             for topic in read {
                 planner
                     .readers
@@ -254,7 +254,7 @@ impl<'a> Planner<'a> {
         faults: &mut Vec<PlanFault>,
     ) {
         rules::created(topics, self.environment, self.facts, faults);
-        let (read, written) = used(&wanted.pipeline, tasks, self.environment);
+        let Used { read, written } = used(&wanted.pipeline, tasks, self.environment);
         let sink = wanted.pipeline.sink.topic();
         let sink = sink.map(|topic| self.environment.name(topic));
         let name = wanted.pipeline.name.as_str();

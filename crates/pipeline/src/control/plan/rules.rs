@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use spec::names::{self, Environment};
 
-use super::topics::{unified, used};
+use super::topics::{Used, unified, used};
 use super::wanted::Facts;
 use super::{PlanFault, TopicPlan};
 use crate::control::record::PipelineRecord;
 use crate::control::state::State;
 use crate::tasks;
 
-/// The topics of a pipeline that runs: those that it reads, and those that it writes.
-pub(super) fn topics_of(record: &PipelineRecord) -> (Vec<String>, Vec<String>) {
+/// The topics of a pipeline that runs.
+pub(super) fn topics_of(record: &PipelineRecord) -> Used {
     let compiled = || {
         let environment: Environment = record.env.parse().ok()?;
         let pipeline = record.pipeline().ok()?;
@@ -85,7 +85,7 @@ pub(super) fn foreign(environment: &Environment, current: &State) -> Vec<PlanFau
         if record.env != names::PRODUCTION {
             continue;
         }
-        let (read, written) = topics_of(record);
+        let Used { read, written } = topics_of(record);
         for topic in read.into_iter().chain(written) {
             if is_of(&topic, environment.as_str()) {
                 let fault = PlanFault::Prefix {

@@ -223,12 +223,16 @@ fn changed(
     })
 }
 
-/// All topics that a pipeline reads, writes, or sends dead letters to, with the environment's prefix; what it reads first.
-pub(super) fn used(
-    pipeline: &Pipeline,
-    tasks: &[Task],
-    environment: &Environment,
-) -> (Vec<String>, Vec<String>) {
+/// The topics that a pipeline uses, with the environment's prefix.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Used {
+    /// Those that it reads.
+    pub(super) read: Vec<String>,
+    /// Those that it writes, that of its dead letters among them.
+    pub(super) written: Vec<String>,
+}
+
+pub(super) fn used(pipeline: &Pipeline, tasks: &[Task], environment: &Environment) -> Used {
     let read = pipeline
         .inputs
         .iter()
@@ -241,7 +245,10 @@ pub(super) fn used(
         Writes::Table => None,
     });
     let dead = environment.name(&pipeline.dead_letters());
-    (read.collect(), written.chain([dead]).collect())
+    Used {
+        read: read.collect(),
+        written: written.chain([dead]).collect(),
+    }
 }
 
 /// What two names that collide have in common.
