@@ -32,6 +32,14 @@ pub enum LogError {
     /// It cannot be read.
     #[error("{0}")]
     Consume(#[from] ConsumeError),
+    /// Somebody has deleted it.
+    #[error(
+        "the topic '{topic}' is gone, and what was said in it with it; bring it back from a backup, or delete the other topics of the pipelines too and plan anew"
+    )]
+    Gone {
+        /// Which.
+        topic: String,
+    },
     /// Somebody has begun a transaction and not ended it.
     #[error(
         "a transaction in {partition} has been open since offset {offset}, and what is behind it cannot be read yet; `watertable txn list` shows whose it is"
@@ -52,15 +60,17 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Topics from their beginning; nothing if one of them is not there.
+    /// Topics from their beginning; nothing if none of them is there.
     pub(crate) async fn open(cluster: &Cluster, topics: &[&str]) -> Result<Option<Self>, LogError> {
         let topics: Vec<Arc<str>> = topics.iter().map(|name| Arc::from(*name)).collect();
-        for topic in &topics {
-            match cluster.refresh_topic(topic, false).await {
-                Ok(_) => {}
-                Err(error) if is_absent(&error) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
+        let absent = absent(cluster, &topics).await?;
+        if absent.len() == topics.len() {
+            return Ok(None);
+        }
+        // They may be on their way. If they are not, what is left of them is not all that was said.
+        if let Some(topic) = self::absent(cluster, &absent).await?.first() {
+            let topic = topic.as_ref().to_owned();
+            return Err(LogError::Gone { topic });
         }
         let config = ConsumerConfig {
             isolation: Isolation::ReadCommitted,
@@ -120,6 +130,19 @@ impl Log {
     pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, LogError> {
         Ok(self.consumer.poll().await?)
     }
+}
+
+/// Those of the topics that are not there.
+async fn absent(cluster: &Cluster, topics: &[Arc<str>]) -> Result<Vec<Arc<str>>, LogError> {
+    let mut absent = Vec::new();
+    for topic in topics {
+        match cluster.refresh_topic(topic, false).await {
+            Ok(_) => {}
+            Err(error) if is_absent(&error) => absent.push(Arc::clone(topic)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(absent)
 }
 
 fn is_absent(error: &MetadataError) -> bool {

@@ -205,6 +205,29 @@ async fn the_last_position_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_control_topic_that_was_deleted_does_not_mean_that_nothing_runs() {
+    let world = World::start().await;
+    let prod = environment("prod");
+    let writer = Writer::open(&world.client(), &prod).await.unwrap();
+    let trips = change(version("prod", "trips", 1));
+    writer.commit(&trips, async || {}).await.unwrap();
+    let deleted = [internal::DEPLOYMENTS.to_owned()];
+    let deleted = client::admin::delete_topics(&world.cluster, &deleted).await;
+    deleted
+        .unwrap()
+        .remove(internal::DEPLOYMENTS)
+        .unwrap()
+        .unwrap();
+    let error = Store::open(&world.client()).await.unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        said.starts_with("the topic '__deployments' is gone"),
+        "{said}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_none_is_left_out_and_one_of_a_later_version_is_not() {
     let world = World::start().await;
     topics::create(&world.cluster).await.unwrap();
