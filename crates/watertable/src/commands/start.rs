@@ -16,9 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{HttpServer, Phase, Status};
-use crate::{logging, pipelines};
 use crate::settings::{self, Given, LogFormat, Origin, Settings};
 use crate::sql::Sql;
+use crate::{logging, pipelines};
 
 /// How long a stop may take; what supervisors usually grant is more.
 const STOP: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! `watertable topic`: create, list, describe, change, delete topics; delete their records; look up offsets.
 
 pub(crate) mod alter;
-mod contract;
+pub(crate) mod contract;
 mod create;
 mod delete;
 mod delete_records;

@@ -5,6 +5,7 @@ mod cancel;
 mod explain;
 mod export;
 mod folder;
+mod infer;
 mod init;
 mod pause;
 mod plan;
@@ -45,6 +46,8 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Write a first pipeline with its test into a folder
     Init(init::Arguments),
+    /// Propose an input and its columns from a sample
+    Infer(infer::Arguments),
     /// Print the JSON Schema of pipeline files, for editors
     Schema(schema::Arguments),
     /// Look for mistakes in all files of a folder, without a broker
@@ -83,6 +86,7 @@ impl Arguments {
     pub(crate) fn wants_json(&self) -> bool {
         match &self.verb {
             Verb::Init(_) | Verb::Schema(_) => false,
+            Verb::Infer(arguments) => arguments.session.json,
             Verb::Validate(arguments) => arguments.json,
             Verb::Test(arguments) => arguments.json,
             Verb::Explain(arguments) => arguments.json,
@@ -105,6 +109,7 @@ impl Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::Init(arguments) => init::run(&arguments),
+        Verb::Infer(arguments) => infer::run(arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),

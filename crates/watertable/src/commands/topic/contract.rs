@@ -3,6 +3,8 @@
 
 mod infer;
 
+pub(crate) use infer::sample_of;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -163,20 +165,25 @@ async fn show(session: &Session, topic: &str) -> Result<()> {
 
 /// The text of a topic's contract, which has to have one.
 async fn stored(cluster: &Cluster, topic: &str) -> Result<String> {
-    let resource = ConfigResource::Topic(topic.to_owned());
-    let names = [SETTING.to_owned()];
-    let configs = describe_configs(cluster, &resource, Some(&names), false).await?;
-    let own = configs
-        .into_iter()
-        .find(|config| config.name == SETTING && config.source == ConfigSource::Topic);
-    let text = own.and_then(|config| config.value);
-    text.ok_or_else(|| {
+    stored_contract(cluster, topic).await?.ok_or_else(|| {
         Failure::new(
             format!("topic '{topic}' has no contract"),
             format!("propose one with `watertable topic contract infer {topic}`"),
         )
         .into()
     })
+}
+
+/// The text of a topic's contract, if it has one.
+pub(crate) async fn stored_contract(cluster: &Cluster, topic: &str) -> Result<Option<String>> {
+    existing(cluster, topic).await?;
+    let resource = ConfigResource::Topic(topic.to_owned());
+    let names = [SETTING.to_owned()];
+    let configs = describe_configs(cluster, &resource, Some(&names), false).await?;
+    let own = configs
+        .into_iter()
+        .find(|config| config.name == SETTING && config.source == ConfigSource::Topic);
+    Ok(own.and_then(|config| config.value))
 }
 
 async fn drop_it(session: &Session, topic: &str) -> Result<()> {

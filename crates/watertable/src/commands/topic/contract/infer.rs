@@ -30,13 +30,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(session: &Session, arguments: &Arguments) -> Result<()> {
     let cluster = session.cluster();
-    let topic = existing(&cluster, &arguments.topic).await?;
-    let partitions: Vec<_> = topic
-        .partitions
-        .iter()
-        .map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition.index))
-        .collect();
-    let values = sample(&cluster, &partitions, arguments.sample).await?;
+    let values = sample_of(&cluster, &arguments.topic, arguments.sample).await?;
     let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
     let Proposal {
         contract,
@@ -98,6 +92,17 @@ fn named(contract: Contract, names: &[String]) -> Result<Contract> {
         ..column.clone()
     });
     Ok(Contract::new(contract.format().clone(), renamed.collect())?)
+}
+
+/// Values of the newest records of a topic, the same number of each partition.
+pub(crate) async fn sample_of(cluster: &Cluster, topic: &str, count: u32) -> Result<Vec<Vec<u8>>> {
+    let topic = existing(cluster, topic).await?;
+    let partitions: Vec<_> = topic
+        .partitions
+        .iter()
+        .map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition.index))
+        .collect();
+    sample(cluster, &partitions, count).await
 }
 
 /// Values of the newest records, the same number of each partition. Tombstones say nothing.
