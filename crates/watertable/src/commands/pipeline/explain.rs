@@ -53,7 +53,7 @@ struct TaskView {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.place.read()?;
-    let looked = validate::look(&folder);
+    let looked = validate::compile(&folder);
     if !looked.problems.is_empty() {
         validate::print(&folder, &looked.problems)?;
         return Err(Status(1).into());

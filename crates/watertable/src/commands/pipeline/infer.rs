@@ -3,6 +3,7 @@
 //! Invariant: it is a proposal for somebody to look at; nothing is changed, and digits with a zero in front are never a number.
 
 mod files;
+mod postgres;
 mod text;
 mod topic;
 
@@ -21,12 +22,13 @@ const COMPRESSIONS: [&str; 3] = ["gz", "zst", "bz2"];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-SOURCE is a topic; or a file or a pattern of files, which has a / or the ending of its format.
+SOURCE is a topic; a file or a pattern of files, which has a / or the ending of its format; or a connection to PostgreSQL, with --table.
 
 Examples:
   watertable pipeline infer 'landing/*.csv'
   watertable pipeline infer lake/Ann-Lee.json
   watertable pipeline infer web.clicks --sample 10000
+  watertable pipeline infer postgres://reader@db.example/shop --table users
 
 The proposal goes to standard output, for a pipeline file; what to know about it to standard error. CSV whose digits begin with a
 zero is text: a number would lose it.")]
@@ -36,6 +38,9 @@ pub(super) struct Arguments {
     /// What to look at
     #[arg(value_name = "SOURCE")]
     source: String,
+    /// The table, of a database
+    #[arg(long, value_name = "TABLE")]
+    table: Option<String>,
     /// How many records to look at
     #[arg(long, default_value_t = 1000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sample: u32,
@@ -75,15 +80,27 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         let Arguments {
             session,
             source,
+            table,
             sample,
         } = &arguments;
-        let found = if is_file(source) {
+        let found = if postgres::is_connection(source) {
+            postgres::look(source, table.as_deref()).await?
+        } else if table.is_some() {
+            return Err(no_tables(source).into());
+        } else if is_file(source) {
             files::look(source, *sample).await?
         } else {
             topic::look(session, source, *sample).await?
         };
         tell(&found, session.json)
     })
+}
+
+fn no_tables(source: &str) -> Failure {
+    Failure::new(
+        format!("{source} is no database, so it has no tables"),
+        "leave --table out, or name a connection: postgres://reader@db.example/shop, or secret:NAME",
+    )
 }
 
 /// Whether a source is a file, or a pattern of files.

@@ -86,7 +86,7 @@ pub(super) struct Looked {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.place.read()?;
-    let looked = look(&folder);
+    let looked = compile(&folder);
     let is_right = looked.problems.is_empty();
     if arguments.json {
         let views = |problems: &[Problem]| problems.iter().map(ProblemView::of).collect();
@@ -112,15 +112,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Reads and compiles what is there.
-pub(super) fn look(folder: &Folder) -> Looked {
+/// Reads what is there: the files, if there is no mistake in any of them, and all mistakes but those of queries, which are compiled
+/// where the contracts of topics are known.
+pub(super) fn look(folder: &Folder) -> (Vec<File>, Vec<Problem>) {
     let (directory, mut problems) = folder.directory();
-    let files = directory.into_files().unwrap_or_else(|found| {
-        let faulty = found.iter().map(|problem| problem.file.clone()).collect();
-        problems.extend(found);
+    match directory.into_files() {
+        Ok(files) => (files, problems),
+        Err(found) => {
+            problems.extend(found);
+            (Vec::new(), problems)
+        }
+    }
+}
+
+/// Reads what is there, and compiles it as far as that can be done without a cluster.
+pub(super) fn compile(folder: &Folder) -> Looked {
+    let (mut files, mut problems) = look(folder);
+    if !problems.is_empty() {
+        let faulty = problems.iter().map(|problem| problem.file.clone());
         // The queries of the others are looked at all the same, so that one run tells everything.
-        folder.without(&faulty).into_files().unwrap_or_default()
-    });
+        let others = folder.without(&faulty.collect());
+        files = others.into_files().unwrap_or_default();
+    }
     let unknown = unknown(folder, &files);
     let compiled = directory::compile(files, &|_topic| None, Options::default());
     problems.extend(compiled.problems);
