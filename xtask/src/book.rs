@@ -87,6 +87,11 @@ pub(crate) fn run(command: &BookCommand) -> Result<()> {
     }
 }
 
+/// All examples, as a step of all tests.
+pub(crate) fn run_all() -> Result<Counts> {
+    Ok(run_examples(&chosen(&[])?, data::SEED))
+}
+
 fn chosen(names: &[String]) -> Result<Vec<&'static Example>> {
     if names.is_empty() {
         return Ok(EXAMPLES.iter().collect());

@@ -5,6 +5,7 @@ mod direction;
 mod licences;
 mod selects;
 
+use crate::book;
 use crate::chaos;
 use crate::clients::{self, Counts};
 use crate::compatibility::{self, CompatibilityArguments};
@@ -52,7 +53,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 22] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -143,6 +144,11 @@ const STEPS: [Step; 21] = [
         part: Part::Flights,
         name: "exports to S3",
         run: sql::exports,
+    },
+    Step {
+        part: Part::Flights,
+        name: "the book's examples",
+        run: book::run_all,
     },
     Step {
         part: Part::Flights,

@@ -62,7 +62,7 @@ fn columns() -> Table {
         ("vehicle_id", "bigint"),
         ("started_at", "timestamp without time zone"),
         ("ended_at", "timestamp without time zone"),
-        ("duration_s", "integer"),
+        ("duration_s", "bigint"),
         ("start_location_name", "text"),
         ("end_location_name", "text"),
         ("street", "text"),

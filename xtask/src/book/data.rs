@@ -6,9 +6,7 @@ use super::trips::{self, Trip};
 use crate::random::Random;
 use anyhow::{Context, Result};
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 /// The seed of what the page of the examples tells.
 pub(crate) const SEED: u64 = 7;
@@ -56,7 +54,7 @@ impl Data {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
             fs::create_dir_all(parent)
-                .and_then(|()| write_old(&path, text))
+                .and_then(|()| fs::write(&path, text))
                 .with_context(|| path.display().to_string())
         };
         write("people/data.csv", &people::csv(&self.people))?;
@@ -74,14 +72,6 @@ impl Data {
         }
         Ok(())
     }
-}
-
-/// As if it had been there for long: a file that was changed a moment ago may still grow, so pipelines let it settle first.
-fn write_old(path: &Path, text: &str) -> std::io::Result<()> {
-    const NEW_YEAR_2020: Duration = Duration::from_secs(1_577_836_800);
-    let mut file = fs::File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.set_modified(SystemTime::UNIX_EPOCH + NEW_YEAR_2020)
 }
 
 #[cfg(test)]

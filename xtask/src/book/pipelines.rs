@@ -39,8 +39,8 @@ fn people(stage: &mut Stage, data: &Data, folder: &str, pipeline: &str) -> Resul
     let differ = differing(values, expected.collect::<Result<_>>()?);
     stage.check("records that differ from the file", differ, 0);
     // Files are read once: running again finds nothing new.
-    let again = stage.run_once(pipeline, ENVIRONMENT)?;
-    stage.check("a second run succeeds", again, true);
+    let again = stage.run(pipeline, ENVIRONMENT)?;
+    stage.check_run("second run", &again);
     let records = stage.records(pipeline)?.len();
     stage.check("records after a second run", records, data.people.len());
     Ok(())
@@ -139,8 +139,8 @@ pub(super) fn b10(stage: &mut Stage, data: &Data) -> Result<()> {
     stage.check("people of the good file", good, published);
 
     move_file(&stage.data.join("bad/fail.csv"), &inbox.join("fail.csv"))?;
-    let ran = stage.run_once("people_checked", ENVIRONMENT)?;
-    stage.check("the run of the bad file succeeds", ran, false);
+    let run = stage.run("people_checked", ENVIRONMENT)?;
+    stage.check("run of the bad file", run.state.as_str(), stage::FAILED);
     let after = stage.records("people.checked")?.len();
     stage.check("people after the bad file", after, published);
     let bad = |person: &&Person| !AGES.contains(&person.age);
@@ -155,7 +155,6 @@ pub(super) fn b10(stage: &mut Stage, data: &Data) -> Result<()> {
     Ok(())
 }
 
-/// As it is, with its time: it has settled.
 fn move_file(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| from.display().to_string())
 }
@@ -170,8 +169,8 @@ pub(super) fn b14(stage: &mut Stage, data: &Data) -> Result<()> {
     for (index, environment) in ["test", ENVIRONMENT].into_iter().enumerate() {
         stage.prove(&files, environment)?;
         stage.deploy(&files, environment)?;
-        let ran = stage.run_once("lake_to_warehouse", environment)?;
-        stage.check(&format!("pipeline run --env {environment}"), ran, true);
+        let run = stage.first_run("lake_to_warehouse", environment)?;
+        stage.check_run(&format!("first run in {environment}"), &run);
         filled[index].1 = rows;
         wait_for_rows(&postgres, filled[index].0, rows)?;
         for (database, expected) in filled {

@@ -5,7 +5,7 @@ use crate::postgres::Postgres;
 use crate::process;
 use crate::server::{self, Against, Server};
 use crate::{install, workspace};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -18,6 +18,12 @@ use std::time::Duration;
 pub(super) const ENVIRONMENT: &str = "prod";
 /// The longest that a pipeline may take to have done its work.
 pub(super) const WORK_LIMIT: Duration = Duration::from_secs(60);
+/// How a run stands, in the words of `watertable pipeline runs`.
+const RUNNING: &str = "running";
+pub(super) const SUCCEEDED: &str = "succeeded";
+pub(super) const FAILED: &str = "failed";
+/// What started a run that somebody asked for.
+const MANUAL: &str = "manual";
 /// The database that the files of environments name.
 const NAMED_SERVER: &str = "127.0.0.1:5432";
 
@@ -30,6 +36,14 @@ pub(super) struct Check {
     pub(super) found: String,
     /// What should have been, if it is something else.
     pub(super) instead_of: Option<String>,
+}
+
+/// A run, as `watertable pipeline runs --json` tells it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Run {
+    trigger: String,
+    pub(super) state: String,
+    pub(super) error: Option<String>,
 }
 
 /// A record, as `watertable consume --json` tells it.
@@ -176,29 +190,66 @@ impl Stage {
         Ok(())
     }
 
-    /// `watertable pipeline run NAME --once`; whether the run succeeded.
-    pub(super) fn run_once(&self, pipeline: &str, environment: &str) -> Result<bool> {
-        let once = ["pipeline", "run", pipeline, "--once", "--env", environment];
-        let mut command = self.watertable(&once)?;
-        let output = command.output().context("start watertable")?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        // What does not know the command has not run it.
-        ensure!(
-            output.status.code() != Some(2),
-            "pipeline run {pipeline}: {errors}"
-        );
-        Ok(output.status.success())
+    /// `watertable pipeline run NAME`, and how the run ended.
+    pub(super) fn run(&self, pipeline: &str, environment: &str) -> Result<Run> {
+        let manual = |run: &Run| run.trigger == MANUAL;
+        let before = self.runs(pipeline, environment)?;
+        let before = before.into_iter().filter(manual).count();
+        let run = ["pipeline", "run", pipeline, "--env", environment];
+        process::output(&mut self.watertable(&run)?)?;
+        self.wait_for_run(pipeline, environment, |runs| {
+            runs.iter().filter(|run| manual(run)).nth(before).cloned()
+        })
     }
 
-    /// All of it for an example that is one folder, whose pipelines run in this order.
+    /// How the first run ended, which begins by itself when a pipeline that runs once is applied.
+    pub(super) fn first_run(&self, pipeline: &str, environment: &str) -> Result<Run> {
+        self.wait_for_run(pipeline, environment, |runs| runs.first().cloned())
+    }
+
+    fn wait_for_run(
+        &self,
+        pipeline: &str,
+        environment: &str,
+        chosen: impl Fn(&[Run]) -> Option<Run>,
+    ) -> Result<Run> {
+        let mut ended = None;
+        let waited =
+            process::wait_until(&format!("end of a run of {pipeline}"), WORK_LIMIT, || {
+                ended =
+                    chosen(&self.runs(pipeline, environment)?).filter(|run| run.state != RUNNING);
+                Ok(ended.is_some())
+            });
+        waited.with_context(|| format!("{:?}", self.runs(pipeline, environment)))?;
+        ended.context("a run that ended")
+    }
+
+    /// The runs of a pipeline, the first of them first.
+    fn runs(&self, pipeline: &str, environment: &str) -> Result<Vec<Run>> {
+        let runs = ["pipeline", "runs", pipeline, "--env", environment];
+        let runs = process::output(self.watertable(&runs)?.args(["--json", "-n", "1000"]))?;
+        Ok(serde_json::from_str(&runs)?)
+    }
+
+    /// All of it for an example that is one folder, with its pipelines that run once.
     pub(super) fn play(&mut self, files: &Path, pipelines: &[&str]) -> Result<()> {
         self.prove(files, ENVIRONMENT)?;
         self.deploy(files, ENVIRONMENT)?;
         for pipeline in pipelines {
-            let ran = self.run_once(pipeline, ENVIRONMENT)?;
-            self.check(&format!("pipeline run {pipeline} --once"), ran, true);
+            let run = self.first_run(pipeline, ENVIRONMENT)?;
+            self.check_run(&format!("first run of {pipeline}"), &run);
         }
         Ok(())
+    }
+
+    /// A run has to have succeeded.
+    pub(super) fn check_run(&mut self, what: &str, run: &Run) {
+        let error = run.error.as_ref();
+        let found = error.map_or_else(
+            || run.state.clone(),
+            |error| format!("{}: {error}", run.state),
+        );
+        self.check(what, found, SUCCEEDED.to_owned());
     }
 
     /// The committed records of a topic; none if it is not there.
