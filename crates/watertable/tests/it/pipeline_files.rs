@@ -330,3 +330,141 @@ fn update_writes_what_came_out_and_nothing_else() {
     );
     assert_eq!(std::fs::read_to_string(&copy).unwrap(), one_line);
 }
+
+#[test]
+fn infer_proposes_what_a_file_has_and_keeps_zeros_in_front() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("people.csv", "name,zip,age\nAnn,08730,40\nBo,87102,\n");
+    write("half.csv", "a;b\n1;NA\n2;x\n");
+    write("one.csv", "id\n7\n8\n");
+    write("empty.csv", "");
+    write(
+        "data.json",
+        "{\"records\": [{\"zip\": \"08730\", \"n\": 1.5}]}",
+    );
+    write(
+        "lines.ndjson",
+        "{\"id\": 1, \"at\": \"2026-01-31T10:00:00Z\"}\n",
+    );
+    for (source, expected) in [
+        (
+            "people.csv",
+            "from:\n  people:\n    files: { path: \"people.csv\", format: csv }\n    columns:\n      name: text\n      zip: text\n      age: int\n",
+        ),
+        (
+            "half.csv",
+            "from:\n  half:\n    files: { path: \"half.csv\", format: csv, delimiter: \";\", nullstr: \"NA\" }\n    columns:\n      a: int\n      b: text\n",
+        ),
+        (
+            "one.csv",
+            "from:\n  one:\n    files: { path: \"one.csv\", format: csv }\n    columns:\n      id: int\n",
+        ),
+        (
+            "data.json",
+            "from:\n  data:\n    files: { path: \"data.json\", format: json, records: $.records }\n    columns:\n      zip: text\n      n: double\n",
+        ),
+        (
+            "*.ndjson",
+            "from:\n  input:\n    files: { path: \"*.ndjson\", format: ndjson }\n    columns:\n      id: int\n      at: timestamptz\n",
+        ),
+    ] {
+        let said = say_in(folder.path(), &["infer", source], &[]);
+        assert_eq!(said.status, 0, "{source}: {}", said.err);
+        assert_eq!(said.out, expected, "{source}");
+        // It can stand in a pipeline file as it is.
+        let file = format!(
+            "format: 1\npipeline: a\nrun: once\n{}sql: SELECT 1 AS n FROM {}\nto: {{ topic: {{ name: b }} }}\n",
+            said.out,
+            said.out
+                .lines()
+                .nth(1)
+                .unwrap()
+                .trim()
+                .trim_end_matches(':')
+        );
+        write("a.yaml", &file);
+        let said = say_in(folder.path(), &["validate", "a.yaml"], &[]);
+        assert_eq!(said.status, 0, "{source}: {}", said.out);
+    }
+    for (arguments, message) in [
+        (
+            &["infer", "no.csv"][..],
+            "there is no file no.csv with something in it",
+        ),
+        (
+            &["infer", "empty.csv"],
+            "there is no file empty.csv with something in it",
+        ),
+        (&["infer", "a/b"], "a/b does not say what is in it"),
+        (&["infer", "people.csv", "--table", "a"], "is no database"),
+        (&["infer", "secret:pg"], "a database has many tables"),
+        (
+            &["infer", "secret:pg", "--table", "users"],
+            "WATERTABLE_SECRET_PG",
+        ),
+        (
+            &["infer", "postgres://a:geheim@b/c", "--table", "users"],
+            "password",
+        ),
+    ] {
+        let said = say_in(folder.path(), arguments, &[]);
+        assert_eq!(said.status, 1, "{arguments:?}");
+        assert!(said.err.contains(message), "{arguments:?}: {}", said.err);
+        assert!(!said.err.contains("geheim"), "{}", said.err);
+    }
+}
+
+#[test]
+fn infer_proposes_what_the_records_of_a_topic_have() {
+    let data = tempfile::tempdir().unwrap();
+    let server = crate::server::Server::start(data.path(), &[]);
+    let brokers = server.kafka.to_string();
+    let run = |arguments: &[&str], input: &[u8]| {
+        let mut process = short_command()
+            .args(arguments)
+            .env("WATERTABLE_BROKERS", &brokers)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut process.stdin.take().unwrap(), input).unwrap();
+        let output = process.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (ok, _, error) = run(
+        &["produce", "web.clicks"],
+        b"{\"page\": \"a\", \"user\": \"007\"}\n{\"page\": \"b\", \"user\": \"8\"}\n",
+    );
+    assert!(ok, "{error}");
+    let infer = ["pipeline", "infer", "web.clicks"];
+    let (ok, said, error) = run(&infer, b"");
+    assert!(ok, "{error}");
+    assert_eq!(
+        said,
+        "from:\n  web_clicks:\n    topic: { name: \"web.clicks\" }\n    columns:\n      page: text\n      user: text\n"
+    );
+    // What has a contract needs no columns.
+    let (ok, proposal, _) = run(&["topic", "contract", "infer", "web.clicks"], b"");
+    assert!(ok);
+    let set = ["topic", "contract", "set", "web.clicks", "-"];
+    assert!(run(&set, proposal.as_bytes()).0);
+    let (ok, said, error) = run(&infer, b"");
+    assert!(ok);
+    assert_eq!(
+        said,
+        "from:\n  web_clicks:\n    topic: { name: \"web.clicks\" }\n"
+    );
+    assert!(error.contains("has a contract"), "{error}");
+    let (ok, _, error) = run(&["pipeline", "infer", "nothing"], b"");
+    assert!(
+        !ok && error.contains("there is no topic 'nothing'"),
+        "{error}"
+    );
+}

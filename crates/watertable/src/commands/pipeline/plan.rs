@@ -90,16 +90,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         .into());
     }
     let folder = place.read()?;
-    let looked = validate::look(&folder);
-    if !looked.problems.is_empty() {
-        let refused = Refused {
-            problems: looked.problems,
+    let (files, problems) = validate::look(&folder);
+    if !problems.is_empty() {
+        let problems = Refused {
+            problems,
             faults: Vec::new(),
         };
-        return refuse(&folder, refused, arguments.session.json);
+        return refuse(&folder, problems, arguments.session.json);
     }
-    let files = looked.files.into_iter().map(|resolved| resolved.file);
-    let files = files.collect();
     let cluster = arguments.session.cluster();
     let planned = session::run(async { plan(arguments, &cluster, files).await })?;
     match planned {
