@@ -4,7 +4,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-use super::words;
+use super::{operands, words};
 
 /// Where in a pipeline a fault is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ fn of_text(text: &str) -> (String, Option<String>) {
         let name = text.split('"').nth(1).unwrap_or_default();
         return twice(name.rsplit('.').next().unwrap_or(name));
     }
-    (lower(text.lines().next().unwrap_or(text)), None)
+    operands::told(text).unwrap_or_else(|| (lower(text.lines().next().unwrap_or(text)), None))
 }
 
 pub(super) fn no_column(name: &str) -> String {

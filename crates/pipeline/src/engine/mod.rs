@@ -15,6 +15,7 @@ mod checks;
 mod compiled;
 mod expect;
 mod fault;
+mod operands;
 mod planner;
 mod refuse;
 mod run;
