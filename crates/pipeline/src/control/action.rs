@@ -29,8 +29,11 @@ pub enum Request {
     },
     /// It stops at the next commit.
     Pause,
-    /// It goes on.
-    Resume,
+    /// It goes on, also if it was held.
+    Resume {
+        /// Records that were deleted before they were read are left out.
+        skip_deleted: bool,
+    },
     /// What it is doing stops at the next commit.
     Cancel,
     /// It runs once, now.
@@ -44,7 +47,7 @@ impl Request {
         match self {
             Self::Rollback { .. } => Action::Rollback,
             Self::Pause => Action::Pause,
-            Self::Resume => Action::Resume,
+            Self::Resume { .. } => Action::Resume,
             Self::Cancel => Action::Cancel,
             Self::Run => Action::Run,
             Self::Remove => Action::Remove,
@@ -203,6 +206,7 @@ pub fn decide(
         class: None,
         positions: Vec::new(),
         of: None,
+        skip_deleted: false,
         author: who.author.clone(),
         message: who.message.clone(),
         time: who.time,
@@ -224,9 +228,12 @@ pub fn decide(
             Some(with_state(target, current.state))
         }
         Request::Pause if current.state == PipelineState::Paused => return Ok(Change::default()),
-        Request::Resume if current.state == PipelineState::Running => return Ok(Change::default()),
         Request::Pause => Some(with_state(current, PipelineState::Paused)),
-        Request::Resume => Some(with_state(current, PipelineState::Running)),
+        // One that runs may be held since it halted: it is begun again.
+        Request::Resume { skip_deleted } => {
+            deployment.skip_deleted = skip_deleted;
+            Some(with_state(current, PipelineState::Running))
+        }
         Request::Remove => {
             deployment.to_version = None;
             Some(with_state(current, PipelineState::Removed))
@@ -337,8 +344,8 @@ fn cut(
     let is_of = |deployment: &&Arc<Deployment>| {
         deployment.action == Action::Cut && deployment.from_version == Some(target.version)
     };
-    let deployments = state.deployments(&current.env, &current.pipeline);
-    let Some(cut) = deployments.rev().find(is_of) else {
+    let deployments = || state.deployments(&current.env, &current.pipeline);
+    let Some(cut) = deployments().rev().find(is_of) else {
         return Err(ActionError::NoCut {
             pipeline: pipeline(),
             version: target.version,
@@ -353,7 +360,9 @@ fn cut(
             pipeline: pipeline(),
         });
     }
-    Ok(cut.positions.clone())
+    // Each task has written where it ended by itself.
+    let of_same = deployments().filter(|other| other.action == Action::Cut && other.of == cut.of);
+    Ok(of_same.flat_map(|cut| cut.positions.clone()).collect())
 }
 
 /// Whether a run can be started.

@@ -208,6 +208,7 @@ pub fn change_of(plan: &Plan, id: &str, who: &Who) -> Change {
             class: pipeline.class,
             positions: Vec::new(),
             of: None,
+            skip_deleted: false,
             author: who.author.clone(),
             message: who.message.clone(),
             time: who.time,

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::deployed::Deployed;
+use super::hand_over::HandOver;
 use super::history::{CONTINUOUS, History, MANUAL, ONCE, Runs, SCHEDULE};
 use super::open::{self, Surroundings};
 use super::progress::Progress;
@@ -37,7 +38,7 @@ const SETTLED_MS: i64 = 60_000;
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// This is what runs from now on; nothing if it was forgotten.
-    Wanted(Option<Arc<PipelineRecord>>),
+    Wanted(Option<Wanted>),
     /// It runs now, once.
     Run {
         /// The name of the run.
@@ -45,6 +46,13 @@ pub(crate) enum Command {
     },
     /// What it does ends at the next commit.
     Cancel,
+}
+
+/// A version that is to run, and what its deployment asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) record: Arc<PipelineRecord>,
+    pub(crate) hand_over: HandOver,
 }
 
 /// What all pipelines of a worker share.
@@ -89,14 +97,14 @@ impl Shared {
 
 /// Lives until nobody tells it anything any more.
 pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
-    let mut wanted: Option<Arc<PipelineRecord>> = None;
+    let mut wanted: Option<Wanted> = None;
     let sessions = Sessions::default();
     loop {
-        let record = wanted.take().filter(|record| record.state == PipelineState::Running);
-        let Some(record) = record else {
+        let runs = |wanted: &Wanted| wanted.record.state == PipelineState::Running;
+        let Some(version) = wanted.take().filter(runs) else {
             match commands.recv().await {
                 Some(Command::Wanted(next)) => {
-                    forget_unless_running(&shared, next.as_deref());
+                    forget_unless_running(&shared, next.as_ref());
                     wanted = next;
                 }
                 Some(Command::Run { .. } | Command::Cancel) => {}
@@ -108,7 +116,8 @@ pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Comma
         let stop = CancellationToken::new();
         let version = Version {
             shared: Arc::clone(&shared),
-            record: Arc::clone(&record),
+            record: version.record,
+            hand_over: version.hand_over,
             stop: stop.clone(),
             sessions: sessions.clone(),
         };
@@ -120,7 +129,7 @@ pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Comma
                 biased;
                 command = commands.recv() => match command {
                     Some(Command::Wanted(next)) => {
-                        forget_unless_running(&shared, next.as_deref());
+                        forget_unless_running(&shared, next.as_ref());
                         break next;
                     }
                     // More than so many at once are answered by the runs before them.
@@ -145,7 +154,8 @@ pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Comma
 }
 
 /// Nothing is told of what does not run here.
-fn forget_unless_running(shared: &Shared, next: Option<&PipelineRecord>) {
+fn forget_unless_running(shared: &Shared, next: Option<&Wanted>) {
+    let next = next.map(|next| &next.record);
     if let Some(next) = next.filter(|next| next.state != PipelineState::Running) {
         shared.statuses.remove(&next.env, &next.pipeline);
     }
@@ -162,6 +172,7 @@ enum Ask {
 struct Version {
     shared: Arc<Shared>,
     record: Arc<PipelineRecord>,
+    hand_over: HandOver,
     stop: CancellationToken,
     sessions: Sessions,
 }
@@ -501,6 +512,7 @@ impl Version {
             deployed: Arc::clone(deployed),
             task: task.clone(),
             session: self.sessions.of(*role),
+            hand_over: self.hand_over.clone(),
             is_bounded,
             progress: Arc::clone(progress),
             stop: stop.clone(),
@@ -662,6 +674,7 @@ struct RunningTask {
     deployed: Arc<Deployed>,
     task: Task,
     session: Session,
+    hand_over: HandOver,
     is_bounded: bool,
     progress: Arc<Progress>,
     stop: CancellationToken,
@@ -674,11 +687,13 @@ impl RunningTask {
             deployed,
             task,
             session,
+            hand_over,
             is_bounded,
             progress,
             stop,
         } = self;
-        let opening = open::open(&surroundings, &deployed, &task, session, is_bounded, progress);
+        let opening =
+            open::open(&surroundings, &deployed, &task, session, &hand_over, is_bounded, progress);
         let parts = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),

@@ -10,6 +10,7 @@
 //! | `judge`, `tally` | the query with its checks over a chunk; how many records are bad |
 //! | `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
 //! | `back_test` | what a new version would have done to recent records |
+//! | `hand_over` | from one version to another |
 //! | `positions`, `history`, `status`, `progress`, `lag` | how far it is, what happened, how it stands |
 
 pub mod back_test;
@@ -17,6 +18,7 @@ mod chunk;
 pub mod dead_letter;
 pub mod deployed;
 mod file_reader;
+mod hand_over;
 mod history;
 mod judge;
 mod lag;

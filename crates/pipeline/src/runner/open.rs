@@ -16,6 +16,7 @@ use types::TopicId;
 use super::dead_letter;
 use super::deployed::Deployed;
 use super::file_reader::{FileInput, FileReader};
+use super::hand_over::HandOver;
 use super::lag::LagReporter;
 use super::positions::{self, Owner, Positions};
 use super::progress::Progress;
@@ -58,6 +59,7 @@ pub(crate) async fn open(
     deployed: &Arc<Deployed>,
     task: &Task,
     session: Session,
+    hand_over: &HandOver,
     is_bounded: bool,
     progress: Arc<Progress>,
 ) -> Result<Parts, TaskError> {
@@ -73,9 +75,17 @@ pub(crate) async fn open(
         task: task.role.name(),
         version: deployed.record.version,
     };
-    let (mut writer, positions) =
+    let (mut writer, ended) =
         TransactionWriter::open(cluster, &task.transactional_id, owner, session).await?;
-    let mut reader = read_topics(surroundings, deployed, task, &positions, &mut writer).await?;
+    let rewound = hand_over.rewound(task.role);
+    let mut positions = rewound.clone().unwrap_or_else(|| ended.clone());
+    let reading = Reading {
+        surroundings,
+        deployed,
+        task,
+        positions: &positions,
+    };
+    let mut reader = reading.topics(&mut writer, hand_over.skips_deleted()).await?;
     let dead = DeadLetters {
         topic: Arc::from(task.dead_letters.as_str()),
         owner: dead_letter::Owner {
@@ -94,6 +104,7 @@ pub(crate) async fn open(
                 deployed,
                 task,
                 sink,
+                rewinds: rewound.is_some(),
             };
             let table = opening.open(reader.as_mut(), writer, dead).await?;
             (None, Writer::Table(Box::new(table)))
@@ -106,6 +117,14 @@ pub(crate) async fn open(
         }
         (Writes::Table, Sink::Topic(_)) => return Err(TaskError::NoTable),
     };
+    let mut writer = writer;
+    let now_ms = env.clock.wall().ms();
+    // Of a table the database knows best where the old version ended, unless it was moved just now.
+    if let (Some(reader), Writer::Table(_), None) = (&reader, &writer, &rewound) {
+        positions.0.extend(reader.kept());
+    }
+    let ended = if rewound.is_some() { &ended } else { &positions };
+    hand_over.cut(task.role, ended, writer.transactions(), now_ms).await?;
     let topics = match reader {
         Some(reader) => {
             let decoders = decoders(deployed, task)?;
@@ -136,39 +155,48 @@ pub(crate) async fn open(
     })
 }
 
-/// The topics of a task, from where it is.
-async fn read_topics(
-    surroundings: &Surroundings,
-    deployed: &Deployed,
-    task: &Task,
-    positions: &Positions,
-    writer: &mut TransactionWriter,
-) -> Result<Option<TopicReader>, TaskError> {
-    let mut topics = Vec::new();
-    for read in &task.reads {
-        let From::Topic(name) = &read.from else {
-            continue;
-        };
-        let source = deployed.pipeline.inputs.get(read.input);
-        let start = match source.map(|input| &input.source) {
-            Some(Source::Topic(topic)) => topic.start,
-            // What landed is read from its first record.
-            _ => Start::Earliest,
-        };
-        topics.push(Topic {
-            input: read.input,
-            input_name: deployed.input_name(read.input).to_owned(),
-            name: Arc::from(name.as_str()),
-            start,
-        });
+/// What a task reads, from where it is.
+struct Reading<'a> {
+    surroundings: &'a Surroundings,
+    deployed: &'a Deployed,
+    task: &'a Task,
+    positions: &'a Positions,
+}
+
+impl Reading<'_> {
+    /// The topics of the task.
+    async fn topics(
+        &self,
+        writer: &mut TransactionWriter,
+        skips_deleted: bool,
+    ) -> Result<Option<TopicReader>, TaskError> {
+        let mut topics = Vec::new();
+        for read in &self.task.reads {
+            let From::Topic(name) = &read.from else {
+                continue;
+            };
+            let source = self.deployed.pipeline.inputs.get(read.input);
+            let start = match source.map(|input| &input.source) {
+                Some(Source::Topic(topic)) => topic.start,
+                // What landed is read from its first record.
+                _ => Start::Earliest,
+            };
+            topics.push(Topic {
+                input: read.input,
+                input_name: self.deployed.input_name(read.input).to_owned(),
+                name: Arc::from(name.as_str()),
+                start,
+            });
+        }
+        if topics.is_empty() {
+            return Ok(None);
+        }
+        let cluster = self.surroundings.cluster.clone();
+        let opening = TopicReader::open(cluster, topics, self.positions, skips_deleted);
+        let (reader, first) = opening.await?;
+        begin(writer, &begun(&first), self.surroundings.env.clock.wall().ms()).await?;
+        Ok(Some(reader))
     }
-    if topics.is_empty() {
-        return Ok(None);
-    }
-    let opening = TopicReader::open(surroundings.cluster.clone(), topics, positions);
-    let (reader, first) = opening.await?;
-    begin(writer, &begun(&first), surroundings.env.clock.wall().ms()).await?;
-    Ok(Some(reader))
 }
 
 /// The files of a task, from where it is.
@@ -270,6 +298,8 @@ struct Table<'a> {
     deployed: &'a Deployed,
     task: &'a Task,
     sink: &'a PostgresSink,
+    /// The database goes on where the reader is, and not the other way round.
+    rewinds: bool,
 }
 
 impl Table<'_> {
@@ -301,7 +331,11 @@ impl Table<'_> {
                 first.insert(claimed, offset);
                 partitions.insert(partition, claimed);
             }
-            let claimed = sink.claim(&first).await?;
+            let mut claimed = sink.claim(&first).await?;
+            if self.rewinds {
+                sink.rewind(&first).await?;
+                claimed = first;
+            }
             let offset = |(partition, place): (&TopicPartition, &SinkPartition)| {
                 Some((partition.clone(), *claimed.get(place)?))
             };

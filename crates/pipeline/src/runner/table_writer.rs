@@ -52,7 +52,7 @@ impl TableError {
 pub(crate) struct TableWriter {
     sink: Sink,
     /// For dead letters.
-    writer: TransactionWriter,
+    pub(crate) writer: TransactionWriter,
     dead: DeadLetters,
     partitions: BTreeMap<TopicPartition, SinkPartition>,
     /// The columns of the key; none if rows are only added.

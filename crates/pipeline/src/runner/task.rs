@@ -28,7 +28,7 @@ use super::tally::{Halt, Halted, Tally};
 use super::topic_output::{Encoded, TopicOutput};
 use super::topic_reader::{Begun, Limits, TopicReadError};
 use super::topic_writer::TopicWriter;
-use super::transaction::WriteError;
+use super::transaction::{TransactionWriter, WriteError};
 use crate::secrets::SecretError;
 
 /// Why a task ended before it was told to.
@@ -342,6 +342,14 @@ pub(crate) enum Writer {
 }
 
 impl Writer {
+    /// What writes transactions of Kafka.
+    pub(crate) fn transactions(&mut self) -> &mut TransactionWriter {
+        match self {
+            Self::Topic(topic) => &mut topic.writer,
+            Self::Table(table) => &mut table.writer,
+        }
+    }
+
     /// Writes chunks: into a topic all in one transaction, into a table each with its own.
     async fn commit(
         &mut self,

@@ -16,7 +16,7 @@ use protocol::Uuid;
 use spec::Start;
 use tokio::time::{Instant, timeout};
 
-use super::positions::{PositionFault, Positions, Source};
+use super::positions::{PartitionPosition, PositionFault, Positions, Source};
 
 /// How long a broker waits for records before it answers that there are none.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
@@ -145,6 +145,8 @@ pub(crate) struct TopicReader {
     topics: Vec<Topic>,
     consumer: Consumer,
     parts: BTreeMap<TopicPartition, Part>,
+    /// Whether records that are gone are left out, because somebody said so.
+    skips_deleted: bool,
     /// Up to where the reader was handed out, by partition.
     handed: BTreeMap<TopicPartition, i64>,
 }
@@ -156,6 +158,7 @@ impl TopicReader {
         cluster: Cluster,
         topics: Vec<Topic>,
         positions: &Positions,
+        skips_deleted: bool,
     ) -> Result<(Self, Vec<Begun>), TopicReadError> {
         let config = ConsumerConfig {
             isolation: Isolation::ReadCommitted,
@@ -170,6 +173,7 @@ impl TopicReader {
             topics,
             consumer,
             parts: BTreeMap::new(),
+            skips_deleted,
             handed: BTreeMap::new(),
         };
         let begun = reader.add_partitions(positions).await?;
@@ -225,10 +229,7 @@ impl TopicReader {
                     }
                 }
             }
-            self.check(&known).await?;
-            for (partition, offset) in known {
-                self.seek(partition, offset);
-            }
+            self.go_to(known).await?;
             let first = resolve_offsets(&self.cluster, &wanted, Isolation::ReadCommitted).await?;
             for (partition, offset) in first {
                 if let Some(part) = self.parts.get(&partition) {
@@ -261,8 +262,12 @@ impl TopicReader {
         Ok((described.id, partitions))
     }
 
-    /// Whether the records are there that are to be read.
-    async fn check(&self, known: &BTreeMap<TopicPartition, i64>) -> Result<(), TopicReadError> {
+    /// Whether the records are there that are to be read; where somebody said that those which are gone may be left out, from where on.
+    async fn check(
+        &self,
+        known: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<BTreeMap<TopicPartition, i64>, TopicReadError> {
+        let mut there = known.clone();
         let all = |spec| known.keys().map(|partition| (partition.clone(), spec)).collect();
         let isolation = Isolation::ReadUncommitted;
         let first = list_offsets(&self.cluster, &all(OffsetSpec::Earliest), isolation).await?;
@@ -274,6 +279,11 @@ impl TopicReader {
             let (position, partition) = (*position, partition.clone());
             if let Some(first) = offset(&first).filter(|first| *first > position) {
                 let missing = first - position;
+                if self.skips_deleted {
+                    tracing::warn!(%partition, position, first, missing, "left out records that were deleted before they were read");
+                    there.insert(partition, first);
+                    continue;
+                }
                 return Err(TopicReadError::Deleted {
                     partition,
                     position,
@@ -289,7 +299,7 @@ impl TopicReader {
                 });
             }
         }
-        Ok(())
+        Ok(there)
     }
 
     /// What is there, up to the limits; nothing if nothing came within `wait`.
@@ -357,13 +367,24 @@ impl TopicReader {
         self.parts.iter().filter_map(place).collect()
     }
 
+    /// Where it is, as positions.
+    pub(crate) fn kept(&self) -> Vec<(Source, serde_json::Value)> {
+        let kept = |(partition, part): (&TopicPartition, &Part)| {
+            let position = PartitionPosition {
+                topic: partition.topic.as_ref().to_owned(),
+                next: *self.handed.get(partition)?,
+            };
+            Some((part.source.clone(), serde_json::json!(position)))
+        };
+        self.parts.iter().filter_map(kept).collect()
+    }
+
     /// Goes on elsewhere, where somebody else knows better how far the task is.
     pub(crate) async fn go_to(
         &mut self,
         offsets: BTreeMap<TopicPartition, i64>,
     ) -> Result<(), TopicReadError> {
-        self.check(&offsets).await?;
-        for (partition, offset) in offsets {
+        for (partition, offset) in self.check(&offsets).await? {
             self.seek(partition, offset);
         }
         Ok(())

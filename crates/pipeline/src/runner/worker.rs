@@ -17,14 +17,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::hand_over::HandOver;
 use super::history::{History, Runs};
-use super::life::{self, Command, Shared, causes};
+use super::life::{self, Command, Shared, Wanted, causes};
 use super::open::Surroundings;
 use super::status::Statuses;
 use super::topic_reader::Limits;
 use crate::control::record::{Action, Deployment, PipelineRecord};
 use crate::secrets::Secrets;
-use crate::control::{Event, Store, StoreError};
+use crate::control::{Event, State, Store, StoreError};
 
 /// What a pipeline may be told that it has not heard yet.
 const COMMANDS_MAX: usize = 64;
@@ -172,21 +173,25 @@ impl Working {
         for record in records {
             let (env, pipeline) = (record.env.clone(), record.pipeline.clone());
             let asked: Vec<_> = store.state().deployments(&env, &pipeline).cloned().collect();
-            lives.want(&env, &pipeline, Some(record)).await;
+            lives.want(store.state(), &env, &pipeline, true).await;
             for deployment in asked {
                 lives.ask_again(&deployment).await;
             }
         }
         loop {
             for event in store.changed().await? {
+                let state = store.state();
                 match event {
                     Event::Pipeline {
                         environment,
                         pipeline,
-                        current,
-                    } => lives.want(&environment, &pipeline, current).await,
+                        ..
+                    } => lives.want(state, &environment, &pipeline, false).await,
                     Event::Version(_) => {}
-                    Event::Deployment(deployment) => lives.ask(&deployment).await,
+                    Event::Deployment(deployment) => {
+                        lives.ask(&deployment).await;
+                        lives.want(state, &deployment.env, &deployment.pipeline, false).await;
+                    }
                 }
             }
         }
@@ -201,8 +206,16 @@ struct Lives {
 }
 
 impl Lives {
-    /// Tells a pipeline what is wanted of it, unless it knows.
-    async fn want(&mut self, env: &str, pipeline: &str, wanted: Option<Arc<PipelineRecord>>) {
+    /// Tells a pipeline what is wanted of it, unless it knows. A version and its deployment come in two topics, so that the one may be
+    /// read before the other: it is waited for, unless all was read that was there (`is_all`).
+    async fn want(&mut self, state: &State, env: &str, pipeline: &str, is_all: bool) {
+        let record = state.current(env, pipeline).cloned();
+        let deployment = record.as_ref().and_then(|record| {
+            state.deployment(env, pipeline, &record.deployment)
+        });
+        if record.is_some() && deployment.is_none() && !is_all {
+            return;
+        }
         let name = (env.to_owned(), pipeline.to_owned());
         let Self {
             shared,
@@ -214,10 +227,15 @@ impl Lives {
             tasks.spawn(life::live(Arc::clone(shared), receiver));
             (sender, None)
         });
-        if *known == wanted {
+        if *known == record {
             return;
         }
-        known.clone_from(&wanted);
+        known.clone_from(&record);
+        let done: Vec<_> = state.deployments(env, pipeline).collect();
+        let wanted = record.map(|record| Wanted {
+            hand_over: HandOver::new(&record, done.iter().copied()),
+            record,
+        });
         // It lives as long as it can be told something.
         sender.send(Command::Wanted(wanted)).await.ok();
     }

@@ -179,6 +179,36 @@ impl Sink {
             .collect())
     }
 
+    /// Goes back, or ahead: partitions that are claimed go on at these offsets. For somebody who wants rows written again.
+    ///
+    /// # Errors
+    /// PostgreSQL says no, or another owner has a partition by now. Some of them may be moved: the same again moves all.
+    pub async fn rewind(
+        &mut self,
+        offsets: &BTreeMap<SinkPartition, i64>,
+    ) -> Result<(), SinkError> {
+        if self.delivery == Delivery::AtLeastOnce {
+            return Ok(());
+        }
+        let doing = "moving partitions in watertable.offsets";
+        let writer = self.take_writer().await?;
+        for (partition, next) in offsets {
+            let partition = *partition;
+            let Some(epoch) = self.epochs.get(&partition).copied() else {
+                return Err(SinkError::Batch("its partition is not claimed".to_owned()));
+            };
+            let put = offsets::put(&writer.session, doing, &self.task, partition, (*next, epoch));
+            if !put.await? {
+                let found = offsets::read(&writer.session, doing, &self.task, partition).await?;
+                let found = found.map_or(0, |stored| stored.epoch);
+                let ours = epoch;
+                return Err(SinkError::Fenced { partition, ours, found });
+            }
+        }
+        self.writer = Some(writer);
+        Ok(())
+    }
+
     /// Forgets partitions; others claim them.
     pub fn release(&mut self, partitions: impl IntoIterator<Item = SinkPartition>) {
         for partition in partitions {

@@ -91,6 +91,29 @@ pub(super) async fn advance(
     Ok(session.run(doing, statement, &values).await? == 1)
 }
 
+/// Puts a partition elsewhere, if this epoch is the owner's.
+pub(super) async fn put(
+    session: &Session,
+    doing: &str,
+    task: &TaskName,
+    partition: SinkPartition,
+    (next, epoch): (i64, i64),
+) -> Result<bool, Failure> {
+    let topic = partition.topic_text();
+    let sql = format!(
+        "UPDATE watertable.offsets SET next = $5::bigint WHERE {OF_PARTITION} AND epoch = $6::bigint RETURNING next"
+    );
+    let values: [crate::postgres::session::Value<'_>; 6] = [
+        &task.cluster_id,
+        &task.task,
+        &topic,
+        &partition.partition,
+        &next,
+        &epoch,
+    ];
+    Ok(session.query(doing, &sql, &values).await?.len() == 1)
+}
+
 /// The row of a partition, after every transaction that is at it has ended.
 pub(super) async fn read(
     session: &Session,

@@ -33,6 +33,9 @@ pub struct Deployment {
     /// Of a cut: the deployment that it carries out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
+    /// Of a pipeline that goes on: records that were deleted before they were read are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_deleted: bool,
     /// Who did it.
     pub author: String,
     /// Why, for people.

@@ -8,13 +8,17 @@ use crate::session::{self, Session};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The pipeline goes on where it stopped.
+The pipeline goes on where it stopped: when it was paused, or held because too many records were bad.
 
 Examples:
-  watertable pipeline resume trips_clean --env prod")]
+  watertable pipeline resume trips_clean --env prod
+  watertable pipeline resume trips_clean --env prod --skip-deleted -m 'retention was faster than we were'")]
 pub(super) struct Arguments {
     #[command(flatten)]
     target: Target,
+    /// Leave out records that were deleted before they were read, and go on with the first that is there
+    #[arg(long)]
+    skip_deleted: bool,
     #[command(flatten)]
     asked: Asked,
     #[command(flatten)]
@@ -24,6 +28,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments {
         target,
+        skip_deleted,
         asked,
         session,
     } = arguments;
@@ -32,7 +37,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         session,
         target,
         asked,
-        Request::Resume,
+        Request::Resume {
+            skip_deleted: *skip_deleted,
+        },
         "resume",
         done,
         "is not paused",
