@@ -10,6 +10,7 @@
 //! [`Branch`]: branch::Branch
 
 mod bind;
+mod bounds;
 mod branch;
 mod checks;
 mod compiled;

@@ -15,7 +15,6 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
@@ -161,11 +160,11 @@ impl Tables<'_> {
         ParserOptions::from(&self.state.config_options().sql_parser)
     }
 
-    /// A plan that gives the same with less work. Rules that need operators which no pipeline has are left out.
+    /// A plan that gives the same with less work. Rules that need operators which no pipeline has are left out, and the one that
+    /// moves conditions below the columns they are about: it writes out what a column is as often as it is named, at each level.
     pub(super) fn optimised(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
             Arc::new(SimplifyExpressions::new()),
-            Arc::new(PushDownFilter::new()),
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ];

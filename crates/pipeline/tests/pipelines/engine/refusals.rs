@@ -149,6 +149,104 @@ fn what_needs_other_rows_is_refused_with_what_to_do() {
     }
 }
 
+/// Texts that are short and mean far more, or that go deeper than a stack.
+#[test]
+fn queries_that_are_too_much_are_refused_at_once() {
+    let doubled: Vec<_> = (1..60)
+        .map(|level| {
+            let below = level - 1;
+            format!("w{level} AS (SELECT id FROM w{below} UNION ALL SELECT id FROM w{below})")
+        })
+        .collect();
+    let longer: Vec<_> = (1..60)
+        .map(|level| {
+            let below = level - 1;
+            format!("w{level} AS (SELECT name || name AS name FROM w{below})")
+        })
+        .collect();
+    let chain = |operator: &str, count: usize| vec!["id"; count].join(operator);
+    for (sql, says) in [
+        (
+            format!(
+                "WITH w0 AS (SELECT id FROM t), {} SELECT id FROM w59",
+                doubled.join(", ")
+            ),
+            "the query reads its inputs",
+        ),
+        (
+            format!(
+                "SELECT id FROM t{}",
+                " UNION ALL SELECT id FROM t".repeat(5000)
+            ),
+            "SELECTs are more than 200",
+        ),
+        (
+            format!("SELECT {} AS n FROM t", chain("+", 50_000)),
+            "operators stand in each other",
+        ),
+        (
+            format!("SELECT id{} AS n FROM t", "::int".repeat(40_000)),
+            "operators stand in each other",
+        ),
+        (
+            format!("SELECT id FROM t WHERE id = {}", chain(" OR id = ", 10_000)),
+            "operators stand in each other",
+        ),
+        (
+            format!("SELECT id FROM t WHERE id{}", " IS NULL".repeat(20_000)),
+            "operators stand in each other",
+        ),
+        (
+            format!(
+                "SELECT {}id{} AS n FROM t",
+                "(".repeat(20_000),
+                ")".repeat(20_000)
+            ),
+            "operators stand in each other",
+        ),
+        (
+            format!(
+                "SELECT {}1 AS n FROM t",
+                "CASE WHEN true THEN ".repeat(5000)
+            ),
+            "CASE, CAST, NOT and their like",
+        ),
+        (
+            format!("SELECT {}id FROM t", "CAST(".repeat(40)),
+            "CASE, CAST, NOT and their like",
+        ),
+        (
+            format!("SELECT id FROM t WHERE {}", "NOT ".repeat(40)),
+            "CASE, CAST, NOT and their like",
+        ),
+    ] {
+        let told = told(&sql, "");
+        let begin: String = sql.chars().take(60).collect();
+        assert!(
+            told.len() == 1 && told[0].contains(says),
+            "{begin}: {told:?}"
+        );
+    }
+    // Each level has twice the text of the one below: that is a matter of running it.
+    let sql = format!(
+        "WITH w0 AS (SELECT name FROM t), {} SELECT name FROM w59 WHERE length(name) > 5",
+        longer.join(", ")
+    );
+    assert!(super::given::compiled(&sql, "").is_ok());
+    let case = "CASE WHEN id IS NOT NULL THEN trim(name) WHEN id NOT IN (1, 2) THEN CAST(id AS text) END AS c";
+    let cases: Vec<_> = (0..40).map(|number| format!("{case}{number}")).collect();
+    for sql in [
+        format!("SELECT {} AS n FROM t", chain("+", 200)),
+        format!("SELECT {} FROM t", cases.join(", ")),
+        format!(
+            "SELECT id FROM t WHERE id IS NOT NULL{}",
+            " AND NOT (name IS NOT NULL AND trim(name) = CAST(id AS text))".repeat(50)
+        ),
+    ] {
+        assert!(super::given::compiled(&sql, "").is_ok(), "{sql}");
+    }
+}
+
 #[test]
 fn all_that_is_refused_is_told_at_once() {
     let told = told(
