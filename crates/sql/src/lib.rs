@@ -51,6 +51,7 @@ pub use export::{Exports, S3Endpoint, S3Options, S3Prefix};
 pub use options::{EngineOptions, IsolationLevel, Priority, SessionOptions, Strict};
 pub use statements::Refused;
 pub use system::System;
+pub use threads::lower_priority;
 pub use topics::{Partition, Topic, TopicError, Topics};
 pub use typed::{ContractFault, Fault, check_contract};
 pub use write::{

@@ -44,10 +44,7 @@ impl Threads {
             .max_blocking_threads(BLOCKING_THREADS.max(count))
             .thread_keep_alive(IDLE_THREAD)
             .thread_name("sql")
-            .on_thread_start(move || match priority {
-                Priority::Idle => yield_to_others(),
-                Priority::Low => be_nice(NICENESS_LOW),
-            })
+            .on_thread_start(move || lower_priority(priority))
             .enable_all()
             .build()?;
         let asking = Builder::new_multi_thread()
@@ -78,6 +75,14 @@ impl Threads {
     pub(crate) fn stop(self) {
         self.queries.shutdown_background();
         self.asking.shutdown_background();
+    }
+}
+
+/// Has this thread take what the others leave.
+pub fn lower_priority(priority: Priority) {
+    match priority {
+        Priority::Idle => yield_to_others(),
+        Priority::Low => be_nice(NICENESS_LOW),
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn start(settings: &Settings, broker: &Broker) -> anyhow::Result<Opti
         threads: pipelines.workers,
         memory_bytes_max: pipelines.memory_bytes,
         secrets: Secrets::new(pipelines.secrets_directory.clone()),
+        priority: Some(pipelines.priority),
     };
     let cluster = own_broker::cluster(broker.address(), "watertable-pipelines");
     let worker = Worker::start(cluster, options);

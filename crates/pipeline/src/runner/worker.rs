@@ -12,6 +12,7 @@ use std::time::Duration;
 use client::Cluster;
 use env::Env;
 use parking_lot::Mutex;
+use sql::Priority;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -43,10 +44,12 @@ const BATCH: Limits = Limits {
 pub struct WorkerOptions {
     /// Threads.
     pub threads: usize,
-    /// What a batch of a pipeline may take in memory, in bytes.
+    /// What the batches of all pipelines may take in memory while their queries run, in bytes: each thread runs one at a time.
     pub memory_bytes_max: usize,
     /// Where secrets are looked up.
     pub secrets: Secrets,
+    /// What its threads take of processors that others want too; as much as anybody without it.
+    pub priority: Option<Priority>,
 }
 
 /// Runs pipelines until it is stopped.
@@ -64,9 +67,15 @@ impl Worker {
     /// # Errors
     /// The system refuses threads.
     pub fn start(cluster: Cluster, options: WorkerOptions) -> io::Result<Self> {
+        let priority = options.priority;
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
             .thread_name("pipeline")
+            .on_thread_start(move || {
+                if let Some(priority) = priority {
+                    sql::lower_priority(priority);
+                }
+            })
             .enable_all()
             .build()?;
         let (stop, statuses) = (CancellationToken::new(), Statuses::default());
@@ -138,7 +147,7 @@ impl Working {
             history,
             runs: Mutex::new(Runs::default()),
             statuses: self.statuses.clone(),
-            memory_bytes_max: self.options.memory_bytes_max,
+            memory_bytes_max: self.options.memory_bytes_max / self.options.threads.max(1),
         });
         let mut lives = Lives {
             shared,

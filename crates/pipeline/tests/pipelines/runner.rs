@@ -26,6 +26,7 @@ pub(crate) fn worker(cluster: Cluster) -> Worker {
         threads: 2,
         memory_bytes_max: 64 << 20,
         secrets: Secrets::default(),
+        priority: None,
     };
     Worker::start(cluster, options).expect("threads")
 }

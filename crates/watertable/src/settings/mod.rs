@@ -167,6 +167,7 @@ const OWN: &[&str] = &[
     sql::S3_REGION,
     pipeline::WORKERS,
     pipeline::MEMORY_BYTES,
+    pipeline::PRIORITY,
     pipeline::SECRETS_DIRECTORY,
 ];
 

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use sql::Priority;
+
 use super::{Made, SettingsError};
 
 pub(super) const WORKERS: &str = "pipeline.workers";
 pub(super) const MEMORY_BYTES: &str = "pipeline.memory.max.bytes";
+pub(super) const PRIORITY: &str = "pipeline.priority";
 pub(super) const SECRETS_DIRECTORY: &str = "pipeline.secrets.dir";
 
 const WORKERS_DEFAULT: u64 = 2;
@@ -21,6 +24,8 @@ pub(crate) struct PipelineSettings {
     pub(crate) workers: usize,
     /// What all queries of pipelines together may hold in memory, in bytes.
     pub(crate) memory_bytes: usize,
+    /// What they take of processors that others want too.
+    pub(crate) priority: Priority,
     /// A folder with a file for each secret; without it secrets come from the environment alone.
     pub(crate) secrets_directory: Option<PathBuf>,
 }
@@ -40,12 +45,14 @@ impl Made {
             MEMORY_BYTES_MIN..=u64::MAX,
             "a number of bytes, at least 33554432",
         )?;
+        let priority = self.priority(PRIORITY)?;
         let secrets_directory = self.settings.remove(SECRETS_DIRECTORY);
         let secrets_directory = secrets_directory.filter(|given| !given.text.is_empty());
         let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
         Ok((workers > 0).then(|| PipelineSettings {
             workers: size(workers),
             memory_bytes: size(memory_bytes),
+            priority: priority.unwrap_or(Priority::Low),
             secrets_directory: secrets_directory.map(|given| given.text.into()),
         }))
     }

@@ -80,12 +80,7 @@ impl Made {
             1..=CONNECTIONS_MAX,
             "a number from 1 to 10000",
         )?;
-        let priority = |text: &str| match text {
-            "idle" => Some(Priority::Idle),
-            "low" => Some(Priority::Low),
-            _ => None,
-        };
-        let priority = self.of_text(PRIORITY, priority, "idle or low")?;
+        let priority = self.priority(PRIORITY)?;
         let export_directory = self.settings.remove(EXPORT_DIRECTORY);
         let export_directory = export_directory.filter(|given| !given.text.is_empty());
         let export_s3 = self.s3()?;
@@ -98,6 +93,18 @@ impl Made {
             export_directory: export_directory.map(|given| given.text.into()),
             export_s3,
         }))
+    }
+
+    pub(super) fn priority(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<Priority>, SettingsError> {
+        let priority = |text: &str| match text {
+            "idle" => Some(Priority::Idle),
+            "low" => Some(Priority::Low),
+            _ => None,
+        };
+        self.of_text(key, priority, "idle or low")
     }
 
     /// `None` if nothing may be written there.

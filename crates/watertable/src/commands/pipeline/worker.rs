@@ -47,6 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         threads: arguments.threads,
         memory_bytes_max: arguments.memory,
         secrets: Secrets::new(arguments.secrets.clone()),
+        priority: None,
     };
     session::run(async {
         let cluster = Cluster::new(arguments.session.brokers.clone(), config);
