@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use spec::Severity;
+use sql::compute::{Metadata, input_schema};
 
 use super::chunk::Chunk;
 use super::dead_letter::{DeadLetter, Reason};
@@ -59,7 +61,10 @@ pub(crate) fn judge(
         .collect();
     let rows = chunk.rows.clone();
     let record_of = |row: usize| chunk.records.get(row).copied().unwrap_or_default();
-    let (rows, records) = if runs_query {
+    let (rows, records) = if rows.num_rows() == 0 {
+        // Nothing but misfits, or the end of a file: such a batch may have no columns.
+        (RecordBatch::new_empty(schema_of_result(deployed, chunk.input, runs_query)), Vec::new())
+    } else if runs_query {
         let outcome = deployed.compiled.run(&beside_empty(deployed, chunk.input, rows))?;
         count(&outcome, deployed, &mut tally);
         for letter in outcome.dead {
@@ -74,7 +79,7 @@ pub(crate) fn judge(
         let records = origins.map(|origin| record_of(origin.row)).collect();
         (outcome.rows, records)
     } else {
-        (rows, chunk.records.clone())
+        (in_columns(&rows, deployed, chunk.input)?, chunk.records.clone())
     };
     let (rows, records) = in_order(rows, records)?;
     Ok(Judged {
@@ -92,6 +97,26 @@ fn decode(message: String) -> Reason {
         check: None,
         message,
     }
+}
+
+fn schema_of_result(deployed: &Deployed, input: usize, runs_query: bool) -> SchemaRef {
+    if runs_query {
+        return deployed.compiled.output_schema();
+    }
+    let columns = deployed.inputs.get(input).map_or(&[][..], |input| input.columns());
+    input_schema(Metadata::None, columns)
+}
+
+/// The columns of an input in their order: a file may have them in another one.
+fn in_columns(
+    rows: &RecordBatch,
+    deployed: &Deployed,
+    input: usize,
+) -> Result<RecordBatch, ArrowError> {
+    let columns = deployed.inputs.get(input).map_or(&[][..], |input| input.columns());
+    let schema = rows.schema();
+    let places = columns.iter().map(|column| schema.index_of(&column.name));
+    rows.project(&places.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// The batches of all inputs: those of the others have no rows.
