@@ -56,7 +56,10 @@ impl CatalogProviderList for Catalogues {
 
 /// The catalogue.
 #[derive(Debug)]
-pub(crate) struct Catalogue(RwLock<BTreeMap<String, Arc<dyn SchemaProvider>>>);
+pub(crate) struct Catalogue {
+    topics: Arc<dyn SchemaProvider>,
+    schemas: RwLock<BTreeMap<String, Arc<dyn SchemaProvider>>>,
+}
 
 impl Catalogue {
     /// `is_writable`: topics can be found to be written to.
@@ -66,22 +69,30 @@ impl Catalogue {
             is_writable,
             shared: Arc::new(shared),
         });
-        Self(RwLock::new(BTreeMap::from([(PUBLIC.to_owned(), public)])))
+        Self {
+            topics: Arc::clone(&public),
+            schemas: RwLock::new(BTreeMap::from([(PUBLIC.to_owned(), public)])),
+        }
+    }
+
+    /// The schema of the topics.
+    pub(crate) fn topics(&self) -> Arc<dyn SchemaProvider> {
+        Arc::clone(&self.topics)
     }
 
     /// Adds a schema, for all sessions.
     pub(crate) fn add(&self, name: &str, schema: Arc<dyn SchemaProvider>) {
-        self.0.write().insert(name.to_owned(), schema);
+        self.schemas.write().insert(name.to_owned(), schema);
     }
 }
 
 impl CatalogProvider for Catalogue {
     fn schema_names(&self) -> Vec<String> {
-        self.0.read().keys().cloned().collect()
+        self.schemas.read().keys().cloned().collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        self.0.read().get(name).cloned()
+        self.schemas.read().get(name).cloned()
     }
 }
 

@@ -146,6 +146,7 @@ impl Engine {
         let source = Source {
             system,
             activity,
+            topics: self.catalogue.topics(),
             asking: self.asking.clone(),
         };
         self.add_schema(SYS, Arc::new(Sys(Arc::new(source))));

@@ -71,6 +71,58 @@ pub trait System: Debug + Send + Sync {
         &self,
         id: TransactionalId,
     ) -> Result<Option<Transaction>, Unanswered>;
+
+    /// The topics of dead letters of the pipelines that are applied, each once.
+    ///
+    /// # Errors
+    /// What is applied cannot be read.
+    async fn dead_letters(&self) -> Result<Vec<DeadLetters>, Unanswered> {
+        Ok(Vec::new())
+    }
+
+    /// How far the pipelines that are applied are behind.
+    ///
+    /// # Errors
+    /// What is applied, how far it is, or where topics end cannot be read.
+    async fn lag(&self) -> Result<Vec<Lag>, Unanswered> {
+        Ok(Vec::new())
+    }
+}
+
+/// A topic of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeadLetters {
+    /// The environment of the pipelines.
+    pub environment: String,
+    /// The topic.
+    pub topic: String,
+}
+
+/// How far a pipeline is behind a partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lag {
+    /// The environment.
+    pub environment: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Its task.
+    pub task: &'static str,
+    /// The input.
+    pub input: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset from which on nothing is committed.
+    pub next_offset: i64,
+    /// Where what can be read ends.
+    pub end_offset: i64,
+    /// Offsets from the first unread record to the end.
+    pub records: i64,
+    /// The time of that record.
+    pub next_time: Option<Timestamp>,
+    /// How long ago that was, in seconds; `None` if it is not known.
+    pub seconds: Option<f64>,
 }
 
 /// A coordinator does not answer; the source says why.

@@ -27,8 +27,11 @@ pub async fn positions(
     task: &str,
 ) -> Result<Positions, StoreError> {
     let mut found = Positions::new();
+    let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
+        return Ok(found);
+    };
     let wanted = [environment, pipeline, task];
-    read(cluster, |key, value| {
+    each(&mut log, |key, position| {
         let [front @ .., input, place] = key.parts() else {
             return Ok(());
         };
@@ -36,28 +39,21 @@ pub async fn positions(
             return Ok(());
         }
         let at = (input.clone(), place.clone());
-        match value {
-            None => {
-                found.remove(&at);
-            }
-            Some(value) => {
-                found.insert(at, record::read(value)?);
-            }
-        }
+        match position? {
+            None => found.remove(&at),
+            Some(position) => found.insert(at, position),
+        };
         Ok(())
     })
     .await?;
     Ok(found)
 }
 
-/// Hands over the records of the topic, in their order.
-async fn read(
-    cluster: &Cluster,
-    mut each: impl FnMut(&Key, Option<&[u8]>) -> Result<(), RecordError>,
+/// Hands over what the topic says of positions up to its end, in its order: a position, or that there is none any more.
+pub(super) async fn each(
+    log: &mut Log,
+    mut each: impl FnMut(&Key, Result<Option<Position>, RecordError>) -> Result<(), RecordError>,
 ) -> Result<(), StoreError> {
-    let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
-        return Ok(());
-    };
     let topic = || internal::POSITIONS.to_owned();
     log.read_to_end(|batch: &RecordBatch| {
         for record in batch.records() {
@@ -73,8 +69,9 @@ async fn read(
                 );
                 continue;
             };
+            let position = record.value.map(record::read).transpose();
             // A position that cannot be read is not left out: its task would read again what it has read.
-            each(&key, record.value).map_err(|source| StoreError::Record {
+            each(&key, position).map_err(|source| StoreError::Record {
                 topic: topic(),
                 offset: record.offset,
                 source,

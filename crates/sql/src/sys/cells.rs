@@ -4,7 +4,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayBuilder, BooleanBuilder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
+    ArrayBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
     RecordBatchOptions, StringBuilder, TimestampMillisecondBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -29,6 +29,7 @@ pub(super) enum Kind {
     Text,
     Int,
     Bigint,
+    Double,
     Flag,
     /// A moment, in milliseconds.
     Time,
@@ -44,6 +45,7 @@ pub(super) enum Cell<'a> {
     Made(String),
     Int(i32),
     Bigint(i64),
+    Double(f64),
     Flag(bool),
     Time(Timestamp),
     Texts(&'a [String]),
@@ -96,22 +98,24 @@ pub(super) fn schema<R>(columns: &[Column<R>]) -> SchemaRef {
 }
 
 impl Kind {
-    fn arrow(self) -> DataType {
+    pub(super) fn arrow(self) -> DataType {
         match self {
             Self::Text => DataType::Utf8,
             Self::Int => DataType::Int32,
             Self::Bigint => DataType::Int64,
+            Self::Double => DataType::Float64,
             Self::Flag => DataType::Boolean,
             Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
             Self::Texts => DataType::List(Arc::new(item())),
         }
     }
 
-    const fn sql(self) -> &'static str {
+    pub(super) const fn sql(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Int => "int",
             Self::Bigint => "bigint",
+            Self::Double => "double precision",
             Self::Flag => "boolean",
             Self::Time => "timestamp with time zone",
             Self::Texts => "text[]",
@@ -123,6 +127,7 @@ impl Kind {
             Self::Text => Values::Text(StringBuilder::new()),
             Self::Int => Values::Int(Int32Builder::new()),
             Self::Bigint => Values::Bigint(Int64Builder::new()),
+            Self::Double => Values::Double(Float64Builder::new()),
             Self::Flag => Values::Flag(BooleanBuilder::new()),
             Self::Time => {
                 Values::Time(TimestampMillisecondBuilder::new().with_data_type(self.arrow()))
@@ -164,6 +169,11 @@ pub(super) fn bigint(number: Option<i64>) -> Cell<'static> {
     number.map_or(Cell::Null, Cell::Bigint)
 }
 
+/// A measure that may be absent.
+pub(super) fn double(number: Option<f64>) -> Cell<'static> {
+    number.map_or(Cell::Null, Cell::Double)
+}
+
 /// A count, which is never so large that it does not fit.
 pub(super) fn count(number: u64) -> Cell<'static> {
     Cell::Bigint(i64::try_from(number).unwrap_or(i64::MAX))
@@ -180,6 +190,7 @@ enum Values {
     Text(StringBuilder),
     Int(Int32Builder),
     Bigint(Int64Builder),
+    Double(Float64Builder),
     Flag(BooleanBuilder),
     Time(TimestampMillisecondBuilder),
     Texts(ListBuilder<StringBuilder>),
@@ -195,6 +206,8 @@ impl Values {
             (Self::Int(values), _) => values.append_null(),
             (Self::Bigint(values), Cell::Bigint(number)) => values.append_value(*number),
             (Self::Bigint(values), _) => values.append_null(),
+            (Self::Double(values), Cell::Double(number)) => values.append_value(*number),
+            (Self::Double(values), _) => values.append_null(),
             (Self::Flag(values), Cell::Flag(flag)) => values.append_value(*flag),
             (Self::Flag(values), _) => values.append_null(),
             (Self::Time(values), Cell::Time(moment)) => values.append_value(moment.ms()),
@@ -211,6 +224,7 @@ impl Values {
             Self::Text(values) => values,
             Self::Int(values) => values,
             Self::Bigint(values) => values,
+            Self::Double(values) => values,
             Self::Flag(values) => values,
             Self::Time(values) => values,
             Self::Texts(values) => values,

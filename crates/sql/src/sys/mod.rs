@@ -5,6 +5,8 @@
 //! as of the moment it was asked for, `LIMIT` ends the asking, and a condition on the columns that name a thing (`topic`,
 //! `group_id`, ...) asks for these alone. What is only in columns that nobody wants is not asked for.
 //!
+//! What pipelines write of themselves is in topics, so these tables are views over topics ([`view`], [`pipelines`]).
+//!
 //! Invariant: nothing of the broker is locked between two parts; memory is that of one part, one batch of rows and the names of
 //! all parts, counted against the bound of all queries.
 
@@ -13,8 +15,10 @@ mod connections;
 mod group_members;
 mod group_offsets;
 mod groups;
+mod lag;
 mod partitions;
 mod parts;
+mod pipelines;
 mod producers;
 mod queries;
 mod scan;
@@ -23,6 +27,7 @@ mod settings;
 mod table;
 mod topics;
 mod transactions;
+mod view;
 mod wish;
 
 use std::sync::Arc;
@@ -32,7 +37,9 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
 use self::cells::Column;
+use self::pipelines::VIEWS;
 use self::table::{Provider, SystemTable};
+use self::view::{View, ViewTable};
 use crate::postgres::Activity;
 use crate::system::System;
 use crate::threads::Asking;
@@ -45,6 +52,8 @@ pub(crate) const SYS: &str = "sys";
 pub(crate) struct Source {
     pub(crate) system: Arc<dyn System>,
     pub(crate) activity: Arc<Activity>,
+    /// The schema of the topics.
+    pub(crate) topics: Arc<dyn SchemaProvider>,
     /// For what may wait for the disk.
     pub(crate) asking: Asking,
 }
@@ -72,7 +81,7 @@ const fn entry<T: SystemTable>() -> Entry {
     }
 }
 
-const TABLES: [Entry; 11] = [
+const TABLES: [Entry; 12] = [
     entry::<topics::Topics>(),
     entry::<partitions::Partitions>(),
     entry::<segments::Segments>(),
@@ -84,15 +93,31 @@ const TABLES: [Entry; 11] = [
     entry::<settings::Settings>(),
     entry::<connections::Connections>(),
     entry::<queries::Queries>(),
+    entry::<lag::Lags>(),
 ];
+
+/// A table that is made of topics.
+fn view(name: &str) -> Option<&'static View> {
+    VIEWS.iter().find(|view| view.name == name)
+}
+
+/// Names, types and meanings of columns.
+type Described = Vec<(&'static str, &'static str, &'static str)>;
+
+/// All tables, what each has rows for, and its columns.
+fn described() -> impl Iterator<Item = (&'static str, &'static str, Described)> {
+    let tables = TABLES.iter();
+    let tables = tables.map(|entry| (entry.name, entry.about, (entry.columns)()));
+    let views = VIEWS.iter();
+    tables.chain(views.map(|view| (view.name, view.about, view.described())))
+}
 
 /// What a table or one of its columns means. Columns are counted from 1, as PostgreSQL does.
 pub(crate) fn comment(table: &str, column: Option<usize>) -> Option<&'static str> {
-    let entry = TABLES.iter().find(|entry| entry.name == table)?;
+    let (_, about, columns) = described().find(|(name, ..)| *name == table)?;
     match column {
-        None => Some(entry.about),
+        None => Some(about),
         Some(number) => {
-            let columns = (entry.columns)();
             let (_, _, about) = columns.get(number.checked_sub(1)?)?;
             Some(about)
         }
@@ -112,15 +137,21 @@ impl Sys {
 #[async_trait]
 impl SchemaProvider for Sys {
     fn table_names(&self) -> Vec<String> {
-        TABLES.iter().map(|entry| entry.name.to_owned()).collect()
+        let tables = TABLES.iter().map(|entry| entry.name);
+        let views = VIEWS.iter().map(|view| view.name);
+        tables.chain(views).map(str::to_owned).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        Ok(Self::entry(name).map(|entry| (entry.open)(&self.0)))
+        if let Some(entry) = Self::entry(name) {
+            return Ok(Some((entry.open)(&self.0)));
+        }
+        let view = view(name).map(|view| ViewTable::new(view, Arc::clone(&self.0)));
+        Ok(view.map(|view| Arc::new(view) as _))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        Self::entry(name).is_some()
+        Self::entry(name).is_some() || view(name).is_some()
     }
 }
 
@@ -134,11 +165,10 @@ mod tests {
     /// The tables as docs/sql.md has them.
     fn written() -> String {
         let mut text = String::new();
-        for entry in TABLES {
-            let (name, about) = (entry.name, entry.about);
+        for (name, about, columns) in described() {
             write!(text, "### `sys.{name}`\n\n{about}\n\n").unwrap();
             text.push_str("| Column | Type | |\n|---|---|---|\n");
-            for (column, kind, about) in (entry.columns)() {
+            for (column, kind, about) in columns {
                 writeln!(text, "| `{column}` | {kind} | {about} |").unwrap();
             }
             text.push('\n');
@@ -171,21 +201,21 @@ mod tests {
 
     #[test]
     fn columns_are_named_once_and_say_what_they_mean() {
-        for entry in TABLES {
-            let columns = (entry.columns)();
+        for (table, about_table, columns) in described() {
             let mut names: Vec<_> = columns.iter().map(|(name, ..)| *name).collect();
             names.sort_unstable();
             names.dedup();
-            assert_eq!(names.len(), columns.len(), "{}", entry.name);
+            assert_eq!(names.len(), columns.len(), "{table}");
             for (number, (name, _, about)) in columns.into_iter().enumerate() {
-                assert!(about.ends_with('.'), "{}.{name}: {about}", entry.name);
-                assert_eq!(comment(entry.name, Some(number + 1)), Some(about));
+                assert!(about.ends_with('.'), "{table}.{name}: {about}");
+                assert_eq!(comment(table, Some(number + 1)), Some(about));
             }
-            for naming in entry.naming {
-                assert!(names.contains(naming), "{}.{naming}", entry.name);
+            let entry = TABLES.into_iter().find(|entry| entry.name == table);
+            for naming in entry.iter().flat_map(|entry| entry.naming) {
+                assert!(names.contains(naming), "{table}.{naming}");
             }
-            assert_eq!(comment(entry.name, None), Some(entry.about));
-            assert_eq!(comment(entry.name, Some(0)), None);
+            assert_eq!(comment(table, None), Some(about_table));
+            assert_eq!(comment(table, Some(0)), None);
         }
         assert_eq!(comment("nothing", None), None);
     }

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::http::{HttpServer, Phase, Status};
 use crate::settings::{self, Given, LogFormat, Origin, Settings};
 use crate::sql::Sql;
-use crate::{logging, pipelines};
+use crate::logging;
+use crate::pipelines::{self, Standing};
 
 /// How long a stop may take; what supervisors usually grant is more.
 const STOP: Duration = Duration::from_secs(5);
@@ -143,7 +144,8 @@ async fn serve(
             return Ok(());
         }
     };
-    let sql = match Sql::start(&settings, &broker).await {
+    let standing = Standing::new(&broker);
+    let sql = match Sql::start(&settings, &broker, standing).await {
         Ok(sql) => sql,
         Err(error) => {
             broker.stop().await;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::system::BrokerSystem;
 use self::topics::BrokerTopics;
 use self::writer::BrokerWriter;
+use crate::pipelines::Standing;
 use crate::settings::{Settings, SqlSettings};
 
 /// The folder of the data directory for what queries put aside.
@@ -44,6 +45,7 @@ impl Sql {
     pub(crate) async fn start(
         settings: &Settings,
         broker: &Broker,
+        pipelines: Standing,
     ) -> anyhow::Result<Option<Self>> {
         let Some(sql) = &settings.sql else {
             return Ok(None);
@@ -80,7 +82,11 @@ impl Sql {
         let address = server
             .address()
             .context("cannot tell where SQL is served")?;
-        engine.add_system(Arc::new(BrokerSystem(broker.view())), server.activity());
+        let system = BrokerSystem {
+            view: broker.view(),
+            pipelines,
+        };
+        engine.add_system(Arc::new(system), server.activity());
         let stop = CancellationToken::new();
         let running = engine.handle().spawn(server.run(stop.clone()));
         Ok(Some(Self {

@@ -8,23 +8,30 @@ use broker::view::{
     ConnectionView, GroupDescription, GroupOffsetView, GroupType, GroupView, MemberView,
     PartitionView, TransactionView, Unanswered,
 };
+use env::{Clock, SystemClock};
 use metadata::settings::{CleanupPolicy, ConfigEntry, Resource};
+use pipeline::control::{FollowError, Lag};
 use sql::{System, system};
 use storage::{ActiveProducer, LogSegment};
-use types::{TopicName, TransactionalId};
+use types::{Timestamp, TopicName, TransactionalId};
 
-/// A broker.
+use crate::pipelines::Standing;
+
+/// A broker, and the pipelines that its topics tell of.
 #[derive(Debug)]
-pub(super) struct BrokerSystem(pub(super) View);
+pub(super) struct BrokerSystem {
+    pub(super) view: View,
+    pub(super) pipelines: Standing,
+}
 
 #[async_trait]
 impl System for BrokerSystem {
     fn topics(&self) -> Vec<system::Topic> {
-        self.0.topics().iter().map(topic).collect()
+        self.view.topics().iter().map(topic).collect()
     }
 
     fn partition(&self, topic: &TopicName, partition: i32) -> Option<system::Partition> {
-        let view = self.0.partition(topic.as_str(), partition)?;
+        let view = self.view.partition(topic.as_str(), partition)?;
         let PartitionView {
             leader,
             leader_epoch,
@@ -42,27 +49,27 @@ impl System for BrokerSystem {
     }
 
     fn segments(&self, topic: &TopicName, partition: i32) -> Vec<LogSegment> {
-        self.0.segments(topic.as_str(), partition)
+        self.view.segments(topic.as_str(), partition)
     }
 
     fn producers(&self, topic: &TopicName, partition: i32) -> Vec<ActiveProducer> {
-        self.0.producers(topic.as_str(), partition)
+        self.view.producers(topic.as_str(), partition)
     }
 
     fn resources(&self) -> Vec<Resource> {
-        self.0.resources()
+        self.view.resources()
     }
 
     fn settings(&self, resource: &Resource) -> Vec<ConfigEntry> {
-        self.0.settings(resource)
+        self.view.settings(resource)
     }
 
     fn connections(&self) -> Vec<system::Connection> {
-        self.0.connections().into_iter().map(connection).collect()
+        self.view.connections().into_iter().map(connection).collect()
     }
 
     async fn groups(&self) -> Result<Vec<system::Group>, system::Unanswered> {
-        let groups = self.0.groups().await.map_err(unanswered)?;
+        let groups = self.view.groups().await.map_err(unanswered)?;
         Ok(groups.into_iter().map(group).collect())
     }
 
@@ -70,7 +77,7 @@ impl System for BrokerSystem {
         &self,
         group: &system::Group,
     ) -> Result<Option<system::GroupDescription>, system::Unanswered> {
-        let described = self.0.describe_group(&group_view(group)).await;
+        let described = self.view.describe_group(&group_view(group)).await;
         Ok(described.map_err(unanswered)?.map(description))
     }
 
@@ -78,7 +85,7 @@ impl System for BrokerSystem {
         &self,
         group: &system::Group,
     ) -> Result<Vec<system::GroupOffset>, system::Unanswered> {
-        let offsets = self.0.group_offsets(&group_view(group)).await;
+        let offsets = self.view.group_offsets(&group_view(group)).await;
         Ok(offsets
             .map_err(unanswered)?
             .into_iter()
@@ -87,20 +94,55 @@ impl System for BrokerSystem {
     }
 
     async fn transactions(&self) -> Result<Vec<TransactionalId>, system::Unanswered> {
-        self.0.transactions().await.map_err(unanswered)
+        self.view.transactions().await.map_err(unanswered)
     }
 
     async fn describe_transaction(
         &self,
         id: TransactionalId,
     ) -> Result<Option<system::Transaction>, system::Unanswered> {
-        let described = self.0.describe_transaction(id).await;
+        let described = self.view.describe_transaction(id).await;
         Ok(described.map_err(unanswered)?.map(transaction))
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<system::DeadLetters>, system::Unanswered> {
+        let topics = self.pipelines.dead_letters().await.map_err(unknown)?;
+        let topics = topics.into_iter().map(|of| system::DeadLetters {
+            environment: of.environment,
+            topic: of.topic,
+        });
+        Ok(topics.collect())
+    }
+
+    async fn lag(&self) -> Result<Vec<system::Lag>, system::Unanswered> {
+        let lag = self.pipelines.lag().await.map_err(unknown)?;
+        let now = SystemClock::new().wall();
+        Ok(lag.into_iter().map(|lag| lag_at(lag, now)).collect())
     }
 }
 
 fn unanswered(error: Unanswered) -> system::Unanswered {
     system::Unanswered(Box::new(error))
+}
+
+fn unknown(error: FollowError) -> system::Unanswered {
+    system::Unanswered(Box::new(error))
+}
+
+fn lag_at(lag: Lag, now: Timestamp) -> system::Lag {
+    system::Lag {
+        seconds: lag.seconds(now.ms()),
+        next_time: lag.next_ms.map(Timestamp::from_ms),
+        environment: lag.environment,
+        pipeline: lag.pipeline,
+        task: lag.task.name(),
+        input: lag.input,
+        topic: lag.topic,
+        partition: lag.partition,
+        next_offset: lag.next,
+        end_offset: lag.end,
+        records: lag.records,
+    }
 }
 
 fn topic(topic: &Arc<metadata::Topic>) -> system::Topic {

@@ -127,11 +127,14 @@ fn dead_letters(
     facts: &Facts,
 ) -> Option<TopicPlan> {
     let topic = environment.name(&pipeline.dead_letters());
-    if facts.topics.contains_key(&topic) {
-        return None;
-    }
     let contract = dead_letter::contract().to_string();
     let settings = vec![(contract::SETTING.to_owned(), contract)];
+    if let Some(found) = facts.topics.get(&topic) {
+        // Whoever made it by hand gets its columns, too.
+        let has_none = found.contract.is_none();
+        let says = ["it gets the contract of dead letters"];
+        return has_none.then(|| changed(&topic, settings, &says)).flatten();
+    }
     Some(create(&topic, 1, settings, Some("dead letters")))
 }
 

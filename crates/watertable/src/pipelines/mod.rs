@@ -2,11 +2,14 @@
 //!
 //! Invariant: pipelines run on threads of their own, within a bound of memory of their own; the broker never waits for them.
 
+mod standing;
+
 use anyhow::Context;
 use broker::Broker;
 use pipeline::runner::{Worker, WorkerOptions};
 use pipeline::secrets::Secrets;
 
+pub(crate) use self::standing::Standing;
 use crate::own_broker;
 use crate::settings::Settings;
 
