@@ -82,6 +82,7 @@ mod tests {
             dropped: 0,
             warned: 0,
             error: None,
+            then: None,
         }
     }
 

@@ -36,7 +36,7 @@ pub use plan::{Plan, diff, fingerprint};
 pub use positions::{Positions, positions};
 pub use record::{
     Action, CheckResult, Class, ColumnRecord, Deployment, Level, LogLine, PipelineRecord,
-    PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord,
+    PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord, Then,
 };
 pub use runs::runs;
 pub use state::{DEPLOYMENTS_KEPT, Event, State};

@@ -214,6 +214,7 @@ fn runs() -> Vec<Column> {
         ("dropped", BigInt),
         ("warned", BigInt),
         ("error", Text),
+        ("then", Text),
     ])
 }
 

@@ -187,6 +187,7 @@ mod tests {
             dropped: 0,
             warned: 0,
             error: None,
+            then: None,
         }
     }
 

@@ -193,6 +193,10 @@ impl Judged {
             })
             .collect();
         self.tally.dead = u64::try_from(letters.len()).unwrap_or(u64::MAX);
+        self.tally.reasons.clear();
+        for letter in &letters {
+            self.tally.count_reason(&letter.reason.reason, 1);
+        }
         letters
     }
 }

@@ -21,12 +21,12 @@ use super::history::{CONTINUOUS, History, MANUAL, ONCE, Runs, SCHEDULE};
 use super::open::{self, Surroundings};
 use super::progress::Progress;
 use super::schedule::{Due, Schedule, backoff};
-use super::status::{Phase, Statuses};
+use super::status::{Phase, Statuses, tally_of};
 use super::task::{self, TaskError};
 use super::transaction::Session;
 use super::tally::Tally;
 use crate::control::Time;
-use crate::control::record::{CheckResult, Level, LogLine, PipelineRecord, PipelineState, Run, RunState};
+use crate::control::record::{CheckResult, Level, LogLine, PipelineRecord, PipelineState, Run, RunState, Then};
 use crate::tasks::{Role, Task};
 
 /// How often the record of a run that goes on is written again.
@@ -273,7 +273,11 @@ impl Version {
         if !is_done && !self.with_retries(deployed, self.planned(ONCE, None, 1), asked).await {
             return;
         }
-        self.status(Phase::Done, None);
+        // One that failed as often as it may waits for somebody to ask for it.
+        self.shared.statuses.set(env, pipeline, |status| {
+            let has_failed = status.error.is_some();
+            status.phase = if has_failed { Phase::Held } else { Phase::Done };
+        });
         self.only_when_asked(deployed, asked).await;
     }
 
@@ -417,7 +421,7 @@ impl Version {
             status.phase = Phase::Running;
             status.tasks.clone_from(&progress);
         });
-        telling.tell(RunState::Running, None);
+        telling.tell(RunState::Running, None, None);
         let stop = self.stop.child_token();
         let running = self.run_tasks(deployed, is_bounded, &progress, &stop);
         tokio::pin!(running);
@@ -443,7 +447,7 @@ impl Version {
                     ends = Some(RunState::TimedOut);
                     stop.cancel();
                 }
-                () = self.shared.env().clock.sleep_until(tell_at) => telling.tell(RunState::Running, None),
+                () = self.shared.env().clock.sleep_until(tell_at) => telling.tell(RunState::Running, None, None),
             }
         };
         self.end(&telling, result, ends)
@@ -476,22 +480,26 @@ impl Version {
             (Ok(()), None) if self.stop.is_cancelled() => (RunState::Succeeded, None, Ended::Stopped),
             (Ok(()), None) => (RunState::Succeeded, None, Ended::Well),
         };
-        telling.tell(state, error.clone());
+        let then = match &ended {
+            Ended::Failed { holds: true, .. } => Some(Then::Held),
+            Ended::Failed { .. } => telling.after_failure(),
+            _ => None,
+        };
+        telling.tell(state, error.clone(), then);
         telling.tell_checks(&tally);
         if let Some(message) = &error {
             self.log(Level::Error, Some(&telling.planned.id), message.clone());
         }
         self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
-            status.ended.add(&tally);
-            status.tasks.retain(|_task| false);
+            status.end_tasks();
             status.failures += u64::from(error.is_some());
             if error.is_none() {
                 status.succeeded_ms = Some(now_ms);
             }
-            status.phase = match &ended {
-                Ended::Failed { holds: true, .. } => Phase::Held,
-                Ended::Failed { .. } => Phase::Retrying,
-                _ => Phase::Waiting,
+            status.phase = match then {
+                Some(Then::Held) => Phase::Held,
+                Some(Then::Retrying) => Phase::Retrying,
+                None => Phase::Waiting,
             };
             status.error = error;
         });
@@ -555,6 +563,8 @@ impl Version {
         self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
             if status.version != self.record.version {
                 status.ended = Tally::default();
+                status.ended_stages = Default::default();
+                status.ended_batches = 0;
             }
             status.version = self.record.version;
             status.checks = checks;
@@ -601,23 +611,23 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    /// What became of records; of two tasks what went in at the front and came out at the end.
     fn tally(&self) -> Tally {
-        let mut all = Tally::default();
-        for (_, progress) in self.progress {
-            all.add(&progress.seen().tally);
-        }
-        let seen = |task: Option<&(Role, Arc<Progress>)>| task.map(|(_, progress)| progress.seen().tally);
-        if let Some(front) = seen(self.progress.first()) {
-            all.rows_in = front.rows_in;
-        }
-        if let Some(end) = seen(self.progress.last()) {
-            all.rows_out = end.rows_out;
-        }
-        all
+        tally_of(self.progress)
     }
 
-    fn tell(&self, state: RunState, error: Option<String>) {
+    /// What becomes of the pipeline after a run that may be tried again.
+    fn after_failure(&self) -> Option<Then> {
+        let times = self.deployed.pipeline.run.retry.times;
+        let is_last = u64::from(self.planned.attempt) > times;
+        match self.planned.trigger {
+            CONTINUOUS => Some(Then::Retrying),
+            ONCE | SCHEDULE if !is_last => Some(Then::Retrying),
+            ONCE => Some(Then::Held),
+            _ => None,
+        }
+    }
+
+    fn tell(&self, state: RunState, error: Option<String>, then: Option<Then>) {
         let shared = &self.version.shared;
         let record = &self.version.record;
         let now = Time::from_ms(shared.now_ms());
@@ -639,6 +649,7 @@ impl Telling<'_> {
             dropped: tally.dropped,
             warned: tally.warned,
             error,
+            then,
         };
         shared.history.run(&run);
         shared.runs.lock().add(run);

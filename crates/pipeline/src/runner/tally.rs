@@ -29,7 +29,14 @@ pub struct Tally {
     pub tombstones: u64,
     /// Of each check, by its place in the file: the rows that failed.
     pub failed: BTreeMap<usize, u64>,
+    /// Dead letters by their reasons; beyond [`REASONS_MAX`] all others are [`OTHER`].
+    pub reasons: BTreeMap<String, u64>,
 }
+
+/// So many reasons are counted apart.
+pub const REASONS_MAX: usize = 64;
+/// All others.
+pub const OTHER: &str = "other";
 
 impl Tally {
     /// Takes in another one.
@@ -43,6 +50,20 @@ impl Tally {
         for (check, failed) in &other.failed {
             *self.failed.entry(*check).or_default() += failed;
         }
+        for (reason, count) in &other.reasons {
+            self.count_reason(reason, *count);
+        }
+    }
+
+    /// Counts dead letters of a reason.
+    pub(crate) fn count_reason(&mut self, reason: &str, count: u64) {
+        if let Some(known) = self.reasons.get_mut(reason) {
+            *known += count;
+            return;
+        }
+        let is_room = self.reasons.len() < REASONS_MAX;
+        let reason = if is_room { reason } else { OTHER };
+        *self.reasons.entry(reason.to_owned()).or_default() += count;
     }
 }
 
@@ -135,6 +156,19 @@ mod tests {
             dead,
             ..Tally::default()
         }
+    }
+
+    #[test]
+    fn reasons_are_counted_apart_up_to_a_bound() {
+        let mut all = Tally::default();
+        for number in 0..100 {
+            let mut one = Tally::default();
+            one.count_reason(&format!("r{number}"), 2);
+            all.add(&one);
+        }
+        assert_eq!(all.reasons.len(), REASONS_MAX + 1);
+        assert_eq!(all.reasons.values().sum::<u64>(), 200);
+        assert_eq!(all.reasons["r0"], 2);
     }
 
     #[test]

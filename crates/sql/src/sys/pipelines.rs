@@ -145,6 +145,12 @@ const RUNS: &[ViewColumn] = &[
     same("dropped", Bigint, "Rows that a check left out."),
     same("warned", Bigint, "Rows that a check let pass and counted."),
     same("error", Text, "Why it failed."),
+    of(
+        "afterwards",
+        Text,
+        "then",
+        "What becomes of the pipeline after it failed: `retrying`, or `held` until somebody does something; NULL if it goes on as its file says.",
+    ),
 ];
 
 const CHECK_RESULTS: &[ViewColumn] = &[

@@ -12,14 +12,16 @@ use std::time::Duration;
 use anyhow::Context;
 use broker::{Broker, BrokerConfig, BrokerId, DirectoryOptions, LogLevels};
 use env::Env;
+use pipeline::runner::Worker;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{HttpServer, Phase, Status};
+use crate::logging;
+use crate::metrics::PipelineFigures;
+use crate::pipelines::{self, Standing, watch_lag};
 use crate::settings::{self, Given, LogFormat, Origin, Settings};
 use crate::sql::Sql;
-use crate::logging;
-use crate::pipelines::{self, Standing};
 
 /// How long a stop may take; what supervisors usually grant is more.
 const STOP: Duration = Duration::from_secs(5);
@@ -145,7 +147,7 @@ async fn serve(
         }
     };
     let standing = Standing::new(&broker);
-    let sql = match Sql::start(&settings, &broker, standing).await {
+    let sql = match Sql::start(&settings, &broker, standing.clone()).await {
         Ok(sql) => sql,
         Err(error) => {
             broker.stop().await;
@@ -159,10 +161,15 @@ async fn serve(
             return Err(error);
         }
     };
-    status.running(broker.metrics().clone());
+    let figures = PipelineFigures::new(Arc::clone(&env.clock), pipelines.as_ref().map(Worker::statuses));
+    status.running(broker.metrics().clone(), figures.clone());
+    let stop_looking = CancellationToken::new();
+    let looking = watch_lag(standing, figures, stop_looking.clone());
+    env.spawner.spawn(Box::pin(looking));
     announce(&settings, &broker, http.as_ref(), sql.as_ref());
 
     let name = signals.next().await;
+    stop_looking.cancel();
     tracing::info!(signal = name, "stopping");
     status.enter(Phase::Stopping);
     let begun = env.clock.now();

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use self::connections::{LimitedListener, Limits};
-use crate::metrics;
+use crate::metrics::{self, PipelineFigures};
 
 /// Enough for a few scrapers and probes; a scraper that keeps its connection returns within the idle time. When more come,
 /// those go that were answered least recently. With 64 places some hundred peers a second are served or cut, so that a scrape
@@ -61,6 +61,7 @@ impl Phase {
 pub(crate) struct Status {
     phase: AtomicU8,
     broker: Mutex<Option<BrokerMetrics>>,
+    pipelines: Mutex<Option<PipelineFigures>>,
 }
 
 impl Status {
@@ -69,12 +70,14 @@ impl Status {
         Self {
             phase: AtomicU8::new(Phase::Starting as u8),
             broker: Mutex::new(None),
+            pipelines: Mutex::new(None),
         }
     }
 
-    /// The broker serves clients, and these are its figures.
-    pub(crate) fn running(&self, metrics: BrokerMetrics) {
+    /// The broker serves clients, and these are its figures and those of pipelines.
+    pub(crate) fn running(&self, metrics: BrokerMetrics, pipelines: PipelineFigures) {
         *self.broker.lock() = Some(metrics);
+        *self.pipelines.lock() = Some(pipelines);
         self.enter(Phase::Running);
     }
 
@@ -173,7 +176,8 @@ async fn metrics_page(State(status): State<Arc<Status>>) -> impl IntoResponse {
         }
         None => None,
     };
-    let page = metrics::page(broker);
+    let pipelines = status.pipelines.lock().clone();
+    let page = metrics::page(broker, pipelines);
     let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
     (StatusCode::OK, kind, page)
 }

@@ -1,10 +1,11 @@
 //! `/metrics`: the broker's figures in the text format of Prometheus (OpenMetrics 1.0).
 //!
 //! Names follow Kafka's MBeans in the form Prometheus' JMX exporter gives them, where Kafka has the figure; figures of
-//! ours begin with `watertable_`, those of the process with `process_`. All are in the table of docs/operations.md, which a
-//! test compares with the page. Invariant: labels have values out of fixed sets; no name of a client's making is one.
+//! ours begin with `watertable_`, those of pipelines with `pipeline_`, those of the process with `process_`. All are in the table of docs/operations.md, which a
+//! test compares with the page. Invariant: labels have values out of fixed sets; no name of a client's making is one, but for those of pipelines that were applied.
 
 mod collector;
+mod pipelines;
 mod storage;
 mod writer;
 
@@ -16,6 +17,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
 use self::collector::BrokerCollector;
+pub(crate) use self::pipelines::PipelineFigures;
 use self::writer::Writer;
 use crate::process::ProcessFigures;
 
@@ -23,11 +25,17 @@ use crate::process::ProcessFigures;
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All figures of this moment; the broker's only once it runs.
-pub(crate) fn page(broker: Option<(BrokerMetrics, Option<VolumeSpace>)>) -> String {
+pub(crate) fn page(
+    broker: Option<(BrokerMetrics, Option<VolumeSpace>)>,
+    pipelines: Option<PipelineFigures>,
+) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessCollector));
     if let Some((metrics, space)) = broker {
         registry.register_collector(Box::new(BrokerCollector { metrics, space }));
+    }
+    if let Some(pipelines) = pipelines {
+        registry.register_collector(Box::new(pipelines));
     }
     let mut page = String::new();
     prometheus_client::encoding::text::encode(&mut page, &registry)
@@ -85,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_page_without_a_broker_has_the_process_and_an_end() {
-        let page = page(None);
+        let page = page(None, None);
         assert!(
             page.contains("# TYPE process_cpu_seconds counter\n"),
             "{page}"

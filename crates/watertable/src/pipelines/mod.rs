@@ -4,13 +4,19 @@
 
 mod standing;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use broker::Broker;
+use env::{Clock, SystemClock};
 use pipeline::runner::{Worker, WorkerOptions};
 use pipeline::secrets::Secrets;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::standing::Standing;
+use crate::metrics::PipelineFigures;
 use crate::own_broker;
+use crate::report::sentence;
 use crate::settings::Settings;
 
 /// Starts to run what is applied; `None` if this process runs no pipelines.
@@ -27,4 +33,31 @@ pub(crate) fn start(settings: &Settings, broker: &Broker) -> anyhow::Result<Opti
     let cluster = own_broker::cluster(broker.address(), "watertable-pipelines");
     let worker = Worker::start(cluster, options);
     worker.map(Some).context("cannot start pipelines")
+}
+
+/// How often it is looked how far pipelines are behind.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the figures of lag up, until `stop`.
+pub(crate) async fn watch_lag(standing: Standing, figures: PipelineFigures, stop: CancellationToken) {
+    let clock = SystemClock::new();
+    loop {
+        let looked = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            looked = standing.lag() => looked,
+        };
+        match looked {
+            Ok(lag) => figures.set_lag(lag),
+            Err(error) => {
+                let error = sentence(&anyhow::Error::new(error));
+                tracing::warn!(error, "cannot tell how far pipelines are behind; trying again");
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = clock.sleep_until(clock.now().plus(LOOK_EVERY)) => {}
+        }
+    }
 }

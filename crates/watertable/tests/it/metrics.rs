@@ -62,7 +62,7 @@ async fn the_table_of_metrics_is_that_of_the_page() {
 fn names(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| {
-        ["watertable_", "kafka_", "process_"]
+        ["watertable_", "kafka_", "process_", "pipeline_"]
             .iter()
             .any(|prefix| word.starts_with(prefix))
     })

@@ -47,6 +47,19 @@ pub struct Run {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What becomes of the pipeline after it failed; nothing if it goes on as its file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Then>,
+}
+
+/// What becomes of a pipeline after a run that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It is tried again in a while.
+    Retrying,
+    /// It waits until somebody does something.
+    Held,
 }
 
 impl Run {

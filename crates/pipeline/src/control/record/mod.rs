@@ -10,7 +10,7 @@ mod pipeline;
 mod position;
 
 pub use deployment::{Action, Class, Deployment, Rewind};
-pub use history::{CheckResult, Level, LogLine, Run, RunState};
+pub use history::{CheckResult, Level, LogLine, Run, RunState, Then};
 pub use pipeline::{ColumnRecord, PipelineRecord, PipelineState, ResolvedInput, SourceRecord};
 pub use position::Position;
 

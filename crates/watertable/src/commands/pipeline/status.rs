@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use pipeline::control::{
-    Deployment, PipelineRecord, PipelineState, Run, Store, existing, last_runs,
+    Deployment, PipelineRecord, PipelineState, Run, RunState, Store, Then, existing, last_runs,
 };
 use serde::Serialize;
 use spec::names::Environment;
@@ -15,6 +15,9 @@ use crate::session::{self, Session};
 Examples:
   watertable pipeline status --env prod
   watertable pipeline status trips_clean --env prod
+
+STATE is what the pipeline does: running, waiting (for its time), retrying (after a failure), held (after one, until somebody does
+something: the error below says what), done, or paused.
 
 With a name: its versions and what was done to it, the last of it last.")]
 pub(super) struct Arguments {
@@ -33,7 +36,10 @@ pub(super) struct Arguments {
 struct View<'a> {
     pipeline: &'a str,
     version: u32,
+    /// What is wanted: `running` or `paused`.
     state: &'static str,
+    /// What it does, as its last run tells.
+    phase: &'static str,
     author: &'a str,
     git_commit: Option<&'a str>,
     since: String,
@@ -72,14 +78,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let deployed: Vec<_> = state.deployed(env).collect();
     let views: Vec<_> = deployed
         .iter()
-        .map(|record| View {
-            pipeline: &record.pipeline,
-            version: record.version,
-            state: record.state.name(),
-            author: &record.author,
-            git_commit: record.git_commit.as_deref(),
-            since: record.time.to_string(),
-            last_run: runs.get(&record.pipeline).and_then(|runs| runs.last()),
+        .map(|record| {
+            let last_run = runs.get(&record.pipeline).and_then(|runs| runs.last());
+            View {
+                pipeline: &record.pipeline,
+                version: record.version,
+                state: record.state.name(),
+                phase: phase(record, last_run),
+                author: &record.author,
+                git_commit: record.git_commit.as_deref(),
+                since: record.time.to_string(),
+                last_run,
+            }
         })
         .collect();
     if arguments.session.json {
@@ -107,7 +117,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         table.row([
             view.pipeline.to_owned(),
             format!("v{}", view.version),
-            view.state.to_owned(),
+            view.phase.to_owned(),
             of_run(|run| run.state.name().to_owned()),
             of_run(|run| run.started.to_string()),
             of_run(|run| run.rows_in.to_string()),
@@ -117,7 +127,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             view.since.clone(),
         ]);
     }
-    table.print()
+    table.print()?;
+    for view in &views {
+        let error = view.last_run.and_then(|run| run.error.as_ref());
+        if let Some(error) = error {
+            output::line(&format!("\n{}: {error}", view.pipeline))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a pipeline does, as its last run tells: one that began before it was applied, resumed or rolled back tells nothing.
+fn phase(record: &PipelineRecord, last: Option<&Run>) -> &'static str {
+    if record.state != PipelineState::Running {
+        return record.state.name();
+    }
+    let is_of_now = |run: &&Run| run.state == RunState::Running || run.started >= record.time;
+    let Some(run) = last.filter(is_of_now) else {
+        return "waiting";
+    };
+    match (run.state, run.then) {
+        (RunState::Running, _) => "running",
+        (_, Some(Then::Held)) => "held",
+        (_, Some(Then::Retrying)) => "retrying",
+        (RunState::Succeeded, None) if run.trigger == "once" => "done",
+        _ => "waiting",
+    }
 }
 
 /// The versions of a pipeline, and what was done to it.
