@@ -21,6 +21,7 @@ pub mod record;
 mod runs;
 mod state;
 mod store;
+mod tail;
 mod time;
 pub mod topics;
 
@@ -41,4 +42,5 @@ pub use record::{
 pub use runs::runs;
 pub use state::{DEPLOYMENTS_KEPT, Event, State};
 pub use store::{Store, StoreError};
+pub use tail::{DeadLetters, History, Letter, Tail};
 pub use time::Time;

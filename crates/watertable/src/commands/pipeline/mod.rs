@@ -2,11 +2,14 @@
 
 mod apply;
 mod cancel;
+mod checks;
+mod dead;
 mod explain;
 mod export;
 mod folder;
 mod infer;
 mod init;
+mod logs;
 mod pause;
 mod plan;
 mod remove;
@@ -68,6 +71,12 @@ enum Verb {
     Status(status::Arguments),
     /// Show how the runs of a pipeline went
     Runs(runs::Arguments),
+    /// Show what was said while a pipeline ran
+    Logs(logs::Arguments),
+    /// Show the records that a pipeline did not pass on
+    Dead(dead::Arguments),
+    /// Show what the checks of a pipeline have found
+    Checks(checks::Arguments),
     /// Stop a pipeline at its next commit, until it is resumed
     Pause(pause::Arguments),
     /// Let a paused pipeline go on
@@ -87,6 +96,9 @@ impl Arguments {
         match &self.verb {
             Verb::Init(_) | Verb::Schema(_) => false,
             Verb::Infer(arguments) => arguments.session.json,
+            Verb::Logs(arguments) => arguments.session.json,
+            Verb::Dead(arguments) => arguments.wants_json(),
+            Verb::Checks(arguments) => arguments.wants_json(),
             Verb::Validate(arguments) => arguments.json,
             Verb::Test(arguments) => arguments.json,
             Verb::Explain(arguments) => arguments.json,
@@ -111,6 +123,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Infer(arguments) => infer::run(arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
+        Verb::Logs(arguments) => logs::run(&arguments),
+        Verb::Dead(arguments) => dead::run(&arguments),
+        Verb::Checks(arguments) => checks::run(&arguments),
         Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
