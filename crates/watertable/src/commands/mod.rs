@@ -96,7 +96,7 @@ impl Command {
             Self::Produce(arguments) => produce::run(arguments),
             Self::Consume(arguments) => consume::run(arguments),
             Self::Sql(arguments) => sql::run(arguments),
-            Self::Pipeline(arguments) => pipeline::run(arguments),
+            Self::Pipeline(arguments) => pipeline::run(arguments, give_back_memory),
             Self::Group(arguments) => group::run(arguments),
             Self::Txn(arguments) => txn::run(arguments),
             Self::Cluster(arguments) => cluster::run(arguments),

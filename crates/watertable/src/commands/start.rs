@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::http::{HttpServer, Phase, Status};
 use crate::logging;
 use crate::metrics::PipelineFigures;
 use crate::pipelines::{self, Standing, watch_lag};
+use crate::report::sentence;
 use crate::settings::{self, Given, LogFormat, Origin, Settings};
 use crate::sql::Sql;
 
@@ -42,7 +44,7 @@ pub(crate) struct Arguments {
     advertise: Option<String>,
     /// Where everything is kept [default: ./watertable-data]
     #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
+    pub(crate) data_dir: Option<String>,
     /// Where health and metrics are served, or "off" [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     http_listen: Option<String>,
@@ -60,7 +62,7 @@ pub(crate) struct Arguments {
     log_filter: Option<String>,
     /// Any setting under Kafka's name; may be given often
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    set: Vec<(String, String)>,
+    pub(crate) set: Vec<(String, String)>,
 }
 
 fn key_value(text: &str) -> Result<(String, String), &'static str> {
@@ -95,6 +97,15 @@ impl Arguments {
 
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(arguments: &Arguments, give_back_memory: fn()) -> anyhow::Result<()> {
+    run_with(arguments, give_back_memory, async |_address| std::future::pending().await)
+}
+
+/// The same, with something that goes on beside it; it gets the address of the broker, and when it ends, so does the broker.
+pub(crate) fn run_with(
+    arguments: &Arguments,
+    give_back_memory: fn(),
+    beside: impl AsyncFnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let environment = std::env::vars_os().filter_map(|(name, text)| {
         // No name of ours is anything but text; a text that is none cannot be valid either.
         Some((
@@ -116,13 +127,14 @@ pub(crate) fn run(arguments: &Arguments, give_back_memory: fn()) -> anyhow::Resu
         .thread_name("broker")
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, log_levels, give_back_memory))
+    runtime.block_on(serve(settings, log_levels, give_back_memory, beside))
 }
 
 async fn serve(
     settings: Settings,
     log_levels: Arc<dyn LogLevels>,
     give_back_memory: fn(),
+    beside: impl AsyncFnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let env = Env::system();
     // Signals first: one that comes during the start must not end the process half-way.
@@ -168,7 +180,16 @@ async fn serve(
     env.spawner.spawn(Box::pin(looking));
     announce(&settings, &broker, http.as_ref(), sql.as_ref());
 
-    let name = signals.next().await;
+    let name = tokio::select! {
+        biased;
+        name = signals.next() => name,
+        ended = beside(broker.address()) => {
+            if let Err(error) = ended {
+                tracing::error!(error = sentence(&error), "ending");
+            }
+            "the end of its work"
+        }
+    };
     stop_looking.cancel();
     tracing::info!(signal = name, "stopping");
     status.enter(Phase::Stopping);

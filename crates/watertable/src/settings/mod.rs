@@ -22,7 +22,7 @@ use metadata::settings::{
 pub(crate) use file::FileError;
 pub(crate) use listener::{AddressError, HostPort};
 pub(crate) use origin::{Given, Origin};
-pub(crate) use pipeline::PipelineSettings;
+pub(crate) use pipeline::{PipelineSettings, SECRETS_DIRECTORY};
 pub(crate) use sql::SqlSettings;
 
 /// The least memory for requests that a broker is started with. A connection with half a request may hold 256 KiB as one

@@ -9,7 +9,7 @@ use super::{Made, SettingsError};
 pub(super) const WORKERS: &str = "pipeline.workers";
 pub(super) const MEMORY_BYTES: &str = "pipeline.memory.max.bytes";
 pub(super) const PRIORITY: &str = "pipeline.priority";
-pub(super) const SECRETS_DIRECTORY: &str = "pipeline.secrets.dir";
+pub(crate) const SECRETS_DIRECTORY: &str = "pipeline.secrets.dir";
 
 const WORKERS_DEFAULT: u64 = 2;
 const WORKERS_MAX: u64 = 256;

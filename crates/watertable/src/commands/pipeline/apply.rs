@@ -54,10 +54,25 @@ struct PipelineView<'a> {
 }
 
 /// Creates what is in databases, and says what is done as it is done.
-struct Teller {
+pub(super) struct Teller {
     secrets: Secrets,
     is_silent: bool,
     fault: Option<anyhow::Error>,
+}
+
+impl Teller {
+    pub(super) const fn new(secrets: Secrets, is_silent: bool) -> Self {
+        Self {
+            secrets,
+            is_silent,
+            fault: None,
+        }
+    }
+
+    /// Whether all could be said.
+    pub(super) fn said(self) -> Result<()> {
+        self.fault.map_or(Ok(()), Err)
+    }
 }
 
 impl Hands for Teller {
@@ -83,18 +98,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let plan = read(&arguments.plan)?;
     let who = arguments.asked.who();
     let cluster = arguments.session.cluster();
-    let mut teller = Teller {
-        secrets: arguments.secrets.secrets(),
-        is_silent: arguments.session.json,
-        fault: None,
-    };
+    let mut teller = Teller::new(arguments.secrets.secrets(), arguments.session.json);
     let applied = session::run(async {
         let applied = apply(&cluster, &plan, &who, &mut teller).await?;
         Ok(applied)
     })?;
-    if let Some(fault) = teller.fault {
-        return Err(fault);
-    }
+    teller.said()?;
     let status = match &applied {
         Applied::Now(_) => "applied",
         Applied::Before(_) => "applied before",
@@ -126,7 +135,7 @@ fn views(plan: &Plan) -> Vec<PipelineView<'_>> {
     views.collect()
 }
 
-fn print(change: &Change, environment: &str) -> Result<()> {
+pub(super) fn print(change: &Change, environment: &str) -> Result<()> {
     for record in &change.pipelines {
         output::line(&format!(
             "{} v{} {} in {environment}",

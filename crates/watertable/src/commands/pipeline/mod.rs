@@ -4,6 +4,7 @@ mod apply;
 mod cancel;
 mod checks;
 mod dead;
+mod dev;
 mod explain;
 mod export;
 mod folder;
@@ -57,6 +58,8 @@ enum Verb {
     Validate(validate::Arguments),
     /// Run the tests in the files, without a broker
     Test(test::Arguments),
+    /// Run the files of a folder here, with a broker and SQL, and again when they change
+    Dev(dev::Arguments),
     /// Show the tasks, topics and groups that files compile to
     Explain(explain::Arguments),
     /// Show what changes when the files of a folder are what runs
@@ -94,7 +97,7 @@ enum Verb {
 impl Arguments {
     pub(crate) fn wants_json(&self) -> bool {
         match &self.verb {
-            Verb::Init(_) | Verb::Schema(_) => false,
+            Verb::Init(_) | Verb::Schema(_) | Verb::Dev(_) => false,
             Verb::Infer(arguments) => arguments.session.json,
             Verb::Logs(arguments) => arguments.session.json,
             Verb::Dead(arguments) => arguments.wants_json(),
@@ -118,11 +121,12 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<()> {
+pub(crate) fn run(arguments: Arguments, give_back_memory: fn()) -> Result<()> {
     match arguments.verb {
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Infer(arguments) => infer::run(arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
+        Verb::Dev(arguments) => dev::run(arguments, give_back_memory),
         Verb::Logs(arguments) => logs::run(&arguments),
         Verb::Dead(arguments) => dead::run(&arguments),
         Verb::Checks(arguments) => checks::run(&arguments),

@@ -111,29 +111,41 @@ async fn plan(
     cluster: &Cluster,
     files: Vec<File>,
 ) -> Result<Result<Plan, Refused>> {
-    let environment = &arguments.env;
+    let options = Options {
+        remove: arguments.remove,
+        accept_source_change: arguments.accept_source_change,
+        git_commit: git_commit(&arguments.path),
+    };
+    let secrets = arguments.secrets.secrets();
+    let planned = make(cluster, &arguments.env, files, &options, &secrets).await?;
+    let (mut plan, store) = match planned {
+        Ok(planned) => planned,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    back_tests(&mut plan, cluster, &store).await;
+    Ok(Ok(plan))
+}
+
+/// The plan that makes files what runs, and the state that it is made from.
+pub(super) async fn make(
+    cluster: &Cluster,
+    environment: &Environment,
+    files: Vec<File>,
+    options: &Options,
+    secrets: &Secrets,
+) -> Result<Result<(Plan, Store), Refused>> {
     let facts: Facts = facts(cluster, &topics_of(&files, environment)).await?;
     let wanted = match prepare(files, environment, &facts) {
         Ok(wanted) => wanted,
         Err(refused) => return Ok(Err(refused)),
     };
     let store = Store::open(cluster).await?;
-    let options = Options {
-        remove: arguments.remove,
-        accept_source_change: arguments.accept_source_change,
-        git_commit: git_commit(&arguments.path),
-    };
-    let planned = diff(environment, store.state(), &wanted, &facts, &options);
+    let planned = diff(environment, store.state(), &wanted, &facts, options);
     let planned = match planned {
-        Ok(mut plan) => {
-            back_tests(&mut plan, cluster, &store).await;
-            outside(&mut plan, &wanted, &arguments.secrets.secrets())
-                .await
-                .map(|()| plan)
-        }
+        Ok(mut plan) => outside(&mut plan, &wanted, secrets).await.map(|()| plan),
         Err(faults) => Err(faults),
     };
-    Ok(planned.map_err(|faults| Refused {
+    Ok(planned.map(|plan| (plan, store)).map_err(|faults| Refused {
         problems: Vec::new(),
         faults,
     }))
@@ -212,24 +224,31 @@ fn print(arguments: &Arguments, plan: &Plan) -> Result<()> {
 
 /// Says all that is wrong.
 fn refuse(folder: &Folder, refused: Refused, json: bool) -> Result<()> {
-    let Refused { problems, faults } = refused;
     if json {
+        let Refused { problems, faults } = &refused;
         output::json(&RefusedView {
             problems: problems.iter().map(ProblemView::of).collect(),
             faults: faults.iter().map(view).collect(),
         })?;
     } else {
-        if !problems.is_empty() {
-            validate::print(folder, &problems)?;
-        }
-        for fault in &faults {
-            output::line(&fault.to_string())?;
-        }
-        if !faults.is_empty() {
-            output::line(&format!("no plan: {}", counted(faults.len(), "fault")))?;
-        }
+        say_refused(folder, &refused)?;
     }
     Err(Status(1).into())
+}
+
+/// The same, for people.
+pub(super) fn say_refused(folder: &Folder, refused: &Refused) -> Result<()> {
+    let Refused { problems, faults } = refused;
+    if !problems.is_empty() {
+        validate::print(folder, problems)?;
+    }
+    for fault in faults {
+        output::line(&fault.to_string())?;
+    }
+    if !faults.is_empty() {
+        output::line(&format!("no plan: {}", counted(faults.len(), "fault")))?;
+    }
+    Ok(())
 }
 
 fn view(fault: &PlanProblem) -> FaultView {

@@ -24,7 +24,7 @@ pub(super) struct Target {
 }
 
 /// Who asks, and why.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Asked {
     /// Who does it, for the log of deployments; the user of this process if absent
     #[arg(long, value_name = "NAME")]
@@ -60,6 +60,11 @@ impl SecretsArgument {
     /// Where they are looked up.
     pub(super) fn secrets(&self) -> Secrets {
         Secrets::new(self.secrets.clone())
+    }
+
+    /// The folder, if one was named.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.secrets.as_deref()
     }
 }
 
