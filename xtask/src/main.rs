@@ -23,6 +23,7 @@ mod kafka;
 mod kills;
 mod named_tests;
 mod overload;
+mod pipelines;
 mod postgres;
 mod process;
 mod protocol;
@@ -79,6 +80,9 @@ enum Command {
     Chaos(chaos::ChaosArguments),
     /// The release binary under load, killed over and over
     Kills(kills::KillsArguments),
+    /// Pipelines while brokers, workers and databases are killed, and two workers for one pipeline
+    #[command(subcommand)]
+    Pipelines(pipelines::PipelinesCommand),
     /// Programs and command line tools of the Java release, compared with Kafka; results in clients/suites
     JavaTools(suites::java::JavaArguments),
     /// Recorded sends and polls against what a log promises
@@ -111,6 +115,7 @@ fn main() -> anyhow::Result<()> {
         Command::ExactlyOnce(arguments) => suites::exactly_once::run(&arguments),
         Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Kills(arguments) => kills::run(&arguments),
+        Command::Pipelines(command) => pipelines::run(&command),
         Command::JavaTools(arguments) => suites::java::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at.
@@ -47,6 +47,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 /// As `output`, with this on standard input. The input must fit in a pipe's buffer or be read while the process writes
 /// little: it is written whole before output is read.
 pub(crate) fn output_of(command: &mut Command, input: &[u8]) -> Result<String> {
+    let bytes = bytes_of(command, input)?;
+    String::from_utf8(bytes).with_context(|| format!("output of {}", shown(command)))
+}
+
+/// As `output_of`, of a process whose output is no text.
+pub(crate) fn bytes_of(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -68,7 +74,7 @@ pub(crate) fn output_of(command: &mut Command, input: &[u8]) -> Result<String> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    String::from_utf8(output.stdout).with_context(|| format!("output of {}", shown(command)))
+    Ok(output.stdout)
 }
 
 /// Whether a program can be found in `PATH`.
@@ -106,6 +112,11 @@ impl Running {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its standard input, if it was started with a pipe and nobody has taken it.
+    pub(crate) fn take_input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// The exit status if the process has ended by itself.

@@ -13,6 +13,7 @@ use crate::flights;
 use crate::install;
 use crate::kills;
 use crate::overload::{self, OverloadArguments};
+use crate::pipelines;
 use crate::protocol::{self, ProtocolArguments};
 use crate::server::{self, Against, Server};
 use crate::sim;
@@ -53,7 +54,7 @@ struct Step {
 const EXACTLY_ONCE_KILLS: u32 = 6;
 const EXACTLY_ONCE_SEED: u64 = 1;
 
-const STEPS: [Step; 22] = [
+const STEPS: [Step; 23] = [
     Step {
         part: Part::Rust,
         name: "formatting",
@@ -149,6 +150,11 @@ const STEPS: [Step; 22] = [
         part: Part::Flights,
         name: "the book's examples",
         run: book::run_all,
+    },
+    Step {
+        part: Part::Flights,
+        name: "pipelines killed",
+        run: pipelines::run_short,
     },
     Step {
         part: Part::Flights,
