@@ -41,6 +41,8 @@ pub(crate) struct TableReader {
     contract: Contract,
     decoder: Decoder,
     position: Position,
+    /// The one that was handed out last, to be committed.
+    handed: Position,
     /// Reading ends with this run.
     is_bounded: bool,
     /// The run that goes on is not begun before.
@@ -71,6 +73,7 @@ impl TableReader {
     ) -> Result<Self, TableReadError> {
         let contract = table.contract()?;
         let decoder = Decoder::new(sql::compute::Metadata::None, Some(&contract), wanted)?;
+        let handed = position.unwrap_or_default();
         Ok(Self {
             input,
             source,
@@ -78,7 +81,8 @@ impl TableReader {
             table,
             contract,
             decoder,
-            position: position.unwrap_or_default().next_run(),
+            position: handed.next_run(),
+            handed,
             is_bounded,
             not_before: None,
         })
@@ -107,12 +111,9 @@ impl TableReader {
                 }
                 .into());
             }
-            let has_moved = read.position.phase != self.position.phase
-                || read.position.cursor != self.position.cursor
-                || read.position.after != self.position.after;
             self.position = read.position;
-            // A run that found nothing is not worth a transaction.
-            if !read.records.is_empty() || (has_moved && self.position.finished) {
+            if !read.records.is_empty() || is_worth_a_commit(&self.handed, &self.position) {
+                self.handed = self.position.clone();
                 return Ok(TableStep::Chunk(Box::new(self.decode(read.records)?)));
             }
         }
@@ -146,6 +147,13 @@ impl TableReader {
     }
 }
 
+/// Whether a position without rows is to be kept: the end of a run that found nothing is not, unless it is the one that found the end of
+/// the snapshot, or got further for another reason.
+fn is_worth_a_commit(kept: &Position, now: &Position) -> bool {
+    let is_further = now.phase != kept.phase || now.cursor != kept.cursor || now.after != kept.after;
+    now.finished && is_further
+}
+
 /// A row of a table as it was read.
 pub(crate) fn original(table: &str, records: &[Record], number: u32) -> Option<(Place, Original)> {
     let record = records.get(usize::try_from(number).ok()?)?;
@@ -158,4 +166,37 @@ pub(crate) fn original(table: &str, records: &[Record], number: u32) -> Option<(
         ..Original::default()
     };
     Some((place, original))
+}
+
+#[cfg(test)]
+mod tests {
+    use connectors::postgres::Phase;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_snapshot_is_kept_though_no_row_follows() {
+        let snapshot = Position {
+            after: Some(vec![Some("4000".to_owned())]),
+            cursor_column: Some("version".to_owned()),
+            until: Some("800".to_owned()),
+            rows: 4000,
+            ..Position::default()
+        };
+        // Behind the last row of the snapshot there is none, and nothing has changed since.
+        let end = Position {
+            phase: Phase::Incremental,
+            finished: true,
+            after: None,
+            until: None,
+            cursor: Some("800".to_owned()),
+            ..snapshot.clone()
+        };
+        assert!(is_worth_a_commit(&snapshot, &end));
+        // The next run finds nothing either, and is not kept.
+        let next = Position { run: 1, ..end.clone() };
+        assert!(!is_worth_a_commit(&end, &next));
+        let more = Position { cursor: Some("801".to_owned()), ..next };
+        assert!(is_worth_a_commit(&end, &more));
+    }
 }
