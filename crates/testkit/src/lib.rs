@@ -1,6 +1,7 @@
 //! A real server on loopback, for tests: the broker as the binary runs it, on a free port, over a folder of its own. Beside it a
-//! store that speaks S3's protocol.
+//! store that speaks S3's protocol, and a real PostgreSQL.
 
+pub mod postgres;
 mod raw;
 pub mod requests;
 pub mod s3;

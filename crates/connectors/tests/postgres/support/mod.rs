@@ -1,5 +1,5 @@
 pub(crate) mod proxy;
-pub(crate) mod server;
+pub(crate) use testkit::postgres as server;
 
 /// Runs something beside the test.
 #[allow(clippy::disallowed_methods, reason = "tests run on real threads")]

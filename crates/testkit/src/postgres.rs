@@ -1,4 +1,12 @@
-//! A real PostgreSQL on loopback for tests. Its data lies in a folder of its own and goes with it.
+//! A real PostgreSQL on loopback, for tests. Its data lies in a folder of its own and goes with it. Everything here panics when it cannot
+//! be done: a test cannot go on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "a test that cannot go on fails where it stands"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use testkit::DEADLINE;
 use tokio_postgres::{Client, NoTls};
+
+use crate::DEADLINE;
 
 /// The account of Debian's packages: PostgreSQL refuses to run as root.
 const ACCOUNT: &str = "postgres";
@@ -17,7 +26,7 @@ static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// A running server; ended when dropped.
-pub(crate) struct Server {
+pub struct Server {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -26,14 +35,14 @@ pub(crate) struct Server {
 }
 
 /// A database of a test.
-pub(crate) struct Database {
-    pub(crate) server: Arc<Server>,
+pub struct Database {
+    pub server: Arc<Server>,
     name: String,
 }
 
 impl Server {
     /// The one that tests share while any of them uses it.
-    pub(crate) async fn shared() -> Arc<Self> {
+    pub async fn shared() -> Arc<Self> {
         let started = {
             let mut shared = SHARED.lock().unwrap();
             shared.upgrade().unwrap_or_else(|| {
@@ -47,7 +56,7 @@ impl Server {
     }
 
     /// One of its own.
-    pub(crate) async fn own(settings: &[&str]) -> Arc<Self> {
+    pub async fn own(settings: &[&str]) -> Arc<Self> {
         let server = Arc::new(Self::launch(settings));
         server.ready().await;
         server
@@ -57,7 +66,7 @@ impl Server {
         let programs = programs();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!(
-            "watertable-connectors-{}-{number}",
+            "watertable-postgres-{}-{number}",
             std::process::id()
         ));
         fs::create_dir_all(&folder).unwrap();
@@ -124,28 +133,28 @@ impl Server {
     }
 
     /// Ends it with SIGKILL.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         let mut process = self.process.lock().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
     }
 
     /// Starts it after [`Self::kill`].
-    pub(crate) async fn start_again(&self) {
+    pub async fn start_again(&self) {
         *self.process.lock().unwrap() =
             start(&self.programs, &self.folder, self.port, &self.settings);
         self.ready().await;
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    pub(crate) fn address(&self, database: &str, role: &str) -> String {
+    pub fn address(&self, database: &str, role: &str) -> String {
         format!(
             "host=127.0.0.1 port={} user='{role}' dbname='{database}'",
             self.port
@@ -153,7 +162,7 @@ impl Server {
     }
 
     /// The same over the socket of the machine.
-    pub(crate) fn socket_address(&self, database: &str) -> String {
+    pub fn socket_address(&self, database: &str) -> String {
         format!(
             "host={} port={} user={ACCOUNT} dbname='{database}'",
             self.folder.display(),
@@ -177,16 +186,16 @@ impl Drop for Server {
 }
 
 impl Database {
-    pub(crate) async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::of(Server::shared().await).await
     }
 
-    pub(crate) async fn of(server: Arc<Server>) -> Self {
+    pub async fn of(server: Arc<Server>) -> Self {
         Self::with(server, "").await
     }
 
     /// With options of CREATE DATABASE.
-    pub(crate) async fn with(server: Arc<Server>, options: &str) -> Self {
+    pub async fn with(server: Arc<Server>, options: &str) -> Self {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let admin = connect(&server.address("postgres", ACCOUNT)).await;
         admin
@@ -196,36 +205,36 @@ impl Database {
         Self { server, name }
     }
 
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.server.address(&self.name, ACCOUNT)
     }
 
-    pub(crate) fn address_of(&self, role: &str) -> String {
+    pub fn address_of(&self, role: &str) -> String {
         self.server.address(&self.name, role)
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Somebody who may everything.
-    pub(crate) async fn admin(&self) -> Client {
+    pub async fn admin(&self) -> Client {
         connect(&self.address()).await
     }
 
     /// Statements of somebody who may everything.
-    pub(crate) async fn run(&self, sql: &str) {
+    pub async fn run(&self, sql: &str) {
         self.admin().await.batch_execute(sql).await.unwrap();
     }
 
     /// The rows of a query as texts, a line each, with `|` between.
-    pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
+    pub async fn rows(&self, sql: &str) -> Vec<String> {
         texts(&self.admin().await, sql).await
     }
 }
 
 /// The rows of a query as texts, a line each, with `|` between.
-pub(crate) async fn texts(client: &Client, sql: &str) -> Vec<String> {
+pub async fn texts(client: &Client, sql: &str) -> Vec<String> {
     let found = client.simple_query(sql).await.unwrap();
     let rows = found.iter().filter_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
@@ -240,14 +249,14 @@ pub(crate) async fn texts(client: &Client, sql: &str) -> Vec<String> {
     .collect()
 }
 
-pub(crate) async fn connect(address: &str) -> Client {
+pub async fn connect(address: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
-    super::spawn(async move { drop(connection.await) });
+    beside(async move { drop(connection.await) });
     client
 }
 
 /// A role that may connect, and nothing else.
-pub(crate) async fn role(database: &Database) -> String {
+pub async fn role(database: &Database) -> String {
     let name = format!(
         "role_{}_{}",
         std::process::id(),
@@ -275,6 +284,12 @@ fn start(programs: &Path, folder: &Path, port: u16, settings: &[String]) -> Chil
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// Something that runs beside a test.
+#[allow(clippy::disallowed_methods, reason = "tests run on real threads")]
+fn beside(future: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::task::spawn(future));
 }
 
 /// The newest version's folder of programs, which are not on the path.
@@ -305,7 +320,7 @@ fn account(program: &Path) -> Command {
     command
 }
 
-pub(crate) fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -315,7 +330,7 @@ pub(crate) fn run(command: &mut Command) {
 }
 
 /// For what is not a condition of a database.
-pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(DEADLINE, future).await;
     done.unwrap_or_else(|_late| panic!("{what} did not happen within {DEADLINE:?}"))
 }
