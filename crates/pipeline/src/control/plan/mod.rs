@@ -9,6 +9,7 @@
 mod classify;
 mod diff;
 mod fingerprint;
+pub mod inputs;
 mod prepare;
 mod problem;
 mod rules;

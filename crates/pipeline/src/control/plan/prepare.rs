@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::{Column, Contract, Format};
-use spec::names::Environment;
+use spec::names::{self, Environment};
 use spec::{File, Input, Problem, Source};
 
 use super::wanted::{Facts, Wanted};
@@ -21,6 +21,20 @@ pub struct Refused {
     pub faults: Vec<PlanProblem>,
 }
 
+impl Refused {
+    /// Together with what was found to be wrong with inputs before. Of an input whose columns could not be looked up it is not told again
+    /// that they are not known.
+    #[must_use]
+    pub fn with(mut self, before: Vec<PlanProblem>) -> Self {
+        self.faults.retain(|fault| {
+            let is_unknown = matches!(fault.fault, PlanFault::Columns { .. });
+            !is_unknown || before.iter().all(|before| before.file != fault.file)
+        });
+        self.faults.splice(0..0, before);
+        self
+    }
+}
+
 /// The topics that files name, with the environment's prefix.
 pub fn topics_of(files: &[File], environment: &Environment) -> BTreeSet<String> {
     let mut topics = BTreeSet::new();
@@ -35,6 +49,7 @@ pub fn topics_of(files: &[File], environment: &Environment) -> BTreeSet<String> 
         );
         topics.extend(pipeline.sink.topic().map(|topic| environment.name(topic)));
         topics.insert(environment.name(&pipeline.dead_letters()));
+        topics.insert(environment.name(&names::landing(&pipeline.name)));
     }
     topics
 }
@@ -100,10 +115,20 @@ fn unknown(
             None if table.is_known => None,
             None => Some(PlanFault::Columns {
                 input: input.name.clone(),
+                of: outside(&input.source),
             }),
         }
     });
     faults.map(|fault| problem(file, fault)).collect()
+}
+
+/// What an input outside of the cluster reads.
+fn outside(source: &Source) -> String {
+    match source {
+        Source::Topic(topic) => topic.name.clone(),
+        Source::Files(files) => files.path.clone(),
+        Source::Postgres(postgres) => super::wanted::connection(&postgres.connection),
+    }
 }
 
 fn problem(file: &File, fault: PlanFault) -> PlanProblem {

@@ -57,11 +57,43 @@ pub enum PlanFault {
     },
     /// Nobody knows what is in it.
     #[error(
-        "the columns of {input} are not known; write columns: under it (`watertable pipeline infer` proposes them)"
+        "the columns of {input} are not known: declare columns: under it; `watertable pipeline infer '{of}'` proposes them"
     )]
     Columns {
         /// Which input.
         input: String,
+        /// What would have them.
+        of: String,
+    },
+    /// There is no file yet that could say what is in it.
+    #[error(
+        "there is no file {path} yet with a line in it from which the columns of {input} could be taken; put one there, or declare columns: under it"
+    )]
+    NoFile {
+        /// Which input.
+        input: String,
+        /// Where files are looked for.
+        path: String,
+    },
+    /// What is read cannot be looked at.
+    #[error("the columns of {input} cannot be looked up: {fault}")]
+    Input {
+        /// Which input.
+        input: String,
+        /// What is wrong, and what to do.
+        fault: String,
+    },
+    /// A path that another process would not find.
+    #[error(
+        "the path {path} cannot be made whole with the folder '{folder}' of the file ({why}), and the process that reads it is somewhere else; write the whole path, from / on"
+    )]
+    Path {
+        /// The path.
+        path: String,
+        /// What it is relative to.
+        folder: String,
+        /// Why not.
+        why: String,
     },
     /// A name that follows is none.
     #[error("the topic {topic} would have a name that Kafka does not take; {instead}")]

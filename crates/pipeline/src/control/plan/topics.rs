@@ -12,8 +12,13 @@ use crate::tasks::{Task, Writes};
 
 const CLEANUP: &str = "cleanup.policy";
 const RETENTION: &str = "retention.ms";
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long what has landed is kept: 7 days.
-const LANDED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+const LANDED_MS: u64 = 7 * DAY_MS;
+/// How long dead letters are kept: 30 days. Compacted, too: one that is written again, because a process ended before it knew that
+/// it had been, has the same key as before and replaces it.
+const DEAD_MS: u64 = 30 * DAY_MS;
+const DEAD_CLEANUP: &str = "compact,delete";
 
 /// The topics of a pipeline that are not as it needs them.
 pub(super) fn topics(
@@ -32,7 +37,7 @@ pub(super) fn topics(
         topics.extend(if task.runs_query {
             sink(topic, wanted, old, environment, facts, faults)
         } else {
-            landing(topic, facts)
+            landing(topic, task, wanted, facts, faults)
         });
     }
     topics.extend(dead_letters(&wanted.pipeline, environment, facts));
@@ -112,13 +117,37 @@ fn sink(
     changed(topic, settings, &says)
 }
 
-/// The topic in which a source lands.
-fn landing(topic: &str, facts: &Facts) -> Option<TopicPlan> {
-    if facts.topics.contains_key(topic) {
-        return None;
+/// The topic in which a source lands, as objects of JSON with the columns of the input.
+fn landing(
+    topic: &str,
+    task: &Task,
+    wanted: &Wanted,
+    facts: &Facts,
+    faults: &mut Vec<PlanFault>,
+) -> Option<TopicPlan> {
+    let landed = task
+        .reads
+        .first()
+        .and_then(|read| wanted.inputs.get(read.input))?;
+    let contract = match output_contract(&landed.columns) {
+        Ok(contract) => contract,
+        Err(fault) => {
+            faults.push(PlanFault::Input {
+                input: landed.name.clone(),
+                fault,
+            });
+            return None;
+        }
+    };
+    let setting = (contract::SETTING.to_owned(), contract.to_string());
+    match facts.topics.get(topic) {
+        None => {
+            let settings = vec![(RETENTION.to_owned(), LANDED_MS.to_string()), setting];
+            Some(create(topic, 1, settings, Some("lands here, 7 d")))
+        }
+        Some(found) if found.contract.as_ref() == Some(&contract) => None,
+        Some(_) => changed(topic, vec![setting], &["its contract changes"]),
     }
-    let settings = vec![(RETENTION.to_owned(), LANDED_MS.to_string())];
-    Some(create(topic, 1, settings, Some("7 d")))
 }
 
 fn dead_letters(
@@ -128,13 +157,18 @@ fn dead_letters(
 ) -> Option<TopicPlan> {
     let topic = environment.name(&pipeline.dead_letters());
     let contract = dead_letter::contract().to_string();
-    let settings = vec![(contract::SETTING.to_owned(), contract)];
     if let Some(found) = facts.topics.get(&topic) {
         // Whoever made it by hand gets its columns, too.
         let has_none = found.contract.is_none();
+        let settings = vec![(contract::SETTING.to_owned(), contract)];
         let says = ["it gets the contract of dead letters"];
         return has_none.then(|| changed(&topic, settings, &says)).flatten();
     }
+    let settings = vec![
+        (CLEANUP.to_owned(), DEAD_CLEANUP.to_owned()),
+        (RETENTION.to_owned(), DEAD_MS.to_string()),
+        (contract::SETTING.to_owned(), contract),
+    ];
     Some(create(&topic, 1, settings, Some("dead letters")))
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use client::Cluster;
 use pipeline::control::plan::{
-    ChangeKind, Facts, Options, PipelinePlan, PlanFault, PlanProblem, Refused, Wanted, prepare,
-    topics_of,
+    ChangeKind, Facts, Options, PipelinePlan, PlanFault, PlanProblem, Refused, Wanted, inputs,
+    prepare, topics_of,
 };
 use pipeline::control::{Class, Plan, Store, diff, facts, outside};
 use pipeline::runner::back_test::back_test;
@@ -40,7 +40,8 @@ Examples:
   -  does not run any more          ?  runs and has no file
 
 In every environment but prod names of topics and groups have the environment in front: in dev the topic trips of a file is
-dev.trips. A plan looks into the databases that are written, and has no values of secrets.")]
+dev.trips. A plan looks into the databases that are read and written, and has no values of secrets. Columns that no file declares
+are those of the first file, or of the table, from then on; relative paths are relative to the file of the pipeline.")]
 pub(super) struct Arguments {
     /// The folder of the pipeline files
     #[arg(default_value = ".", value_name = "DIR")]
@@ -130,16 +131,26 @@ async fn plan(
 pub(super) async fn make(
     cluster: &Cluster,
     environment: &Environment,
-    files: Vec<File>,
+    mut files: Vec<File>,
     options: &Options,
     secrets: &Secrets,
 ) -> Result<Result<(Plan, Store), Refused>> {
+    let store = Store::open(cluster).await?;
+    let unnamed = inputs::absolute(&mut files);
+    if !unnamed.is_empty() {
+        return Ok(Err(Refused::default().with(unnamed)));
+    }
+    let running = |name: &str| {
+        let found = store.state().current(environment.as_str(), name);
+        found.map(AsRef::as_ref)
+    };
+    let faults = inputs::look(&mut files, &running, secrets).await;
     let facts: Facts = facts(cluster, &topics_of(&files, environment)).await?;
     let wanted = match prepare(files, environment, &facts) {
-        Ok(wanted) => wanted,
-        Err(refused) => return Ok(Err(refused)),
+        Ok(wanted) if faults.is_empty() => wanted,
+        Ok(_) => return Ok(Err(Refused::default().with(faults))),
+        Err(refused) => return Ok(Err(refused.with(faults))),
     };
-    let store = Store::open(cluster).await?;
     let planned = diff(environment, store.state(), &wanted, &facts, options);
     let planned = match planned {
         Ok(mut plan) => outside(&mut plan, &wanted, secrets).await.map(|()| plan),
