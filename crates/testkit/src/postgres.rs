@@ -26,6 +26,7 @@ static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// A running server; ended when dropped.
+#[derive(Debug)]
 pub struct Server {
     programs: PathBuf,
     folder: PathBuf,
@@ -35,7 +36,9 @@ pub struct Server {
 }
 
 /// A database of a test.
+#[derive(Debug)]
 pub struct Database {
+    /// The server that it is on.
     pub server: Arc<Server>,
     name: String,
 }

@@ -181,7 +181,7 @@ fn counts(trips: &[&Trip]) -> Table {
     let mut table = Table::new("end_location_name,trips,percent");
     for (location, count) in sorted {
         // Hundredths of a per cent, rounded.
-        let share = (count * 20_000 / trips.len() + 1) / 2;
+        let share = (count * 20_000 / trips.len()).div_ceil(2);
         let percent = format!("{}.{:02}", share / 100, share % 100);
         table.row(&[location.unwrap_or_default(), &count.to_string(), &percent]);
     }

@@ -34,7 +34,7 @@ const TOLD: usize = 20;
 
 /// Why files cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum FileReadError {
+pub(crate) enum FileReadError {
     /// They cannot be listed.
     #[error(transparent)]
     Files(#[from] FilesError),

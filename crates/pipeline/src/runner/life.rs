@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::Cluster;
 use env::Env;
 use parking_lot::Mutex;
 use spec::Trigger;
@@ -69,10 +68,6 @@ pub(crate) struct Shared {
 impl Shared {
     fn env(&self) -> &Env {
         &self.surroundings.env
-    }
-
-    fn cluster(&self) -> &Cluster {
-        &self.surroundings.cluster
     }
 
     fn now_ms(&self) -> i64 {

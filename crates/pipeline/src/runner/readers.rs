@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Why nothing can be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// Of a topic.
     #[error(transparent)]
     Topic(#[from] TopicReadError),

@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a table cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum TableReadError {
+pub(crate) enum TableReadError {
     /// The database.
     #[error(transparent)]
     Source(#[from] SourceError),

@@ -21,7 +21,7 @@ const ATTEMPTS_MAX: usize = 100;
 
 /// Why a table was not written.
 #[derive(Debug, thiserror::Error)]
-pub enum TableError {
+pub(crate) enum TableError {
     /// Dead letters were not.
     #[error(transparent)]
     DeadLetters(#[from] WriteError),

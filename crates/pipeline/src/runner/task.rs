@@ -33,7 +33,7 @@ use crate::secrets::SecretError;
 
 /// Why a task ended before it was told to.
 #[derive(Debug, thiserror::Error)]
-pub enum TaskError {
+pub(crate) enum TaskError {
     /// It cannot read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -86,7 +86,7 @@ pub enum TaskError {
 
 impl TaskError {
     /// Whether trying again is of no use before somebody does something.
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         match self {
             Self::Halted(_) | Self::Write(WriteError::Fenced { .. }) => true,
             Self::Table(error) => error.is_fenced(),

@@ -60,11 +60,6 @@ pub(crate) struct RowRecord<'a> {
 }
 
 impl Encoded {
-    /// How many rows there are.
-    pub(crate) fn rows(&self) -> usize {
-        self.values.len()
-    }
-
     /// The record of a row, refused or not.
     pub(crate) fn get(&self, row: usize) -> Option<RowRecord<'_>> {
         let key = if self.has_keys { self.keys.get(row) } else { None };

@@ -52,7 +52,7 @@ pub(crate) struct Topic {
 
 /// Why topics cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum TopicReadError {
+pub(crate) enum TopicReadError {
     /// A topic cannot be looked up.
     #[error("cannot look up the topic {topic}")]
     Metadata {

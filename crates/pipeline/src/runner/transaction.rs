@@ -31,7 +31,7 @@ pub(crate) struct OutRecord<'a> {
 
 /// Why a transaction did not come about, or may not have.
 #[derive(Debug, thiserror::Error)]
-pub enum WriteError {
+pub(crate) enum WriteError {
     /// A younger runner has taken over.
     #[error(
         "another worker runs this pipeline now (it took over the transactional id {id}); this one stops"

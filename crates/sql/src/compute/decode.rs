@@ -83,6 +83,10 @@ pub struct Decoder {
 
 /// Where a column comes from, with what it has so far.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few of them for each input, and each is asked for each record"
+)]
 enum Source {
     Topic(StringViewBuilder),
     Partition(Int32Builder),

@@ -243,7 +243,7 @@ fn broker_config(
 /// A running HTTP server.
 #[derive(Debug)]
 struct Http {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     stop: CancellationToken,
 }
 

@@ -21,6 +21,9 @@ const PIPELINES_MAX: usize = 1000;
 /// Lag that was looked at longer ago is not told any more.
 const LAG_AGE_MAX: Duration = Duration::from_secs(60);
 
+/// Lags, and when they were asked for.
+type LagAt = (Instant, Vec<Lag>);
+
 /// Where figures of pipelines come from; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct PipelineFigures {
@@ -28,7 +31,7 @@ pub(crate) struct PipelineFigures {
     /// Nothing where this process runs none.
     statuses: Option<Statuses>,
     /// How far they were behind, and when.
-    lag: Arc<Mutex<Option<(Instant, Vec<Lag>)>>>,
+    lag: Arc<Mutex<Option<LagAt>>>,
 }
 
 impl PipelineFigures {

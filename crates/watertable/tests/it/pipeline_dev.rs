@@ -43,6 +43,7 @@ impl Dev {
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let said = Arc::<Mutex<String>>::default();
         let heard = Arc::clone(&said);
+        #[expect(clippy::disallowed_methods, reason = "the process' output is read beside the test")]
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let mut said = heard.lock().unwrap();

@@ -77,14 +77,16 @@ async fn show(arguments: &Arguments) -> Result<()> {
     for line in last {
         print(&line, json)?;
     }
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(());
+    }
+    loop {
         let mut new = Vec::new();
         tail.next(|line: LogLine| new.push(line)).await?;
         for line in new.iter().filter(|line| arguments.wants(line)) {
             print(line, json)?;
         }
     }
-    Ok(())
 }
 
 fn nothing(arguments: &Arguments) -> Result<()> {
