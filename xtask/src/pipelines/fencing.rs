@@ -60,7 +60,11 @@ fn of_sink(word: &str, hop: &dyn Hop, arguments: &FencingArguments) -> Result<()
     for part in &parts {
         print!("{}", part.ledger.told());
     }
-    ensure!(violations(hop, &machine, &input)? == 0, "{}: violations", hop.name());
+    ensure!(
+        violations(hop, &machine, &input)? == 0,
+        "{}: violations",
+        hop.name()
+    );
     println!(
         "{}: {} times a worker took over, {fenced} runs of older ones were fenced; {records} records, 0 lost, 0 duplicated",
         hop.name(),
@@ -101,7 +105,10 @@ fn take_over(
             process::signal("CONT", older.id())?;
         }
         let wanted = known.len() + pipelines;
-        let what = format!("{}: the older worker to be fenced, round {round}", hop.name());
+        let what = format!(
+            "{}: the older worker to be fenced, round {round}",
+            hop.name()
+        );
         process::wait_until(&what, LIMIT, || {
             interrupt::check()?;
             fenced(machine, &mut known)?;
@@ -110,27 +117,30 @@ fn take_over(
         stop(older)?;
         older = newer;
         let seconds = begun.elapsed().as_secs_f64();
-        println!("{seconds:>7.1} s: {}: round {round}, {} runs fenced", hop.name(), known.len());
+        println!(
+            "{seconds:>7.1} s: {}: round {round}, {} runs fenced",
+            hop.name(),
+            known.len()
+        );
     }
     fenced(machine, &mut known)?;
     let most = usize::try_from(arguments.rounds)? * pipelines;
     // The one that is left is never fenced by one that is gone.
-    ensure!(known.len() == most, "{} runs were fenced in place of {most}", known.len());
+    ensure!(
+        known.len() == most,
+        "{} runs were fenced in place of {most}",
+        known.len()
+    );
     Ok((known.len(), older))
 }
 
 /// Waits until more comes out than is there now.
 fn wait_for_progress(hop: &dyn Hop, machine: &Machine, whose: &str) -> Result<()> {
-    let before = came(hop, machine)?;
+    let before = hop.progress(machine)?;
     process::wait_until(&format!("progress of {whose}"), LIMIT, || {
         interrupt::check()?;
-        Ok(came(hop, machine)? > before)
+        Ok(hop.progress(machine)? > before)
     })
-}
-
-fn came(hop: &dyn Hop, machine: &Machine) -> Result<usize> {
-    let parts = hop.compare(machine, &Input::default())?;
-    Ok(parts.iter().map(|part| part.ledger.came).sum())
 }
 
 /// The runs that were fenced.
@@ -146,6 +156,9 @@ fn fenced(machine: &Machine, known: &mut BTreeSet<String>) -> Result<()> {
 
 fn stop(mut worker: Running) -> Result<()> {
     let status = worker.terminate(LIMIT)?;
-    ensure!(status.success(), "a worker ended with {status} after SIGTERM");
+    ensure!(
+        status.success(),
+        "a worker ended with {status} after SIGTERM"
+    );
     Ok(())
 }

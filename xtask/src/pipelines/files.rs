@@ -54,6 +54,14 @@ impl Hop for Files {
         Ok(pipelines)
     }
 
+    fn progress(&self, machine: &Machine) -> Result<i64> {
+        let mut ends = 0;
+        for (format, _) in FORMATS {
+            ends += records::ends(&machine.client(), &format!("files.{format}"))?;
+        }
+        Ok(ends)
+    }
+
     fn writer(&self, machine: &Machine, seed: u64) -> Result<Box<dyn Writer>> {
         Ok(Box::new(Arriving {
             inbox: inbox(machine),
@@ -67,17 +75,26 @@ impl Hop for Files {
         let mut parts = Vec::new();
         for (format, _) in FORMATS {
             let of = |input: &BTreeMap<String, Put>| {
-                let own = input.iter().filter(|(_, put)| put.place.starts_with(&format!("{format}/")));
+                let own = input
+                    .iter()
+                    .filter(|(_, put)| put.place.starts_with(&format!("{format}/")));
                 own.map(|(id, put)| (id.clone(), put.clone())).collect()
             };
             let out = records::of_topic(&machine.client(), &format!("files.{format}"))?;
             let mut ledger = Ledger::of(&of(&input.records), &came(&out)?);
-            let places = input.records.values().chain(input.bad.values()).map(|put| &put.place);
+            let places = input
+                .records
+                .values()
+                .chain(input.bad.values())
+                .map(|put| &put.place);
             let places: BTreeSet<_> = places.filter(|place| place.starts_with(format)).collect();
             check_files(machine, format, places.len(), &mut ledger)?;
             parts.push(Part::records(format, ledger));
             let dead = records::of_topic(&machine.client(), &format!("{format}_files.dead"))?;
-            parts.push(Part::dead(format, Ledger::of(&of(&input.bad), &dead_letters(&dead)?)));
+            parts.push(Part::dead(
+                format,
+                Ledger::of(&of(&input.bad), &dead_letters(&dead)?),
+            ));
         }
         Ok(parts)
     }
@@ -89,10 +106,14 @@ fn check_files(machine: &Machine, format: &str, put: usize, ledger: &mut Ledger)
     match format {
         "csv" => {
             let positions = records::positions(&machine.client(), "csv_files")?;
-            let done = positions.iter().filter(|position| position.position["done"] == true);
+            let done = positions
+                .iter()
+                .filter(|position| position.position["done"] == true);
             let done = done.count();
             if done != left {
-                ledger.is_behind(format!("{left} files of CSV are there, and {done} were read to the end"));
+                ledger.is_behind(format!(
+                    "{left} files of CSV are there, and {done} were read to the end"
+                ));
             }
         }
         _ if left > 0 => ledger.is_behind(format!("{left} files of {format} were not put away")),
@@ -140,7 +161,11 @@ impl Writer for Arriving {
         let is_compressed = format == "csv" && self.random.below(3) == 0;
         let suffix = if is_compressed { ".gz" } else { "" };
         let file = format!("{:06}.{format}{suffix}", self.files);
-        let rows = if is_large { LARGE_ROWS } else { 1 + self.random.below(ROWS) };
+        let rows = if is_large {
+            LARGE_ROWS
+        } else {
+            1 + self.random.below(ROWS)
+        };
         let size = if is_large { LARGE_BYTES } else { 8 };
         let mut text = head(format);
         for row in 1..=rows {

@@ -138,9 +138,17 @@ fn of_way(way: Way, kills: u32, seed: u64) -> Result<Outcome> {
         took: begun.elapsed(),
     };
     for part in &outcome.parts {
-        let kind = if part.are_dead_letters { "dead letters" } else { "records" };
+        let kind = if part.are_dead_letters {
+            "dead letters"
+        } else {
+            "records"
+        };
         if part.ledger.violations() > 0 {
-            println!("{kind} of {}, what is left is in {}:", part.what, folder.display());
+            println!(
+                "{kind} of {}, what is left is in {}:",
+                part.what,
+                folder.display()
+            );
             print!("{}", part.ledger.told());
         }
     }
@@ -167,7 +175,11 @@ fn kill(
             std::thread::sleep(random.span_ms(BURST_GAP_MS));
         } else {
             machine.wait_until_up()?;
-            let life = if random.below(4) == 0 { SHORT_LIFE_MS } else { LIFE_MS };
+            let life = if random.below(4) == 0 {
+                SHORT_LIFE_MS
+            } else {
+                LIFE_MS
+            };
             std::thread::sleep(random.span_ms(life));
             if random.below(BURST_EACH) == 0 {
                 burst = random.between(BURST);
@@ -177,7 +189,10 @@ fn kill(
             has_moved = true;
             machine.move_to(Home::Broker)?;
         }
-        let victim = random.pick(&machine.victims()).copied().context("somebody to kill")?;
+        let victim = random
+            .pick(&machine.victims())
+            .copied()
+            .context("somebody to kill")?;
         machine.kill(victim)?;
         *killed.entry(victim).or_default() += 1;
         done += 1;

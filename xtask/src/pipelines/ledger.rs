@@ -76,18 +76,30 @@ impl Ledger {
                 let (id, body, found) = (&record.id, &expected.body, &record.body);
                 ledger.tell(|| format!("changed: {id}: {found} in place of {body}"));
             }
-            let seen = last.entry((record.lies_in, &expected.place)).or_insert(expected.number);
+            let seen = last
+                .entry((record.lies_in, &expected.place))
+                .or_insert(expected.number);
             if *seen > expected.number && !is_again {
                 ledger.disordered += 1;
                 let (place, number, behind) = (&expected.place, expected.number, *seen);
-                ledger.tell(|| format!("out of order: {}, number {number} of {place}, behind {behind}", record.id));
+                ledger.tell(|| {
+                    format!(
+                        "out of order: {}, number {number} of {place}, behind {behind}",
+                        record.id
+                    )
+                });
             }
             *seen = (*seen).max(expected.number);
         }
         for (id, expected) in put {
             if expected.is_needed && !counts.contains_key(id.as_str()) {
                 ledger.lost += 1;
-                let Put { body, place, number, .. } = expected;
+                let Put {
+                    body,
+                    place,
+                    number,
+                    ..
+                } = expected;
                 ledger.tell(|| format!("lost: {id}, number {number} of {place}: {body}"));
             }
         }
@@ -181,7 +193,12 @@ mod tests {
         changed[1].body.clear();
         assert_eq!(Ledger::of(&put, &changed).wrong, 1);
         let told = check(&["b", "a", "d", "a"]).told();
-        for word in ["lost: c", "twice or more: a", "out of order: a", "nobody put in d"] {
+        for word in [
+            "lost: c",
+            "twice or more: a",
+            "out of order: a",
+            "nobody put in d",
+        ] {
             assert!(told.contains(word), "{told}");
         }
     }

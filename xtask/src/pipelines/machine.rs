@@ -95,7 +95,9 @@ impl Machine {
             fs::write(files.join(format!("{name}.yaml")), text)?;
         }
         let plan = self.folder.join("plan.json");
-        let mut command = self.client().watertable(&["pipeline", "plan", "--env", ENVIRONMENT, "-o"])?;
+        let mut command =
+            self.client()
+                .watertable(&["pipeline", "plan", "--env", ENVIRONMENT, "-o"])?;
         process::output(command.arg(&plan).arg(&files))?;
         process::output(self.client().watertable(&["pipeline", "apply"])?.arg(&plan))?;
         Ok(())
@@ -111,7 +113,8 @@ impl Machine {
     pub(super) fn another_worker(&self, name: &str) -> Result<Running> {
         let log = append(&self.folder.join(format!("{name}.log")))?;
         Running::start(
-            self.client().watertable(&["pipeline", "worker", "--client-id", name])?
+            self.client()
+                .watertable(&["pipeline", "worker", "--client-id", name])?
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
                 .stderr(log)
@@ -136,7 +139,10 @@ impl Machine {
     pub(super) fn victims(&self) -> Vec<Victim> {
         let worker = self.worker.as_ref().map(|_worker| Victim::Worker);
         let postgres = self.postgres.as_ref().map(|_postgres| Victim::Postgres);
-        [Some(Victim::Broker), worker, postgres].into_iter().flatten().collect()
+        [Some(Victim::Broker), worker, postgres]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// SIGKILL, and starts it again at once, without waiting until it is up.
@@ -191,13 +197,19 @@ impl Machine {
         if self.home == Home::Broker {
             self.home = Home::Worker;
             let status = self.broker.terminate(START_LIMIT)?;
-            anyhow::ensure!(status.success(), "the broker ended with {status} after SIGTERM");
+            anyhow::ensure!(
+                status.success(),
+                "the broker ended with {status} after SIGTERM"
+            );
             self.broker = start_broker(&self.folder, self.port, self.home)?;
             return self.wait_for_broker();
         }
         if let Some(mut worker) = self.worker.take() {
             let status = worker.terminate(START_LIMIT)?;
-            anyhow::ensure!(status.success(), "the worker ended with {status} after SIGTERM");
+            anyhow::ensure!(
+                status.success(),
+                "the worker ended with {status} after SIGTERM"
+            );
         }
         Ok(())
     }

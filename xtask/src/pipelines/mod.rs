@@ -76,6 +76,9 @@ trait Hop {
     /// Makes what is read, and returns the files of the pipelines with their names.
     fn prepare(&self, machine: &Machine) -> Result<Vec<(&'static str, String)>>;
 
+    /// A number that grows with what comes out, and is quickly known.
+    fn progress(&self, machine: &Machine) -> Result<i64>;
+
     /// Whoever puts records in.
     fn writer(&self, machine: &Machine, seed: u64) -> Result<Box<dyn Writer>>;
 

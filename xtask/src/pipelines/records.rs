@@ -22,7 +22,22 @@ pub(super) fn of_topic(client: &Client, topic: &str) -> Result<Vec<Record>> {
     command.args(["--json", "--isolation", "read-committed"]);
     let lines = process::output(&mut command)?;
     let records = lines.lines().map(serde_json::from_str::<Record>);
-    records.collect::<Result<_, _>>().context("records of consume")
+    records
+        .collect::<Result<_, _>>()
+        .context("records of consume")
+}
+
+/// The offsets of the last records of all partitions, added up.
+pub(super) fn ends(client: &Client, topic: &str) -> Result<i64> {
+    // Behind the last record are the ends of transactions, which have offsets too.
+    let mut command = client.watertable(&["consume", topic, "--offset", "-100", "--until-end"])?;
+    let lines = process::output(command.args(["--format", "%p %o\n"]))?;
+    let mut ends: BTreeMap<&str, i64> = BTreeMap::new();
+    for line in lines.lines() {
+        let (partition, offset) = line.split_once(' ').context("a partition and an offset")?;
+        ends.insert(partition, offset.parse()?);
+    }
+    Ok(ends.values().sum())
 }
 
 /// Makes a topic.
@@ -45,7 +60,9 @@ pub(super) fn positions(client: &Client, pipeline: &str) -> Result<Vec<Position>
     let mut last = BTreeMap::new();
     for record in of_topic(client, "__positions")? {
         let key: Vec<String> = serde_json::from_str(record.key.as_deref().unwrap_or_default())?;
-        let [_, of, _, _, place] = <[String; 5]>::try_from(key).ok().context("a key of __positions")?;
+        let [_, of, _, _, place] = <[String; 5]>::try_from(key)
+            .ok()
+            .context("a key of __positions")?;
         if of == pipeline {
             last.insert(place, record.value);
         }
@@ -65,19 +82,31 @@ pub(super) fn positions(client: &Client, pipeline: &str) -> Result<Vec<Position>
 pub(super) fn behind(client: &Client, pipeline: &str, records: &[Record]) -> Result<Vec<String>> {
     let mut next = BTreeMap::new();
     for Position { place, position } in positions(client, pipeline)? {
-        let partition = place.rsplit(':').next().and_then(|partition| partition.parse::<i32>().ok());
-        next.insert(partition.context("the place of a partition")?, position["next"].as_i64().unwrap_or(-1));
+        let partition = place
+            .rsplit(':')
+            .next()
+            .and_then(|partition| partition.parse::<i32>().ok());
+        next.insert(
+            partition.context("the place of a partition")?,
+            position["next"].as_i64().unwrap_or(-1),
+        );
     }
     Ok(behind_of(pipeline, records, &next))
 }
 
 /// The same, of partitions with what is read next.
-pub(super) fn behind_of(pipeline: &str, records: &[Record], next: &BTreeMap<i32, i64>) -> Vec<String> {
+pub(super) fn behind_of(
+    pipeline: &str,
+    records: &[Record],
+    next: &BTreeMap<i32, i64>,
+) -> Vec<String> {
     let mut ends: BTreeMap<i32, i64> = BTreeMap::new();
     for record in records {
         ends.insert(record.partition, record.offset + 1);
     }
-    let behind = ends.into_iter().filter(|(partition, end)| next.get(partition) < Some(end));
+    let behind = ends
+        .into_iter()
+        .filter(|(partition, end)| next.get(partition) < Some(end));
     behind
         .map(|(partition, end)| {
             let next = next.get(&partition);

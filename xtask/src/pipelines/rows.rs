@@ -67,6 +67,14 @@ impl Hop for Rows {
         Ok(pipelines.to_vec())
     }
 
+    fn progress(&self, machine: &Machine) -> Result<i64> {
+        let mut ends = 0;
+        for table in [BUSY, QUIET] {
+            ends += records::ends(&machine.client(), &format!("rows.{table}"))?;
+        }
+        Ok(ends)
+    }
+
     fn writer(&self, machine: &Machine, seed: u64) -> Result<Box<dyn Writer>> {
         Ok(Box::new(Changes {
             client: machine.client(),
@@ -87,10 +95,18 @@ impl Hop for Rows {
             let put = versions(&postgres::ask(&database, "postgres", &sql)?)?;
             let out = records::of_topic(&machine.client(), &format!("rows.{table}"))?;
             let mut ledger = Ledger::of(&put, &came(&out)?);
-            let latest = postgres::ask(&database, "postgres", &format!("SELECT max(version) FROM {table}"))?;
-            for records::Position { position, .. } in records::positions(&machine.client(), table)? {
+            let latest = postgres::ask(
+                &database,
+                "postgres",
+                &format!("SELECT max(version) FROM {table}"),
+            )?;
+            for records::Position { position, .. } in records::positions(&machine.client(), table)?
+            {
                 if position["cursor"].as_str() != Some(latest.trim()) {
-                    ledger.is_behind(format!("the cursor of {table} is not {}: {position}", latest.trim()));
+                    ledger.is_behind(format!(
+                        "the cursor of {table} is not {}: {position}",
+                        latest.trim()
+                    ));
                 }
             }
             parts.push(Part::records(table, ledger));
@@ -135,10 +151,15 @@ impl Changes {
             let Ok(positions) = records::positions(&self.client, table) else {
                 continue;
             };
-            if is_known || !positions.iter().any(|at| at.position["phase"] == "incremental") {
+            if is_known
+                || !positions
+                    .iter()
+                    .any(|at| at.position["phase"] == "incremental")
+            {
                 continue;
             }
-            let note = format!("INSERT INTO snapshot_over SELECT '{table}', max(version) FROM {table}");
+            let note =
+                format!("INSERT INTO snapshot_over SELECT '{table}', max(version) FROM {table}");
             if postgres::ask(&self.database, "postgres", &note).is_ok() {
                 self.over.push(table);
             }

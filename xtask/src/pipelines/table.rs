@@ -47,6 +47,12 @@ impl Hop for Table {
         Ok(vec![(ADD, append), (KEEP, upsert)])
     }
 
+    fn progress(&self, machine: &Machine) -> Result<i64> {
+        let count = "SELECT count(*) FROM added";
+        let count = postgres::ask(&machine.database()?, "postgres", count)?;
+        Ok(count.trim().parse()?)
+    }
+
     fn writer(&self, machine: &Machine, seed: u64) -> Result<Box<dyn Writer>> {
         Ok(Box::new(Changes {
             producer: Producer::new(&machine.client(), IN)?,
@@ -58,7 +64,11 @@ impl Hop for Table {
     fn compare(&self, machine: &Machine, _input: &Input) -> Result<Vec<Part>> {
         let put = records::of_topic(&machine.client(), IN)?;
         let database = machine.database()?;
-        let added = postgres::ask(&database, "postgres", "SELECT id, id, k, n FROM added ORDER BY place")?;
+        let added = postgres::ask(
+            &database,
+            "postgres",
+            "SELECT id, id, k, n FROM added ORDER BY place",
+        )?;
         let kept = postgres::ask(&database, "postgres", "SELECT k, id, k, n FROM kept")?;
         let mut add = Ledger::of(&all(&put), &rows(&added)?);
         let mut keep = Ledger::of(&last(&put), &rows(&kept)?);
@@ -68,7 +78,10 @@ impl Hop for Table {
                 ledger.is_behind(behind);
             }
         }
-        let mut parts = vec![Part::records("rows added", add), Part::records("rows kept", keep)];
+        let mut parts = vec![
+            Part::records("rows added", add),
+            Part::records("rows kept", keep),
+        ];
         for pipeline in [ADD, KEEP] {
             let dead = records::of_topic(&machine.client(), &format!("{pipeline}.dead"))?;
             // They are written before the rows: a crash in between may repeat one.
@@ -117,9 +130,16 @@ impl Writer for Changes {
             let n = i64::try_from(self.random.below(1000))?;
             match self.random.below(60) {
                 0 => writeln!(lines, "{key}{SEPARATOR}no JSON, {id}")?,
-                1 => writeln!(lines, "{key}{SEPARATOR}{{\"id\":{id},\"k\":{key},\"n\":{}}}", -1 - n)?,
+                1 => writeln!(
+                    lines,
+                    "{key}{SEPARATOR}{{\"id\":{id},\"k\":{key},\"n\":{}}}",
+                    -1 - n
+                )?,
                 2..6 => writeln!(lines, "{key}{SEPARATOR}{NOTHING}")?,
-                _ => writeln!(lines, "{key}{SEPARATOR}{{\"id\":{id},\"k\":{key},\"n\":{n}}}")?,
+                _ => writeln!(
+                    lines,
+                    "{key}{SEPARATOR}{{\"id\":{id},\"k\":{key},\"n\":{n}}}"
+                )?,
             }
         }
         self.producer.write(&lines)
@@ -134,7 +154,11 @@ impl Writer for Changes {
 /// A record that passes as a row, and its id.
 fn row(record: &Record) -> Option<(String, String)> {
     let value: Value = serde_json::from_str(record.value.as_deref()?).ok()?;
-    let (id, k, n) = (value["id"].as_u64()?, value["k"].as_u64()?, value["n"].as_i64()?);
+    let (id, k, n) = (
+        value["id"].as_u64()?,
+        value["k"].as_u64()?,
+        value["n"].as_i64()?,
+    );
     (n >= 0).then(|| (id.to_string(), format!("{id},{k},{n}")))
 }
 
@@ -166,7 +190,13 @@ fn last(records: &[Record]) -> BTreeMap<String, Put> {
         } else if let Some((_, row)) = row(record) {
             // Rows have no order in the table.
             let place = format!("key {key}");
-            left.insert(key, Put { place, ..put(record, row) });
+            left.insert(
+                key,
+                Put {
+                    place,
+                    ..put(record, row)
+                },
+            );
         }
     }
     left
@@ -191,7 +221,8 @@ fn offsets(database: &str, pipeline: &str) -> Result<BTreeMap<i32, i64>> {
     if postgres::ask(database, "postgres", is_there)?.trim() != "t" {
         return Ok(BTreeMap::new());
     }
-    let sql = format!("SELECT partition, next FROM watertable.offsets WHERE task LIKE '%{pipeline}%'");
+    let sql =
+        format!("SELECT partition, next FROM watertable.offsets WHERE task LIKE '%{pipeline}%'");
     let lines = postgres::ask(database, "postgres", &sql)?;
     let offsets = lines.lines().map(|line| {
         let (partition, next) = line.split_once(',').context("a partition and an offset")?;

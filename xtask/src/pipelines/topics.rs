@@ -37,6 +37,10 @@ impl Hop for Topics {
         Ok(vec![(FIRST, first), (SECOND, second)])
     }
 
+    fn progress(&self, machine: &Machine) -> Result<i64> {
+        records::ends(&machine.client(), OUT)
+    }
+
     fn writer(&self, machine: &Machine, seed: u64) -> Result<Box<dyn Writer>> {
         Ok(Box::new(Lines {
             producer: Producer::new(&machine.client(), IN)?,
@@ -46,7 +50,10 @@ impl Hop for Topics {
     }
 
     fn compare(&self, machine: &Machine, _input: &Input) -> Result<Vec<Part>> {
-        let (put, mid) = (records::of_topic(&machine.client(), IN)?, records::of_topic(&machine.client(), MID)?);
+        let (put, mid) = (
+            records::of_topic(&machine.client(), IN)?,
+            records::of_topic(&machine.client(), MID)?,
+        );
         let out = records::of_topic(&machine.client(), OUT)?;
         let dead = records::of_topic(&machine.client(), &format!("{FIRST}.dead"))?;
         let mut first = Ledger::of(&good(&put, |n| n * 2)?, &came(&mid)?);
@@ -60,7 +67,10 @@ impl Hop for Topics {
         Ok(vec![
             Part::records("first hop", first),
             Part::records("second hop", second),
-            Part::dead("first hop", Ledger::of(&bad(FIRST, IN, &put, false), &dead_letters(&dead)?)),
+            Part::dead(
+                "first hop",
+                Ledger::of(&bad(FIRST, IN, &put, false), &dead_letters(&dead)?),
+            ),
         ])
     }
 }
@@ -95,11 +105,18 @@ impl Writer for Lines {
             self.next += 1;
             let (id, key) = (self.next, self.random.below(KEYS));
             let n = i64::try_from(self.random.below(1000))?;
-            let n = if self.random.below(30) == 0 { -1 - n } else { n };
+            let n = if self.random.below(30) == 0 {
+                -1 - n
+            } else {
+                n
+            };
             if self.random.below(60) == 0 {
                 writeln!(lines, "{key}{SEPARATOR}no JSON, {id}")?;
             } else {
-                writeln!(lines, "{key}{SEPARATOR}{{\"id\":{id},\"k\":\"{key}\",\"n\":{n}}}")?;
+                writeln!(
+                    lines,
+                    "{key}{SEPARATOR}{{\"id\":{id},\"k\":\"{key}\",\"n\":{n}}}"
+                )?;
             }
         }
         self.producer.write(&lines)
@@ -151,12 +168,28 @@ fn came(records: &[Record]) -> Result<Vec<Came>> {
 }
 
 /// The dead letters that have to be there for these records, by their keys.
-pub(super) fn bad(pipeline: &str, topic: &str, records: &[Record], may_repeat: bool) -> BTreeMap<String, Put> {
-    let bad = records.iter().filter(|record| record.value.is_some() && number(record).is_none());
+pub(super) fn bad(
+    pipeline: &str,
+    topic: &str,
+    records: &[Record],
+    may_repeat: bool,
+) -> BTreeMap<String, Put> {
+    let bad = records
+        .iter()
+        .filter(|record| record.value.is_some() && number(record).is_none());
     let bad = bad.map(|record| {
-        let Record { partition, offset, .. } = record;
-        let is_json = record.value.as_deref().is_some_and(|value| value.starts_with('{'));
-        let reason = if is_json { "accepted_range(n)" } else { "decode" };
+        let Record {
+            partition, offset, ..
+        } = record;
+        let is_json = record
+            .value
+            .as_deref()
+            .is_some_and(|value| value.starts_with('{'));
+        let reason = if is_json {
+            "accepted_range(n)"
+        } else {
+            "decode"
+        };
         let put = Put {
             body: reason.to_owned(),
             place: format!("partition {partition}"),
@@ -164,7 +197,10 @@ pub(super) fn bad(pipeline: &str, topic: &str, records: &[Record], may_repeat: b
             is_needed: true,
             may_repeat,
         };
-        (format!("[\"{pipeline}\",\"{topic}\",{partition},{offset}]"), put)
+        (
+            format!("[\"{pipeline}\",\"{topic}\",{partition},{offset}]"),
+            put,
+        )
     });
     bad.collect()
 }

@@ -107,7 +107,9 @@ impl TableReader {
             if contract != self.contract {
                 return Err(SourceError::Unfit {
                     what: self.name.clone(),
-                    problems: vec!["its columns have changed while it was read; it is begun again".to_owned()],
+                    problems: vec![
+                        "its columns have changed while it was read; it is begun again".to_owned(),
+                    ],
                 }
                 .into());
             }
@@ -150,7 +152,8 @@ impl TableReader {
 /// Whether a position without rows is to be kept: the end of a run that found nothing is not, unless it is the one that found the end of
 /// the snapshot, or got further for another reason.
 fn is_worth_a_commit(kept: &Position, now: &Position) -> bool {
-    let is_further = now.phase != kept.phase || now.cursor != kept.cursor || now.after != kept.after;
+    let is_further =
+        now.phase != kept.phase || now.cursor != kept.cursor || now.after != kept.after;
     now.finished && is_further
 }
 
@@ -194,9 +197,15 @@ mod tests {
         };
         assert!(is_worth_a_commit(&snapshot, &end));
         // The next run finds nothing either, and is not kept.
-        let next = Position { run: 1, ..end.clone() };
+        let next = Position {
+            run: 1,
+            ..end.clone()
+        };
         assert!(!is_worth_a_commit(&end, &next));
-        let more = Position { cursor: Some("801".to_owned()), ..next };
+        let more = Position {
+            cursor: Some("801".to_owned()),
+            ..next
+        };
         assert!(is_worth_a_commit(&end, &more));
     }
 }
