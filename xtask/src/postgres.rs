@@ -109,7 +109,15 @@ impl Postgres {
 
     fn is_ready(&self) -> Result<bool> {
         let mut asked = Command::new(programs()?.join("pg_isready"));
-        asked.args(["--quiet", "-h", "127.0.0.1", "-U", ACCOUNT, "-d", "postgres"]);
+        asked.args([
+            "--quiet",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            ACCOUNT,
+            "-d",
+            "postgres",
+        ]);
         asked.args(["-p", &self.port.to_string()]);
         Ok(process::output(&mut asked).is_ok())
     }

@@ -40,7 +40,8 @@ impl fmt::Display for SecretError {
         )?;
         match &self.folder {
             Some(folder) => write!(formatter, "the file {}", folder.join(name).display()),
-            None => formatter.write_str("a file of this name in the folder of secrets (pipeline.secrets.dir)"),
+            None => formatter
+                .write_str("a file of this name in the folder of secrets (pipeline.secrets.dir)"),
         }
     }
 }
@@ -81,11 +82,15 @@ impl Secrets {
         let path = folder.join(name.as_str());
         let length = match std::fs::metadata(&path) {
             Ok(found) => found.len(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing(None)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(missing(None));
+            }
             Err(error) => return Err(missing(Some(error.to_string()))),
         };
         if length > BYTES_MAX {
-            return Err(missing(Some(format!("{length} bytes are more than {BYTES_MAX}"))));
+            return Err(missing(Some(format!(
+                "{length} bytes are more than {BYTES_MAX}"
+            ))));
         }
         let text = std::fs::read_to_string(&path);
         let text = text.map_err(|error| missing(Some(error.to_string())))?;
@@ -120,8 +125,16 @@ mod tests {
         assert_eq!(url.as_deref(), Ok("postgres://a@c/d"));
         let missing = secrets.connection(&connection("secret:other")).unwrap_err();
         let missing = missing.to_string();
-        assert!(missing.contains("WATERTABLE_SECRET_OTHER") && missing.contains("/other"), "{missing}");
+        assert!(
+            missing.contains("WATERTABLE_SECRET_OTHER") && missing.contains("/other"),
+            "{missing}"
+        );
         let nowhere = Secrets::default().connection(&connection("secret:other"));
-        assert!(nowhere.unwrap_err().to_string().contains("pipeline.secrets.dir"));
+        assert!(
+            nowhere
+                .unwrap_err()
+                .to_string()
+                .contains("pipeline.secrets.dir")
+        );
     }
 }

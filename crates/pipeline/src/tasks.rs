@@ -208,7 +208,12 @@ mod tests {
 
     #[test]
     fn what_writes_a_topic_is_one_task() {
-        let tasks = tasks("dev", &format!("{FILES}{}", TOPIC.replace("a:", "b:")), TO_TOPIC).unwrap();
+        let tasks = tasks(
+            "dev",
+            &format!("{FILES}{}", TOPIC.replace("a:", "b:")),
+            TO_TOPIC,
+        )
+        .unwrap();
         let [task] = tasks.as_slice() else {
             panic!("{tasks:?}")
         };

@@ -42,8 +42,13 @@ impl Tail {
     ///
     /// # Errors
     /// The topic cannot be read.
-    pub async fn read_to_end<T: History>(&mut self, mut each: impl FnMut(T)) -> Result<(), StoreError> {
-        self.log.read_to_end(|batch| hand_over(batch, &mut each)).await
+    pub async fn read_to_end<T: History>(
+        &mut self,
+        mut each: impl FnMut(T),
+    ) -> Result<(), StoreError> {
+        self.log
+            .read_to_end(|batch| hand_over(batch, &mut each))
+            .await
     }
 
     /// Hands over what comes next; perhaps nothing, if nothing came for a while.
@@ -136,4 +141,3 @@ impl DeadLetters {
         handed.await
     }
 }
-

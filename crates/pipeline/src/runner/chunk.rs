@@ -161,9 +161,9 @@ impl Originals {
                 partition, batches, ..
             } => of_batches(partition, batches, numbers),
             Self::File { path, records } => each(numbers, |number| records.get(path, number)),
-            Self::Table { table, records } => {
-                each(numbers, |number| table_reader::original(table, records, number))
-            }
+            Self::Table { table, records } => each(numbers, |number| {
+                table_reader::original(table, records, number)
+            }),
         }
     }
 }
@@ -232,7 +232,8 @@ fn of_batches(
             offset: record.offset,
         };
         let headers = record.headers.into_iter();
-        let headers = headers.map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), owned(value)));
+        let headers =
+            headers.map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), owned(value)));
         let original = Original {
             key: owned(record.key),
             value: owned(record.value),

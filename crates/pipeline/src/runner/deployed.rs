@@ -8,8 +8,8 @@ use std::sync::Arc;
 use contract::{Column, Contract, ContractError, Format};
 use spec::names::{Environment, NoEnvironment};
 use spec::{Pipeline, Problem};
-use sql::compute::{Decoder, Metadata};
 use sql::ContractFault;
+use sql::compute::{Decoder, Metadata};
 
 use crate::control::record::{PipelineRecord, ResolvedInput};
 use crate::engine::{Compiled, Fault, InputTable, Options};
@@ -160,7 +160,10 @@ impl Deployed {
 }
 
 fn first(problems: &[Problem]) -> String {
-    problems.first().map(ToString::to_string).unwrap_or_default()
+    problems
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 fn messages(faults: &[Fault]) -> String {
@@ -182,10 +185,12 @@ impl Input {
             None if columns.is_empty() => None,
             None => Some(Contract::new(Format::Json, columns)),
         };
-        let contract = contract.transpose().map_err(|source| DeployedError::Contract {
-            input: input(),
-            source: Box::new(source),
-        })?;
+        let contract = contract
+            .transpose()
+            .map_err(|source| DeployedError::Contract {
+                input: input(),
+                source: Box::new(source),
+            })?;
         Ok(Self {
             metadata: tasks::metadata(pipeline, index),
             contract,

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connectors::files::{
-    self, BadRecord, Choice, FileColumns, FilesError, Found, Limits as FileLimits, Listing, Position, RawRecord, Rows,
-    SetAside, choose,
+    self, BadRecord, Choice, FileColumns, FilesError, Found, Limits as FileLimits, Listing,
+    Position, RawRecord, Rows, SetAside, choose,
 };
 use contract::{Column, Contract};
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, new_null_array};
+use datafusion::arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringViewArray, new_null_array,
+};
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::error::ArrowError;
 use parking_lot::Mutex;
@@ -125,7 +127,9 @@ pub(crate) struct FileReader {
 
 impl std::fmt::Debug for FileReader {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("FileReader").field("name", &self.name).finish_non_exhaustive()
+        out.debug_struct("FileReader")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,7 +194,11 @@ impl FileReader {
     }
 
     /// The next records.
-    pub(crate) async fn next(&mut self, limits: Limits, now_ms: i64) -> Result<FileStep, FileReadError> {
+    pub(crate) async fn next(
+        &mut self,
+        limits: Limits,
+        now_ms: i64,
+    ) -> Result<FileStep, FileReadError> {
         self.look(now_ms).await?;
         loop {
             let choice = choose(&self.listing.files, &self.positions, &self.aside, now_ms);
@@ -207,7 +215,9 @@ impl FileReader {
             match self.source.read(&found, &position, limits).await {
                 Ok(chunk) => {
                     self.aside.clear(&found.path);
-                    return self.decode(found, chunk).map(|chunk| FileStep::Chunk(Box::new(chunk)));
+                    return self
+                        .decode(found, chunk)
+                        .map(|chunk| FileStep::Chunk(Box::new(chunk)));
                 }
                 // It is listed again, and is another one then.
                 Err(error) => self.aside.put(&found, &error, now_ms),
@@ -240,7 +250,12 @@ impl FileReader {
     /// Files that were read before: those that are still there are put away, since a crash came between, and those that are not are
     /// forgotten.
     async fn put_away_again(&mut self, now_ms: i64) {
-        let there: HashSet<&str> = self.listing.files.iter().map(|found| found.path.as_str()).collect();
+        let there: HashSet<&str> = self
+            .listing
+            .files
+            .iter()
+            .map(|found| found.path.as_str())
+            .collect();
         let gone = self.positions.values();
         let gone = gone.filter(|position| position.done && !there.contains(position.path.as_str()));
         let gone: Vec<String> = gone.map(|position| position.path.clone()).collect();
@@ -275,13 +290,25 @@ impl FileReader {
     }
 
     fn decode(&mut self, found: Found, chunk: files::Chunk) -> Result<Chunk, FileReadError> {
-        let files::Chunk { rows, position_after } = chunk;
+        let files::Chunk {
+            rows,
+            position_after,
+        } = chunk;
         let path = found.path.clone();
         let mut decoded = match rows {
-            Rows::Raw { columns, records, bad } => self.decode_raw(&path, columns, records, bad)?,
-            Rows::Columns { batch, rows, bad, missing } => {
-                self.of_columns(&path, &batch, rows, bad, &missing).map_err(DecodeError::from)?
-            }
+            Rows::Raw {
+                columns,
+                records,
+                bad,
+            } => self.decode_raw(&path, columns, records, bad)?,
+            Rows::Columns {
+                batch,
+                rows,
+                bad,
+                missing,
+            } => self
+                .of_columns(&path, &batch, rows, bad, &missing)
+                .map_err(DecodeError::from)?,
             Rows::None => self.nothing(&path),
         };
         decoded.position = serde_json::json!(position_after);
@@ -294,7 +321,13 @@ impl FileReader {
 
     fn nothing(&self, path: &str) -> Chunk {
         let schema = Arc::new(Schema::empty());
-        self.chunk(path, RecordBatch::new_empty(schema), Vec::new(), Vec::new(), FileRecords::Raw(Vec::new()))
+        self.chunk(
+            path,
+            RecordBatch::new_empty(schema),
+            Vec::new(),
+            Vec::new(),
+            FileRecords::Raw(Vec::new()),
+        )
     }
 
     fn chunk(
@@ -338,12 +371,16 @@ impl FileReader {
         let mut pushed = Vec::with_capacity(records.len());
         let mut all = Vec::with_capacity(records.len() + bad.len());
         let mut bad = bad.into_iter().peekable();
-        let take_bad = |before: u64, all: &mut Vec<(u64, Bytes)>, misfits: &mut Vec<(u32, String)>, bad: &mut std::iter::Peekable<std::vec::IntoIter<BadRecord>>| {
-            while let Some(record) = bad.next_if(|record| record.row < before) {
-                misfits.push((number(all.len()), record.message));
-                all.push((record.row, record.bytes));
-            }
-        };
+        let take_bad =
+            |before: u64,
+             all: &mut Vec<(u64, Bytes)>,
+             misfits: &mut Vec<(u32, String)>,
+             bad: &mut std::iter::Peekable<std::vec::IntoIter<BadRecord>>| {
+                while let Some(record) = bad.next_if(|record| record.row < before) {
+                    misfits.push((number(all.len()), record.message));
+                    all.push((record.row, record.bytes));
+                }
+            };
         for record in records {
             take_bad(record.row, &mut all, &mut misfits, &mut bad);
             pushed.push(number(all.len()));
@@ -355,14 +392,23 @@ impl FileReader {
             all.push((record.row, record.value));
         }
         take_bad(u64::MAX, &mut all, &mut misfits, &mut bad);
-        let Decoded { rows, records, misfits: faults } = decoder.finish().map_err(DecodeError::from)?;
+        let Decoded {
+            rows,
+            records,
+            misfits: faults,
+        } = decoder.finish().map_err(DecodeError::from)?;
         let of = |place: u32| {
             let place = usize::try_from(place).unwrap_or(usize::MAX);
             pushed.get(place).copied().unwrap_or_default()
         };
-        misfits.extend(faults.into_iter().map(|(place, message)| (of(place), message)));
+        misfits.extend(
+            faults
+                .into_iter()
+                .map(|(place, message)| (of(place), message)),
+        );
         misfits.sort_by_key(|(number, _)| *number);
-        let rows = with_missing(&rows, &columns.missing, self.wanted.as_ref()).map_err(DecodeError::from)?;
+        let rows = with_missing(&rows, &columns.missing, self.wanted.as_ref())
+            .map_err(DecodeError::from)?;
         let records = records.into_iter().map(of).collect();
         self.decoder = Some((columns, decoder));
         Ok(self.chunk(path, rows, records, misfits, FileRecords::Raw(all)))
@@ -389,20 +435,29 @@ impl FileReader {
         missing: &[Column],
     ) -> Result<Chunk, ArrowError> {
         let files = StringViewArray::from_iter_values(std::iter::repeat_n(path, batch.num_rows()));
-        let numbers = rows.iter().map(|row| i64::try_from(*row).unwrap_or(i64::MAX));
+        let numbers = rows
+            .iter()
+            .map(|row| i64::try_from(*row).unwrap_or(i64::MAX));
         let places: Vec<(Field, ArrayRef)> = Metadata::File
             .fields()
             .into_iter()
-            .zip([Arc::new(files) as ArrayRef, Arc::new(Int64Array::from_iter_values(numbers)) as ArrayRef])
+            .zip([
+                Arc::new(files) as ArrayRef,
+                Arc::new(Int64Array::from_iter_values(numbers)) as ArrayRef,
+            ])
             .collect();
         let columns = batch.schema();
         let columns = columns.fields().iter().map(|field| field.as_ref().clone());
-        let columns = places.into_iter().chain(columns.zip(batch.columns().iter().cloned()));
+        let columns = places
+            .into_iter()
+            .chain(columns.zip(batch.columns().iter().cloned()));
         let (fields, arrays): (Vec<_>, Vec<_>) = columns.unzip();
         let with_places = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
         let with_places = with_missing(&with_places, missing, self.wanted.as_ref())?;
         let good = number(rows.len());
-        let misfits = (good..).zip(&bad).map(|(number, bad)| (number, bad.message.clone()));
+        let misfits = (good..)
+            .zip(&bad)
+            .map(|(number, bad)| (number, bad.message.clone()));
         let misfits = misfits.collect();
         let originals = FileRecords::Rows {
             batch: batch.clone(),
@@ -442,7 +497,9 @@ fn with_missing(
 
 fn told(choice: &Choice<'_>, listing: &Listing) -> Vec<String> {
     let of_files = choice.problems.iter().map(ToString::to_string);
-    of_files.chain(listing.failures.iter().map(ToString::to_string)).collect()
+    of_files
+        .chain(listing.failures.iter().map(ToString::to_string))
+        .collect()
 }
 
 /// Records of a file as they stood in it.
@@ -508,7 +565,13 @@ fn object_of(batch: &RecordBatch, row: usize) -> Vec<u8> {
     let columns: Vec<Column> = known.into_iter().map(|(_, column)| column).collect();
     let mut values = Values::default();
     let written = batch.project(&places).ok().and_then(|batch| {
-        Encoder::new(&columns).ok()?.encode(&batch.slice(row, 1), &mut values).ok()
+        Encoder::new(&columns)
+            .ok()?
+            .encode(&batch.slice(row, 1), &mut values)
+            .ok()
     });
-    written.and_then(|()| values.get(0)).unwrap_or_default().to_vec()
+    written
+        .and_then(|()| values.get(0))
+        .unwrap_or_default()
+        .to_vec()
 }

@@ -37,7 +37,10 @@ impl HandOver {
                 && deployment.to_version == Some(record.version)
         };
         let change = deployments.clone().rev().find(made_it_run).cloned();
-        let last = deployments.clone().rev().find(|deployment| deployment.id == record.deployment);
+        let last = deployments
+            .clone()
+            .rev()
+            .find(|deployment| deployment.id == record.deployment);
         let mut done = BTreeSet::new();
         if let Some(change) = &change {
             let roles = [Role::Main, Role::Land, Role::Load];
@@ -68,7 +71,10 @@ impl HandOver {
     /// Where a task is to begin, if it goes back; else it goes on.
     pub(crate) fn rewound(&self, role: Role) -> Option<Positions> {
         let deployment = self.pending(role)?;
-        let of_task = deployment.positions.iter().filter(|rewind| rewind.task == role.name());
+        let of_task = deployment
+            .positions
+            .iter()
+            .filter(|rewind| rewind.task == role.name());
         let positions = of_task.map(|rewind| {
             let source = Source {
                 input: rewind.input.clone(),
@@ -93,11 +99,17 @@ impl HandOver {
         };
         writer.begin()?;
         if let Some(rewound) = self.rewound(role) {
-            for source in ended.0.keys().filter(|source| !rewound.0.contains_key(source)) {
+            for source in ended
+                .0
+                .keys()
+                .filter(|source| !rewound.0.contains_key(source))
+            {
                 writer.send_position(source, None, now_ms).await?;
             }
             for (source, position) in &rewound.0 {
-                writer.send_position(source, Some(position.clone()), now_ms).await?;
+                writer
+                    .send_position(source, Some(position.clone()), now_ms)
+                    .await?;
             }
         }
         let cut = cut_of(deployment, role, ended, now_ms);
@@ -107,7 +119,9 @@ impl HandOver {
             value: Some(&value),
             timestamp_ms: None,
         };
-        writer.send(&Arc::from(internal::DEPLOYMENTS), record).await?;
+        writer
+            .send(&Arc::from(internal::DEPLOYMENTS), record)
+            .await?;
         writer.commit().await?;
         self.done.lock().insert(role);
         Ok(())
@@ -142,7 +156,12 @@ mod tests {
     use super::*;
     use crate::control::record::{Class, PipelineState};
 
-    fn deployment(id: &str, action: Action, from: Option<u32>, positions: Vec<Rewind>) -> Arc<Deployment> {
+    fn deployment(
+        id: &str,
+        action: Action,
+        from: Option<u32>,
+        positions: Vec<Rewind>,
+    ) -> Arc<Deployment> {
         Arc::new(Deployment {
             id: id.to_owned(),
             env: "prod".to_owned(),
@@ -171,7 +190,9 @@ mod tests {
     }
 
     fn hand_over(deployments: &[Arc<Deployment>]) -> HandOver {
-        let last = deployments.last().map_or_else(String::new, |last| last.id.clone());
+        let last = deployments
+            .last()
+            .map_or_else(String::new, |last| last.id.clone());
         let record = PipelineRecord {
             env: "prod".to_owned(),
             pipeline: "trips".to_owned(),

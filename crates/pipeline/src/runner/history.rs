@@ -72,7 +72,10 @@ impl History {
     fn say(&self, topic: &'static str, key: Key, value: Vec<u8>) {
         let key = key.bytes();
         if self.sender.try_send(Entry { topic, key, value }).is_err() {
-            tracing::warn!(topic, "history of pipelines is not written: the broker takes it too slowly");
+            tracing::warn!(
+                topic,
+                "history of pipelines is not written: the broker takes it too slowly"
+            );
         }
     }
 }
@@ -141,7 +144,9 @@ impl Runs {
 
     /// The last scheduled time that has run to its end, whatever that was.
     pub(crate) fn last_nominal(&self, env: &str, pipeline: &str) -> Option<i64> {
-        let ended = self.of(env, pipeline).filter(|run| run.state != RunState::Running);
+        let ended = self
+            .of(env, pipeline)
+            .filter(|run| run.state != RunState::Running);
         ended.filter_map(|run| run.nominal).map(Time::ms).max()
     }
 

@@ -14,8 +14,8 @@ use sql::compute::{Metadata, input_schema};
 
 use super::chunk::Chunk;
 use super::dead_letter::{DeadLetter, Reason};
-use super::tally::Tally;
 use super::deployed::Deployed;
+use super::tally::Tally;
 use crate::engine::{Outcome, RunError};
 
 /// The reason of records that do not fit the columns of their input.
@@ -63,12 +63,19 @@ pub(crate) fn judge(
     let record_of = |row: usize| chunk.records.get(row).copied().unwrap_or_default();
     let (rows, records) = if rows.num_rows() == 0 {
         // Nothing but misfits, or the end of a file: such a batch may have no columns.
-        (RecordBatch::new_empty(schema_of_result(deployed, chunk.input, runs_query)), Vec::new())
+        (
+            RecordBatch::new_empty(schema_of_result(deployed, chunk.input, runs_query)),
+            Vec::new(),
+        )
     } else if runs_query {
-        let outcome = deployed.compiled.run(&beside_empty(deployed, chunk.input, rows))?;
+        let outcome = deployed
+            .compiled
+            .run(&beside_empty(deployed, chunk.input, rows))?;
         count(&outcome, deployed, &mut tally);
         for letter in outcome.dead {
-            let check = letter.check.and_then(|check| deployed.pipeline.checks.get(check));
+            let check = letter
+                .check
+                .and_then(|check| deployed.pipeline.checks.get(check));
             dead.entry(record_of(letter.origin.row)).or_insert(Reason {
                 reason: letter.reason,
                 check: check.map(|check| check.reason.clone()),
@@ -79,7 +86,10 @@ pub(crate) fn judge(
         let records = origins.map(|origin| record_of(origin.row)).collect();
         (outcome.rows, records)
     } else {
-        (in_columns(&rows, deployed, chunk.input)?, chunk.records.clone())
+        (
+            in_columns(&rows, deployed, chunk.input)?,
+            chunk.records.clone(),
+        )
     };
     let (rows, records) = in_order(rows, records)?;
     Ok(Judged {
@@ -103,7 +113,10 @@ fn schema_of_result(deployed: &Deployed, input: usize, runs_query: bool) -> Sche
     if runs_query {
         return deployed.compiled.output_schema();
     }
-    let columns = deployed.inputs.get(input).map_or(&[][..], |input| input.columns());
+    let columns = deployed
+        .inputs
+        .get(input)
+        .map_or(&[][..], |input| input.columns());
     input_schema(Metadata::None, columns)
 }
 
@@ -113,7 +126,10 @@ fn in_columns(
     deployed: &Deployed,
     input: usize,
 ) -> Result<RecordBatch, ArrowError> {
-    let columns = deployed.inputs.get(input).map_or(&[][..], |input| input.columns());
+    let columns = deployed
+        .inputs
+        .get(input)
+        .map_or(&[][..], |input| input.columns());
     let schema = rows.schema();
     let places = columns.iter().map(|column| schema.index_of(&column.name));
     rows.project(&places.collect::<Result<Vec<_>, _>>()?)
@@ -143,10 +159,7 @@ fn count(outcome: &Outcome, deployed: &Deployed, tally: &mut Tally) {
     }
 }
 
-fn in_order(
-    rows: RecordBatch,
-    records: Vec<u32>,
-) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+fn in_order(rows: RecordBatch, records: Vec<u32>) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
     if records.is_sorted() {
         return Ok((rows, records));
     }

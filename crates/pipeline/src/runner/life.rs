@@ -21,11 +21,13 @@ use super::open::{self, Surroundings};
 use super::progress::Progress;
 use super::schedule::{Due, Schedule, backoff};
 use super::status::{Phase, Statuses, tally_of};
+use super::tally::Tally;
 use super::task::{self, TaskError};
 use super::transaction::Session;
-use super::tally::Tally;
 use crate::control::Time;
-use crate::control::record::{CheckResult, Level, LogLine, PipelineRecord, PipelineState, Run, RunState, Then};
+use crate::control::record::{
+    CheckResult, Level, LogLine, PipelineRecord, PipelineState, Run, RunState, Then,
+};
 use crate::tasks::{Role, Task};
 
 /// How often the record of a run that goes on is written again.
@@ -248,7 +250,11 @@ impl Version {
                 Ended::Well | Ended::Cancelled => attempt = 1,
                 Ended::Failed { holds: true, .. } => return,
                 Ended::Failed { lasted_ms, .. } => {
-                    attempt = if lasted_ms > SETTLED_MS { 1 } else { attempt + 1 };
+                    attempt = if lasted_ms > SETTLED_MS {
+                        1
+                    } else {
+                        attempt + 1
+                    };
                     if !self.wait_to_retry(deployed, attempt, asked).await {
                         return;
                     }
@@ -264,8 +270,16 @@ impl Version {
             version,
             ..
         } = &*self.record;
-        let is_done = self.shared.runs.lock().has_run_once(env, pipeline, *version);
-        if !is_done && !self.with_retries(deployed, self.planned(ONCE, None, 1), asked).await {
+        let is_done = self
+            .shared
+            .runs
+            .lock()
+            .has_run_once(env, pipeline, *version);
+        if !is_done
+            && !self
+                .with_retries(deployed, self.planned(ONCE, None, 1), asked)
+                .await
+        {
             return;
         }
         // One that failed as often as it may waits for somebody to ask for it.
@@ -412,10 +426,12 @@ impl Version {
             planned,
             progress: &progress,
         };
-        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
-            status.phase = Phase::Running;
-            status.tasks.clone_from(&progress);
-        });
+        self.shared
+            .statuses
+            .set(&self.record.env, &self.record.pipeline, |status| {
+                status.phase = Phase::Running;
+                status.tasks.clone_from(&progress);
+            });
         telling.tell(RunState::Running, None, None);
         let stop = self.stop.child_token();
         let running = self.run_tasks(deployed, is_bounded, &progress, &stop);
@@ -459,20 +475,32 @@ impl Version {
         let lasted_ms = now_ms - telling.started;
         let timed_out = || {
             let after = telling.deployed.pipeline.run.timeout;
-            after.map_or_else(String::new, |after| format!("took longer than its timeout of {after}"))
+            after.map_or_else(String::new, |after| {
+                format!("took longer than its timeout of {after}")
+            })
         };
         let (state, error, ended) = match (result, ends) {
             (Err(error), _) => {
                 let holds = error.holds();
                 let message = causes(&error).replace("NAME", &self.record.pipeline);
-                (RunState::Failed, Some(message), Ended::Failed { holds, lasted_ms })
+                (
+                    RunState::Failed,
+                    Some(message),
+                    Ended::Failed { holds, lasted_ms },
+                )
             }
             (Ok(()), Some(RunState::TimedOut)) => {
                 let holds = false;
-                (RunState::TimedOut, Some(timed_out()), Ended::Failed { holds, lasted_ms })
+                (
+                    RunState::TimedOut,
+                    Some(timed_out()),
+                    Ended::Failed { holds, lasted_ms },
+                )
             }
             (Ok(()), Some(_)) => (RunState::Cancelled, None, Ended::Cancelled),
-            (Ok(()), None) if self.stop.is_cancelled() => (RunState::Succeeded, None, Ended::Stopped),
+            (Ok(()), None) if self.stop.is_cancelled() => {
+                (RunState::Succeeded, None, Ended::Stopped)
+            }
             (Ok(()), None) => (RunState::Succeeded, None, Ended::Well),
         };
         let then = match &ended {
@@ -485,19 +513,21 @@ impl Version {
         if let Some(message) = &error {
             self.log(Level::Error, Some(&telling.planned.id), message.clone());
         }
-        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
-            status.end_tasks();
-            status.failures += u64::from(error.is_some());
-            if error.is_none() {
-                status.succeeded_ms = Some(now_ms);
-            }
-            status.phase = match then {
-                Some(Then::Held) => Phase::Held,
-                Some(Then::Retrying) => Phase::Retrying,
-                None => Phase::Waiting,
-            };
-            status.error = error;
-        });
+        self.shared
+            .statuses
+            .set(&self.record.env, &self.record.pipeline, |status| {
+                status.end_tasks();
+                status.failures += u64::from(error.is_some());
+                if error.is_none() {
+                    status.succeeded_ms = Some(now_ms);
+                }
+                status.phase = match then {
+                    Some(Then::Held) => Phase::Held,
+                    Some(Then::Retrying) => Phase::Retrying,
+                    None => Phase::Waiting,
+                };
+                status.error = error;
+            });
         ended
     }
 
@@ -555,27 +585,31 @@ impl Version {
         let checks = deployed.pipeline.checks.iter();
         let checks = checks.map(|check| (check.reason.clone(), severity(check)));
         let checks: Arc<[_]> = checks.collect();
-        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
-            if status.version != self.record.version {
-                status.ended = Tally::default();
-                status.ended_stages = Default::default();
-                status.ended_batches = 0;
-            }
-            status.version = self.record.version;
-            status.checks = checks;
-            status.phase = Phase::Waiting;
-            status.error = None;
-        });
+        self.shared
+            .statuses
+            .set(&self.record.env, &self.record.pipeline, |status| {
+                if status.version != self.record.version {
+                    status.ended = Tally::default();
+                    status.ended_stages = Default::default();
+                    status.ended_batches = 0;
+                }
+                status.version = self.record.version;
+                status.checks = checks;
+                status.phase = Phase::Waiting;
+                status.error = None;
+            });
     }
 
     fn status(&self, phase: Phase, error: Option<String>) {
-        self.shared.statuses.set(&self.record.env, &self.record.pipeline, |status| {
-            status.version = self.record.version;
-            status.phase = phase;
-            if error.is_some() {
-                status.error = error;
-            }
-        });
+        self.shared
+            .statuses
+            .set(&self.record.env, &self.record.pipeline, |status| {
+                status.version = self.record.version;
+                status.phase = phase;
+                if error.is_some() {
+                    status.error = error;
+                }
+            });
     }
 
     fn status_phase(&self, phase: Phase) {
@@ -698,8 +732,15 @@ impl RunningTask {
             progress,
             stop,
         } = self;
-        let opening =
-            open::open(&surroundings, &deployed, &task, session, &hand_over, is_bounded, progress);
+        let opening = open::open(
+            &surroundings,
+            &deployed,
+            &task,
+            session,
+            &hand_over,
+            is_bounded,
+            progress,
+        );
         let parts = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),

@@ -21,9 +21,9 @@ use super::lag::LagReporter;
 use super::positions::{self, Owner, Positions};
 use super::progress::Progress;
 use super::readers::{ReadError, Readers, Topics, begun};
-use super::tally::Halt;
 use super::table_reader::{TableReadError, TableReader};
 use super::table_writer::TableWriter;
+use super::tally::Halt;
 use super::task::{Parts, TaskError, Writer};
 use super::topic_output::TopicOutput;
 use super::topic_reader::{Limits, Topic, TopicReadError, TopicReader};
@@ -85,7 +85,9 @@ pub(crate) async fn open(
         task,
         positions: &positions,
     };
-    let mut reader = reading.topics(&mut writer, hand_over.skips_deleted()).await?;
+    let mut reader = reading
+        .topics(&mut writer, hand_over.skips_deleted())
+        .await?;
     let dead = DeadLetters {
         topic: Arc::from(task.dead_letters.as_str()),
         owner: dead_letter::Owner {
@@ -123,8 +125,14 @@ pub(crate) async fn open(
     if let (Some(reader), Writer::Table(_), None) = (&reader, &writer, &rewound) {
         positions.0.extend(reader.kept());
     }
-    let ended = if rewound.is_some() { &ended } else { &positions };
-    hand_over.cut(task.role, ended, writer.transactions(), now_ms).await?;
+    let ended = if rewound.is_some() {
+        &ended
+    } else {
+        &positions
+    };
+    hand_over
+        .cut(task.role, ended, writer.transactions(), now_ms)
+        .await?;
     let topics = match reader {
         Some(reader) => {
             let decoders = decoders(deployed, task)?;
@@ -194,7 +202,12 @@ impl Reading<'_> {
         let cluster = self.surroundings.cluster.clone();
         let opening = TopicReader::open(cluster, topics, self.positions, skips_deleted);
         let (reader, first) = opening.await?;
-        begin(writer, &begun(&first), self.surroundings.env.clock.wall().ms()).await?;
+        begin(
+            writer,
+            &begun(&first),
+            self.surroundings.env.clock.wall().ms(),
+        )
+        .await?;
         Ok(Some(reader))
     }
 }
@@ -208,17 +221,28 @@ fn read_files(
 ) -> Result<Vec<FileReader>, TaskError> {
     let mut readers = Vec::new();
     for read in task.reads.iter().filter(|read| read.from == From::Outside) {
-        let (Some(input), Some(known)) =
-            (deployed.pipeline.inputs.get(read.input), deployed.inputs.get(read.input))
-        else {
+        let (Some(input), Some(known)) = (
+            deployed.pipeline.inputs.get(read.input),
+            deployed.inputs.get(read.input),
+        ) else {
             continue;
         };
         let Source::Files(files) = &input.source else {
             continue;
         };
-        let used = deployed.compiled.input_columns_used().into_iter().nth(read.input);
+        let used = deployed
+            .compiled
+            .input_columns_used()
+            .into_iter()
+            .nth(read.input);
         let used = used.filter(|_| task.runs_query);
-        let wanted = used.map(|schema| schema.fields().iter().map(|field| field.name().clone()).collect());
+        let wanted = used.map(|schema| {
+            schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect()
+        });
         let mut begun = HashMap::new();
         for source in positions.0.keys() {
             if let Some(path) = source.path(&input.name) {
@@ -270,15 +294,25 @@ async fn read_tables(
         let place = positions::Source::table(&input.name, &name);
         let position = positions.read(&place).map_err(TopicReadError::from)?;
         let connection = surroundings.secrets.connection(&table.connection)?;
-        let opening = postgres::Source::connect(&connection, table, input.columns.as_ref(), &task.group);
-        let opened = opening.await.map_err(TableReadError::from).map_err(ReadError::from)?;
-        let used = deployed.compiled.input_columns_used().into_iter().nth(read.input);
+        let opening =
+            postgres::Source::connect(&connection, table, input.columns.as_ref(), &task.group);
+        let opened = opening
+            .await
+            .map_err(TableReadError::from)
+            .map_err(ReadError::from)?;
+        let used = deployed
+            .compiled
+            .input_columns_used()
+            .into_iter()
+            .nth(read.input);
         let used = used.filter(|_| task.runs_query);
         let wanted = |column: &str| {
             let used = used.as_ref();
             used.is_none_or(|used| used.column_with_name(column).is_some())
         };
-        let reader = TableReader::open(read.input, place, name, opened, position, wanted, is_bounded);
+        let reader = TableReader::open(
+            read.input, place, name, opened, position, wanted, is_bounded,
+        );
         readers.push(reader.map_err(ReadError::from)?);
     }
     Ok(readers)
@@ -310,7 +344,10 @@ impl Table<'_> {
         writer: TransactionWriter,
         dead: DeadLetters,
     ) -> Result<TableWriter, TaskError> {
-        let connection = self.surroundings.secrets.connection(&self.sink.connection)?;
+        let connection = self
+            .surroundings
+            .secrets
+            .connection(&self.sink.connection)?;
         let name = TaskName {
             cluster_id: self.surroundings.cluster_id().await?,
             task: format!("{}.{}", self.task.group, self.task.role),
@@ -339,7 +376,9 @@ impl Table<'_> {
             let offset = |(partition, place): (&TopicPartition, &SinkPartition)| {
                 Some((partition.clone(), *claimed.get(place)?))
             };
-            reader.go_to(partitions.iter().filter_map(offset).collect()).await?;
+            reader
+                .go_to(partitions.iter().filter_map(offset).collect())
+                .await?;
         }
         let mode = &self.sink.mode;
         Ok(TableWriter::new(sink, writer, dead, partitions, mode))
@@ -374,7 +413,13 @@ async fn output(
         (Sink::Topic(sink), _) => (deployed.compiled.output(), Some(sink)),
         (Sink::Postgres(_), Role::Land) => {
             let landed = task.reads.first().map_or(0, |read| read.input);
-            (deployed.inputs.get(landed).map_or(&[], |input| input.columns()), None)
+            (
+                deployed
+                    .inputs
+                    .get(landed)
+                    .map_or(&[], |input| input.columns()),
+                None,
+            )
         }
         (Sink::Postgres(_), _) => (deployed.compiled.output(), None),
     };

@@ -96,7 +96,13 @@ impl Progress {
         seen.committed_ms = Some(now_ms);
     }
 
-    pub(crate) fn partition(&self, partition: TopicPartition, next: i64, end: i64, newest_ms: Option<i64>) {
+    pub(crate) fn partition(
+        &self,
+        partition: TopicPartition,
+        next: i64,
+        end: i64,
+        newest_ms: Option<i64>,
+    ) {
         let mut seen = self.0.lock();
         let place = seen.partitions.entry(partition).or_default();
         place.next = next;

@@ -97,7 +97,11 @@ impl Topics {
         wait: Duration,
         progress: &Progress,
     ) -> Result<Step, ReadError> {
-        if self.ends.as_ref().is_some_and(|ends| self.reader.has_reached(ends)) {
+        if self
+            .ends
+            .as_ref()
+            .is_some_and(|ends| self.reader.has_reached(ends))
+        {
             return Ok(Step::Done);
         }
         self.look_for_partitions().await?;
@@ -181,7 +185,10 @@ impl Readers {
 
     /// Places whose positions are of no use any more.
     pub(crate) fn take_forgotten(&mut self) -> Vec<Source> {
-        self.files.iter_mut().flat_map(FileReader::take_forgotten).collect()
+        self.files
+            .iter_mut()
+            .flat_map(FileReader::take_forgotten)
+            .collect()
     }
 
     /// Up to where topics have been looked through.

@@ -52,7 +52,9 @@ impl Schedule {
     /// The first nominal time after a time, in milliseconds since 1970; `None` if there is none any more.
     pub(crate) fn after(&self, ms: i64) -> Option<i64> {
         match &self.times {
-            Pattern::Every { ms: every } => ms.div_euclid(*every).checked_add(1)?.checked_mul(*every),
+            Pattern::Every { ms: every } => {
+                ms.div_euclid(*every).checked_add(1)?.checked_mul(*every)
+            }
             Pattern::Cron { cron, timezone } => {
                 let from = DateTime::<Utc>::from_timestamp_millis(ms)?.with_timezone(timezone);
                 let next = cron.find_next_occurrence(&from, false).ok()?;
@@ -125,7 +127,9 @@ pub(crate) enum Due {
 
 /// How long to wait before an attempt, the first retry being 1.
 pub(crate) fn backoff(backoff: Backoff, retry: u64) -> Duration {
-    let doublings = u32::try_from(retry.saturating_sub(1)).unwrap_or(u32::MAX).min(31);
+    let doublings = u32::try_from(retry.saturating_sub(1))
+        .unwrap_or(u32::MAX)
+        .min(31);
     let wait = backoff.first.duration().saturating_mul(1 << doublings);
     wait.min(backoff.most.duration())
 }
@@ -168,8 +172,14 @@ mod tests {
         let created = 12 * MINUTE;
         assert_eq!(schedule.due(None, created, created), Due::Now(10 * MINUTE));
         let last = Some(10 * MINUTE);
-        assert_eq!(schedule.due(last, created, 13 * MINUTE), Due::At(15 * MINUTE));
-        assert_eq!(schedule.due(last, created, 15 * MINUTE), Due::Now(15 * MINUTE));
+        assert_eq!(
+            schedule.due(last, created, 13 * MINUTE),
+            Due::At(15 * MINUTE)
+        );
+        assert_eq!(
+            schedule.due(last, created, 15 * MINUTE),
+            Due::Now(15 * MINUTE)
+        );
     }
 
     #[test]
@@ -207,6 +217,9 @@ mod tests {
     fn waits_double_up_to_the_longest() {
         let (first, most) = (Span::from_ms(1000), Span::from_ms(5000));
         let wait = |retry| backoff(Backoff { first, most }, retry).as_millis();
-        assert_eq!([1, 2, 3, 4, 1_000].map(wait), [1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(
+            [1, 2, 3, 4, 1_000].map(wait),
+            [1000, 2000, 4000, 5000, 5000]
+        );
     }
 }

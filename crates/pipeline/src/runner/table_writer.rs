@@ -32,7 +32,9 @@ pub(crate) enum TableError {
     #[error("a partition was added while the table was written; it is claimed now")]
     Unclaimed,
     /// Rows are refused again and again.
-    #[error("the table refuses other rows of a batch each time; look at its triggers and at who else writes it")]
+    #[error(
+        "the table refuses other rows of a batch each time; look at its triggers and at who else writes it"
+    )]
     Refuses,
 }
 
@@ -203,7 +205,10 @@ fn texts_of_key(key: &[u8], columns: &[String]) -> Result<Vec<String>, String> {
         serde_json::Value::String(text) => Some(text.clone()),
         value => Some(value.to_string()),
     };
-    columns.iter().map(|column| text(column).ok_or_else(fault)).collect()
+    columns
+        .iter()
+        .map(|column| text(column).ok_or_else(fault))
+        .collect()
 }
 
 #[cfg(test)]

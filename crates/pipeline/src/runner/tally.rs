@@ -106,12 +106,18 @@ impl Halt {
     ///
     /// # Errors
     /// Too many are bad; the batch is to be thrown away.
-    pub(crate) fn judge(&mut self, batch: &Tally, now_ms: i64, is_last: bool) -> Result<(), Halted> {
+    pub(crate) fn judge(
+        &mut self,
+        batch: &Tally,
+        now_ms: i64,
+        is_last: bool,
+    ) -> Result<(), Halted> {
         let begin = match self.limit.over {
             Over::Run => 0,
             Over::Last(span) => {
                 let ms = i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX);
-                self.parts.retain(|(begin, _, _)| *begin > now_ms.saturating_sub(ms));
+                self.parts
+                    .retain(|(begin, _, _)| *begin > now_ms.saturating_sub(ms));
                 let part = (ms / PARTS).max(1);
                 now_ms.div_euclid(part) * part
             }
@@ -177,7 +183,12 @@ mod tests {
         assert_eq!(run.judge(&batch(50, 50), 0, false), Ok(()));
         assert_eq!(run.clone().judge(&batch(950, 0), 1, true), Ok(()));
         let halted = run.judge(&batch(949, 0), 1, false).unwrap_err();
-        assert!(halted.to_string().starts_with("halted: 50 of 999 records of the run are bad, more than 5%"), "{halted}");
+        assert!(
+            halted
+                .to_string()
+                .starts_with("halted: 50 of 999 records of the run are bad, more than 5%"),
+            "{halted}"
+        );
         assert!(halt("5% over run").judge(&batch(2, 1), 0, true).is_err());
         assert!(halt("50% over run").judge(&batch(2, 1), 0, true).is_ok());
     }

@@ -71,7 +71,9 @@ pub(crate) enum TaskError {
     #[error("cannot ask the cluster for its id")]
     Cluster(#[source] MetadataError),
     /// The broker is too old for this.
-    #[error("the broker gives topics no ids, and a table needs them to know a topic that was made anew; use Kafka 2.8 or later, or Watertable")]
+    #[error(
+        "the broker gives topics no ids, and a table needs them to know a topic that was made anew; use Kafka 2.8 or later, or Watertable"
+    )]
     NoTopicId,
     /// A task of another kind than its pipeline.
     #[error("the pipeline writes a topic, and its task a table")]
@@ -330,7 +332,9 @@ impl Writing {
 
     /// Of a batch that is thrown away the dead letters are kept, so that people see what was wrong.
     async fn keep_dead_letters(&mut self, ready: Ready) -> Result<(), TaskError> {
-        self.writer.keep_dead_letters(ready.chunks, self.now_ms()).await
+        self.writer
+            .keep_dead_letters(ready.chunks, self.now_ms())
+            .await
     }
 }
 
@@ -405,5 +409,9 @@ impl Writer {
 }
 
 fn refuse(judged: &mut Judged, encoded: Option<&Encoded>) {
-    judged.refuse(encoded.into_iter().flat_map(|encoded| encoded.refused.iter().cloned()));
+    judged.refuse(
+        encoded
+            .into_iter()
+            .flat_map(|encoded| encoded.refused.iter().cloned()),
+    );
 }

@@ -62,7 +62,11 @@ pub(crate) struct RowRecord<'a> {
 impl Encoded {
     /// The record of a row, refused or not.
     pub(crate) fn get(&self, row: usize) -> Option<RowRecord<'_>> {
-        let key = if self.has_keys { self.keys.get(row) } else { None };
+        let key = if self.has_keys {
+            self.keys.get(row)
+        } else {
+            None
+        };
         let timestamps = self.timestamps.as_ref();
         Some(RowRecord {
             key,
@@ -91,9 +95,13 @@ impl TopicOutput {
             })
         };
         let key = sink.map_or(&[][..], |sink| &sink.key);
-        let key: Vec<usize> = key.iter().map(|name| place(name)).collect::<Result<_, _>>()?;
+        let key: Vec<usize> = key
+            .iter()
+            .map(|name| place(name))
+            .collect::<Result<_, _>>()?;
         let timestamp = sink.and_then(|sink| sink.timestamp.as_deref());
-        let of_key = || -> Vec<Column> { key.iter().map(|place| columns[*place].clone()).collect() };
+        let of_key =
+            || -> Vec<Column> { key.iter().map(|place| columns[*place].clone()).collect() };
         Ok(Self {
             encoder: Encoder::new(columns)?,
             key: match key.as_slice() {
@@ -158,7 +166,10 @@ impl TopicOutput {
             let name = self.columns.get(*place).map_or("", |column| &column.name);
             let nulls = (0..array.len()).filter(|row| array.is_null(*row));
             refused.extend(nulls.map(|row| {
-                (row, reason("key", format!("{name} is NULL, and it is the key")))
+                (
+                    row,
+                    reason("key", format!("{name} is NULL, and it is the key")),
+                )
             }));
         }
         encode_rows(encoder, &of_key, keys, refused)?;
@@ -179,13 +190,28 @@ impl TopicOutput {
             return Ok(None);
         };
         let name = self.columns.get(place).map_or("", |column| &column.name);
-        let millis = cast(rows.column(place), &ArrowType::Timestamp(TimeUnit::Millisecond, None))?;
+        let millis = cast(
+            rows.column(place),
+            &ArrowType::Timestamp(TimeUnit::Millisecond, None),
+        )?;
         let millis = millis.as_primitive::<TimestampMillisecondType>().clone();
         for row in 0..millis.len() {
             if millis.is_null(row) {
-                refused.push((row, reason("timestamp", format!("{name} is NULL, and it is the record's time"))));
+                refused.push((
+                    row,
+                    reason(
+                        "timestamp",
+                        format!("{name} is NULL, and it is the record's time"),
+                    ),
+                ));
             } else if millis.value(row) < 0 {
-                refused.push((row, reason("timestamp", format!("{name} is before 1970, which no record's time is"))));
+                refused.push((
+                    row,
+                    reason(
+                        "timestamp",
+                        format!("{name} is before 1970, which no record's time is"),
+                    ),
+                ));
             }
         }
         Ok(Some(millis))
@@ -263,7 +289,9 @@ mod tests {
     }
 
     fn rows(x: Vec<f64>, at: Vec<Option<i64>>) -> RecordBatch {
-        let ids = (0..).zip(&x).map(|(row, _)| if row == 3 { None } else { Some(row) });
+        let ids = (0..)
+            .zip(&x)
+            .map(|(row, _)| if row == 3 { None } else { Some(row) });
         let names = x.iter().map(|x| format!("n{x}"));
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(ids.collect::<Int64Array>()),
@@ -323,7 +351,11 @@ mod tests {
         let expected = [(1, "error"), (2, "timestamp"), (3, "key"), (4, "timestamp")];
         assert_eq!(refused, expected);
         assert_eq!(text(encoded.get(5).unwrap().key), Some("5"));
-        assert!(text(Some(encoded.get(5).unwrap().value)).unwrap().contains(r#""x":5,"#));
+        assert!(
+            text(Some(encoded.get(5).unwrap().value))
+                .unwrap()
+                .contains(r#""x":5,"#)
+        );
     }
 
     #[test]

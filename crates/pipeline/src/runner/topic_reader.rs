@@ -268,7 +268,12 @@ impl TopicReader {
         known: &BTreeMap<TopicPartition, i64>,
     ) -> Result<BTreeMap<TopicPartition, i64>, TopicReadError> {
         let mut there = known.clone();
-        let all = |spec| known.keys().map(|partition| (partition.clone(), spec)).collect();
+        let all = |spec| {
+            known
+                .keys()
+                .map(|partition| (partition.clone(), spec))
+                .collect()
+        };
         let isolation = Isolation::ReadUncommitted;
         let first = list_offsets(&self.cluster, &all(OffsetSpec::Earliest), isolation).await?;
         let last = list_offsets(&self.cluster, &all(OffsetSpec::Latest), isolation).await?;
@@ -327,7 +332,8 @@ impl TopicReader {
                     let partition = batch.partition.clone();
                     gathered.entry(partition).or_default().push(batch);
                 }
-                Ok(Ok(None)) if (rows == 0 || limits.gather.is_some()) && Instant::now() < until => {}
+                Ok(Ok(None))
+                    if (rows == 0 || limits.gather.is_some()) && Instant::now() < until => {}
                 Ok(Ok(None)) | Err(_) => break,
                 Ok(Err(error)) => return Err(self.explain(error).await),
             }
@@ -335,10 +341,7 @@ impl TopicReader {
         Ok(self.records(gathered))
     }
 
-    fn records(
-        &mut self,
-        gathered: BTreeMap<TopicPartition, Vec<RecordBatch>>,
-    ) -> Vec<Records> {
+    fn records(&mut self, gathered: BTreeMap<TopicPartition, Vec<RecordBatch>>) -> Vec<Records> {
         let mut records = Vec::with_capacity(gathered.len());
         for (partition, batches) in gathered {
             let (Some(part), Some(last)) = (self.parts.get(&partition), batches.last()) else {

@@ -55,7 +55,8 @@ impl TopicWriter {
         let deletions = if self.has_keys {
             judged.chunk.originals.keys_of(&judged.chunk.tombstones)
         } else {
-            judged.tally.tombstones = u64::try_from(judged.chunk.tombstones.len()).unwrap_or(u64::MAX);
+            judged.tally.tombstones =
+                u64::try_from(judged.chunk.tombstones.len()).unwrap_or(u64::MAX);
             Vec::new()
         };
         let mut deletions = deletions.into_iter().peekable();
@@ -74,7 +75,9 @@ impl TopicWriter {
             self.delete(&key).await?;
             judged.tally.rows_out += 1;
         }
-        self.dead.send(&mut self.writer, &mut judged, now_ms).await?;
+        self.dead
+            .send(&mut self.writer, &mut judged, now_ms)
+            .await?;
         let chunk = judged.chunk;
         self.writer
             .send_position(&chunk.source, Some(chunk.position), now_ms)
@@ -119,7 +122,10 @@ impl DeadLetters {
         now_ms: i64,
     ) -> Result<(), WriteError> {
         for letter in judged.dead_letters() {
-            let (key, value) = (letter.key(&self.owner), letter.value(&self.owner, 1, now_ms));
+            let (key, value) = (
+                letter.key(&self.owner),
+                letter.value(&self.owner, 1, now_ms),
+            );
             let record = OutRecord {
                 key: Some(&key),
                 value: Some(&value),

@@ -25,8 +25,8 @@ use super::open::Surroundings;
 use super::status::Statuses;
 use super::topic_reader::Limits;
 use crate::control::record::{Action, Deployment, PipelineRecord};
-use crate::secrets::Secrets;
 use crate::control::{Event, State, Store, StoreError};
+use crate::secrets::Secrets;
 
 /// What a pipeline may be told that it has not heard yet.
 const COMMANDS_MAX: usize = 64;
@@ -181,7 +181,11 @@ impl Working {
         let records: Vec<_> = store.pipelines().cloned().collect();
         for record in records {
             let (env, pipeline) = (record.env.clone(), record.pipeline.clone());
-            let asked: Vec<_> = store.state().deployments(&env, &pipeline).cloned().collect();
+            let asked: Vec<_> = store
+                .state()
+                .deployments(&env, &pipeline)
+                .cloned()
+                .collect();
             lives.want(store.state(), &env, &pipeline, true).await;
             for deployment in asked {
                 lives.ask_again(&deployment).await;
@@ -199,7 +203,9 @@ impl Working {
                     Event::Version(_) => {}
                     Event::Deployment(deployment) => {
                         lives.ask(&deployment).await;
-                        lives.want(state, &deployment.env, &deployment.pipeline, false).await;
+                        lives
+                            .want(state, &deployment.env, &deployment.pipeline, false)
+                            .await;
                     }
                 }
             }
@@ -219,9 +225,9 @@ impl Lives {
     /// read before the other: it is waited for, unless all was read that was there (`is_all`).
     async fn want(&mut self, state: &State, env: &str, pipeline: &str, is_all: bool) {
         let record = state.current(env, pipeline).cloned();
-        let deployment = record.as_ref().and_then(|record| {
-            state.deployment(env, pipeline, &record.deployment)
-        });
+        let deployment = record
+            .as_ref()
+            .and_then(|record| state.deployment(env, pipeline, &record.deployment));
         if record.is_some() && deployment.is_none() && !is_all {
             return;
         }

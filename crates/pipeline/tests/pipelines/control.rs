@@ -77,7 +77,7 @@ pub(crate) fn deployment(record: &PipelineRecord, action: Action) -> Deployment 
         class: Some(Class::New),
         positions: Vec::new(),
         of: None,
-            skip_deleted: false,
+        skip_deleted: false,
         author: "ada".to_owned(),
         message: None,
         time: Time::from_ms(1_000),

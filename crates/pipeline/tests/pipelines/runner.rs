@@ -39,7 +39,9 @@ pub(crate) async fn create(cluster: &Cluster, name: &str, partitions: i32, compa
         configs: BTreeMap::from([("cleanup.policy".to_owned(), policy.to_owned())]),
         ..NewTopic::default()
     };
-    let created = create_topics(cluster, &[topic], false).await.expect("an answer");
+    let created = create_topics(cluster, &[topic], false)
+        .await
+        .expect("an answer");
     created[name].as_ref().expect("it is created");
 }
 
@@ -50,7 +52,10 @@ pub(crate) fn record(yaml: &str, number: u32) -> pipeline::control::PipelineReco
     record.spec = file.pipeline.to_json();
     let mut tables = Vec::new();
     for input in &file.pipeline.inputs {
-        let columns = input.columns.as_ref().map_or(&[][..], |columns| &columns.columns);
+        let columns = input
+            .columns
+            .as_ref()
+            .map_or(&[][..], |columns| &columns.columns);
         let Source::Topic(topic) = &input.source else {
             panic!("{input:?}")
         };
@@ -86,11 +91,17 @@ pub(crate) async fn apply(cluster: &Cluster, record: pipeline::control::Pipeline
         deployments: vec![deployment(&record, action)],
         pipelines: vec![record],
     };
-    let writer = Writer::open(cluster, &environment(ENV)).await.expect("a writer");
+    let writer = Writer::open(cluster, &environment(ENV))
+        .await
+        .expect("a writer");
     writer.commit(&change, async || {}).await.expect("a commit");
 }
 
-pub(crate) async fn produce(cluster: &Cluster, topic: &str, records: &[(Option<&str>, Option<&str>)]) {
+pub(crate) async fn produce(
+    cluster: &Cluster,
+    topic: &str,
+    records: &[(Option<&str>, Option<&str>)],
+) {
     let producer = Producer::new(cluster.clone(), ProducerConfig::default());
     let topic: Arc<str> = Arc::from(topic);
     for (key, value) in records {
@@ -105,22 +116,36 @@ pub(crate) async fn produce(cluster: &Cluster, topic: &str, records: &[(Option<&
 }
 
 /// The records of a topic that count, in the order of each partition.
-pub(crate) async fn consume(cluster: &Cluster, topic: &str) -> Vec<(Option<String>, Option<String>)> {
+pub(crate) async fn consume(
+    cluster: &Cluster,
+    topic: &str,
+) -> Vec<(Option<String>, Option<String>)> {
     let config = ConsumerConfig {
         isolation: Isolation::ReadCommitted,
         ..ConsumerConfig::default()
     };
     let mut consumer = Consumer::new(cluster.clone(), config);
     let topics = [Arc::from(topic)];
-    let partitions = consumer.assign_topics(&topics, OffsetSpec::Earliest).await.expect("a topic");
-    let wanted = partitions.into_iter().map(|partition| (partition, OffsetSpec::Latest));
-    let ends = list_offsets(cluster, &wanted.collect(), Isolation::ReadCommitted).await.expect("ends");
+    let partitions = consumer
+        .assign_topics(&topics, OffsetSpec::Earliest)
+        .await
+        .expect("a topic");
+    let wanted = partitions
+        .into_iter()
+        .map(|partition| (partition, OffsetSpec::Latest));
+    let ends = list_offsets(cluster, &wanted.collect(), Isolation::ReadCommitted)
+        .await
+        .expect("ends");
     let mut records = Vec::new();
-    while !ends.iter().all(|(partition, end)| consumer.position(partition) >= end.offset) {
+    while !ends
+        .iter()
+        .all(|(partition, end)| consumer.position(partition) >= end.offset)
+    {
         let Some(batch) = consumer.poll().await.expect("records") else {
             continue;
         };
-        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let text =
+            |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         for record in batch.records() {
             let record = record.expect("a record");
             records.push((text(record.key), text(record.value)));
@@ -130,7 +155,11 @@ pub(crate) async fn consume(cluster: &Cluster, topic: &str) -> Vec<(Option<Strin
 }
 
 /// Waits until a topic has so many records.
-pub(crate) async fn wait_for(cluster: &Cluster, topic: &str, count: usize) -> Vec<(Option<String>, Option<String>)> {
+pub(crate) async fn wait_for(
+    cluster: &Cluster,
+    topic: &str,
+    count: usize,
+) -> Vec<(Option<String>, Option<String>)> {
     let mut records = Vec::new();
     testkit::eventually("the records come", async || {
         records = consume(cluster, topic).await;

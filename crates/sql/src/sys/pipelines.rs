@@ -76,7 +76,11 @@ const PIPELINES: &[ViewColumn] = &[
         "The deployment that made it what it is now.",
     ),
     same("author", Text, "Who did it."),
-    same("git_commit", Text, "The commit of the files, if it is known."),
+    same(
+        "git_commit",
+        Text,
+        "The commit of the files, if it is known.",
+    ),
     same("message", Text, "Why, if somebody said."),
     of("since", Time, "time", "When."),
 ];
@@ -102,7 +106,12 @@ const DEPLOYMENTS: &[ViewColumn] = &[
         Text,
         "Where reading went on, as JSON; NULL where it went on by itself.",
     ),
-    of("deployment_of", Text, "of", "Of a cut: the deployment that it carries out."),
+    of(
+        "deployment_of",
+        Text,
+        "of",
+        "Of a cut: the deployment that it carries out.",
+    ),
     same("author", Text, "Who did it."),
     same("message", Text, "Why, if somebody said."),
     of("time", Time, "time", "When."),
@@ -141,7 +150,12 @@ const RUNS: &[ViewColumn] = &[
     same("attempt", Int, "Counted from 1."),
     same("rows_in", Bigint, "Records that were read."),
     same("rows_out", Bigint, "Rows that were written."),
-    of("dead_letters", Bigint, "dead", "Records that became dead letters."),
+    of(
+        "dead_letters",
+        Bigint,
+        "dead",
+        "Records that became dead letters.",
+    ),
     same("dropped", Bigint, "Rows that a check left out."),
     same("warned", Bigint, "Rows that a check let pass and counted."),
     same("error", Text, "Why it failed."),
@@ -158,7 +172,12 @@ const CHECK_RESULTS: &[ViewColumn] = &[
     PIPELINE,
     of("run_id", Text, "run", "The run."),
     same("version", Int, "The version that ran."),
-    of("check_name", Text, "check", "The check: its name, or `not_null(id)`."),
+    of(
+        "check_name",
+        Text,
+        "check",
+        "The check: its name, or `not_null(id)`.",
+    ),
     same("severity", Text, "`error`, `warn` or `drop`."),
     of("rows_checked", Bigint, "rows", "Rows that were looked at."),
     of("rows_failed", Bigint, "failed", "Rows that failed."),
@@ -179,7 +198,11 @@ const LOGS: &[ViewColumn] = &[
 const POSITIONS: &[ViewColumn] = &[
     ENVIRONMENT,
     PIPELINE,
-    same("task", Text, "The part of the pipeline: `main`, `land` or `load`."),
+    same(
+        "task",
+        Text,
+        "The part of the pipeline: `main`, `land` or `load`.",
+    ),
     same("input", Text, "The input."),
     same(
         "place",
@@ -202,7 +225,11 @@ const DEAD_LETTERS: &[ViewColumn] = &[
     ),
     of("check_name", Text, "check", "The check, if it was one."),
     same("message", Text, "In a sentence."),
-    same("topic", Text, "The topic, file or table that the record is in."),
+    same(
+        "topic",
+        Text,
+        "The topic, file or table that the record is in.",
+    ),
     same("partition", Int, "The partition, if it is a topic."),
     same(
         "offset",
@@ -223,6 +250,11 @@ const DEAD_LETTERS: &[ViewColumn] = &[
         "_topic",
         "The topic of dead letters that it is in.",
     ),
-    of("dead_partition", Int, "_partition", "The partition of that."),
+    of(
+        "dead_partition",
+        Int,
+        "_partition",
+        "The partition of that.",
+    ),
     of("dead_offset", Bigint, "_offset", "The offset in that."),
 ];

@@ -97,7 +97,9 @@ impl Arguments {
 
 /// Runs the broker until it is told to stop.
 pub(crate) fn run(arguments: &Arguments, give_back_memory: fn()) -> anyhow::Result<()> {
-    run_with(arguments, give_back_memory, async |_address| std::future::pending().await)
+    run_with(arguments, give_back_memory, async |_address| {
+        std::future::pending().await
+    })
 }
 
 /// The same, with something that goes on beside it; it gets the address of the broker, and when it ends, so does the broker.
@@ -173,7 +175,10 @@ async fn serve(
             return Err(error);
         }
     };
-    let figures = PipelineFigures::new(Arc::clone(&env.clock), pipelines.as_ref().map(Worker::statuses));
+    let figures = PipelineFigures::new(
+        Arc::clone(&env.clock),
+        pipelines.as_ref().map(Worker::statuses),
+    );
     status.running(broker.metrics().clone(), figures.clone());
     let stop_looking = CancellationToken::new();
     let looking = watch_lag(standing, figures, stop_looking.clone());

@@ -204,7 +204,10 @@ fn behind(lag: &[Lag], now_ms: i64) -> Vec<Behind> {
         match all.last_mut().filter(is_same) {
             Some(known) => {
                 known.records += records;
-                known.seconds = known.seconds.zip(seconds).map(|(one, other)| one.max(other));
+                known.seconds = known
+                    .seconds
+                    .zip(seconds)
+                    .map(|(one, other)| one.max(other));
             }
             None if is_full => break,
             None => all.push(Behind {

@@ -39,7 +39,11 @@ pub(crate) fn start(settings: &Settings, broker: &Broker) -> anyhow::Result<Opti
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Keeps the figures of lag up, until `stop`.
-pub(crate) async fn watch_lag(standing: Standing, figures: PipelineFigures, stop: CancellationToken) {
+pub(crate) async fn watch_lag(
+    standing: Standing,
+    figures: PipelineFigures,
+    stop: CancellationToken,
+) {
     let clock = SystemClock::new();
     loop {
         let looked = tokio::select! {
@@ -51,7 +55,10 @@ pub(crate) async fn watch_lag(standing: Standing, figures: PipelineFigures, stop
             Ok(lag) => figures.set_lag(lag),
             Err(error) => {
                 let error = sentence(&anyhow::Error::new(error));
-                tracing::warn!(error, "cannot tell how far pipelines are behind; trying again");
+                tracing::warn!(
+                    error,
+                    "cannot tell how far pipelines are behind; trying again"
+                );
             }
         }
         tokio::select! {

@@ -65,7 +65,11 @@ impl System for BrokerSystem {
     }
 
     fn connections(&self) -> Vec<system::Connection> {
-        self.view.connections().into_iter().map(connection).collect()
+        self.view
+            .connections()
+            .into_iter()
+            .map(connection)
+            .collect()
     }
 
     async fn groups(&self) -> Result<Vec<system::Group>, system::Unanswered> {

@@ -57,7 +57,10 @@ fn apply(server: &Server, folder: &Path) {
 
 /// Asks until the answer is right.
 #[track_caller]
-pub(crate) fn until<T: std::fmt::Debug>(mut ask: impl FnMut() -> T, is_right: impl Fn(&T) -> bool) -> T {
+pub(crate) fn until<T: std::fmt::Debug>(
+    mut ask: impl FnMut() -> T,
+    is_right: impl Fn(&T) -> bool,
+) -> T {
     let clock = env::SystemClock::new();
     loop {
         let found = ask();
@@ -86,7 +89,12 @@ async fn with_trips(data: &Path, folder: &Path) -> Server {
     let server = Server::start(data, &[]);
     let mut client = RawClient::connect(server.kafka).await;
     testkit::requests::topic(&mut client, "raw", &[]).await;
-    let values = [r#"{"id":1,"km":3}"#, "nonsense", r#"{"id":2,"km":-1}"#, r#"{"id":3}"#];
+    let values = [
+        r#"{"id":1,"km":3}"#,
+        "nonsense",
+        r#"{"id":2,"km":-1}"#,
+        r#"{"id":3}"#,
+    ];
     produce(&server, "raw", &values).await;
     std::fs::write(folder.join("trips.yaml"), TRIPS).unwrap();
     apply(&server, folder);
@@ -99,28 +107,55 @@ async fn with_trips(data: &Path, folder: &Path) -> Server {
 async fn tables_of_sys_show_pipelines_and_have_no_rows_while_there_are_none() {
     let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = Server::start(data.path(), &[]);
-    for table in ["pipelines", "deployments", "runs", "check_results", "pipeline_logs", "positions", "dead_letters", "lag"] {
+    for table in [
+        "pipelines",
+        "deployments",
+        "runs",
+        "check_results",
+        "pipeline_logs",
+        "positions",
+        "dead_letters",
+        "lag",
+    ] {
         let sql = format!("SELECT count(*) FROM sys.{table}");
         assert_eq!(answer(server.sql, &sql), "0", "{table}");
         let columns = format!(
             "SELECT count(*) > 5 FROM information_schema.columns WHERE table_schema = 'sys' AND table_name = '{table}'"
         );
         assert_eq!(answer(server.sql, &columns), "t", "{table}");
-        assert!(answer(server.sql, &format!("\\d sys.{table}")).contains("pipeline"), "{table}");
+        assert!(
+            answer(server.sql, &format!("\\d sys.{table}")).contains("pipeline"),
+            "{table}"
+        );
     }
     drop(server);
     let data = tempfile::tempdir().unwrap();
     let server = with_trips(data.path(), folder.path()).await;
     for (sql, expected) in [
-        ("SELECT environment, pipeline, version, state FROM sys.pipelines", "prod|trips|1|running"),
-        ("SELECT action, to_version, class, message FROM sys.deployments WHERE pipeline = 'trips'", "apply|1|new|a test"),
-        ("SELECT pipeline, trigger_kind, state FROM sys.runs", "trips|continuous|running"),
+        (
+            "SELECT environment, pipeline, version, state FROM sys.pipelines",
+            "prod|trips|1|running",
+        ),
+        (
+            "SELECT action, to_version, class, message FROM sys.deployments WHERE pipeline = 'trips'",
+            "apply|1|new|a test",
+        ),
+        (
+            "SELECT pipeline, trigger_kind, state FROM sys.runs",
+            "trips|continuous|running",
+        ),
         (
             "SELECT environment, pipeline, reason, check_name, topic, partition, \"offset\", value, dead_topic FROM sys.dead_letters ORDER BY \"offset\"",
             "prod|trips|decode||raw|0|1|nonsense|trips.dead\nprod|trips|no_negative_km|no_negative_km|raw|0|2|{\"id\":2,\"km\":-1}|trips.dead",
         ),
-        ("SELECT count(*) FROM sys.dead_letters WHERE reason = 'decode' AND time > '2020-01-01'", "1"),
-        ("SELECT task, input, version FROM sys.positions", "main|raw|1"),
+        (
+            "SELECT count(*) FROM sys.dead_letters WHERE reason = 'decode' AND time > '2020-01-01'",
+            "1",
+        ),
+        (
+            "SELECT task, input, version FROM sys.positions",
+            "main|raw|1",
+        ),
     ] {
         assert_eq!(answer(server.sql, sql), expected, "{sql}");
     }
@@ -129,8 +164,17 @@ async fn tables_of_sys_show_pipelines_and_have_no_rows_while_there_are_none() {
     // What is not read while it does not run.
     say(&server, &["pause", "trips", "--env", "prod"]);
     until_sql(&server, "SELECT state FROM sys.runs", "succeeded");
-    until_sql(&server, "SELECT count(*), sum(rows_failed) FROM sys.check_results", "2|2");
-    produce(&server, "raw", &[r#"{"id":4,"km":3}"#, r#"{"id":5,"km":3}"#]).await;
+    until_sql(
+        &server,
+        "SELECT count(*), sum(rows_failed) FROM sys.check_results",
+        "2|2",
+    );
+    produce(
+        &server,
+        "raw",
+        &[r#"{"id":4,"km":3}"#, r#"{"id":5,"km":3}"#],
+    )
+    .await;
     let lag = "SELECT next_offset, end_offset, lag_records, next_record_time IS NULL, lag_seconds >= 0 FROM sys.lag";
     until_sql(&server, lag, "4|6|2|f|t");
     until_sql(&server, "SELECT state FROM sys.pipelines", "paused");
@@ -148,8 +192,12 @@ async fn metrics_tell_of_records_dead_letters_checks_and_lag() {
         format!("pipeline_records_total{{{labels},direction=\"out\"}} 2"),
         format!("pipeline_dead_letters_total{{{labels},reason=\"decode\"}} 1"),
         format!("pipeline_dead_letters_total{{{labels},reason=\"no_negative_km\"}} 1"),
-        format!("pipeline_check_failures_total{{{labels},check=\"no_negative_km\",severity=\"error\"}} 1"),
-        format!("pipeline_check_failures_total{{{labels},check=\"not_null(km)\",severity=\"warn\"}} 1"),
+        format!(
+            "pipeline_check_failures_total{{{labels},check=\"no_negative_km\",severity=\"error\"}} 1"
+        ),
+        format!(
+            "pipeline_check_failures_total{{{labels},check=\"not_null(km)\",severity=\"warn\"}} 1"
+        ),
         format!("pipeline_sink_errors_total{{{labels}}} 0"),
         format!("pipeline_version_info{{{labels},version=\"1\"}} 1"),
         format!("pipeline_phase{{{labels},phase=\"running\"}} 1"),
@@ -163,10 +211,13 @@ async fn metrics_tell_of_records_dead_letters_checks_and_lag() {
     until(
         || {
             let (_, page) = server.get("/metrics");
-            let lines: Vec<_> = page.lines().filter(|line| line.starts_with("pipeline_")).collect();
-            let missing = expected.iter().filter(|expected| {
-                !lines.iter().any(|line| line.starts_with(expected.as_str()))
-            });
+            let lines: Vec<_> = page
+                .lines()
+                .filter(|line| line.starts_with("pipeline_"))
+                .collect();
+            let missing = expected
+                .iter()
+                .filter(|expected| !lines.iter().any(|line| line.starts_with(expected.as_str())));
             let missing: Vec<_> = missing.cloned().collect();
             (missing, lines.join("\n"))
         },
@@ -183,14 +234,35 @@ async fn dead_letters_checks_and_logs_are_shown() {
     let listed = say(&server, &with(&["dead", "list", "trips"]));
     let lines: Vec<_> = listed.lines().collect();
     assert_eq!(lines.len(), 3, "{listed}");
-    assert!(lines[1].contains("decode") && lines[1].contains("raw/0/1"), "{listed}");
+    assert!(
+        lines[1].contains("decode") && lines[1].contains("raw/0/1"),
+        "{listed}"
+    );
     assert!(lines[1].ends_with("nonsense"), "{listed}");
-    let checked = say(&server, &with(&["dead", "list", "trips", "--reason", "no_negative_km", "--json"]));
+    let checked = say(
+        &server,
+        &with(&[
+            "dead",
+            "list",
+            "trips",
+            "--reason",
+            "no_negative_km",
+            "--json",
+        ]),
+    );
     let checked: serde_json::Value = serde_json::from_str(&checked).unwrap();
     assert_eq!(checked["offset"], 2);
-    assert_eq!(say(&server, &with(&["dead", "list", "trips", "-n", "1"])).lines().count(), 2);
+    assert_eq!(
+        say(&server, &with(&["dead", "list", "trips", "-n", "1"]))
+            .lines()
+            .count(),
+        2
+    );
     let shown = say(&server, &with(&["dead", "show", "trips", "raw/0/2"]));
-    assert!(shown.contains("no_negative_km") && shown.contains("\n\n{\"id\":2,\"km\":-1}\n"), "{shown}");
+    assert!(
+        shown.contains("no_negative_km") && shown.contains("\n\n{\"id\":2,\"km\":-1}\n"),
+        "{shown}"
+    );
     let absent = pipeline(&server, &with(&["dead", "show", "trips", "raw/0/9"]));
     assert!(!absent.status.success());
     assert!(String::from_utf8_lossy(&absent.stderr).contains("dead list trips"));
@@ -200,9 +272,15 @@ async fn dead_letters_checks_and_logs_are_shown() {
         || say(&server, &with(&["checks", "results", "trips"])),
         |said| said.lines().count() == 3,
     );
-    assert!(results.contains("no_negative_km") && results.contains("warn"), "{results}");
+    assert!(
+        results.contains("no_negative_km") && results.contains("warn"),
+        "{results}"
+    );
     let said = say(&server, &with(&["logs", "trips"]));
-    assert!(said.contains("nothing was said of trips") || said.contains("INFO"), "{said}");
+    assert!(
+        said.contains("nothing was said of trips") || said.contains("INFO"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,7 +290,10 @@ async fn a_run_that_failed_says_why_in_status_and_logs() {
     let mut client = RawClient::connect(server.kafka).await;
     testkit::requests::topic(&mut client, "raw", &[]).await;
     produce(&server, "raw", &["a", "b", "c"]).await;
-    let halts = TRIPS.replace("run: continuous", "run: once\nbad_records: { halt_above: 50% over run }");
+    let halts = TRIPS.replace(
+        "run: continuous",
+        "run: once\nbad_records: { halt_above: 50% over run }",
+    );
     std::fs::write(folder.path().join("trips.yaml"), halts).unwrap();
     apply(&server, folder.path());
     until_sql(&server, "SELECT state FROM sys.runs", "failed");
@@ -221,7 +302,10 @@ async fn a_run_that_failed_says_why_in_status_and_logs() {
         || say(&server, &[&["status"], &of[..]].concat()),
         |said| said.contains("failed"),
     );
-    assert!(status.contains("held") && status.contains("halted: 3 of 3 records"), "{status}");
+    assert!(
+        status.contains("held") && status.contains("halted: 3 of 3 records"),
+        "{status}"
+    );
     let logs = until(
         || say(&server, &[&["logs", "trips"], &of[..]].concat()),
         |said| said.contains("halted"),
@@ -232,5 +316,8 @@ async fn a_run_that_failed_says_why_in_status_and_logs() {
     assert!(page.contains(held), "{page}");
     say(&server, &[&["pause", "trips"], &of[..]].concat());
     let status = say(&server, &[&["status"], &of[..]].concat());
-    assert!(status.contains("paused") && !status.contains("held"), "{status}");
+    assert!(
+        status.contains("paused") && !status.contains("held"),
+        "{status}"
+    );
 }

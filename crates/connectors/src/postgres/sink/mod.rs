@@ -197,12 +197,22 @@ impl Sink {
             let Some(epoch) = self.epochs.get(&partition).copied() else {
                 return Err(SinkError::Batch("its partition is not claimed".to_owned()));
             };
-            let put = offsets::put(&writer.session, doing, &self.task, partition, (*next, epoch));
+            let put = offsets::put(
+                &writer.session,
+                doing,
+                &self.task,
+                partition,
+                (*next, epoch),
+            );
             if !put.await? {
                 let found = offsets::read(&writer.session, doing, &self.task, partition).await?;
                 let found = found.map_or(0, |stored| stored.epoch);
                 let ours = epoch;
-                return Err(SinkError::Fenced { partition, ours, found });
+                return Err(SinkError::Fenced {
+                    partition,
+                    ours,
+                    found,
+                });
             }
         }
         self.writer = Some(writer);

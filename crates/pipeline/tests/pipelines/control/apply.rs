@@ -297,7 +297,12 @@ async fn a_pipeline_is_paused_resumed_run_and_removed() {
         (Request::Pause, PipelineState::Paused),
         (Request::Pause, PipelineState::Paused),
         (Request::Cancel, PipelineState::Paused),
-        (Request::Resume { skip_deleted: false }, PipelineState::Running),
+        (
+            Request::Resume {
+                skip_deleted: false,
+            },
+            PipelineState::Running,
+        ),
         (Request::Remove, PipelineState::Removed),
     ] {
         done.extend(ask(&world, request).await.unwrap());

@@ -541,7 +541,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     });
     let request = prop_oneof![
         Just(Request::Pause),
-        Just(Request::Resume { skip_deleted: false }),
+        Just(Request::Resume {
+            skip_deleted: false
+        }),
         Just(Request::Cancel),
         Just(Request::Run),
         Just(Request::Remove),

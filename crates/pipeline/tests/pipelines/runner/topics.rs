@@ -35,7 +35,12 @@ async fn rows_go_through_and_bad_ones_are_dead_letters_with_their_place() {
     let too_far = r#"{"id":3,"km":1000,"name":"cy"}"#;
     let no_id = r#"{"km":1,"name":"di"}"#;
     let values = [good, filtered, too_far, no_id, "no json"];
-    produce(cluster, "trips.raw", &values.map(|value| (Some("k"), Some(value)))).await;
+    produce(
+        cluster,
+        "trips.raw",
+        &values.map(|value| (Some("k"), Some(value))),
+    )
+    .await;
     apply(cluster, record(&trips(), 1)).await;
     let worker = worker(world.client());
     let dead = wait_for(cluster, "trips.dead", 3).await;
@@ -46,7 +51,10 @@ async fn rows_go_through_and_bad_ones_are_dead_letters_with_their_place() {
         .iter()
         .map(|(key, value)| {
             let value: serde_json::Value = serde_json::from_str(value.as_deref().unwrap()).unwrap();
-            (key.clone().unwrap(), value["reason"].as_str().unwrap().to_owned())
+            (
+                key.clone().unwrap(),
+                value["reason"].as_str().unwrap().to_owned(),
+            )
         })
         .collect();
     let expected = [
@@ -57,7 +65,12 @@ async fn rows_go_through_and_bad_ones_are_dead_letters_with_their_place() {
     let expected = expected.map(|(key, reason)| (key.to_owned(), reason.to_owned()));
     assert_eq!(reasons, expected);
     // What comes later goes on where it was.
-    produce(cluster, "trips.raw", &[(None, Some(&good.replace('1', "7")))]).await;
+    produce(
+        cluster,
+        "trips.raw",
+        &[(None, Some(&good.replace('1', "7")))],
+    )
+    .await;
     let clean = wait_for(cluster, "trips.clean", 2).await;
     assert_eq!(clean[1].0.as_deref(), Some("7"));
     worker.stop().await;
@@ -77,7 +90,12 @@ async fn a_worker_that_begins_again_goes_on_and_repeats_nothing() {
     for _ in 0..3 {
         let worker = worker(world.client());
         let values: Vec<_> = (sent..sent + 50)
-            .map(|id| (id.to_string(), format!(r#"{{"id":{id},"km":1,"name":"n"}}"#)))
+            .map(|id| {
+                (
+                    id.to_string(),
+                    format!(r#"{{"id":{id},"km":1,"name":"n"}}"#),
+                )
+            })
             .collect();
         sent += 50;
         let records: Vec<_> = values
@@ -147,8 +165,14 @@ async fn a_version_hands_over_where_the_last_one_ended() {
     .await;
     produce(cluster, "trips.raw", &[(None, Some(&value(2)))]).await;
     let clean = wait_for(cluster, "trips.clean", 2).await;
-    let names: Vec<_> = clean.iter().map(|(_, value)| value.clone().unwrap()).collect();
-    assert!(names[0].contains("\"N\"") && names[1].contains("\"n\""), "{names:?}");
+    let names: Vec<_> = clean
+        .iter()
+        .map(|(_, value)| value.clone().unwrap())
+        .collect();
+    assert!(
+        names[0].contains("\"N\"") && names[1].contains("\"n\""),
+        "{names:?}"
+    );
     assert_eq!(clean.len(), 2);
     worker.stop().await;
     world.stop().await;
@@ -178,7 +202,16 @@ async fn deletions_pass_with_their_keys_and_in_their_order() {
         .iter()
         .map(|(key, value)| (key.as_deref().unwrap(), value.is_some()))
         .collect();
-    assert_eq!(seen, [("1", true), ("2", true), ("1", false), ("2", false), ("2", true)]);
+    assert_eq!(
+        seen,
+        [
+            ("1", true),
+            ("2", true),
+            ("1", false),
+            ("2", false),
+            ("2", true)
+        ]
+    );
     worker.stop().await;
     world.stop().await;
 }

@@ -120,7 +120,10 @@ fn show(arguments: &ShowArguments) -> Result<()> {
     let mut letters = session::run(last(&cluster, env, name, 1, wants))?;
     let Some(letter) = letters.pop_back() else {
         return Err(Failure::new(
-            format!("no dead letter of {name} in {env} is of {}", arguments.place),
+            format!(
+                "no dead letter of {name} in {env} is of {}",
+                arguments.place
+            ),
             format!("`watertable pipeline dead list {name} --env {env}` shows their places"),
         )
         .into());
@@ -248,8 +251,14 @@ mod tests {
     #[test]
     fn a_place_says_where_a_record_is_in_its_source() {
         for (value, expected) in [
-            (json!({"topic": "raw", "partition": 0, "offset": 17}), "raw/0/17"),
-            (json!({"topic": "a/b.csv", "partition": null, "offset": 3}), "a/b.csv:3"),
+            (
+                json!({"topic": "raw", "partition": 0, "offset": 17}),
+                "raw/0/17",
+            ),
+            (
+                json!({"topic": "a/b.csv", "partition": null, "offset": 3}),
+                "a/b.csv:3",
+            ),
             (json!({"topic": "users", "row": "id=5"}), "users/id=5"),
         ] {
             assert_eq!(place(&value), expected);

@@ -115,7 +115,10 @@ fn check_new(data: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(
-        format!("{} has data already, and --ephemeral would delete it", data.display()),
+        format!(
+            "{} has data already, and --ephemeral would delete it",
+            data.display()
+        ),
         "remove it, name another folder with --data-dir, or leave --ephemeral out",
     )
     .into())
@@ -228,7 +231,13 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("env")).unwrap();
         std::fs::create_dir_all(at(".watertable-dev")).unwrap();
-        for name in ["a.yaml", "env/dev.yaml", "b.sql", "data.csv", ".watertable-dev/x.yaml"] {
+        for name in [
+            "a.yaml",
+            "env/dev.yaml",
+            "b.sql",
+            "data.csv",
+            ".watertable-dev/x.yaml",
+        ] {
             std::fs::write(at(name), "x").unwrap();
         }
         let before = look(folder.path());
