@@ -46,6 +46,7 @@ Examples:
   watertable pipeline dev pipelines
   watertable pipeline dev pipelines --ephemeral
   psql -h localhost -p 9432 -c 'SELECT * FROM \"dev.trips\"'")]
+#[group(id = "dev")]
 pub(super) struct Arguments {
     /// The folder of the pipeline files
     #[arg(default_value = ".", value_name = "DIR")]
