@@ -87,12 +87,14 @@ impl Lag {
         match (self.records, self.next_ms) {
             (0, _) => Some(0.0),
             (_, None) => None,
-            (_, Some(then_ms)) => {
-                let age = u64::try_from(now_ms.saturating_sub(then_ms)).unwrap_or_default();
-                Some(Duration::from_millis(age).as_secs_f64())
-            }
+            (_, Some(then_ms)) => Some(seconds(now_ms.saturating_sub(then_ms).max(0))),
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no age has 2^53 milliseconds")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 /// What is applied and how far it has read.
@@ -361,4 +363,37 @@ fn readings(record: &PipelineRecord) -> Vec<Reading> {
         })
     });
     reads.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_of_the_first_unread_record_is_zero_where_there_is_none_and_unknown_where_it_was_not_read()
+     {
+        let lag = |records, next_ms| Lag {
+            records,
+            next_ms,
+            ..reading().at(0, 0)
+        };
+        assert_eq!(lag(0, None).seconds(5_000), Some(0.0));
+        assert_eq!(lag(3, None).seconds(5_000), None);
+        assert_eq!(lag(3, Some(3_136)).seconds(5_000), Some(1.864));
+        assert_eq!(
+            lag(3, Some(6_000)).seconds(5_000),
+            Some(0.0),
+            "a clock that is behind"
+        );
+    }
+
+    fn reading() -> Reading {
+        Reading {
+            environment: "dev".to_owned(),
+            pipeline: "a".to_owned(),
+            task: Role::Main,
+            input: "a".to_owned(),
+            topic: "dev.a".to_owned(),
+        }
+    }
 }

@@ -13,8 +13,8 @@ use super::log::{Log, LogError};
 use super::record::{PipelineRecord, RecordError};
 use super::state::{Event, State};
 
-/// How often is looked whether the topics are there.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked whether the topics are there: whoever applies the first plan does not want to wait.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why the state is not known.
 #[derive(Debug, thiserror::Error)]

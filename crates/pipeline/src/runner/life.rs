@@ -433,6 +433,11 @@ impl Version {
                 status.tasks.clone_from(&progress);
             });
         telling.tell(RunState::Running, None, None);
+        let began = format!(
+            "began: {}, attempt {}",
+            telling.planned.trigger, telling.planned.attempt
+        );
+        self.log(Level::Info, Some(&telling.planned.id), began);
         let stop = self.stop.child_token();
         let running = self.run_tasks(deployed, is_bounded, &progress, &stop);
         tokio::pin!(running);
@@ -510,9 +515,11 @@ impl Version {
         };
         telling.tell(state, error.clone(), then);
         telling.tell_checks(&tally);
-        if let Some(message) = &error {
-            self.log(Level::Error, Some(&telling.planned.id), message.clone());
-        }
+        let (level, message) = match &error {
+            Some(error) => (Level::Error, error.clone()),
+            None => (Level::Info, ended_well(state, &tally)),
+        };
+        self.log(level, Some(&telling.planned.id), message);
         self.shared
             .statuses
             .set(&self.record.env, &self.record.pipeline, |status| {
@@ -748,6 +755,17 @@ impl RunningTask {
         };
         task::run(parts, stop).await
     }
+}
+
+fn ended_well(state: RunState, tally: &Tally) -> String {
+    let Tally {
+        rows_in,
+        rows_out,
+        dead,
+        ..
+    } = tally;
+    let state = state.name();
+    format!("{state}: {rows_in} read, {rows_out} written, {dead} dead letters")
 }
 
 /// An error with all its causes, as one sentence.

@@ -18,7 +18,7 @@ pipeline: trips
 run: continuous
 from:
   raw:
-    topic: { name: raw, from: earliest }
+    topic: { name: raw }
     columns: { id: bigint not null, km: double }
 sql: SELECT id, km FROM raw
 to:
@@ -183,6 +183,28 @@ async fn tables_of_sys_show_pipelines_and_have_no_rows_while_there_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_marks_of_transactions_are_no_lag() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = with_trips(data.path(), folder.path()).await;
+    // What it reads was written in a transaction, whose mark is behind the last record.
+    let chained = "format: 1\npipeline: chained\nrun: continuous\nfrom:\n  t: { topic: { name: trips } }\nsql: SELECT id FROM t\nto:\n  topic: { name: chained }\n";
+    std::fs::write(folder.path().join("chained.yaml"), chained).unwrap();
+    apply(&server, folder.path());
+    until_sql(&server, "SELECT count(*) FROM chained", "2");
+    let lag = "SELECT end_offset - next_offset, lag_records, lag_seconds FROM sys.lag WHERE pipeline = 'chained'";
+    until_sql(&server, lag, "1|0|0");
+    say(&server, &["pause", "chained", "--env", "prod"]);
+    until_sql(
+        &server,
+        "SELECT state FROM sys.runs WHERE pipeline = 'chained'",
+        "succeeded",
+    );
+    produce(&server, "raw", &[r#"{"id":7,"km":3}"#]).await;
+    let lag = "SELECT lag_records > 0, lag_seconds >= 0 FROM sys.lag WHERE pipeline = 'chained'";
+    until_sql(&server, lag, "t|t");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_of_records_dead_letters_checks_and_lag() {
     let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = with_trips(data.path(), folder.path()).await;
@@ -276,11 +298,18 @@ async fn dead_letters_checks_and_logs_are_shown() {
         results.contains("no_negative_km") && results.contains("warn"),
         "{results}"
     );
-    let said = say(&server, &with(&["logs", "trips"]));
-    assert!(
-        said.contains("nothing was said of trips") || said.contains("INFO"),
-        "{said}"
+    let said = until(
+        || say(&server, &with(&["logs", "trips"])),
+        |said| said.contains("succeeded: 4 read, 2 written, 2 dead letters"),
     );
+    assert!(said.contains("INFO  v1"), "{said}");
+    let run = answer(server.sql, "SELECT run_id FROM sys.runs");
+    let of_run = [
+        "logs", "trips", "--run", &run, "-n", "1", "--json", "--env", "prod",
+    ];
+    let line: serde_json::Value = serde_json::from_str(&say(&server, &of_run)).unwrap();
+    assert_eq!(line["run"], run.as_str());
+    assert!(say(&server, &with(&["logs", "nobody"])).contains("nothing was said of nobody"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

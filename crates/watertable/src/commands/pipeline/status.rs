@@ -16,7 +16,7 @@ Examples:
   watertable pipeline status --env prod
   watertable pipeline status trips_clean --env prod
 
-STATE is what the pipeline does: running, waiting (for its time), retrying (after a failure), held (after one, until somebody does
+STATE is what the pipeline does: running (or about to), waiting (for its time), retrying (after a failure), held (after one, until somebody does
 something: the error below says what), done, or paused.
 
 With a name: its versions and what was done to it, the last of it last.")]
@@ -144,7 +144,7 @@ fn phase(record: &PipelineRecord, last: Option<&Run>) -> &'static str {
     }
     let is_of_now = |run: &&Run| run.state == RunState::Running || run.started >= record.time;
     let Some(run) = last.filter(is_of_now) else {
-        return "waiting";
+        return record.state.name();
     };
     match (run.state, run.then) {
         (RunState::Running, _) => "running",
