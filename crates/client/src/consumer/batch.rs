@@ -218,7 +218,27 @@ impl Fetched {
             if self.hides(&batch, last_offset)? || batch.records_count() == 0 {
                 continue;
             }
-            return self.open(&bytes, &batch, first_offset).map(Some);
+            let shown = self.open(&bytes, &batch, first_offset)?;
+            self.pass_hidden();
+            return Ok(Some(shown));
+        }
+    }
+
+    /// Goes on past batches that show nothing, so that who has the last records knows that there are no more, and does not
+    /// wait for the answer to another fetch. What is wrong with one is told when it is come to.
+    fn pass_hidden(&mut self) {
+        loop {
+            let bytes = self.bytes.clone();
+            let Ok(Some(batch)) = next_whole(&bytes) else {
+                return;
+            };
+            let last_offset = batch.last_offset();
+            let is_whole = last_offset >= self.position && batch.verify_crc().is_ok();
+            if !is_whole || !self.hides(&batch, last_offset).unwrap_or(false) {
+                return;
+            }
+            self.bytes = bytes.slice(batch.total_size()..);
+            self.position = last_offset + 1;
         }
     }
 
@@ -457,6 +477,32 @@ mod tests {
         let (records, position) = shown(fetched(&history(), 0, Some(&aborted)));
         assert_eq!(records, owned(&[(1, "kept"), (2, "plain"), (5, "later")]));
         assert_eq!(position, 8, "markers are read past");
+    }
+
+    #[test]
+    fn who_has_the_last_record_is_past_the_markers_behind_it() {
+        let aborted = [AbortedTransaction {
+            producer_id: 1,
+            first_offset: 0,
+        }];
+        let mut fetched = fetched(&history(), 0, Some(&aborted));
+        let mut positions = Vec::new();
+        while let Some(batch) = fetched.next().expect("well formed") {
+            positions.push((batch.next_offset, fetched.position()));
+        }
+        assert_eq!(positions, [(2, 2), (3, 5), (6, 8)]);
+    }
+
+    #[test]
+    fn a_damaged_marker_is_told_after_the_records_before_it() {
+        let mut damaged = marker(1, 1, ControlRecordType::Commit).to_vec();
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        let batches = [batch(transactional(0, 1), &["kept"]), Bytes::from(damaged)];
+        let mut fetched = fetched(&batches, 0, Some(&[]));
+        assert!(fetched.next().expect("the first is whole").is_some());
+        assert_eq!(fetched.position(), 1);
+        assert!(fetched.next().is_err());
     }
 
     #[test]

@@ -215,11 +215,11 @@ impl Consumer {
     /// positions and clocks. May be cancelled at any point without losing records.
     pub async fn poll(&mut self) -> Result<Option<RecordBatch>, ConsumeError> {
         loop {
+            // Before a batch is taken: this may wait for a broker, and a batch in hand would be lost with a call that is cancelled then.
+            self.launch().await?;
             if let Some(batch) = self.take_buffered()? {
-                self.launch().await?;
                 return Ok(Some(batch));
             }
-            self.launch().await?;
             if self.fetches.is_empty() {
                 // Everything rests, or there is nothing to read.
                 tokio::time::sleep(REST).await;
@@ -243,7 +243,7 @@ impl Consumer {
             let position = fetched.position();
             match next {
                 Ok(Some(batch)) => {
-                    self.move_to(&partition, batch.next_offset);
+                    self.move_to(&partition, position);
                     return Ok(Some(batch));
                 }
                 Ok(None) => {

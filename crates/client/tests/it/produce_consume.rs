@@ -65,6 +65,45 @@ async fn records_come_back_whole_and_in_order_with_every_codec() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_is_cancelled_while_a_leader_is_looked_up_loses_nothing() {
+    const COUNT: u32 = 300;
+    let target = Target::start().await;
+    let topic = target.topic("cancelled", 1).await;
+    let config = ProducerConfig {
+        batch_bytes: 1024,
+        ..ProducerConfig::default()
+    };
+    produce(&target, &topic, config, COUNT).await;
+    let mut consumer = Consumer::new(target.cluster.clone(), ConsumerConfig::default());
+    consumer.seek(place(&topic, 0), 0);
+    let mut offsets = Vec::new();
+    let mut cancelled = 0;
+    while offsets.len() < COUNT as usize {
+        // As when another user of the cluster has met a leader that is gone.
+        target.cluster.forget_topic(&topic);
+        let polled = match tokio::time::timeout(Duration::ZERO, consumer.poll()).await {
+            Ok(polled) => polled,
+            Err(_cancelled) => {
+                cancelled += 1;
+                let polled = tokio::time::timeout(Duration::from_secs(20), consumer.poll()).await;
+                polled.expect("a broker that answers")
+            }
+        };
+        if let Some(batch) = polled.expect("the records are there") {
+            offsets.extend(
+                batch
+                    .records()
+                    .map(|record| record.expect("well formed").offset),
+            );
+        }
+    }
+    assert!(cancelled > 1, "no poll was cancelled");
+    let all: Vec<i64> = (0..i64::from(COUNT)).collect();
+    assert_eq!(offsets, all);
+    target.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_acknowledgement_delivers() {
     let target = Target::start().await;
     for (acks, idempotent) in [
