@@ -139,6 +139,12 @@ impl SetAside {
         self.files.remove(path);
     }
 
+    /// Whether a file could not be read, and is not tried again before somebody has seen to it.
+    pub fn is_for_somebody(&self, path: &str) -> bool {
+        let failure = self.files.get(path);
+        failure.is_some_and(|failure| failure.again_ms.is_none())
+    }
+
     /// When the first of them is tried again, in milliseconds since 1970.
     pub fn again_ms(&self) -> Option<i64> {
         self.files

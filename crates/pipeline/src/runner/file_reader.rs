@@ -28,6 +28,7 @@ use super::chunk::{Chunk, DecodeError, Originals};
 use super::dead_letter::{Original, Place};
 use super::positions::Source;
 use super::topic_reader::Limits;
+use super::topic_writer::Kept;
 
 /// How often it is looked for files, by a pipeline that goes on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -122,7 +123,7 @@ pub(crate) struct FileReader {
     /// What makes rows of the file that was read last.
     decoder: Option<(Arc<FileColumns>, Decoder)>,
     problems: Vec<String>,
-    forgotten: Vec<Source>,
+    forgotten: Vec<Kept>,
 }
 
 impl std::fmt::Debug for FileReader {
@@ -241,6 +242,7 @@ impl FileReader {
         let is_first = self.listed.is_none();
         self.listing = self.source.list(now_ms).await?;
         self.listed = Some(Instant::now());
+        self.give_up_what_left();
         if is_first && self.putting_away.goes {
             self.put_away_again(now_ms).await;
         }
@@ -261,17 +263,43 @@ impl FileReader {
         let gone: Vec<String> = gone.map(|position| position.path.clone()).collect();
         for path in gone {
             self.positions.remove(&path);
-            self.forgotten.push(Source::file(&self.name, &path));
+            self.forgotten.push((Source::file(&self.name, &path), None));
         }
         let choice = choose(&self.listing.files, &self.positions, &self.aside, now_ms);
         let done: Vec<Found> = choice.done.iter().map(|&found| found.clone()).collect();
         for found in done {
-            self.forgotten.extend(self.putting_away.put(&found).await);
+            let forgotten = self.putting_away.put(&found).await;
+            self.forgotten
+                .extend(forgotten.map(|source| (source, None)));
         }
     }
 
-    /// Files whose positions are of no use any more.
-    pub(crate) fn take_forgotten(&mut self) -> Vec<Source> {
+    /// Files that could not be read further until somebody saw to them, and that somebody took away: what was read of them counts, and
+    /// the rest comes under another name.
+    fn give_up_what_left(&mut self) {
+        // What cannot be looked at now may be there.
+        if !self.listing.failures.is_empty() {
+            return;
+        }
+        let there: HashSet<&str> = self
+            .listing
+            .files
+            .iter()
+            .map(|found| found.path.as_str())
+            .collect();
+        let left = self.positions.values_mut();
+        let left =
+            left.filter(|position| !position.done && !there.contains(position.path.as_str()));
+        for position in left.filter(|position| self.aside.is_for_somebody(&position.path)) {
+            *position = position.clone().given_up();
+            let source = Source::file(&self.name, &position.path);
+            self.forgotten
+                .push((source, Some(serde_json::json!(position))));
+        }
+    }
+
+    /// Files whose positions are of no use any more, and those that are given up.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<Kept> {
         std::mem::take(&mut self.forgotten)
     }
 

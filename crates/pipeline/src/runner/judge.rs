@@ -31,6 +31,8 @@ pub(crate) struct Judged {
     pub(crate) records: Vec<u32>,
     /// Why records are dead letters.
     dead: BTreeMap<u32, Reason>,
+    /// Those of them that are kept already.
+    kept: BTreeSet<u32>,
     pub(crate) tally: Tally,
 }
 
@@ -97,6 +99,7 @@ pub(crate) fn judge(
         rows,
         records,
         dead,
+        kept: BTreeSet::new(),
         tally,
     })
 }
@@ -190,9 +193,13 @@ impl Judged {
         u64::try_from(self.dead.len()).unwrap_or(u64::MAX)
     }
 
-    /// The dead letters, which are counted.
+    /// The dead letters, which are counted, but for those that are kept.
     pub(crate) fn dead_letters(&mut self) -> Vec<DeadLetter> {
-        let numbers: BTreeSet<u32> = self.dead.keys().copied().collect();
+        let numbers = self
+            .dead
+            .keys()
+            .filter(|number| !self.kept.contains(number));
+        let numbers: BTreeSet<u32> = numbers.copied().collect();
         let originals = self.chunk.originals.of(&numbers);
         let letters: Vec<_> = originals
             .into_iter()
@@ -205,11 +212,16 @@ impl Judged {
                 })
             })
             .collect();
-        self.tally.dead = u64::try_from(letters.len()).unwrap_or(u64::MAX);
+        self.tally.dead = self.dead_count();
         self.tally.reasons.clear();
-        for letter in &letters {
-            self.tally.count_reason(&letter.reason.reason, 1);
+        for reason in self.dead.values() {
+            self.tally.count_reason(&reason.reason, 1);
         }
         letters
+    }
+
+    /// The dead letters so far are kept; others may follow.
+    pub(crate) fn keep(&mut self) {
+        self.kept.extend(self.dead.keys());
     }
 }

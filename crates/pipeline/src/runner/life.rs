@@ -32,6 +32,10 @@ use crate::tasks::{Role, Task};
 
 /// How often the record of a run that goes on is written again.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether a run that goes on has something that somebody has to see.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// So many problems are told.
+const PROBLEMS_MAX: usize = 20;
 /// A continuous run that has lasted so long before it failed begins to count its attempts anew.
 const SETTLED_MS: i64 = 60_000;
 
@@ -126,7 +130,6 @@ pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Comma
                 biased;
                 command = commands.recv() => match command {
                     Some(Command::Wanted(next)) => {
-                        forget_unless_running(&shared, next.as_ref());
                         break next;
                     }
                     // More than so many at once are answered by the runs before them.
@@ -147,6 +150,8 @@ pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Comma
         if !is_over {
             running.await;
         }
+        // It told of its end.
+        forget_unless_running(&shared, wanted.as_ref());
     }
 }
 
@@ -203,6 +208,8 @@ enum Ended {
         holds: bool,
         /// How long it had gone on.
         lasted_ms: i64,
+        /// Why.
+        message: String,
     },
 }
 
@@ -213,6 +220,8 @@ struct Planned {
     trigger: &'static str,
     nominal: Option<i64>,
     attempt: u32,
+    /// Why the attempt before failed.
+    failed: Option<String>,
 }
 
 impl Version {
@@ -387,7 +396,8 @@ impl Version {
                 Ended::Well | Ended::Cancelled => return true,
                 Ended::Failed { holds: true, .. } => return false,
                 Ended::Failed { .. } if u64::from(planned.attempt) > times => return true,
-                Ended::Failed { .. } => {
+                Ended::Failed { message, .. } => {
+                    planned.failed = Some(message);
                     planned.attempt += 1;
                     if !self.wait_to_retry(deployed, planned.attempt, asked).await {
                         return false;
@@ -403,6 +413,7 @@ impl Version {
             trigger,
             nominal,
             attempt,
+            failed: None,
         }
     }
 
@@ -432,7 +443,7 @@ impl Version {
                 status.phase = Phase::Running;
                 status.tasks.clone_from(&progress);
             });
-        telling.tell(RunState::Running, None, None);
+        telling.tell(RunState::Running, telling.planned.failed.clone(), None);
         let began = format!(
             "began: {}, attempt {}",
             telling.planned.trigger, telling.planned.attempt
@@ -445,8 +456,10 @@ impl Version {
         let timeout = timeout.map_or(Duration::MAX, spec::Span::duration);
         let deadline = self.shared.env().clock.now().plus(timeout);
         let mut ends = None;
+        let mut problems = Vec::new();
+        let mut told = self.shared.env().clock.now();
         let result = loop {
-            let tell_at = self.shared.env().clock.now().plus(TELL_EVERY);
+            let look_at = self.shared.env().clock.now().plus(LOOK_EVERY);
             tokio::select! {
                 biased;
                 result = &mut running => break result,
@@ -463,7 +476,16 @@ impl Version {
                     ends = Some(RunState::TimedOut);
                     stop.cancel();
                 }
-                () = self.shared.env().clock.sleep_until(tell_at) => telling.tell(RunState::Running, None, None),
+                () = self.shared.env().clock.sleep_until(look_at) => {
+                    let now = self.shared.env().clock.now();
+                    let is_other = telling.log_problems(&mut problems);
+                    if is_other || now.since(told) >= TELL_EVERY {
+                        let problems = (!problems.is_empty()).then(|| problems.join("; "));
+                        let error = problems.or_else(|| telling.planned.failed.clone());
+                        telling.tell(RunState::Running, error, None);
+                        told = now;
+                    }
+                }
             }
         };
         self.end(&telling, result, ends)
@@ -487,19 +509,27 @@ impl Version {
         let (state, error, ended) = match (result, ends) {
             (Err(error), _) => {
                 let holds = error.holds();
-                let message = causes(&error).replace("NAME", &self.record.pipeline);
+                let message = with_name(causes(&error), &self.record.pipeline);
                 (
                     RunState::Failed,
-                    Some(message),
-                    Ended::Failed { holds, lasted_ms },
+                    Some(message.clone()),
+                    Ended::Failed {
+                        holds,
+                        lasted_ms,
+                        message,
+                    },
                 )
             }
             (Ok(()), Some(RunState::TimedOut)) => {
-                let holds = false;
+                let (holds, message) = (false, timed_out());
                 (
                     RunState::TimedOut,
-                    Some(timed_out()),
-                    Ended::Failed { holds, lasted_ms },
+                    Some(message.clone()),
+                    Ended::Failed {
+                        holds,
+                        lasted_ms,
+                        message,
+                    },
                 )
             }
             (Ok(()), Some(_)) => (RunState::Cancelled, None, Ended::Cancelled),
@@ -663,6 +693,23 @@ impl Telling<'_> {
         }
     }
 
+    /// What somebody has to see although the run goes on, as files that cannot be read: each is logged once, and stands in the record
+    /// of the run until it is mended. Whether it is something else than before.
+    fn log_problems(&self, before: &mut Vec<String>) -> bool {
+        let problems = self
+            .progress
+            .iter()
+            .flat_map(|(_, progress)| progress.seen().problems);
+        let problems: Vec<String> = problems.take(PROBLEMS_MAX).collect();
+        for problem in problems.iter().filter(|problem| !before.contains(problem)) {
+            self.version
+                .log(Level::Warn, Some(&self.planned.id), problem.clone());
+        }
+        let is_other = problems != *before;
+        *before = problems;
+        is_other
+    }
+
     fn tell(&self, state: RunState, error: Option<String>, then: Option<Then>) {
         let shared = &self.version.shared;
         let record = &self.version.record;
@@ -766,6 +813,19 @@ fn ended_well(state: RunState, tally: &Tally) -> String {
     } = tally;
     let state = state.name();
     format!("{state}: {rows_in} read, {rows_out} written, {dead} dead letters")
+}
+
+/// Errors name commands that are run for a pipeline, and do not know which.
+fn with_name(message: String, pipeline: &str) -> String {
+    ["resume", "rollback"]
+        .iter()
+        .fold(message, |message, verb| {
+            let (of_any, of_it) = (
+                format!("pipeline {verb} NAME"),
+                format!("pipeline {verb} {pipeline}"),
+            );
+            message.replace(&of_any, &of_it)
+        })
 }
 
 /// An error with all its causes, as one sentence.

@@ -107,6 +107,7 @@ pub(crate) async fn open(
                 task,
                 sink,
                 rewinds: rewound.is_some(),
+                is_new: ended.0.is_empty(),
             };
             let table = opening.open(reader.as_mut(), writer, dead).await?;
             (None, Writer::Table(Box::new(table)))
@@ -334,6 +335,8 @@ struct Table<'a> {
     sink: &'a PostgresSink,
     /// The database goes on where the reader is, and not the other way round.
     rewinds: bool,
+    /// It has never run.
+    is_new: bool,
 }
 
 impl Table<'_> {
@@ -354,6 +357,7 @@ impl Table<'_> {
         };
         let columns = self.deployed.compiled.output();
         let mut sink = postgres::Sink::connect(&connection, self.sink, columns, name).await?;
+        self.check_table(&sink).await?;
         sink.prepare(false).await?;
         let mut partitions = BTreeMap::new();
         if let Some(reader) = reader {
@@ -382,6 +386,24 @@ impl Table<'_> {
         }
         let mode = &self.sink.mode;
         Ok(TableWriter::new(sink, writer, dead, partitions, mode))
+    }
+}
+
+impl Table<'_> {
+    /// A table that was written and is gone is not made by the way: nobody would see that its rows are missing.
+    async fn check_table(&self, sink: &postgres::Sink) -> Result<(), TaskError> {
+        if self.is_new || self.rewinds {
+            return Ok(());
+        }
+        let changes = sink.describe().await?.changes;
+        let mut tables = changes.into_iter();
+        match tables.find(|change| change.kind == postgres::ChangeKind::Table) {
+            None => Ok(()),
+            Some(change) => Err(TaskError::NoTableLeft {
+                table: self.sink.table.clone(),
+                ddl: change.ddl,
+            }),
+        }
     }
 }
 

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use super::chunk::{self, Chunk, DecodeError};
 use super::file_reader::{FileReadError, FileReader, FileStep};
-use super::positions::{Positions, Source};
+use super::positions::Positions;
 use super::progress::{Progress, Stage};
 use super::table_reader::{TableReadError, TableReader, TableStep};
 use super::topic_reader::{Begun, Limits, TopicReadError, TopicReader};
+use super::topic_writer::Kept;
 
 /// How often it is looked whether topics have more partitions.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -183,8 +184,8 @@ impl Readers {
         }
     }
 
-    /// Places whose positions are of no use any more.
-    pub(crate) fn take_forgotten(&mut self) -> Vec<Source> {
+    /// Places whose positions are of no use any more, or are given up.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<Kept> {
         self.files
             .iter_mut()
             .flat_map(FileReader::take_forgotten)

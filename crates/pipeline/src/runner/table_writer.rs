@@ -142,6 +142,7 @@ impl TableWriter {
         self.writer.begin()?;
         self.dead.send(&mut self.writer, judged, now_ms).await?;
         self.writer.commit().await?;
+        judged.keep();
         Ok(())
     }
 

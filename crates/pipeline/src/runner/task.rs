@@ -20,14 +20,13 @@ use super::chunk::{Chunk, DecodeError};
 use super::deployed::{Deployed, DeployedError};
 use super::judge::{JudgeError, Judged, judge};
 use super::lag::LagReporter;
-use super::positions::Source;
 use super::progress::{Progress, Stage};
 use super::readers::{ReadError, Readers, Step};
 use super::table_writer::{TableError, TableWriter};
 use super::tally::{Halt, Halted, Tally};
 use super::topic_output::{Encoded, TopicOutput};
 use super::topic_reader::{Begun, Limits, TopicReadError};
-use super::topic_writer::TopicWriter;
+use super::topic_writer::{Kept, TopicWriter};
 use super::transaction::{TransactionWriter, WriteError};
 use crate::secrets::SecretError;
 
@@ -58,6 +57,16 @@ pub(crate) enum TaskError {
     /// The sink does not let us begin.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The table that was written is not there.
+    #[error(
+        "the table {table} is gone, and rows had been written to it; make it again: {ddl}; it goes on then. To have the rows written again that were in it: watertable pipeline rollback NAME --rewind, or put the table back from a copy"
+    )]
+    NoTableLeft {
+        /// The table.
+        table: String,
+        /// What makes it.
+        ddl: String,
+    },
     /// A secret is missing.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -103,8 +112,8 @@ pub(crate) struct Ready {
     chunks: Vec<(Judged, Option<Encoded>)>,
     /// Where reading stands where there was nothing to show.
     looked_through: Vec<Begun>,
-    /// Places to be forgotten.
-    forgotten: Vec<Source>,
+    /// Places to be forgotten, or given up.
+    forgotten: Vec<Kept>,
     /// No more come.
     is_last: bool,
 }
@@ -246,8 +255,8 @@ struct Writing {
     halt: Option<Halt>,
     lag: LagReporter,
     progress: Arc<Progress>,
-    /// Files that are gone, to be forgotten with the next commit: another one may have such a name.
-    gone: Vec<Source>,
+    /// Files that are gone, to be forgotten with the next commit, as another one may have such a name, or to be given up.
+    gone: Vec<Kept>,
 }
 
 impl Writing {
@@ -308,7 +317,8 @@ impl Writing {
         self.gone.clear();
         self.progress.committed(&tally, now_ms);
         for (putting_away, found) in finished {
-            self.gone.extend(putting_away.put(&found).await);
+            let forgotten = putting_away.put(&found).await;
+            self.gone.extend(forgotten.map(|source| (source, None)));
         }
         for (partition, next, end, newest_ms) in seen {
             self.progress.partition(partition, next, end, newest_ms);
@@ -358,7 +368,7 @@ impl Writer {
     async fn commit(
         &mut self,
         chunks: Vec<(Judged, Option<Encoded>)>,
-        gone: &[Source],
+        gone: &[Kept],
         now_ms: i64,
     ) -> Result<Tally, TaskError> {
         let mut tally = Tally::default();
@@ -369,8 +379,11 @@ impl Writer {
                     let encoded = encoded.unwrap_or_default();
                     tally.add(&topic.send(judged, encoded, now_ms).await?);
                 }
-                for source in gone {
-                    topic.writer.send_position(source, None, now_ms).await?;
+                for (source, position) in gone {
+                    topic
+                        .writer
+                        .send_position(source, position.clone(), now_ms)
+                        .await?;
                 }
                 topic.writer.commit().await?;
             }

@@ -1,11 +1,17 @@
 //! Pipelines that run against a real broker.
 
+mod desk;
+mod files;
+mod outside;
+mod tables;
+mod times;
 mod topics;
+mod troubles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use client::admin::{NewTopic, create_topics};
+use client::admin::{NewTopic, create_partitions, create_topics};
 use client::{
     Cluster, Consumer, ConsumerConfig, Isolation, OffsetSpec, Producer, ProducerConfig,
     ProducerRecord, list_offsets,
@@ -43,6 +49,15 @@ pub(crate) async fn create(cluster: &Cluster, name: &str, partitions: i32, compa
         .await
         .expect("an answer");
     created[name].as_ref().expect("it is created");
+}
+
+/// Has a topic have so many partitions.
+pub(crate) async fn add_partitions(cluster: &Cluster, name: &str, all: i32) {
+    let wanted = [(name.to_owned(), all)].into();
+    let created = create_partitions(cluster, &wanted, false)
+        .await
+        .expect("an answer");
+    created[name].as_ref().expect("there are more");
 }
 
 /// What a plan would make of a file whose topics are there.

@@ -378,3 +378,43 @@ fn values_of_secrets_are_never_told() {
         assert!(!text.contains("hunter2"), "{text}");
     }
 }
+
+#[test]
+fn a_plan_names_files_by_their_whole_paths_and_takes_columns_that_nobody_declared() {
+    let desk = Desk::start();
+    fs::remove_file(desk.folder.path().join("trips.yaml")).unwrap();
+    let people = "\
+format: 1
+pipeline: people
+run: once
+from: { people: { files: { path: ../data/*.FORMAT, format: FORMAT } } }
+sql: SELECT name, zip FROM people
+to: { topic: { name: people, key: name } }
+";
+    desk.write("pipelines/people.yaml", &people.replace("FORMAT", "csv"));
+    desk.write("data/a.csv", "name,zip\nann,01234\n");
+    let plan = ["plan", "pipelines", "--env", "prod", "-o", "plan.json"];
+    let whole = desk.folder.path().canonicalize().unwrap();
+    let whole = whole.join("data/*.csv").display().to_string();
+    let said = desk.ok(&plan);
+    assert!(
+        said.contains(&format!("reads   {whole} @ the first file\n")),
+        "{said}"
+    );
+    desk.ok(&["apply", "plan.json"]);
+    let exported = desk.ok(&["export", "people", "--env", "prod"]);
+    assert!(
+        exported.contains(&whole) && exported.contains("zip: text"),
+        "{exported}"
+    );
+    assert!(desk.ok(&plan).starts_with("Plan: nothing changes"));
+    desk.write("pipelines/people.yaml", &people.replace("FORMAT", "ndjson"));
+    let said = desk.say(&plan);
+    let expected = "the columns of people are not known: declare columns: under it; `watertable pipeline infer '";
+    assert!(
+        said.status == 1 && said.out.contains(expected),
+        "{}{}",
+        said.out,
+        said.err
+    );
+}
