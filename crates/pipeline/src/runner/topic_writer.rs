@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::dead_letter;
 use super::judge::Judged;
+use super::positions::Source;
 use super::tally::Tally;
 use super::topic_output::{Encoded, RowRecord};
 use super::transaction::{OutRecord, TransactionWriter, WriteError};
@@ -27,6 +28,9 @@ pub(crate) struct DeadLetters {
     pub(crate) topic: Arc<str>,
     pub(crate) owner: dead_letter::Owner,
 }
+
+/// A position to be kept: where the task is in a source; nothing where it is to be forgotten.
+pub(crate) type Kept = (Source, Option<serde_json::Value>);
 
 impl TopicWriter {
     pub(crate) fn new(

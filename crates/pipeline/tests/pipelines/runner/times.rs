@@ -105,10 +105,18 @@ async fn a_run_that_fails_is_tried_again_until_it_goes_well() {
     send(&desk, 0..5).await;
     let yaml = copy(retry).replace("  topic: { name: clean, key: id }\n", table);
     desk.deploy(&yaml).await;
-    database.run("ALTER TABLE copy RENAME COLUMN id TO elsewhere").await;
+    database
+        .run("ALTER TABLE copy RENAME COLUMN id TO elsewhere")
+        .await;
     let worker = desk.worker();
-    desk.told("copy", "its column elsewhere is NOT NULL and has no default").await;
-    database.run("ALTER TABLE copy RENAME COLUMN elsewhere TO id").await;
+    desk.told(
+        "copy",
+        "its column elsewhere is NOT NULL and has no default",
+    )
+    .await;
+    database
+        .run("ALTER TABLE copy RENAME COLUMN elsewhere TO id")
+        .await;
     testkit::eventually("it goes well", async || {
         let runs = desk.runs("copy").await;
         runs.iter()

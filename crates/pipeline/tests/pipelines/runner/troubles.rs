@@ -149,7 +149,10 @@ async fn a_table_that_is_dropped_is_waited_for() {
     load.rows("1").await;
     load.database.run("DROP TABLE people").await;
     load.send().await;
-    load.told("the table people is gone, and rows had been written to it; make it again: CREATE TABLE").await;
+    load.told(
+        "the table people is gone, and rows had been written to it; make it again: CREATE TABLE",
+    )
+    .await;
     load.database
         .run("CREATE TABLE people (id bigint PRIMARY KEY, name text)")
         .await;
