@@ -87,9 +87,17 @@ impl Postgres {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// SIGKILL to its first process, which the others notice and end.
+    /// SIGKILL to all of its processes: one that is left of them keeps the next start away, for as long as it is busy.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        self.process.kill()
+        let parent = self.process.id().to_string();
+        let others = process::output(Command::new("ps").args(["-o", "pid=", "--ppid", &parent]));
+        self.process.kill()?;
+        for other in others.unwrap_or_default().split_whitespace() {
+            // Most have noticed by now, and are gone.
+            let mut kill = Command::new("kill");
+            drop(process::output(kill.args(["-KILL", other])));
+        }
+        Ok(())
     }
 
     /// Starts it again after a kill; it is ready when `is_ready` says so.

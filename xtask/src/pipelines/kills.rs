@@ -13,7 +13,8 @@ use crate::clients::Counts;
 use crate::interrupt;
 use crate::postgres::Postgres;
 use crate::random::Random;
-use anyhow::{Context, Result, ensure};
+use crate::{install, server};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -84,17 +85,39 @@ pub(crate) struct KillsArguments {
 }
 
 pub(super) fn run(arguments: &KillsArguments) -> Result<()> {
-    let mut outcomes = Vec::new();
-    for way in &arguments.only {
-        let outcome = of_way(*way, arguments.kills, arguments.seed)?;
-        println!("{HEAD}\n{outcome}");
-        outcomes.push(outcome);
+    let KillsArguments { kills, only, seed } = arguments;
+    // Once, and not by each of them.
+    server::watertable_binary()?;
+    if only.iter().any(|way| way.hop().has_database()) {
+        install::system_packages(&["postgresql", "postgresql-client"])?;
     }
-    println!("\nseed {}\n{HEAD}", arguments.seed);
-    for outcome in &outcomes {
-        println!("{outcome}");
+    // Side by side: they mostly wait.
+    let outcomes: Vec<Result<Outcome>> = std::thread::scope(|scope| {
+        let begin = |way: &Way| {
+            let way = *way;
+            scope.spawn(move || of_way(way, *kills, *seed))
+        };
+        let running: Vec<_> = only.iter().map(begin).collect();
+        let ended = running.into_iter().map(|way| way.join());
+        ended
+            .map(|ended| ended.unwrap_or_else(|_panic| bail!("it panicked")))
+            .collect()
+    });
+    println!("seed {seed}, {kills} kills each\n{HEAD}");
+    let (mut violations, mut failed) = (0, 0);
+    for (way, outcome) in only.iter().zip(outcomes) {
+        match outcome {
+            Ok(outcome) => {
+                println!("{outcome}");
+                violations += outcome.violations();
+            }
+            Err(error) => {
+                println!("{}: {error:#}", way.word());
+                failed += 1;
+            }
+        }
     }
-    let violations: usize = outcomes.iter().map(Outcome::violations).sum();
+    ensure!(failed == 0, "{failed} did not come to an end");
     ensure!(violations == 0, "{violations} violations");
     Ok(())
 }
@@ -115,6 +138,8 @@ pub(crate) fn run_short() -> Result<Counts> {
 
 fn of_way(way: Way, kills: u32, seed: u64) -> Result<Outcome> {
     let begun = Instant::now();
+    // Each has its own chance.
+    let seed = seed.wrapping_add(way as u64);
     let hop = way.hop();
     let postgres = match hop.has_database() {
         true => Some(Postgres::start_durable(&format!("kills-{}", way.word()))?),
