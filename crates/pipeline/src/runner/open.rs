@@ -384,8 +384,7 @@ impl Table<'_> {
                 .go_to(partitions.iter().filter_map(offset).collect())
                 .await?;
         }
-        let mode = &self.sink.mode;
-        Ok(TableWriter::new(sink, writer, dead, partitions, mode))
+        Ok(TableWriter::new(sink, writer, dead, partitions, self.sink))
     }
 }
 

@@ -1,17 +1,19 @@
 //! [`TableWriter`]: what was judged, into a table of PostgreSQL: rows, deletions and the offset in one transaction of the database.
 //!
-//! Invariants: where a partition goes on is what the database says, never what the broker says; dead letters are durable before the rows
-//! around them are, so that a crash can repeat one and never lose one.
+//! Invariants: where a partition goes on is what the database says, never what the broker says, but for `delivery: at_least_once`, where
+//! the database keeps nothing and the broker is told behind the rows; dead letters are durable before the rows around them are, so that
+//! a crash can repeat one and never lose one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use client::TopicPartition;
 use connectors::postgres::{Batch, Delete, Kind, Place, Refusal, Sink, SinkError, SinkPartition};
-use spec::Mode;
+use spec::{Delivery, Mode, PostgresSink};
 
 use super::chunk::Originals;
 use super::dead_letter::Reason;
 use super::judge::Judged;
+use super::positions::Source;
 use super::tally::Tally;
 use super::topic_writer::DeadLetters;
 use super::transaction::{TransactionWriter, WriteError};
@@ -59,6 +61,8 @@ pub(crate) struct TableWriter {
     partitions: BTreeMap<TopicPartition, SinkPartition>,
     /// The columns of the key; none if rows are only added.
     key: Vec<String>,
+    /// Whether the database keeps no offsets.
+    keeps_positions: bool,
 }
 
 impl TableWriter {
@@ -67,14 +71,15 @@ impl TableWriter {
         writer: TransactionWriter,
         dead: DeadLetters,
         partitions: BTreeMap<TopicPartition, SinkPartition>,
-        mode: &Mode,
+        spec: &PostgresSink,
     ) -> Self {
         Self {
             sink,
             writer,
             dead,
             partitions,
-            key: match mode {
+            keeps_positions: spec.delivery == Delivery::AtLeastOnce,
+            key: match &spec.mode {
                 Mode::Upsert { key } => key.clone(),
                 Mode::Append => Vec::new(),
             },
@@ -129,6 +134,25 @@ impl TableWriter {
             }
         }
         Err(TableError::Refuses)
+    }
+
+    /// Keeps how far the task is behind rows that were written, where the database does not: a crash in between writes them again.
+    pub(crate) async fn keep_positions(
+        &mut self,
+        read: Vec<(Source, serde_json::Value)>,
+        now_ms: i64,
+    ) -> Result<(), TableError> {
+        if !self.keeps_positions || read.is_empty() {
+            return Ok(());
+        }
+        self.writer.begin()?;
+        for (source, position) in read {
+            self.writer
+                .send_position(&source, Some(position), now_ms)
+                .await?;
+        }
+        self.writer.commit().await?;
+        Ok(())
     }
 
     pub(crate) async fn keep_dead_letters(

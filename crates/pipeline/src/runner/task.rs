@@ -388,9 +388,13 @@ impl Writer {
                 topic.writer.commit().await?;
             }
             Self::Table(table) => {
+                let mut read = Vec::with_capacity(chunks.len());
                 for (judged, _) in chunks {
+                    let chunk = &judged.chunk;
+                    read.push((chunk.source.clone(), chunk.position.clone()));
                     tally.add(&table.write(judged, now_ms).await?);
                 }
+                table.keep_positions(read, now_ms).await?;
             }
         }
         Ok(tally)

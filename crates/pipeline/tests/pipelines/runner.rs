@@ -1,5 +1,6 @@
 //! Pipelines that run against a real broker.
 
+mod at_least_once;
 mod desk;
 mod files;
 mod outside;
