@@ -5,10 +5,10 @@
 //! after the disk has it. Results are written between markers of `docs/performance.md`, so that a table there is always one
 //! that a command has made.
 
-mod counters;
+pub(crate) mod counters;
 mod memory;
 mod peer;
-mod report;
+pub(crate) mod report;
 mod restart;
 mod syscalls;
 mod throughput;

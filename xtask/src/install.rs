@@ -93,6 +93,22 @@ pub(crate) fn go_program(name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// A Go program of `clients` with a list of modules of its own.
+pub(crate) fn go_module_program(name: &str) -> Result<PathBuf> {
+    let program = workspace::installed("go").join(name);
+    if !program.exists() {
+        announce(&format!("Go program {name}"));
+    }
+    process::run(
+        Command::new("go")
+            .args(["build", "-trimpath", "-o"])
+            .arg(&program)
+            .arg(".")
+            .current_dir(clients().join(name)),
+    )?;
+    Ok(program)
+}
+
 /// The class path that runs the program of `clients/java-client`.
 pub(crate) fn java_client() -> Result<String> {
     java_program("java-client", "java-client/Matrix.java")

@@ -144,7 +144,8 @@ pub(crate) fn publish(options: &Options, section: &Section) -> Result<()> {
     Ok(())
 }
 
-fn replaced(document: &str, marker: &str, text: &str) -> String {
+/// The document with a section put between its markers, in place of what was there or at the end.
+pub(crate) fn replaced(document: &str, marker: &str, text: &str) -> String {
     let (start, end) = (
         format!("<!-- bench {marker} -->\n"),
         format!("<!-- /bench {marker} -->\n"),

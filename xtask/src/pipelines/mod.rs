@@ -2,6 +2,7 @@
 //!
 //! | File | Owns |
 //! |---|---|
+//! | `bench` | what pipelines cost, beside others |
 //! | `kills` | kills at random moments, and the table of what came of it |
 //! | `fencing` | two workers for one pipeline, on purpose |
 //! | `machine` | the processes: broker, worker, PostgreSQL |
@@ -9,6 +10,7 @@
 //! | `produce`, `records` | lines into topics, and what lies in them |
 //! | `ledger` | what was put in beside what came out |
 
+mod bench;
 mod fencing;
 mod files;
 mod kills;
@@ -48,6 +50,8 @@ pub(crate) enum PipelinesCommand {
     Kills(kills::KillsArguments),
     /// Two workers for one pipeline: the older one is fenced, and nothing comes twice
     Fencing(fencing::FencingArguments),
+    /// Speed, memory, pauses and latencies, beside others; writes docs/performance.md
+    Bench(bench::BenchArguments),
 }
 
 pub(crate) fn run(command: &PipelinesCommand) -> Result<()> {
@@ -55,6 +59,7 @@ pub(crate) fn run(command: &PipelinesCommand) -> Result<()> {
     match command {
         PipelinesCommand::Kills(arguments) => kills::run(arguments),
         PipelinesCommand::Fencing(arguments) => fencing::run(arguments),
+        PipelinesCommand::Bench(arguments) => bench::run(arguments),
     }
 }
 
