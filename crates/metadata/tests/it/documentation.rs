@@ -29,7 +29,10 @@ take of processors that producing and consuming want too: `idle`, next to nothin
 (the folder that `COPY … TO 'file'` writes to, apart from the data directory; without it SQL writes no files),
 `sql.export.s3.prefixes` (what `COPY … TO 's3://…'` may write: a list of `s3://bucket` and `s3://bucket/folder`; without it
 SQL writes no objects), `sql.export.s3.endpoint` (the store's URL, if it is not AWS; `http://` is without TLS) and
-`sql.export.s3.region`.
+`sql.export.s3.region`. Of pipelines: `pipeline.workers` (threads that run them; default 2, with 0 this process runs none),
+`pipeline.memory.max.bytes` (what their queries together may hold; default 268435456), `pipeline.priority` (what they take of processors that producing and
+consuming want too: `low`, about a tenth, the default, or `idle`, next to nothing) and `pipeline.secrets.dir` (a folder with a file
+for each secret; without it secrets come from the environment alone).
 
 **Effect**: *yes*: the broker behaves as it says. *kept*: accepted and shown, there is nothing here it could change.
 *several brokers*: kept, and honoured once a cluster has more than one. *later*: kept, what it governs is not there yet; the
