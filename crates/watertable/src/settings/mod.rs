@@ -168,7 +168,7 @@ const OWN: &[&str] = &[
     pipeline::WORKERS,
     pipeline::MEMORY_BYTES,
     pipeline::PRIORITY,
-    pipeline::SECRETS_DIRECTORY,
+    SECRETS_DIRECTORY,
 ];
 
 const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:8080";
