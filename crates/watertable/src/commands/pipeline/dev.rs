@@ -95,9 +95,11 @@ pub(super) fn run(arguments: Arguments, give_back_memory: fn()) -> Result<()> {
         };
         dev.run(address).await
     });
-    if ephemeral {
+    if ephemeral && data.exists() {
         let deleted = std::fs::remove_dir_all(&data);
-        deleted.with_context(|| format!("cannot delete {}", data.display()))?;
+        let deleted = deleted.with_context(|| format!("cannot delete {}", data.display()));
+        // What ended it is told first.
+        return ended.and(deleted);
     }
     ended
 }
