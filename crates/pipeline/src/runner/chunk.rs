@@ -126,10 +126,6 @@ pub(crate) fn of_topic(records: Records, decoder: &mut Decoder) -> Result<Chunk,
         let place = usize::try_from(place).unwrap_or(usize::MAX);
         pushed.get(place).copied().unwrap_or_default()
     };
-    let position = PartitionPosition {
-        topic: partition.topic.as_ref().to_owned(),
-        next: to,
-    };
     Ok(Chunk {
         input,
         count: usize::try_from(count).unwrap_or(usize::MAX),
@@ -141,7 +137,7 @@ pub(crate) fn of_topic(records: Records, decoder: &mut Decoder) -> Result<Chunk,
             .collect(),
         tombstones,
         source,
-        position: serde_json::json!(position),
+        position: PartitionPosition::kept(&partition.topic, to),
         originals: Originals::Topic {
             partition,
             from,

@@ -152,6 +152,12 @@ impl Deployed {
         })
     }
 
+    /// The declared columns of an input.
+    pub fn input_columns(&self, input: usize) -> &[Column] {
+        let input = self.inputs.get(input);
+        input.map_or(&[], |input| input.columns())
+    }
+
     /// The name of an input.
     pub fn input_name(&self, input: usize) -> &str {
         let input = self.pipeline.inputs.get(input);

@@ -116,11 +116,7 @@ fn schema_of_result(deployed: &Deployed, input: usize, runs_query: bool) -> Sche
     if runs_query {
         return deployed.compiled.output_schema();
     }
-    let columns = deployed
-        .inputs
-        .get(input)
-        .map_or(&[][..], |input| input.columns());
-    input_schema(Metadata::None, columns)
+    input_schema(Metadata::None, deployed.input_columns(input))
 }
 
 /// The columns of an input in their order: a file may have them in another one.
@@ -129,12 +125,9 @@ fn in_columns(
     deployed: &Deployed,
     input: usize,
 ) -> Result<RecordBatch, ArrowError> {
-    let columns = deployed
-        .inputs
-        .get(input)
-        .map_or(&[][..], |input| input.columns());
     let schema = rows.schema();
-    let places = columns.iter().map(|column| schema.index_of(&column.name));
+    let columns = deployed.input_columns(input).iter();
+    let places = columns.map(|column| schema.index_of(&column.name));
     rows.project(&places.collect::<Result<Vec<_>, _>>()?)
 }
 

@@ -603,24 +603,12 @@ impl Version {
                 ended
             });
         }
-        let mut result = Ok(());
-        while let Some(ended) = running.join_next().await {
-            let ended = ended.unwrap_or_else(|error| Err(TaskError::Panicked(error.to_string())));
-            if result.is_ok() {
-                result = ended;
-            }
-        }
-        result
+        task::all(running).await
     }
 
     fn begin_status(&self, deployed: &Deployed) {
-        let severity = |check: &spec::Check| match check.severity {
-            spec::Severity::Error => "error",
-            spec::Severity::Warn => "warn",
-            spec::Severity::Drop => "drop",
-        };
         let checks = deployed.pipeline.checks.iter();
-        let checks = checks.map(|check| (check.reason.clone(), severity(check)));
+        let checks = checks.map(|check| (check.reason.clone(), check.severity.name()));
         let checks: Arc<[_]> = checks.collect();
         self.shared
             .statuses
@@ -748,12 +736,7 @@ impl Telling<'_> {
                 run: self.planned.id.clone(),
                 version: record.version,
                 check: check.reason.clone(),
-                severity: match check.severity {
-                    spec::Severity::Error => "error",
-                    spec::Severity::Warn => "warn",
-                    spec::Severity::Drop => "drop",
-                }
-                .to_owned(),
+                severity: check.severity.name().to_owned(),
                 rows: tally.rows_in,
                 failed: tally.failed.get(&index).copied().unwrap_or_default(),
                 time: Time::from_ms(self.version.shared.now_ms()),

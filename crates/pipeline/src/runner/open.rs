@@ -53,7 +53,7 @@ impl Surroundings {
     }
 }
 
-/// Puts a task together that writes a topic. `is_bounded`: it ends with what is there now.
+/// Puts a task together. `is_bounded`: it ends with what is there now.
 pub(crate) async fn open(
     surroundings: &Surroundings,
     deployed: &Arc<Deployed>,
@@ -434,13 +434,7 @@ async fn output(
         (Sink::Topic(sink), _) => (deployed.compiled.output(), Some(sink)),
         (Sink::Postgres(_), Role::Land) => {
             let landed = task.reads.first().map_or(0, |read| read.input);
-            (
-                deployed
-                    .inputs
-                    .get(landed)
-                    .map_or(&[], |input| input.columns()),
-                None,
-            )
+            (deployed.input_columns(landed), None)
         }
         (Sink::Postgres(_), _) => (deployed.compiled.output(), None),
     };

@@ -84,6 +84,14 @@ pub struct PartitionPosition {
     pub next: i64,
 }
 
+impl PartitionPosition {
+    /// The position before an offset, as it is kept.
+    pub(crate) fn kept(topic: &str, next: i64) -> serde_json::Value {
+        let topic = topic.to_owned();
+        serde_json::json!(Self { topic, next })
+    }
+}
+
 impl Owner {
     /// The key and the value of a position's record; without a position it is forgotten.
     pub fn record(

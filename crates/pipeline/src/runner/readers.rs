@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::chunk::{self, Chunk, DecodeError};
 use super::file_reader::{FileReadError, FileReader, FileStep};
-use super::positions::Positions;
+use super::positions::{PartitionPosition, Positions};
 use super::progress::{Progress, Stage};
 use super::table_reader::{TableReadError, TableReader, TableStep};
 use super::topic_reader::{Begun, Limits, TopicReadError, TopicReader};
@@ -202,11 +202,8 @@ impl Readers {
 /// Where partitions begin that have no positions yet, as positions.
 pub(crate) fn begun(begun: &[Begun]) -> Positions {
     let each = begun.iter().map(|begun| {
-        let position = super::positions::PartitionPosition {
-            topic: begun.partition.topic.as_ref().to_owned(),
-            next: begun.offset,
-        };
-        (begun.source.clone(), serde_json::json!(position))
+        let position = PartitionPosition::kept(&begun.partition.topic, begun.offset);
+        (begun.source.clone(), position)
     });
     Positions(each.collect())
 }

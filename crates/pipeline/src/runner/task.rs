@@ -118,7 +118,7 @@ pub(crate) struct Ready {
     is_last: bool,
 }
 
-/// A task that writes a topic, put together.
+/// A task, put together.
 pub(crate) struct Parts {
     pub(crate) env: Env,
     /// Whether it ends by itself.
@@ -172,13 +172,16 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
         gone: Vec::new(),
     };
     halves.spawn(writing.run(receiver));
-    let mut result = Ok(());
     // The half that reads ends first if all goes well; whichever fails ends the other one, for nobody hears it any more.
-    while let Some(ended) = halves.join_next().await {
+    all(halves).await
+}
+
+/// Waits until all have ended; what failed first is told.
+pub(crate) async fn all(mut running: JoinSet<Result<(), TaskError>>) -> Result<(), TaskError> {
+    let mut result = Ok(());
+    while let Some(ended) = running.join_next().await {
         let ended = ended.unwrap_or_else(|error| Err(TaskError::Panicked(error.to_string())));
-        if result.is_ok() {
-            result = ended;
-        }
+        result = result.and(ended);
     }
     result
 }

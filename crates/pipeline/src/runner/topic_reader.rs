@@ -373,11 +373,9 @@ impl TopicReader {
     /// Where it is, as positions.
     pub(crate) fn kept(&self) -> Vec<(Source, serde_json::Value)> {
         let kept = |(partition, part): (&TopicPartition, &Part)| {
-            let position = PartitionPosition {
-                topic: partition.topic.as_ref().to_owned(),
-                next: *self.handed.get(partition)?,
-            };
-            Some((part.source.clone(), serde_json::json!(position)))
+            let next = *self.handed.get(partition)?;
+            let position = PartitionPosition::kept(&partition.topic, next);
+            Some((part.source.clone(), position))
         };
         self.parts.iter().filter_map(kept).collect()
     }

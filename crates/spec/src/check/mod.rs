@@ -45,6 +45,17 @@ pub enum Severity {
     Drop,
 }
 
+impl Severity {
+    /// The word for it, as files have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Drop => "drop",
+        }
+    }
+}
+
 /// What has to hold. NULL passes, but for the two that say so.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
@@ -115,9 +126,9 @@ impl Test {
 }
 
 const SEVERITIES: [(&str, Severity); 3] = [
-    ("error", Severity::Error),
-    ("warn", Severity::Warn),
-    ("drop", Severity::Drop),
+    (Severity::Error.name(), Severity::Error),
+    (Severity::Warn.name(), Severity::Warn),
+    (Severity::Drop.name(), Severity::Drop),
 ];
 
 /// Where a check stands, for what is looked at when all of the file is known.
@@ -306,10 +317,7 @@ fn check_bounds(view: &View<'_>, above: bool, problems: &mut Problems) -> Option
 }
 
 pub(crate) fn write(check: &Check) -> Value {
-    let severity = SEVERITIES
-        .iter()
-        .find(|(_, meaning)| *meaning == check.severity);
-    let severity = severity.map_or("", |(name, _)| name);
+    let severity = check.severity.name();
     let of = check.of.as_ref().map(Value::text);
     let (kind, written) = match &check.condition {
         Condition::Expression(is_true) => {

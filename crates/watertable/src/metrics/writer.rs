@@ -43,6 +43,21 @@ impl Writer<'_> {
         self.gauge(name, help, float(value))
     }
 
+    /// Figures of one name and kind, one for each set of labels.
+    fn family<'l, const N: usize, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        values: impl IntoIterator<Item = (Labels<'l, N>, M)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
+        for (labels, value) in values {
+            value.encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     /// Counters of one name.
     pub(super) fn counters<'l, const N: usize>(
         &mut self,
@@ -50,13 +65,9 @@ impl Writer<'_> {
         help: &str,
         values: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
     ) -> fmt::Result {
-        let mut encoder = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in values {
-            ConstCounter::new(value).encode(encoder.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let values = values.into_iter();
+        let values = values.map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.family(name, help, MetricType::Counter, values)
     }
 
     /// Counters of seconds of one name.
@@ -66,13 +77,9 @@ impl Writer<'_> {
         help: &str,
         values: impl IntoIterator<Item = (Labels<'l, N>, f64)>,
     ) -> fmt::Result {
-        let mut encoder = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in values {
-            ConstCounter::new(value).encode(encoder.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let values = values.into_iter();
+        let values = values.map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.family(name, help, MetricType::Counter, values)
     }
 
     /// Gauges of one name that are no counts.
@@ -82,13 +89,9 @@ impl Writer<'_> {
         help: &str,
         values: impl IntoIterator<Item = (Labels<'l, N>, f64)>,
     ) -> fmt::Result {
-        let mut encoder = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in values {
-            ConstGauge::new(value).encode(encoder.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let values = values.into_iter();
+        let values = values.map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.family(name, help, MetricType::Gauge, values)
     }
 
     /// Gauges of counts of one name.
@@ -98,13 +101,12 @@ impl Writer<'_> {
         help: &str,
         values: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
     ) -> fmt::Result {
-        let mut encoder = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in values {
-            ConstGauge::new(float(value)).encode(encoder.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let values = values.into_iter();
+        self.gauges(
+            name,
+            help,
+            values.map(|(labels, value)| (labels, float(value))),
+        )
     }
 
     /// Durations, in seconds.
