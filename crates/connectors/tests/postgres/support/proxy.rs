@@ -20,7 +20,6 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
         let left = Arc::new(AtomicI64::new(-1));
-        let (cut, _) = watch::channel(0);
         let stays = Arc::new(AtomicBool::new(false));
         let (counter, keeps) = (Arc::clone(&left), Arc::clone(&stays));
         super::spawn(async move {
@@ -32,14 +31,16 @@ impl Proxy {
                 server.set_nodelay(true).unwrap();
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
+                // Of this line alone: a cut that is told late must not meet the line that came after it.
+                let (cut, _) = watch::channel(false);
                 for (from, to, starts) in [
                     (from_client, to_server, true),
                     (from_server, to_client, false),
                 ] {
                     let (counter, keeps, sender) =
                         (Arc::clone(&counter), Arc::clone(&keeps), cut.clone());
+                    let mut cut = cut.subscribe();
                     super::spawn(async move {
-                        let mut cut = sender.subscribe();
                         tokio::select! {
                             biased;
                             _ = cut.changed() => {}
@@ -56,13 +57,13 @@ impl Proxy {
         }
     }
 
-    /// Lets so many messages pass, and then cuts every line; new ones pass.
+    /// Lets so many messages pass, and then cuts the line of the last; new ones pass.
     pub(crate) fn cut_after(&self, messages: i64) {
         self.stays.store(false, Ordering::SeqCst);
         self.left.store(messages, Ordering::SeqCst);
     }
 
-    /// The same, and no new ones pass.
+    /// Lets so many messages pass, and then cuts every line at its next message, new ones too.
     pub(crate) fn end_after(&self, messages: i64) {
         self.stays.store(true, Ordering::SeqCst);
         self.left.store(messages, Ordering::SeqCst);
@@ -80,7 +81,7 @@ async fn pass(
     starts: bool,
     left: &AtomicI64,
     stays: &AtomicBool,
-    cut: &watch::Sender<u64>,
+    cut: &watch::Sender<bool>,
 ) {
     // A client begins with a message without a letter.
     let mut has_letter = !starts;
@@ -106,14 +107,14 @@ async fn pass(
         let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
         let before = before.unwrap_or_else(|unchanged| unchanged);
         if before == 0 || to.write_all(&message).await.is_err() {
-            cut.send_modify(|cuts| *cuts += 1);
+            cut.send_replace(true);
             return;
         }
         if before == 1 {
             if !stays.load(Ordering::SeqCst) {
                 left.store(-1, Ordering::SeqCst);
             }
-            cut.send_modify(|cuts| *cuts += 1);
+            cut.send_replace(true);
             return;
         }
     }
