@@ -7,6 +7,7 @@
 
 mod batch_facts;
 mod bounded;
+mod bounds;
 mod catalogue;
 mod columns;
 pub mod compute;
@@ -44,6 +45,7 @@ mod wanted;
 mod width_bucket;
 mod write;
 
+pub use bounds::TooMuch;
 pub use catalogue::{CATALOGUE, PUBLIC};
 pub use engine::{Engine, EngineError};
 pub use errors::{ScanCause, ScanError, UnknownTable, hint};

@@ -23,6 +23,8 @@ use crate::options::Priority;
 const BLOCKING_THREADS: usize = 64;
 /// A thread that blocks and has nothing to do ends after this.
 const IDLE_THREAD: Duration = Duration::from_secs(10);
+/// What statements within the bounds (`bounds`) take, several times; only what is touched takes memory.
+const STACK_BYTES: usize = 16 << 20;
 /// `nice` of threads that are to yield and may not, and of those of low priority.
 const NICENESS_MAX: i32 = 19;
 const NICENESS_LOW: i32 = 10;
@@ -43,6 +45,7 @@ impl Threads {
             .worker_threads(count)
             .max_blocking_threads(BLOCKING_THREADS.max(count))
             .thread_keep_alive(IDLE_THREAD)
+            .thread_stack_size(STACK_BYTES)
             .thread_name("sql")
             .on_thread_start(move || lower_priority(priority))
             .enable_all()

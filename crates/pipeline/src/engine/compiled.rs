@@ -13,14 +13,12 @@ use spec::{Check, Pipeline, Severity, Sink};
 use sql::compute::{Decoder, Metadata, arrow_type, input_schema};
 
 use super::bind;
-use super::bounds;
 use super::branch::{Branch, branches};
 use super::checks::Condition;
 use super::expect;
 use super::fault::{Fault, Place};
 use super::planner::{self, Tables};
 use super::refuse;
-use super::words::Words;
 
 /// What an input is to the query.
 #[derive(Clone, Debug)]
@@ -151,16 +149,10 @@ impl Compiling<'_> {
         let sql = self.pipeline.sql.as_str();
         let fault = |error| vec![Fault::of_planning(&error, sql, None)];
         let tables = self.tables();
-        if let Some(fault) = bounds::of_text(&Words::of(sql), &Place::Sql(0)) {
-            return Err(vec![fault]);
-        }
         let mut statement = sql::compute::parse(self.state, sql).map_err(fault)?;
         let refused = refuse::refusals(&statement, sql, self.state);
         if !refused.is_empty() {
             return Err(refused);
-        }
-        if let Some(fault) = bounds::of_statement(&statement) {
-            return Err(vec![fault]);
         }
         bind::bind(&mut statement, &self.pipeline.params);
         bind::leave_out(&mut statement, self.inputs);
@@ -241,10 +233,6 @@ impl Compiling<'_> {
             expect::column(column, schema, place()).map_err(|fault| vec![fault])?;
         }
         let text = spec::condition(check);
-        // The values of a check stand in it as a list.
-        if let Some(fault) = bounds::of_text(&Words::of(&text), &place()) {
-            return Err(vec![fault]);
-        }
         let mut expr = sql::compute::parse_expression(self.state, &text).map_err(fault)?;
         let refused = refuse::refusals_in_check(&expr, index, self.state);
         if !refused.is_empty() {

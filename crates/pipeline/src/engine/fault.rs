@@ -3,6 +3,7 @@
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::Location;
+use sql::TooMuch;
 
 use super::{operands, words};
 
@@ -70,8 +71,10 @@ fn location(error: &DataFusionError) -> Option<Location> {
             column: span.start.column,
         });
     }
-    let DataFusionError::SQL(error, _) = error.find_root() else {
-        return None;
+    let error = match error.find_root() {
+        DataFusionError::SQL(error, _) => error,
+        DataFusionError::External(error) => return error.downcast_ref::<TooMuch>()?.at,
+        _ => return None,
     };
     let (ParserError::ParserError(text) | ParserError::TokenizerError(text)) = error.as_ref()
     else {
@@ -96,7 +99,13 @@ fn told(error: &DataFusionError) -> (String, Option<String>) {
             let text = text.get(..end).unwrap_or(text);
             (lower(text), None)
         }
-        DataFusionError::External(error) => (error.to_string(), None),
+        DataFusionError::External(error) => {
+            let too_much = error.downcast_ref::<TooMuch>();
+            (
+                error.to_string(),
+                too_much.map(|error| error.hint.to_owned()),
+            )
+        }
         root => of_text(&root.strip_backtrace()),
     }
 }

@@ -10,7 +10,6 @@
 //! [`Branch`]: branch::Branch
 
 mod bind;
-mod bounds;
 mod branch;
 mod checks;
 mod compiled;

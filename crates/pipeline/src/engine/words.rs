@@ -56,20 +56,6 @@ impl<'a> Words<'a> {
         found.map_or(0, |token| self.offset(token.span.start))
     }
 
-    /// How often a keyword stands there.
-    pub(super) fn count(&self, keyword: &str) -> usize {
-        let tokens = self.tokens.iter();
-        tokens
-            .filter(|token| is_word(&token.token, keyword))
-            .count()
-    }
-
-    /// All of them, each with its place.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = (&Token, Location)> {
-        let tokens = self.tokens.iter();
-        tokens.map(|token| (&token.token, token.span.start))
-    }
-
     pub(super) fn offset(&self, at: Location) -> usize {
         offset(self.sql, at).unwrap_or_default()
     }

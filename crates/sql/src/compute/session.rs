@@ -12,7 +12,10 @@ use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{Expr, Statement};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
+use crate::bounds;
 use crate::engine::with_expressions;
 use crate::no_files::NoFiles;
 use crate::postgres;
@@ -47,13 +50,27 @@ pub fn session(memory_bytes_max: usize) -> Result<SessionState> {
     Ok(state)
 }
 
+/// How deep operators may stand in each other.
+const DEPTH_MAX: usize = 250;
+
+/// Refuses what is too much to be read ([`crate::TooMuch`]).
+fn admit(sql: &str) -> Result<()> {
+    let mut tokens = Vec::new();
+    // What is no SQL has no tokens; the parser tells it.
+    let _read =
+        Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location_into_buf(&mut tokens);
+    Ok(bounds::admit_text(&tokens, DEPTH_MAX)?)
+}
+
 /// Reads one statement, and makes of PostgreSQL's SQL what the planner knows.
 ///
 /// # Errors
-/// It is none.
+/// It is none, or too much ([`crate::TooMuch`]).
 pub fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
+    admit(sql)?;
     match state.sql_to_statement(sql, &Dialect::PostgreSQL)? {
         Parsed::Statement(mut statement) => {
+            bounds::admit_statement(&statement)?;
             postgres::rewrite_statement(&mut statement);
             Ok(*statement)
         }
@@ -64,8 +81,9 @@ pub fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
 /// Reads one expression, likewise.
 ///
 /// # Errors
-/// It is none.
+/// As [`parse`].
 pub fn parse_expression(state: &SessionState, sql: &str) -> Result<Expr> {
+    admit(sql)?;
     let mut expr = state.sql_to_expr(sql, &Dialect::PostgreSQL)?;
     postgres::rewrite_expression(&mut expr);
     Ok(expr)

@@ -12,6 +12,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 use storage::ReadError;
 
+use crate::bounds::TooMuch;
 use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of, io_error};
 use crate::statements::Refused;
 use crate::system::Unanswered;
@@ -63,6 +64,7 @@ pub(super) mod state {
     pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
     pub(crate) const WRONG_OBJECT_TYPE: &str = "42809";
     pub(crate) const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+    pub(crate) const STATEMENT_TOO_COMPLEX: &str = "54001";
     pub(crate) const SYSTEM_ERROR: &str = "58000";
     pub(crate) const IO_ERROR: &str = "58030";
     pub(crate) const DATA_CORRUPTED: &str = "XX001";
@@ -189,12 +191,27 @@ impl PgError {
     pub(super) fn of_parser(error: &ParserError, sql: &str) -> Self {
         let text = match error {
             ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
-            ParserError::RecursionLimitExceeded => "the statement is nested too deeply",
+            ParserError::RecursionLimitExceeded => {
+                return Self::new(
+                    state::STATEMENT_TOO_COMPLEX,
+                    "the statement is nested too deeply",
+                )
+                .with_hint("Give parts of it names with WITH.");
+            }
         };
         let (text, location) = split_location(text);
         let mut error = Self::new(state::SYNTAX_ERROR, format!("syntax error: {text}"));
         error.position = location.and_then(|(line, column)| position(sql, line, column));
         error
+    }
+
+    /// What is too much in `sql`.
+    pub(super) fn of_too_much(error: &TooMuch, sql: &str) -> Self {
+        let place = error.at.and_then(|at| position(sql, at.line, at.column));
+        let mut converted =
+            Self::new(state::STATEMENT_TOO_COMPLEX, error.to_string()).with_hint(error.hint);
+        converted.position = place;
+        converted
     }
 
     /// An error of the engine; `sql` is the text that the positions in it count in.
@@ -418,6 +435,9 @@ fn of_ours(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<P
             _ => state::FEATURE_NOT_SUPPORTED,
         };
         return Some(PgError::new(state, refused.to_string()));
+    }
+    if let Some(too_much) = source.downcast_ref::<TooMuch>() {
+        return Some(PgError::of_too_much(too_much, ""));
     }
     if let Some(scan) = source.downcast_ref::<ScanError>() {
         return Some(PgError::new(state_of_scan(&scan.cause), scan.to_string()));

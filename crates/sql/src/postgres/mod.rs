@@ -44,3 +44,4 @@ pub(crate) use catalog::is_table_function;
 pub(crate) use encode::NAME_MARK;
 pub(crate) use rewrite::{rewrite as rewrite_statement, rewrite_expression};
 pub use server::{Limits, Server, Sessions};
+pub(crate) use statement::folded;

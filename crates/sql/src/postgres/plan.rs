@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::error::{PgError, state};
 use super::rewrite::casts;
 use super::types::PgType;
+use crate::bounds;
 use crate::write::insert::{self, PlannedInsert};
 
 /// The number of parameters is a 16-bit field of the protocol.
@@ -117,12 +118,16 @@ async fn engine_plan(
     mut statement: Statement,
     sql: &str,
 ) -> Result<LogicalPlan, PgError> {
+    let too_much = |error| PgError::of_too_much(&error, sql);
+    bounds::admit_statement(&statement).map_err(too_much)?;
     let _never_breaks = VisitMut::visit(&mut statement, &mut casts::Parameters);
     let statement = EngineStatement::Statement(Box::new(statement));
     // The engine's futures are large; most sessions are idle.
     let state = context.state();
     let planned = Box::pin(state.statement_to_plan(statement)).await;
-    planned.map_err(|error| explained(context, &error, sql))
+    let plan = planned.map_err(|error| explained(context, &error, sql))?;
+    bounds::admit_conditions(&plan)?;
+    Ok(plan)
 }
 
 /// The error, with the name of a table that was probably meant.

@@ -17,10 +17,13 @@ use super::copy::CopyFormat;
 use super::error::{PgError, state};
 use super::export::{self, Export};
 use super::{rewrite, writing};
+use crate::bounds;
 use crate::statements::Refused;
 
 /// How deeply statements may be nested: the parser and the planner go down the tree by recursion.
 const DEPTH_MAX: usize = 60;
+/// How many operators may follow each other: a plan of them is as deep, and what planning costs goes up with their square.
+const OPERATORS_MAX: usize = 1000;
 
 /// One statement.
 #[derive(Clone, Debug)]
@@ -101,9 +104,12 @@ pub(super) fn parse(sql: &str) -> Result<Vec<Command>, PgError> {
     let tokens = tokens.map_err(|invalid| error(invalid.into()))?;
     let texts = tokens.split(|token| token.token == Token::SemiColon);
     let texts = texts.filter(|tokens| words(tokens).next().is_some());
-    texts
-        .map(|tokens| parse_one(tokens).map_err(error))
-        .collect()
+    let commands = texts.map(|tokens| {
+        bounds::admit_text(tokens, OPERATORS_MAX)
+            .map_err(|error| PgError::of_too_much(&error, sql))?;
+        parse_one(tokens).map_err(error)
+    });
+    commands.collect()
 }
 
 fn parse_one(tokens: &[TokenWithSpan]) -> Result<Command, ParserError> {
@@ -270,7 +276,7 @@ fn query(mut statement: Statement) -> Command {
 }
 
 /// A name as SQL reads it: lower case unless quoted.
-fn folded(name: &Ident) -> String {
+pub(crate) fn folded(name: &Ident) -> String {
     match name.quote_style {
         Some(_) => name.value.clone(),
         None => name.value.to_ascii_lowercase(),

@@ -22,6 +22,7 @@ mod psql;
 mod sessions;
 mod simple;
 mod streaming;
+mod too_much;
 mod tools;
 mod transactions;
 #[allow(

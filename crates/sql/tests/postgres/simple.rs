@@ -271,7 +271,7 @@ async fn deep_and_long_statements_are_answered() {
     let fixture = Fixture::start().await;
     let mut client = fixture.client().await;
     let deep = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
-    assert_eq!(client.state(&deep).await, "42601");
+    assert_eq!(client.state(&deep).await, "54001");
     let list = (0..5000)
         .map(|number| number.to_string())
         .collect::<Vec<_>>()

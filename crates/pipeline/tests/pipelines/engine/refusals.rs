@@ -171,14 +171,14 @@ fn queries_that_are_too_much_are_refused_at_once() {
                 "WITH w0 AS (SELECT id FROM t), {} SELECT id FROM w59",
                 doubled.join(", ")
             ),
-            "the query reads its inputs",
+            "when names of WITH are written out",
         ),
         (
             format!(
                 "SELECT id FROM t{}",
                 " UNION ALL SELECT id FROM t".repeat(5000)
             ),
-            "SELECTs are more than 200",
+            "more than 200 queries and joins",
         ),
         (
             format!("SELECT {} AS n FROM t", chain("+", 50_000)),

@@ -1,27 +1,14 @@
-//! How much a query may be. Parser, planner and evaluation go down the trees of expressions and queries by recursion, and WITH can
-//! make a tree of a short text that is far larger than it.
-//!
-//! Invariant: what passes has trees of a bounded depth and size. It is looked at as tokens, before anything is made of it, and as a
-//! statement before it is planned.
+//! A text as tokens: how deep operators stand in each other, and how many queries there are.
 
-use std::collections::HashMap;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement, TableFactor};
-use datafusion::sql::sqlparser::tokenizer::Token;
+use super::{QUERIES_MAX, TELL_APART, TooMuch};
 
-use super::bind::folded;
-use super::fault::{Fault, Place};
-use super::words::Words;
-
-/// The most SELECTs of a text.
-const SELECTS_MAX: usize = 200;
-/// The most times that inputs are read, when names of WITH are replaced by what they stand for.
-const SCANS_MAX: usize = 1000;
-/// How deep operators stand in each other: those that follow one another do, too.
-const DEPTH_MAX: usize = 250;
+/// What begins or joins queries and tables.
+const QUERIES: [&str; 6] = ["SELECT", "UNION", "INTERSECT", "EXCEPT", "JOIN", "VALUES"];
 
 /// How deep these words stand in each other: for each of them the parser tries what is behind it once more if it is no SQL, and for
-/// those in it as well.
+/// those in it as well. So each of them doubles what a text that is no SQL costs.
 const TRIED_MAX: usize = 14;
 const TRIED: [&str; 18] = [
     "ARRAY",
@@ -44,39 +31,57 @@ const TRIED: [&str; 18] = [
     "TRY_CAST",
 ];
 
-/// What is too much of a text that is about to be parsed.
-pub(super) fn of_text(words: &Words<'_>, place: &Place) -> Option<Fault> {
-    let selects = words.count("SELECT");
-    if selects > SELECTS_MAX {
-        let message = format!("{selects} SELECTs are more than {SELECTS_MAX}");
-        let fault = Fault::new(place.clone(), message);
-        return Some(fault.hint("let several pipelines write one topic each, and read them"));
-    }
-    let mut depth = Depth::default();
-    let mut tokens = words.tokens().peekable();
-    while let Some((token, at)) = tokens.next() {
-        depth.add(token, tokens.peek().map(|(next, _)| *next));
-        let too_deep = if depth.now() > DEPTH_MAX {
-            Some((DEPTH_MAX, "operators stand in each other here"))
+const SPLIT: &str =
+    "write lists of values with IN, and parts of an expression as columns of a subquery";
+
+/// Refuses a text that is about to be parsed: more than `depth_max` operators stand in each other, where those that follow one another
+/// do too, or it has too many queries.
+///
+/// # Errors
+/// [`TooMuch`].
+pub(crate) fn admit_text(tokens: &[TokenWithSpan], depth_max: usize) -> Result<(), TooMuch> {
+    let tokens = tokens
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    let mut tokens = tokens.peekable();
+    let (mut depth, mut queries) = (Depth::default(), 0);
+    while let Some(TokenWithSpan { token, span }) = tokens.next() {
+        queries += usize::from(is_one_of(token, &QUERIES));
+        depth.add(token, tokens.peek().map(|next| &next.token));
+        let (most, what, hint) = if queries > QUERIES_MAX {
+            (
+                QUERIES_MAX,
+                "queries and joins are in one statement",
+                TELL_APART,
+            )
+        } else if depth.now() > depth_max {
+            (depth_max, "operators stand in each other here", SPLIT)
         } else if depth.tried_now() > TRIED_MAX {
-            Some((
+            (
                 TRIED_MAX,
                 "CASE, CAST, NOT and their like stand in each other here",
-            ))
+                SPLIT,
+            )
         } else {
-            None
+            continue;
         };
-        if let Some((most, what)) = too_deep {
-            let place = match place {
-                Place::Sql(_) => Place::Sql(words.offset(at)),
-                other => other.clone(),
-            };
-            let message = format!("more than {most} {what}");
-            let hint = "write lists of values with IN, and parts of an expression as columns of a subquery";
-            return Some(Fault::new(place, message).hint(hint));
-        }
+        return Err(TooMuch {
+            message: format!("more than {most} {what}"),
+            hint,
+            at: Some(span.start),
+        });
     }
-    None
+    Ok(())
+}
+
+/// Whether a token is one of these keywords, in capitals.
+fn is_one_of(token: &Token, keywords: &[&str]) -> bool {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => keywords
+            .iter()
+            .any(|keyword| word.value.eq_ignore_ascii_case(keyword)),
+        _ => false,
+    }
 }
 
 /// How deep a token stands, about: operators of one kind that follow each other make a tree that is as deep as they are many.
@@ -163,52 +168,5 @@ fn goes_on(next: &Token) -> bool {
         Token::LParen | Token::LBracket => true,
         Token::Word(word) => TRIED.contains(&word.value.to_ascii_uppercase().as_str()),
         _ => false,
-    }
-}
-
-/// What is too much of a statement that is about to be planned.
-pub(super) fn of_statement(statement: &Statement) -> Option<Fault> {
-    let Statement::Query(query) = statement else {
-        return None;
-    };
-    let scans = of_query(query, &HashMap::new());
-    (scans > SCANS_MAX).then(|| {
-        let message =
-            format!("the query reads its inputs {scans} times, which is more than {SCANS_MAX}");
-        let hint = "names of WITH are read as often as they are written; write each part once";
-        Fault::new(Place::Sql(0), message).hint(hint)
-    })
-}
-
-/// How often a query reads something, where names stand for what reads so often.
-fn of_query(query: &Query, around: &HashMap<String, usize>) -> usize {
-    let mut known = around.clone();
-    for table in query.with.iter().flat_map(|with| &with.cte_tables) {
-        let scans = of_query(&table.query, &known);
-        known.insert(folded(&table.alias.name), scans);
-    }
-    of_body(&query.body, &known)
-}
-
-fn of_body(body: &SetExpr, known: &HashMap<String, usize>) -> usize {
-    match body {
-        SetExpr::Query(query) => of_query(query, known),
-        SetExpr::SetOperation { left, right, .. } => {
-            of_body(left, known).saturating_add(of_body(right, known))
-        }
-        SetExpr::Select(select) => {
-            let from = select.from.iter();
-            let scans = from.map(|from| match &from.relation {
-                TableFactor::Derived { subquery, .. } => of_query(subquery, known),
-                TableFactor::Table { name, .. } => {
-                    let name = name.0.last().and_then(|part| part.as_ident()).map(folded);
-                    let scans = name.and_then(|name| known.get(&name));
-                    scans.copied().unwrap_or(1)
-                }
-                _ => 1,
-            });
-            scans.fold(0, usize::saturating_add)
-        }
-        _ => 1,
     }
 }
