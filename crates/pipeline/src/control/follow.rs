@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{
-    Cluster, ConsumeError, Consumer, ConsumerConfig, Isolation, MetadataError, OffsetSpec,
-    OffsetsError, TopicPartition, TopicSelection, list_offsets,
+    Cluster, CommittedOffset, ConsumeError, Consumer, ConsumerConfig, FetchOffsetsError,
+    GroupCoordinator, Isolation, MetadataError, OffsetSpec, OffsetsError, TopicPartition,
+    TopicSelection, fetch_committed_offsets, list_offsets,
 };
 use spec::names::{Environment, internal};
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +21,7 @@ use super::positions;
 use super::record::{PipelineRecord, PipelineState, Position};
 use super::store::{Store, StoreError};
 use crate::runner::positions::{PartitionPosition, Source};
-use crate::tasks::{self, From, Role};
+use crate::tasks::{self, From, Role, Writes};
 
 /// How long the first unread records are waited for.
 const LOOK_AT_MOST: Duration = Duration::from_secs(5);
@@ -42,6 +43,9 @@ pub enum FollowError {
     /// Their ends cannot be looked up.
     #[error("cannot look up where topics end")]
     Offsets(#[from] OffsetsError),
+    /// The offsets of a group cannot be read.
+    #[error(transparent)]
+    Group(#[from] FetchOffsetsError),
     /// Records cannot be read.
     #[error("cannot read the first unread records")]
     Consume(#[from] ConsumeError),
@@ -189,16 +193,32 @@ impl Follower {
             let Some(Ok(found)) = metadata.topics.get(&topic) else {
                 continue;
             };
+            let reported = self.reported(&read).await?;
             for partition in &found.partitions {
                 let source = Source::partition(&read.input, found.id, partition.index);
                 let Some(next) = self.next(&read, &source) else {
                     continue;
                 };
                 let place = TopicPartition::new(Arc::clone(&topic), partition.index);
+                let next = reported
+                    .get(&place)
+                    .map_or(next, |reported| reported.offset);
                 all.push((place, read.at(partition.index, next)));
             }
         }
         self.look(all).await
+    }
+
+    /// Where a task is that keeps its positions in a database: nobody here can ask that, so what it told the brokers counts.
+    async fn reported(
+        &self,
+        read: &Reading,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, FollowError> {
+        let Some(group) = &read.group_of_table else {
+            return Ok(BTreeMap::new());
+        };
+        let coordinator = GroupCoordinator::new(self.cluster.clone(), group.as_str());
+        Ok(fetch_committed_offsets(&coordinator, None).await?)
     }
 
     /// Where a task is in a partition, if it has begun there.
@@ -322,6 +342,8 @@ struct Reading {
     task: Role,
     input: String,
     topic: String,
+    /// The group of a task that writes a table.
+    group_of_table: Option<String>,
 }
 
 impl Reading {
@@ -358,6 +380,7 @@ fn readings(record: &PipelineRecord) -> Vec<Reading> {
                 task: task.role,
                 input: pipeline.inputs.get(read.input)?.name.clone(),
                 topic: topic.clone(),
+                group_of_table: (task.writes == Writes::Table).then(|| task.group.clone()),
             }),
             From::Outside => None,
         })
@@ -394,6 +417,7 @@ mod tests {
             task: Role::Main,
             input: "a".to_owned(),
             topic: "dev.a".to_owned(),
+            group_of_table: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! [`LagReporter`]: commits how far a task is as offsets of its group, so that tools which know groups show its lag.
 //!
-//! Invariant: nothing ever reads them back: they are a copy for people, which may be late or missing.
+//! Invariant: no task ever reads them back: they are a copy for people, which may be late or missing. Of a task that writes a table they
+//! are what its lag is told from.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use super::topic_reader::Begun;
 
 /// How often at most.
 const EVERY_MS: i64 = 1_000;
+/// How often what is known is told again: offsets of a group without members are forgotten after a time (`offsets.retention.minutes`).
+const AGAIN_MS: i64 = 3_600_000;
 
 /// Commits offsets of a group, now and then.
 #[derive(Debug)]
@@ -44,9 +47,14 @@ impl LagReporter {
             self.wanted.insert(begun.partition.clone(), begun.offset);
         }
         while self.running.try_join_next().is_some() {}
-        let is_soon = now_ms.saturating_sub(self.last_ms) < EVERY_MS;
-        if is_soon || !self.running.is_empty() || self.wanted == self.reported {
+        let since_ms = now_ms.saturating_sub(self.last_ms);
+        let is_soon = since_ms < EVERY_MS;
+        let is_known = self.wanted == self.reported && since_ms < AGAIN_MS;
+        if is_soon || is_known || !self.running.is_empty() {
             return;
+        }
+        if since_ms >= AGAIN_MS {
+            self.reported.clear();
         }
         self.last_ms = now_ms;
         self.send();

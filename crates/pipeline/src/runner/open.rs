@@ -9,6 +9,7 @@ use connectors::files;
 use connectors::postgres::{self, SinkPartition, TaskName};
 use contract::Column;
 use env::Env;
+use protocol::ErrorCode;
 use spec::{PostgresSink, Rows, Sink, Source, Start};
 use sql::compute::Decoder;
 use types::TopicId;
@@ -25,10 +26,10 @@ use super::table_reader::{TableReadError, TableReader};
 use super::table_writer::TableWriter;
 use super::tally::Halt;
 use super::task::{Parts, TaskError, Writer};
-use super::topic_output::TopicOutput;
+use super::topic_output::{Takes, TopicOutput};
 use super::topic_reader::{Limits, Topic, TopicReadError, TopicReader};
 use super::topic_writer::{DeadLetters, TopicWriter};
-use super::transaction::{Session, TransactionWriter};
+use super::transaction::{Session, TransactionWriter, WriteError};
 use crate::secrets::Secrets;
 use crate::tasks::{From, Role, Task, Writes};
 
@@ -69,6 +70,7 @@ pub(crate) async fn open(
         limits,
         ..
     } = surroundings;
+    check_topics(cluster, task).await?;
     let owner = Owner {
         environment: deployed.record.env.clone(),
         pipeline: deployed.record.pipeline.clone(),
@@ -131,9 +133,9 @@ pub(crate) async fn open(
     } else {
         &positions
     };
-    hand_over
-        .cut(task.role, ended, writer.transactions(), now_ms)
-        .await?;
+    let cut = hand_over.cut(task.role, ended, writer.transactions(), now_ms);
+    let cut = cut.await;
+    writer.transactions().or_abort(cut).await?;
     let topics = match reader {
         Some(reader) => {
             let decoders = decoders(deployed, task)?;
@@ -406,6 +408,26 @@ impl Table<'_> {
     }
 }
 
+/// Topics that are written and gone are not waited for: what is sent to them would be tried for long, within a transaction.
+async fn check_topics(cluster: &Cluster, task: &Task) -> Result<(), TaskError> {
+    let mut names: Vec<Arc<str>> = vec![Arc::from(task.dead_letters.as_str())];
+    if let Writes::Topic(topic) = &task.writes {
+        names.push(Arc::from(topic.as_str()));
+    }
+    let described = cluster.metadata(TopicSelection::Named(&names)).await?;
+    let is_gone = |name: &&Arc<str>| match described.topics.get(*name) {
+        Some(Err(refusal)) => refusal.is(ErrorCode::UnknownTopicOrPartition),
+        Some(Ok(_)) => false,
+        None => true,
+    };
+    match names.iter().find(is_gone) {
+        None => Ok(()),
+        Some(name) => Err(TaskError::NoTopic {
+            topic: name.as_ref().to_owned(),
+        }),
+    }
+}
+
 /// Keeps where sources begin, before anything is read of them.
 async fn begin(
     writer: &mut TransactionWriter,
@@ -415,13 +437,21 @@ async fn begin(
     if begun.0.is_empty() {
         return Ok(());
     }
+    let written = write_positions(writer, begun, now_ms).await;
+    Ok(writer.or_abort(written).await?)
+}
+
+async fn write_positions(
+    writer: &mut TransactionWriter,
+    positions: &Positions,
+    now_ms: i64,
+) -> Result<(), WriteError> {
     writer.begin()?;
-    for (source, position) in &begun.0 {
+    for (source, position) in &positions.0 {
         let position = Some(position.clone());
         writer.send_position(source, position, now_ms).await?;
     }
-    writer.commit().await?;
-    Ok(())
+    writer.commit().await
 }
 
 async fn output(
@@ -438,16 +468,30 @@ async fn output(
         }
         (Sink::Postgres(_), _) => (deployed.compiled.output(), None),
     };
-    let most = record_bytes_max(cluster, topic).await?;
-    TopicOutput::new(columns, sink, most).map_err(TaskError::Encode)
+    let takes = takes(cluster, topic).await?;
+    TopicOutput::new(columns, sink, takes).map_err(TaskError::Encode)
 }
 
-/// What a topic takes in a record.
-async fn record_bytes_max(cluster: &Cluster, topic: &str) -> Result<usize, AdminError> {
-    const NAME: &str = "max.message.bytes";
+/// What a topic takes: settings that a broker does not know bind nobody.
+async fn takes(cluster: &Cluster, topic: &str) -> Result<Takes, AdminError> {
+    const BYTES: &str = "max.message.bytes";
+    const KIND: &str = "message.timestamp.type";
+    const BEFORE: &str = "message.timestamp.before.max.ms";
+    const AFTER: &str = "message.timestamp.after.max.ms";
     let resource = ConfigResource::Topic(topic.to_owned());
-    let entries = describe_configs(cluster, &resource, Some(&[NAME.to_owned()]), false).await?;
-    let entry = entries.into_iter().find(|entry| entry.name == NAME);
-    let value = entry.and_then(|entry| entry.value?.parse().ok());
-    Ok(value.unwrap_or(RECORD_BYTES_MAX))
+    let names = [BYTES, KIND, BEFORE, AFTER].map(str::to_owned);
+    let entries = describe_configs(cluster, &resource, Some(&names), false).await?;
+    let value = |name: &str| {
+        let entry = entries.iter().find(|entry| entry.name == name);
+        entry.and_then(|entry| entry.value.as_deref())
+    };
+    let ms = |name: &str| value(name).and_then(|value| value.parse::<u64>().ok());
+    let keeps_times = value(KIND) != Some("LogAppendTime");
+    let bound = |name: &str| ms(name).filter(|_| keeps_times).unwrap_or(u64::MAX);
+    let bytes = value(BYTES).and_then(|value| value.parse().ok());
+    Ok(Takes {
+        record_bytes: bytes.unwrap_or(RECORD_BYTES_MAX),
+        before_ms: bound(BEFORE),
+        after_ms: bound(AFTER),
+    })
 }

@@ -173,14 +173,11 @@ impl Readers {
         }
         match &mut self.topics {
             Some(topics) => match topics.next(limits, wait, progress).await? {
-                Step::Done if !all_done => Ok(Step::Nothing),
+                Step::Done if !all_done => nothing_within(wait).await,
                 step => Ok(step),
             },
             None if all_done => Ok(Step::Done),
-            None => {
-                tokio::time::sleep(wait).await;
-                Ok(Step::Nothing)
-            }
+            None => nothing_within(wait).await,
         }
     }
 
@@ -197,6 +194,12 @@ impl Readers {
         let topics = self.topics.as_ref();
         topics.map_or_else(Vec::new, |topics| topics.reader.looked_through())
     }
+}
+
+/// All but what is still to come was read.
+async fn nothing_within(wait: Duration) -> Result<Step, ReadError> {
+    tokio::time::sleep(wait).await;
+    Ok(Step::Nothing)
 }
 
 /// Where partitions begin that have no positions yet, as positions.

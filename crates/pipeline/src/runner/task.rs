@@ -67,6 +67,17 @@ pub(crate) enum TaskError {
         /// What makes it.
         ddl: String,
     },
+    /// A topic that is written is not there.
+    #[error(
+        "the topic {topic}, which the pipeline writes, is gone; watertable pipeline plan and apply make it again"
+    )]
+    NoTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// The brokers cannot be asked what topics there are.
+    #[error("cannot look whether the topics are there that the pipeline writes")]
+    Metadata(#[from] MetadataError),
     /// A secret is missing.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -242,7 +253,10 @@ impl Reading {
         let after_sql = self.env.clock.now();
         self.progress.took(Stage::Sql, after_sql.since(begun));
         let output = self.output.as_ref();
-        let encoded = output.map(|output| output.encode(&judged.rows)).transpose();
+        let now_ms = self.env.clock.wall().ms();
+        let encoded = output
+            .map(|output| output.encode(&judged.rows, now_ms))
+            .transpose();
         let encoded = encoded.map_err(TaskError::Encode)?;
         self.progress
             .took(Stage::Encode, self.env.clock.now().since(after_sql));
@@ -374,19 +388,30 @@ impl Writer {
         gone: &[Kept],
         now_ms: i64,
     ) -> Result<Tally, TaskError> {
+        let committed = self.try_commit(chunks, gone, now_ms).await;
+        self.transactions().or_abort(committed).await
+    }
+
+    async fn try_commit(
+        &mut self,
+        chunks: Vec<(Judged, Option<Encoded>)>,
+        gone: &[Kept],
+        now_ms: i64,
+    ) -> Result<Tally, TaskError> {
         let mut tally = Tally::default();
         match self {
             Self::Topic(topic) => {
                 topic.writer.begin()?;
-                for (judged, encoded) in chunks {
-                    let encoded = encoded.unwrap_or_default();
-                    tally.add(&topic.send(judged, encoded, now_ms).await?);
-                }
+                // First, for one of the chunks may be of another file with the name of one that is gone.
                 for (source, position) in gone {
                     topic
                         .writer
                         .send_position(source, position.clone(), now_ms)
                         .await?;
+                }
+                for (judged, encoded) in chunks {
+                    let encoded = encoded.unwrap_or_default();
+                    tally.add(&topic.send(judged, encoded, now_ms).await?);
                 }
                 topic.writer.commit().await?;
             }
@@ -405,6 +430,15 @@ impl Writer {
 
     /// Keeps the dead letters of chunks that are thrown away.
     async fn keep_dead_letters(
+        &mut self,
+        chunks: Vec<(Judged, Option<Encoded>)>,
+        now_ms: i64,
+    ) -> Result<(), TaskError> {
+        let kept = self.try_keep_dead_letters(chunks, now_ms).await;
+        self.transactions().or_abort(kept).await
+    }
+
+    async fn try_keep_dead_letters(
         &mut self,
         chunks: Vec<(Judged, Option<Encoded>)>,
         now_ms: i64,

@@ -18,6 +18,9 @@ use super::dead_letter::Reason;
 /// What a record takes beside its key and value, in a batch of its own (`DefaultRecordBatch.estimateBatchSizeUpperBound`).
 const OVERHEAD_BYTES: usize = 128;
 
+/// How long after it was made a record is written, at most, unless something is wrong: its time gets older until then.
+const WRITTEN_WITHIN_MS: i64 = 60_000;
+
 /// Makes records of rows.
 #[derive(Debug)]
 pub(crate) struct TopicOutput {
@@ -26,7 +29,17 @@ pub(crate) struct TopicOutput {
     key: Key,
     /// The column with the times.
     timestamp: Option<usize>,
-    record_bytes_max: usize,
+    takes: Takes,
+}
+
+/// What a topic takes, by its settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Takes {
+    /// A record with its key (`max.message.bytes`).
+    pub(crate) record_bytes: usize,
+    /// How old a record's time may be (`message.timestamp.before.max.ms`), and how far ahead (`message.timestamp.after.max.ms`).
+    pub(crate) before_ms: u64,
+    pub(crate) after_ms: u64,
 }
 
 /// How keys are made.
@@ -86,7 +99,7 @@ impl TopicOutput {
     pub(crate) fn new(
         columns: &[Column],
         sink: Option<&TopicSink>,
-        record_bytes_max: usize,
+        takes: Takes,
     ) -> Result<Self, DataFusionError> {
         let place = |name: &str| {
             let found = columns.iter().position(|column| column.name == name);
@@ -111,7 +124,7 @@ impl TopicOutput {
             },
             timestamp: timestamp.map(place).transpose()?,
             columns: columns.to_vec(),
-            record_bytes_max,
+            takes,
         })
     }
 
@@ -124,20 +137,24 @@ impl TopicOutput {
     ///
     /// # Errors
     /// The rows are not those of the columns.
-    pub(crate) fn encode(&self, rows: &RecordBatch) -> Result<Encoded, DataFusionError> {
+    pub(crate) fn encode(
+        &self,
+        rows: &RecordBatch,
+        now_ms: i64,
+    ) -> Result<Encoded, DataFusionError> {
         let mut encoded = Encoded {
             has_keys: self.has_keys(),
             ..Encoded::default()
         };
         let mut refused = Vec::new();
         self.keys(rows, &mut encoded.keys, &mut refused)?;
-        encoded.timestamps = self.timestamps(rows, &mut refused)?;
+        encoded.timestamps = self.timestamps(rows, now_ms, &mut refused)?;
         encode_rows(&self.encoder, rows, &mut encoded.values, &mut refused)?;
         for row in 0..rows.num_rows() {
             let bytes = encoded.values.get(row).map_or(0, <[u8]>::len)
                 + encoded.keys.get(row).map_or(0, <[u8]>::len);
-            if bytes + OVERHEAD_BYTES > self.record_bytes_max {
-                let most = self.record_bytes_max;
+            if bytes + OVERHEAD_BYTES > self.takes.record_bytes {
+                let most = self.takes.record_bytes;
                 refused.push((row, reason("too_large", format!("the record has {bytes} bytes, and the topic takes {most} (its setting max.message.bytes)"))));
             }
         }
@@ -184,6 +201,7 @@ impl TopicOutput {
     fn timestamps(
         &self,
         rows: &RecordBatch,
+        now_ms: i64,
         refused: &mut Vec<(usize, Reason)>,
     ) -> Result<Option<PrimitiveArray<TimestampMillisecondType>>, DataFusionError> {
         let Some(place) = self.timestamp else {
@@ -196,25 +214,39 @@ impl TopicOutput {
         )?;
         let millis = millis.as_primitive::<TimestampMillisecondType>().clone();
         for row in 0..millis.len() {
-            if millis.is_null(row) {
-                refused.push((
-                    row,
-                    reason(
-                        "timestamp",
-                        format!("{name} is NULL, and it is the record's time"),
-                    ),
-                ));
-            } else if millis.value(row) < 0 {
-                refused.push((
-                    row,
-                    reason(
-                        "timestamp",
-                        format!("{name} is before 1970, which no record's time is"),
-                    ),
-                ));
+            let time = millis.is_valid(row).then(|| millis.value(row));
+            if let Some(fault) = self.takes.fault_of_time(time, now_ms) {
+                refused.push((row, reason("timestamp", format!("{name} is {fault}"))));
             }
         }
         Ok(Some(millis))
+    }
+}
+
+impl Takes {
+    /// Why a time cannot be that of a record that is written soon after now.
+    fn fault_of_time(&self, time: Option<i64>, now_ms: i64) -> Option<String> {
+        let Some(time) = time else {
+            return Some("NULL, and it is the record's time".to_owned());
+        };
+        if time < 0 {
+            return Some("before 1970, which no record's time is".to_owned());
+        }
+        let too_far = |most: u64, is: &str, setting: &str| {
+            format!(
+                "more than {most} ms {is} now, and the topic takes no such record (its setting {setting})"
+            )
+        };
+        let soon = now_ms.saturating_add(WRITTEN_WITHIN_MS);
+        if time > now_ms.saturating_add_unsigned(self.after_ms) {
+            let setting = "message.timestamp.after.max.ms";
+            return Some(too_far(self.after_ms, "after", setting));
+        }
+        if time < soon.saturating_sub_unsigned(self.before_ms) {
+            let setting = "message.timestamp.before.max.ms";
+            return Some(too_far(self.before_ms, "before", setting));
+        }
+        None
     }
 }
 
@@ -312,6 +344,13 @@ mod tests {
         }
     }
 
+    const NOW: i64 = 1_700_000_000_000;
+    const ALL: Takes = Takes {
+        record_bytes: 1 << 20,
+        before_ms: u64::MAX,
+        after_ms: u64::MAX,
+    };
+
     fn text(bytes: Option<&[u8]>) -> Option<&str> {
         bytes.map(|bytes| std::str::from_utf8(bytes).unwrap())
     }
@@ -326,8 +365,8 @@ mod tests {
             (&["at"][..], Some("1970-01-01T00:00:00.001")),
             (&["id", "na\"me"][..], Some(r#"{"id":1,"na\"me":"n1.5"}"#)),
         ] {
-            let output = TopicOutput::new(&columns(), Some(&sink(key, Some("at"))), 1 << 20);
-            let encoded = output.unwrap().encode(&batch).unwrap();
+            let output = TopicOutput::new(&columns(), Some(&sink(key, Some("at"))), ALL);
+            let encoded = output.unwrap().encode(&batch, NOW).unwrap();
             let record = encoded.get(1).unwrap();
             assert_eq!(text(record.key), expected, "{key:?}");
             assert_eq!(record.timestamp_ms, Some(1));
@@ -341,8 +380,8 @@ mod tests {
     fn rows_that_can_be_no_records_are_told_and_their_neighbours_are_written() {
         let x = vec![1.0, f64::NAN, 2.0, 3.0, 4.0, 5.0];
         let at = vec![Some(0), Some(0), None, Some(0), Some(-1_000), Some(0)];
-        let output = TopicOutput::new(&columns(), Some(&sink(&["id"], Some("at"))), 1 << 20);
-        let encoded = output.unwrap().encode(&rows(x, at)).unwrap();
+        let output = TopicOutput::new(&columns(), Some(&sink(&["id"], Some("at"))), ALL);
+        let encoded = output.unwrap().encode(&rows(x, at), NOW).unwrap();
         let refused: Vec<_> = encoded
             .refused
             .iter()
@@ -359,17 +398,60 @@ mod tests {
     }
 
     #[test]
+    fn times_that_the_topic_does_not_take_are_refused() {
+        const HOUR: i64 = 3_600_000;
+        let at = [
+            NOW,
+            NOW - HOUR,
+            NOW - HOUR + 120_000,
+            NOW + HOUR,
+            NOW + HOUR + 1,
+            253_402_300_799_000,
+        ];
+        let at = at.map(|ms| Some(ms * 1_000)).to_vec();
+        let takes = Takes {
+            before_ms: 3_600_000,
+            after_ms: 3_600_000,
+            ..ALL
+        };
+        let output = TopicOutput::new(&columns(), Some(&sink(&[], Some("at"))), takes).unwrap();
+        let encoded = output
+            .encode(&rows(vec![1.0; at.len()], at.clone()), NOW)
+            .unwrap();
+        let refused: Vec<_> = encoded
+            .refused
+            .iter()
+            .map(|(row, reason)| (*row, reason.message.as_str()))
+            .collect();
+        let after = "at is more than 3600000 ms after now, and the topic takes no such record (its setting message.timestamp.after.max.ms)";
+        let before = "at is more than 3600000 ms before now, and the topic takes no such record (its setting message.timestamp.before.max.ms)";
+        assert_eq!(refused, [(1, before), (4, after), (5, after)]);
+        let output = TopicOutput::new(&columns(), Some(&sink(&[], Some("at"))), ALL).unwrap();
+        assert_eq!(
+            output
+                .encode(&rows(vec![1.0; at.len()], at), NOW)
+                .unwrap()
+                .refused,
+            []
+        );
+    }
+
+    #[test]
     fn what_is_larger_than_the_topic_takes_is_refused() {
         let batch = rows(vec![1.0], vec![Some(0)]);
-        let output = TopicOutput::new(&columns(), Some(&sink(&[], None)), 150).unwrap();
-        let encoded = output.encode(&batch).unwrap();
+        let takes = Takes {
+            record_bytes: 150,
+            ..ALL
+        };
+        let output = TopicOutput::new(&columns(), Some(&sink(&[], None)), takes).unwrap();
+        let encoded = output.encode(&batch, NOW).unwrap();
         assert_eq!(encoded.refused.len(), 1);
         assert_eq!(encoded.refused[0].1.reason, "too_large");
     }
 
     #[test]
     fn a_column_that_is_not_there_is_named() {
-        let error = TopicOutput::new(&columns(), Some(&sink(&["no"], None)), 1).unwrap_err();
+        let error = TopicOutput::new(&columns(), Some(&sink(&["no"], None)), ALL).unwrap_err();
         assert!(error.to_string().contains("no column no"), "{error}");
     }
 }

@@ -16,6 +16,10 @@ use crate::control::StoreError;
 
 /// How long a transaction may stay open. One takes seconds at most, and of a runner that is gone for longer nothing is waited for.
 const TRANSACTION: Duration = Duration::from_secs(60);
+/// How long an abort is waited for.
+const ABORT_WAIT: Duration = Duration::from_secs(5);
+/// How long records are tried to be written, much less than a transaction may stay open: nobody waits for one that cannot end.
+const DELIVERY: Duration = Duration::from_secs(20);
 /// How full batches become.
 const BATCH_BYTES: usize = 256 << 10;
 /// How much is on its way at most.
@@ -83,6 +87,7 @@ impl TransactionWriter {
             batch_bytes: BATCH_BYTES,
             buffer_bytes: BUFFER_BYTES,
             allow_auto_topic_creation: false,
+            delivery_timeout: DELIVERY,
             ..ProducerConfig::default()
         };
         let (cluster_of, id) = (cluster.clone(), transactional_id);
@@ -149,6 +154,19 @@ impl TransactionWriter {
         let committed = self.producer.commit().await;
         self.note_session();
         Ok(committed?)
+    }
+
+    /// Has nothing of a transaction count whose part failed: left open it would hold up all who read behind it, other pipelines that want
+    /// to know where they are among them. What cannot be aborted in time the next runner aborts, or its timeout.
+    pub(crate) async fn or_abort<T, E>(&mut self, result: Result<T, E>) -> Result<T, E> {
+        if result.is_err() {
+            let aborted = tokio::time::timeout(ABORT_WAIT, self.producer.abort()).await;
+            self.note_session();
+            if !matches!(aborted, Ok(Ok(()) | Err(TransactionError::NotOpen))) {
+                tracing::debug!(?aborted, "a transaction is left to its timeout");
+            }
+        }
+        result
     }
 
     fn note_session(&self) {

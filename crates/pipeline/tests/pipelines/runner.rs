@@ -1,5 +1,6 @@
 //! Pipelines that run against a real broker.
 
+mod apart;
 mod at_least_once;
 mod desk;
 mod files;

@@ -192,7 +192,9 @@ impl<'a> Planner<'a> {
         self.check_names(wanted, &tasks, &topics, faults);
         self.check_inputs(wanted, faults);
         self.check_length(wanted, faults);
-        let (change, class) = kind(old, &difference)?;
+        // What somebody deleted or set otherwise since is mended by the same version once more.
+        let mends = (!topics.is_empty()).then_some((ChangeKind::Changed, Class::Metadata));
+        let (change, class) = kind(old, &difference).or(mends)?;
         faults.extend(difference.faults.iter().cloned());
         self.check_source(wanted, old, &difference, faults);
         let output = match old {

@@ -1,6 +1,6 @@
 //! From a topic into a table of PostgreSQL.
 
-use pipeline::control::Request;
+use pipeline::control::{Follower, Request};
 use pipeline::runner::Worker;
 use testkit::postgres::Database;
 
@@ -80,6 +80,14 @@ async fn rows_take_the_place_of_those_with_their_key_and_tombstones_delete_them(
     )
     .await;
     rows(&database, &["1|again|11"]).await;
+    // The database keeps how far it is, and still everybody sees that nothing is left.
+    testkit::eventually("no lag is told", async || {
+        let follower = Follower::open(desk.cluster()).await.expect("it follows");
+        let lag = follower.lag().await.expect("lag");
+        let records: Vec<_> = lag.iter().map(|lag| lag.records).collect();
+        records == [0, 0] && lag.iter().map(|lag| lag.next).sum::<i64>() == 6
+    })
+    .await;
     desk.stop(worker).await;
 }
 
