@@ -213,6 +213,9 @@ impl Dispatch {
         let header = RequestHeader::decode(&mut reader, key.request_header_version(version))
             .map_err(malformed)?;
         connection.figures.request(header.client_id.as_deref());
+        if key == ApiKey::Produce {
+            metrics.produces(header.client_id.as_deref());
+        }
         let context = Context {
             connection: Arc::clone(connection),
             version,

@@ -41,7 +41,7 @@ pub use log_levels::{LogLevel, LogLevels, ROOT_LOGGER, SetLogLevelsError};
 pub use metrics::{BrokerMetrics, LogTotals, TopicTotals};
 pub use ownership::{BrokerId, Owner, Ownership, SingleNode};
 pub use request_memory::RequestMemoryMetrics;
-pub use request_metrics::{ApiCounts, RequestMetrics};
+pub use request_metrics::{ApiCounts, PIPELINES_CLIENT, RequestMetrics};
 pub use start::{Broker, StartError};
 pub use storage::{DirectoryOptions, DurationCounts, StorageMetrics};
 pub use view::{TopicLog, TopicView, View, ViewError};

@@ -24,9 +24,14 @@ pub struct RequestMetrics {
     apis: Vec<ApiMetrics>,
     /// Requests that were begun and are not answered.
     in_flight: AtomicI64,
+    /// Produce requests of clients other than the worker of pipelines in this process.
+    produced_by_others: AtomicU64,
     /// Milliseconds for which clients were throttled.
     throttle_ms: AtomicU64,
 }
+
+/// The client id by which pipelines in the broker's process are known.
+pub const PIPELINES_CLIENT: &str = "watertable-pipelines";
 
 #[derive(Debug, Default)]
 struct ApiMetrics {
@@ -60,6 +65,7 @@ impl Default for RequestMetrics {
                 .map(|_| ApiMetrics::default())
                 .collect(),
             in_flight: AtomicI64::new(0),
+            produced_by_others: AtomicU64::new(0),
             throttle_ms: AtomicU64::new(0),
         }
     }
@@ -94,6 +100,18 @@ impl RequestMetrics {
     /// Requests that were begun and are not answered.
     pub fn in_flight(&self) -> u64 {
         u64::try_from(self.in_flight.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Counts a produce request of this client.
+    pub(crate) fn produces(&self, client_id: Option<&str>) {
+        if client_id != Some(PIPELINES_CLIENT) {
+            self.produced_by_others.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Produce requests so far, without those of pipelines in this process: as long as it goes up, others wait for acknowledgements.
+    pub fn produced_by_others(&self) -> u64 {
+        self.produced_by_others.load(Ordering::Relaxed)
     }
 
     /// For how long clients were throttled, all together.

@@ -31,7 +31,8 @@ take of processors that producing and consuming want too: `idle`, next to nothin
 SQL writes no objects), `sql.export.s3.endpoint` (the store's URL, if it is not AWS; `http://` is without TLS) and
 `sql.export.s3.region`. Of pipelines: `pipeline.workers` (threads that run them; default 2, with 0 this process runs none),
 `pipeline.memory.max.bytes` (what their queries together may hold; default 268435456), `pipeline.priority` (what they take of processors that producing and
-consuming want too: `low`, about a tenth, the default, or `idle`, next to nothing) and `pipeline.secrets.dir` (a folder with a file
+consuming want too: `low`, about a tenth, the default, or `idle`, next to nothing), `pipeline.yield.max.bytes.per.second` (how many bytes
+of rows all of them read and write together while other clients produce; default 8388608, with 0 any) and `pipeline.secrets.dir` (a folder with a file
 for each secret; without it secrets come from the environment alone).
 
 **Effect**: *yes*: the broker behaves as it says. *kept*: accepted and shown, there is nothing here it could change.

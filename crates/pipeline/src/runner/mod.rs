@@ -6,6 +6,7 @@
 //! | `life` | one pipeline: its version, its runs, what happens when one fails |
 //! | `open` | puts a task together |
 //! | `task` | a task as it runs: one half reads and judges, the other one commits |
+//! | `pace` | how fast all of them go while others produce |
 //! | `readers`, `topic_reader`, `file_reader`, `table_reader`, `chunk` | what is read, as rows beside the records they were |
 //! | `judge`, `tally` | the query with its checks over a chunk; how many records are bad |
 //! | `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
@@ -24,6 +25,7 @@ mod judge;
 mod lag;
 mod life;
 mod open;
+mod pace;
 pub mod positions;
 pub mod progress;
 mod readers;
@@ -39,4 +41,5 @@ mod topic_writer;
 mod transaction;
 mod worker;
 
+pub use pace::{Others, Pace};
 pub use worker::{Worker, WorkerOptions};

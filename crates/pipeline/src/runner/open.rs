@@ -19,6 +19,7 @@ use super::deployed::Deployed;
 use super::file_reader::{FileInput, FileReader};
 use super::hand_over::HandOver;
 use super::lag::LagReporter;
+use super::pace::Pace;
 use super::positions::{self, Owner, Positions};
 use super::progress::Progress;
 use super::readers::{ReadError, Readers, Topics, begun};
@@ -43,6 +44,7 @@ pub(crate) struct Surroundings {
     pub(crate) cluster: Cluster,
     pub(crate) limits: Limits,
     pub(crate) secrets: Secrets,
+    pub(crate) pace: Option<Pace>,
 }
 
 impl Surroundings {
@@ -163,6 +165,7 @@ pub(crate) async fn open(
         lag: LagReporter::new(cluster.clone(), task.group.clone()),
         progress,
         limits,
+        pace: surroundings.pace.clone(),
     })
 }
 

@@ -20,6 +20,7 @@ use super::chunk::{Chunk, DecodeError};
 use super::deployed::{Deployed, DeployedError};
 use super::judge::{JudgeError, Judged, judge};
 use super::lag::LagReporter;
+use super::pace::Pace;
 use super::progress::{Progress, Stage};
 use super::readers::{ReadError, Readers, Step};
 use super::table_writer::{TableError, TableWriter};
@@ -129,6 +130,20 @@ pub(crate) struct Ready {
     is_last: bool,
 }
 
+impl Ready {
+    /// What its rows take, as they were read and as they are written.
+    fn bytes(&self) -> usize {
+        let each = self.chunks.iter().map(|(judged, encoded)| {
+            let read = judged.chunk.rows.get_array_memory_size();
+            let written = encoded
+                .as_ref()
+                .map_or_else(|| judged.rows.get_array_memory_size(), Encoded::bytes);
+            read.saturating_add(written)
+        });
+        each.fold(0, usize::saturating_add)
+    }
+}
+
 /// A task, put together.
 pub(crate) struct Parts {
     pub(crate) env: Env,
@@ -144,6 +159,7 @@ pub(crate) struct Parts {
     pub(crate) lag: LagReporter,
     pub(crate) progress: Arc<Progress>,
     pub(crate) limits: Limits,
+    pub(crate) pace: Option<Pace>,
 }
 
 /// Runs a task until all is read that a run that ends has to read, or it is told to stop: then it ends at the next commit.
@@ -159,6 +175,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
         lag,
         progress,
         limits,
+        pace,
         is_bounded,
     } = parts;
     let (sender, receiver) = mpsc::channel(1);
@@ -171,6 +188,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
         output,
         progress: Arc::clone(&progress),
         limits,
+        pace,
     };
     halves.spawn(reading.run(sender, stop));
     let writing = Writing {
@@ -206,6 +224,7 @@ struct Reading {
     output: Option<TopicOutput>,
     progress: Arc<Progress>,
     limits: Limits,
+    pace: Option<Pace>,
 }
 
 /// How long to wait for records before telling where reading stands.
@@ -220,10 +239,12 @@ impl Reading {
         loop {
             let begun = self.env.clock.now();
             let now_ms = self.env.clock.wall().ms();
+            let pace = self.pace.as_ref();
+            let limits = pace.map_or(self.limits, |pace| pace.limits(self.limits));
             let step = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                step = self.readers.next(self.limits, WAIT, now_ms, &self.progress) => step?,
+                step = self.readers.next(limits, WAIT, now_ms, &self.progress) => step?,
             };
             let now = self.env.clock.now();
             self.progress.took(Stage::Fetch, now.since(begun));
@@ -240,6 +261,13 @@ impl Reading {
             ready.looked_through = self.readers.looked_through();
             ready.forgotten = self.readers.take_forgotten();
             let is_last = ready.is_last;
+            if let Some(pace) = &self.pace {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    () = pace.pass(ready.bytes()) => {}
+                }
+            }
             // Nobody listens if the other half has failed, and then it tells why.
             if sender.send(ready).await.is_err() || is_last {
                 return Ok(());

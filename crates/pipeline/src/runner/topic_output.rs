@@ -73,6 +73,11 @@ pub(crate) struct RowRecord<'a> {
 }
 
 impl Encoded {
+    /// What values and keys take together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.bytes() + self.keys.bytes()
+    }
+
     /// The record of a row, refused or not.
     pub(crate) fn get(&self, row: usize) -> Option<RowRecord<'_>> {
         let key = if self.has_keys {

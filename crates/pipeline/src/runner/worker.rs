@@ -22,6 +22,7 @@ use super::hand_over::HandOver;
 use super::history::{History, Runs};
 use super::life::{self, Command, Shared, Wanted, causes};
 use super::open::Surroundings;
+use super::pace::Pace;
 use super::status::Statuses;
 use super::topic_reader::Limits;
 use crate::control::record::{Action, Deployment, PipelineRecord};
@@ -50,6 +51,8 @@ pub struct WorkerOptions {
     pub secrets: Secrets,
     /// What its threads take of processors that others want too; as much as anybody without it.
     pub priority: Option<Priority>,
+    /// How fast it goes beside others; as fast as it can without it.
+    pub pace: Option<Pace>,
 }
 
 /// Runs pipelines until it is stopped.
@@ -143,6 +146,7 @@ impl Working {
                 cluster: self.cluster.clone(),
                 limits: BATCH,
                 secrets: self.options.secrets.clone(),
+                pace: self.options.pace.clone(),
             },
             history,
             runs: Mutex::new(Runs::default()),

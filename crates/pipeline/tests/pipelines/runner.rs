@@ -35,6 +35,7 @@ pub(crate) fn worker(cluster: Cluster) -> Worker {
         memory_bytes_max: 64 << 20,
         secrets: Secrets::default(),
         priority: None,
+        pace: None,
     };
     Worker::start(cluster, options).expect("threads")
 }

@@ -4,12 +4,13 @@
 
 mod standing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::Broker;
+use broker::{Broker, PIPELINES_CLIENT};
 use env::{Clock, SystemClock};
-use pipeline::runner::{Worker, WorkerOptions};
+use pipeline::runner::{Pace, Worker, WorkerOptions};
 use pipeline::secrets::Secrets;
 use tokio_util::sync::CancellationToken;
 
@@ -29,10 +30,22 @@ pub(crate) fn start(settings: &Settings, broker: &Broker) -> anyhow::Result<Opti
         memory_bytes_max: pipelines.memory_bytes,
         secrets: Secrets::new(pipelines.secrets_directory.clone()),
         priority: Some(pipelines.priority),
+        pace: pipelines
+            .yield_bytes_per_second
+            .map(|bytes| pace(bytes.get(), broker)),
     };
-    let cluster = own_broker::cluster(broker.address(), "watertable-pipelines");
+    let cluster = own_broker::cluster(broker.address(), PIPELINES_CLIENT);
     let worker = Worker::start(cluster, options);
     worker.map(Some).context("cannot start pipelines")
+}
+
+/// Others are clients that produce to this broker.
+fn pace(bytes_per_second: u64, broker: &Broker) -> Pace {
+    let requests = Arc::clone(&broker.metrics().requests);
+    Pace::new(
+        bytes_per_second,
+        Arc::new(move || requests.produced_by_others()),
+    )
 }
 
 /// How often it is looked how far pipelines are behind.

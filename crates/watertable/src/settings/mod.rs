@@ -168,6 +168,7 @@ const OWN: &[&str] = &[
     pipeline::WORKERS,
     pipeline::MEMORY_BYTES,
     pipeline::PRIORITY,
+    pipeline::YIELD,
     SECRETS_DIRECTORY,
 ];
 

@@ -1,5 +1,6 @@
 //! The settings of pipelines: whether this process runs any, and how much all of them together may use.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use sql::Priority;
@@ -9,8 +10,10 @@ use super::{Made, SettingsError};
 pub(super) const WORKERS: &str = "pipeline.workers";
 pub(super) const MEMORY_BYTES: &str = "pipeline.memory.max.bytes";
 pub(super) const PRIORITY: &str = "pipeline.priority";
+pub(super) const YIELD: &str = "pipeline.yield.max.bytes.per.second";
 pub(crate) const SECRETS_DIRECTORY: &str = "pipeline.secrets.dir";
 
+const YIELD_DEFAULT: u64 = 8 << 20;
 const WORKERS_DEFAULT: u64 = 2;
 const WORKERS_MAX: u64 = 256;
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
@@ -26,6 +29,8 @@ pub(crate) struct PipelineSettings {
     pub(crate) memory_bytes: usize,
     /// What they take of processors that others want too.
     pub(crate) priority: Priority,
+    /// How many bytes of rows all of them read and write together each second while other clients produce; any without it.
+    pub(crate) yield_bytes_per_second: Option<NonZeroU64>,
     /// A folder with a file for each secret; without it secrets come from the environment alone.
     pub(crate) secrets_directory: Option<PathBuf>,
 }
@@ -46,6 +51,12 @@ impl Made {
             "a number of bytes, at least 33554432",
         )?;
         let priority = self.priority(PRIORITY)?;
+        let yield_bytes_per_second = self.number(
+            YIELD,
+            YIELD_DEFAULT,
+            0..=u64::MAX,
+            "a number of bytes, or 0 for as many as there are",
+        )?;
         let secrets_directory = self.settings.remove(SECRETS_DIRECTORY);
         let secrets_directory = secrets_directory.filter(|given| !given.text.is_empty());
         let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
@@ -53,6 +64,7 @@ impl Made {
             workers: size(workers),
             memory_bytes: size(memory_bytes),
             priority: priority.unwrap_or(Priority::Low),
+            yield_bytes_per_second: NonZeroU64::new(yield_bytes_per_second),
             secrets_directory: secrets_directory.map(|given| given.text.into()),
         }))
     }

@@ -1,5 +1,7 @@
 //! The layers together.
 
+use std::num::NonZeroU64;
+
 use super::*;
 use ::sql::Priority;
 
@@ -53,6 +55,10 @@ fn pipelines_run_here_unless_there_are_no_workers() {
     let default = pipelines(&[]).unwrap().unwrap();
     assert_eq!((default.workers, default.memory_bytes), (2, 256 << 20));
     assert_eq!(default.secrets_directory, None);
+    let bytes = default.yield_bytes_per_second.map(NonZeroU64::get);
+    assert_eq!(bytes, Some(8 << 20));
+    let any = pipelines(&[("pipeline.yield.max.bytes.per.second", "0")]);
+    assert_eq!(any.unwrap().unwrap().yield_bytes_per_second, None);
     assert_eq!(pipelines(&[("pipeline.workers", "0")]).unwrap(), None);
     for wrong in [
         ("pipeline.workers", "many"),

@@ -82,6 +82,7 @@ impl Desk {
             memory_bytes_max: 64 << 20,
             secrets: self.secrets(),
             priority: None,
+            pace: None,
         };
         Worker::start(self.world.client(), options).expect("threads")
     }

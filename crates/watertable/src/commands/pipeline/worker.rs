@@ -48,6 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         memory_bytes_max: arguments.memory,
         secrets: Secrets::new(arguments.secrets.clone()),
         priority: None,
+        pace: None,
     };
     session::run(async {
         let cluster = Cluster::new(arguments.session.brokers.clone(), config);
