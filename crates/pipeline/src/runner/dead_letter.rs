@@ -53,6 +53,17 @@ pub struct Reason {
     pub message: String,
 }
 
+impl Reason {
+    /// One that is no check.
+    pub(crate) fn new(word: &str, message: String) -> Self {
+        Self {
+            reason: word.to_owned(),
+            check: None,
+            message,
+        }
+    }
+}
+
 /// A record as it stood in its source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Original {

@@ -105,11 +105,7 @@ pub(crate) fn judge(
 }
 
 fn decode(message: String) -> Reason {
-    Reason {
-        reason: DECODE.to_owned(),
-        check: None,
-        message,
-    }
+    Reason::new(DECODE, message)
 }
 
 fn schema_of_result(deployed: &Deployed, input: usize, runs_query: bool) -> SchemaRef {
@@ -179,6 +175,11 @@ impl Judged {
     /// Makes a record that is no row a dead letter.
     pub(crate) fn refuse_record(&mut self, record: u32, reason: Reason) {
         self.dead.entry(record).or_insert(reason);
+    }
+
+    /// Counts deletions that are not passed on.
+    pub(crate) fn leave_out_tombstones(&mut self) {
+        self.tally.tombstones = u64::try_from(self.chunk.tombstones.len()).unwrap_or(u64::MAX);
     }
 
     /// How many records are dead letters so far.

@@ -9,7 +9,7 @@
 //! | `pace` | how fast all of them go while others produce |
 //! | `readers`, `topic_reader`, `file_reader`, `table_reader`, `chunk` | what is read, as rows beside the records they were |
 //! | `judge`, `tally` | the query with its checks over a chunk; how many records are bad |
-//! | `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
+//! | `record_key`, `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
 //! | `back_test` | what a new version would have done to recent records |
 //! | `hand_over` | from one version to another |
 //! | `positions`, `history`, `status`, `progress`, `lag` | how far it is, what happened, how it stands |
@@ -29,6 +29,7 @@ mod pace;
 pub mod positions;
 pub mod progress;
 mod readers;
+mod record_key;
 mod schedule;
 pub mod status;
 mod table_reader;

@@ -389,7 +389,8 @@ impl Table<'_> {
                 .go_to(partitions.iter().filter_map(offset).collect())
                 .await?;
         }
-        Ok(TableWriter::new(sink, writer, dead, partitions, self.sink))
+        let writer = TableWriter::new(sink, writer, dead, partitions, self.sink, columns);
+        writer.map_err(TaskError::Encode)
     }
 }
 

@@ -8,12 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use client::TopicPartition;
 use connectors::postgres::{Batch, Delete, Kind, Place, Refusal, Sink, SinkError, SinkPartition};
+use contract::Column;
+use datafusion::error::DataFusionError;
 use spec::{Delivery, Mode, PostgresSink};
+use sql::compute::Values;
 
 use super::chunk::Originals;
 use super::dead_letter::Reason;
 use super::judge::Judged;
 use super::positions::Source;
+use super::record_key::{Keeping, LOOKED_AT, RecordKey, deletes_nothing_known};
 use super::tally::Tally;
 use super::topic_writer::DeadLetters;
 use super::transaction::{TransactionWriter, WriteError};
@@ -61,6 +65,9 @@ pub(crate) struct TableWriter {
     partitions: BTreeMap<TopicPartition, SinkPartition>,
     /// The columns of the key; none if rows are only added.
     key: Vec<String>,
+    /// The same as keys of records are.
+    record_key: RecordKey,
+    keeping: Keeping,
     /// Whether the database keeps no offsets.
     keeps_positions: bool,
 }
@@ -72,18 +79,22 @@ impl TableWriter {
         dead: DeadLetters,
         partitions: BTreeMap<TopicPartition, SinkPartition>,
         spec: &PostgresSink,
-    ) -> Self {
-        Self {
+        columns: &[Column],
+    ) -> Result<Self, DataFusionError> {
+        let key = match &spec.mode {
+            Mode::Upsert { key } => key.clone(),
+            Mode::Append => Vec::new(),
+        };
+        Ok(Self {
+            record_key: RecordKey::new(columns, &key)?,
+            keeping: Keeping::default(),
+            key,
             sink,
             writer,
             dead,
             partitions,
             keeps_positions: spec.delivery == Delivery::AtLeastOnce,
-            key: match &spec.mode {
-                Mode::Upsert { key } => key.clone(),
-                Mode::Append => Vec::new(),
-            },
-        }
+        })
     }
 
     /// Writes what came of a chunk; returns what became of it.
@@ -171,21 +182,32 @@ impl TableWriter {
     }
 
     /// The deletions among the rows, and the records that they are.
-    fn deletes(&self, judged: &mut Judged) -> (Vec<Delete>, Vec<u32>) {
-        let tombstones = std::mem::take(&mut judged.chunk.tombstones);
+    fn deletes(&mut self, judged: &mut Judged) -> (Vec<Delete>, Vec<u32>) {
         if self.key.is_empty() {
-            judged.tally.tombstones = u64::try_from(tombstones.len()).unwrap_or(u64::MAX);
+            judged.leave_out_tombstones();
             return (Vec::new(), Vec::new());
         }
+        let mut keys = Values::default();
+        // A row whose key cannot be written is refused where it is.
+        if self.keeping.wants(judged) {
+            let rows = judged.rows.slice(0, judged.rows.num_rows().min(LOOKED_AT));
+            let _encoded = self.record_key.encode(&rows, &mut keys, &mut Vec::new());
+        }
+        let passes = self.keeping.passes(judged, |row| keys.get(row));
+        let tombstones = std::mem::take(&mut judged.chunk.tombstones);
         let (mut deletes, mut records) = (Vec::new(), Vec::new());
         for (record, key) in judged.chunk.originals.keys_of(&tombstones) {
+            if !passes {
+                judged.refuse_record(record, deletes_nothing_known());
+                continue;
+            }
             match texts_of_key(&key, &self.key) {
                 Ok(key) => {
                     let after_rows = judged.records.partition_point(|of| *of < record);
                     deletes.push(Delete { after_rows, key });
                     records.push(record);
                 }
-                Err(message) => judged.refuse_record(record, reason("key", message)),
+                Err(message) => judged.refuse_record(record, Reason::new("key", message)),
             }
         }
         (deletes, records)
@@ -193,7 +215,7 @@ impl TableWriter {
 }
 
 fn refuse(judged: &mut Judged, records_of_deletes: &[u32], refusal: &Refusal) {
-    let reason = reason("refused", refusal.to_string());
+    let reason = Reason::new("refused", refusal.to_string());
     match refusal.place {
         Place::Row(row) => judged.refuse([(row, reason)]),
         Place::Delete(delete) => {
@@ -201,14 +223,6 @@ fn refuse(judged: &mut Judged, records_of_deletes: &[u32], refusal: &Refusal) {
                 judged.refuse_record(*record, reason);
             }
         }
-    }
-}
-
-fn reason(word: &str, message: String) -> Reason {
-    Reason {
-        reason: word.to_owned(),
-        check: None,
-        message,
     }
 }
 

@@ -4,7 +4,7 @@
 //! pipeline names them, one with a number that JSON has none for, one that is larger than the topic takes. Records are in the order of
 //! those they were made of, so that of two with the same key the later one stays the later.
 
-use contract::{Column, DataType};
+use contract::Column;
 use datafusion::arrow::array::types::TimestampMillisecondType;
 use datafusion::arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
 use datafusion::arrow::compute::cast;
@@ -14,6 +14,7 @@ use spec::TopicSink;
 use sql::compute::{Encoder, Values};
 
 use super::dead_letter::Reason;
+use super::record_key::{RecordKey, encode_rows, place};
 
 /// What a record takes beside its key and value, in a batch of its own (`DefaultRecordBatch.estimateBatchSizeUpperBound`).
 const OVERHEAD_BYTES: usize = 128;
@@ -26,7 +27,7 @@ const WRITTEN_WITHIN_MS: i64 = 60_000;
 pub(crate) struct TopicOutput {
     columns: Vec<Column>,
     encoder: Encoder,
-    key: Key,
+    key: RecordKey,
     /// The column with the times.
     timestamp: Option<usize>,
     takes: Takes,
@@ -40,16 +41,6 @@ pub(crate) struct Takes {
     /// How old a record's time may be (`message.timestamp.before.max.ms`), and how far ahead (`message.timestamp.after.max.ms`).
     pub(crate) before_ms: u64,
     pub(crate) after_ms: u64,
-}
-
-/// How keys are made.
-#[derive(Debug)]
-enum Key {
-    None,
-    /// The text of a column.
-    One(usize, Encoder),
-    /// An object of several.
-    Several(Vec<usize>, Encoder),
 }
 
 /// Records of a batch of rows.
@@ -106,28 +97,11 @@ impl TopicOutput {
         sink: Option<&TopicSink>,
         takes: Takes,
     ) -> Result<Self, DataFusionError> {
-        let place = |name: &str| {
-            let found = columns.iter().position(|column| column.name == name);
-            found.ok_or_else(|| {
-                DataFusionError::Plan(format!("the result has no column {name}, which `to` names"))
-            })
-        };
-        let key = sink.map_or(&[][..], |sink| &sink.key);
-        let key: Vec<usize> = key
-            .iter()
-            .map(|name| place(name))
-            .collect::<Result<_, _>>()?;
         let timestamp = sink.and_then(|sink| sink.timestamp.as_deref());
-        let of_key =
-            || -> Vec<Column> { key.iter().map(|place| columns[*place].clone()).collect() };
         Ok(Self {
             encoder: Encoder::new(columns)?,
-            key: match key.as_slice() {
-                [] => Key::None,
-                [one] => Key::One(*one, Encoder::new(&of_key())?),
-                _ => Key::Several(key.clone(), Encoder::new(&of_key())?),
-            },
-            timestamp: timestamp.map(place).transpose()?,
+            key: RecordKey::new(columns, sink.map_or(&[][..], |sink| &sink.key))?,
+            timestamp: timestamp.map(|name| place(columns, name)).transpose()?,
             columns: columns.to_vec(),
             takes,
         })
@@ -135,7 +109,7 @@ impl TopicOutput {
 
     /// Whether records have keys.
     pub(crate) fn has_keys(&self) -> bool {
-        !matches!(self.key, Key::None)
+        !self.key.is_none()
     }
 
     /// Makes records of rows.
@@ -152,7 +126,7 @@ impl TopicOutput {
             ..Encoded::default()
         };
         let mut refused = Vec::new();
-        self.keys(rows, &mut encoded.keys, &mut refused)?;
+        self.key.encode(rows, &mut encoded.keys, &mut refused)?;
         encoded.timestamps = self.timestamps(rows, now_ms, &mut refused)?;
         encode_rows(&self.encoder, rows, &mut encoded.values, &mut refused)?;
         for row in 0..rows.num_rows() {
@@ -160,47 +134,13 @@ impl TopicOutput {
                 + encoded.keys.get(row).map_or(0, <[u8]>::len);
             if bytes + OVERHEAD_BYTES > self.takes.record_bytes {
                 let most = self.takes.record_bytes;
-                refused.push((row, reason("too_large", format!("the record has {bytes} bytes, and the topic takes {most} (its setting max.message.bytes)"))));
+                refused.push((row, Reason::new("too_large", format!("the record has {bytes} bytes, and the topic takes {most} (its setting max.message.bytes)"))));
             }
         }
         refused.sort_by_key(|(row, _)| *row);
         refused.dedup_by_key(|(row, _)| *row);
         encoded.refused = refused;
         Ok(encoded)
-    }
-
-    fn keys(
-        &self,
-        rows: &RecordBatch,
-        keys: &mut Values,
-        refused: &mut Vec<(usize, Reason)>,
-    ) -> Result<(), DataFusionError> {
-        let (places, encoder) = match &self.key {
-            Key::None => return Ok(()),
-            Key::One(place, encoder) => (std::slice::from_ref(place), encoder),
-            Key::Several(places, encoder) => (places.as_slice(), encoder),
-        };
-        let of_key = rows.project(places)?;
-        for (place, array) in places.iter().zip(of_key.columns()) {
-            if array.null_count() == 0 {
-                continue;
-            }
-            let name = self.columns.get(*place).map_or("", |column| &column.name);
-            let nulls = (0..array.len()).filter(|row| array.is_null(*row));
-            refused.extend(nulls.map(|row| {
-                (
-                    row,
-                    reason("key", format!("{name} is NULL, and it is the key")),
-                )
-            }));
-        }
-        encode_rows(encoder, &of_key, keys, refused)?;
-        if let Key::One(place, _) = &self.key
-            && let Some(column) = self.columns.get(*place)
-        {
-            *keys = texts(column, keys);
-        }
-        Ok(())
     }
 
     fn timestamps(
@@ -221,7 +161,7 @@ impl TopicOutput {
         for row in 0..millis.len() {
             let time = millis.is_valid(row).then(|| millis.value(row));
             if let Some(fault) = self.takes.fault_of_time(time, now_ms) {
-                refused.push((row, reason("timestamp", format!("{name} is {fault}"))));
+                refused.push((row, Reason::new("timestamp", format!("{name} is {fault}"))));
             }
         }
         Ok(Some(millis))
@@ -255,59 +195,11 @@ impl Takes {
     }
 }
 
-fn reason(word: &str, message: String) -> Reason {
-    Reason {
-        reason: word.to_owned(),
-        check: None,
-        message,
-    }
-}
-
-/// Writes all rows; one that cannot be written is empty.
-fn encode_rows(
-    encoder: &Encoder,
-    rows: &RecordBatch,
-    values: &mut Values,
-    refused: &mut Vec<(usize, Reason)>,
-) -> Result<(), DataFusionError> {
-    if encoder.encode(rows, values).is_ok() {
-        return Ok(());
-    }
-    let mut all = Values::default();
-    let mut one = Values::default();
-    for row in 0..rows.num_rows() {
-        match encoder.encode(&rows.slice(row, 1), &mut one) {
-            Ok(()) => all.push(one.get(0).unwrap_or_default()),
-            Err(error) => {
-                refused.push((row, reason("error", error.strip_backtrace())));
-                all.push(&[]);
-            }
-        }
-    }
-    *values = all;
-    Ok(())
-}
-
-/// The texts of objects with one column: of `{"a":"b"}` the `b`, of `{"a":1}` the `1`.
-fn texts(column: &Column, objects: &Values) -> Values {
-    let mut texts = Values::default();
-    // `{"name":`, as the encoder writes it.
-    let head = serde_json::to_string(&column.name).map_or(0, |name| name.len() + 2);
-    for object in objects.iter() {
-        let value = object.get(head..object.len().saturating_sub(1));
-        let value = value.unwrap_or_default();
-        match serde_json::from_slice::<String>(value) {
-            Ok(text) if column.data_type != DataType::Json => texts.push(text.as_bytes()),
-            _ => texts.push(value),
-        }
-    }
-    texts
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use contract::DataType;
     use datafusion::arrow::array::{
         ArrayRef, Float64Array, Int64Array, StringViewArray, TimestampMicrosecondArray,
     };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::dead_letter;
 use super::judge::Judged;
 use super::positions::Source;
+use super::record_key::{Keeping, deletes_nothing_known};
 use super::tally::Tally;
 use super::topic_output::{Encoded, RowRecord};
 use super::transaction::{OutRecord, TransactionWriter, WriteError};
@@ -20,6 +21,7 @@ pub(crate) struct TopicWriter {
     dead: DeadLetters,
     /// Whether deletions are passed on.
     has_keys: bool,
+    keeping: Keeping,
 }
 
 /// Where dead letters go, and whose they are.
@@ -44,6 +46,7 @@ impl TopicWriter {
             topic,
             dead,
             has_keys,
+            keeping: Keeping::default(),
         }
     }
 
@@ -56,13 +59,7 @@ impl TopicWriter {
     ) -> Result<Tally, WriteError> {
         let refused: BTreeSet<usize> = encoded.refused.iter().map(|(row, _)| *row).collect();
         judged.refuse(encoded.refused.iter().cloned());
-        let deletions = if self.has_keys {
-            judged.chunk.originals.keys_of(&judged.chunk.tombstones)
-        } else {
-            judged.tally.tombstones =
-                u64::try_from(judged.chunk.tombstones.len()).unwrap_or(u64::MAX);
-            Vec::new()
-        };
+        let deletions = self.deletions(&mut judged, &encoded);
         let mut deletions = deletions.into_iter().peekable();
         for (row, record) in judged.records.iter().enumerate() {
             while let Some((_, key)) = deletions.next_if(|(number, _)| number < record) {
@@ -96,6 +93,24 @@ impl TopicWriter {
         now_ms: i64,
     ) -> Result<(), WriteError> {
         self.dead.send(&mut self.writer, judged, now_ms).await
+    }
+
+    /// The keys that are deleted between the rows, by their records.
+    fn deletions(&mut self, judged: &mut Judged, encoded: &Encoded) -> Vec<(u32, Vec<u8>)> {
+        if !self.has_keys {
+            judged.leave_out_tombstones();
+            return Vec::new();
+        }
+        let key_of = |row| encoded.get(row).and_then(|record| record.key);
+        let passes = self.keeping.passes(judged, key_of);
+        let deletions = judged.chunk.originals.keys_of(&judged.chunk.tombstones);
+        if passes {
+            return deletions;
+        }
+        for (record, _) in deletions {
+            judged.refuse_record(record, deletes_nothing_known());
+        }
+        Vec::new()
     }
 
     async fn write(&mut self, row: RowRecord<'_>) -> Result<(), WriteError> {

@@ -1,5 +1,6 @@
 //! From topic to topic.
 
+use super::desk::Desk;
 use super::{apply, consume, create, produce, record, wait_for, worker, world};
 
 const TRIPS: &str = "\
@@ -17,6 +18,19 @@ checks:
   - accepted_range: { column: m, max: 100000 }
 to:
   topic: { name: trips.clean, key: id }
+";
+
+const ORDERS: &str = "\
+format: 1
+pipeline: orders
+run: continuous
+from:
+  raw:
+    topic: { name: orders }
+    columns: { id: bigint not null }
+sql: SELECT id FROM raw
+to:
+  topic: { name: orders.out, key: id, cleanup: compact }
 ";
 
 fn trips() -> String {
@@ -176,6 +190,45 @@ async fn a_version_hands_over_where_the_last_one_ended() {
     assert_eq!(clean.len(), 2);
     worker.stop().await;
     world.stop().await;
+}
+
+/// What deletes a customer does not delete the order whose number is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_of_other_keys_are_dead_letters() {
+    let desk = Desk::start().await;
+    create(desk.cluster(), "orders", 1, true).await;
+    desk.deploy(ORDERS).await;
+    let order = |id: u32| format!(r#"{{"id":{id}}}"#);
+    let (one, two) = (order(100), order(5));
+    let records = [
+        (Some("5"), Some(one.as_str())),
+        (Some("7"), Some(&two)),
+        (Some("5"), None),
+    ];
+    produce(desk.cluster(), "orders", &records).await;
+    let worker = desk.worker();
+    testkit::eventually("the deletion is a dead letter", async || {
+        desk.dead("orders", "message").await.len() == 1
+    })
+    .await;
+    let told = desk.dead("orders", "message").await.remove(0);
+    assert!(
+        told.contains("rows are written with keys of their own"),
+        "{told}"
+    );
+    assert_eq!(desk.values("orders.out").await, [one, two]);
+    // Where the records have the keys of the rows by now, it still is not known whose the deletion is.
+    produce(
+        desk.cluster(),
+        "orders",
+        &[(Some("8"), Some(r#"{"id":8}"#)), (Some("8"), None)],
+    )
+    .await;
+    testkit::eventually("so is this one", async || {
+        desk.dead("orders", "message").await.len() == 2
+    })
+    .await;
+    desk.stop(worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
