@@ -476,11 +476,13 @@ impl Sender {
             self.cluster.forget_topic(&batch.topic);
         }
         let mut retriable = refusal.is_retriable();
-        // Within a transaction nothing may be sent under another session: it can only be aborted.
-        if out_of_sequence && batch.session.is_some() && self.shared.transaction.is_none() {
-            retriable = true;
+        if out_of_sequence && batch.session.is_some() {
+            // One that only came before its turn comes again behind the earlier one (`TransactionManager.canRetry`).
             let behind = self.shared.accumulator.lock().is_behind_a_retry(&batch);
-            if !behind {
+            // Within a transaction nothing may be sent under another session: it can only be aborted.
+            let renews = !behind && self.shared.transaction.is_none();
+            retriable = behind || renews;
+            if renews {
                 // The broker has not written it and will not under these sequences: it goes again under a new session.
                 tracing::debug!(topic = %batch.topic, partition = batch.partition, %refusal, "new producer session");
                 self.end_session(&batch);
@@ -528,7 +530,13 @@ impl Sender {
         }
         // Its sequences are missing from now on, so those after it would be refused.
         self.end_session(&batch);
-        self.shared.accumulator.lock().gave_up(&batch, error);
+        let mut accumulator = self.shared.accumulator.lock();
+        accumulator.gave_up(&batch, error.clone());
+        if self.shared.transaction.is_some() {
+            // It can only be aborted, so whoever waits for the rest need not wait for its time to be over.
+            accumulator.fail_all(&error);
+        }
+        drop(accumulator);
         self.shared.batch_ended.notify_waiters();
     }
 

@@ -3,7 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
+use client::{
+    BrokerAddress, ClientConfig, Cluster, Consumer, ConsumerConfig, ProducerConfig, ProducerRecord,
+    TopicPartition, TransactionalProducer,
+};
 use protocol::ErrorCode;
 use protocol::messages::ProduceRequest;
 use protocol::records::{BatchIterator, BatchOptions};
@@ -100,6 +106,77 @@ async fn numbers(client: &mut RawClient) -> Vec<usize> {
                 numbers.push(text.parse().unwrap());
             }
         }
+    }
+}
+
+/// A transaction that many batches are sent for at once goes on when there is room, in order, and is not given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_goes_on_when_there_is_room_again() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let data = disk.path("data");
+    let ballast = disk.path("ballast");
+    std::fs::write(&ballast, vec![1; BALLAST_BYTES]).unwrap();
+    let server = Server::start(&data, &[]);
+    let mut raw = RawClient::connect(server.kafka).await;
+    topic(&mut raw, "t", &[("segment.bytes", "1048576")]).await;
+    let address = BrokerAddress {
+        host: server.kafka.ip().to_string(),
+        port: server.kafka.port(),
+    };
+    let cluster = Cluster::new(vec![address], ClientConfig::default());
+    let config = ProducerConfig {
+        batch_bytes: VALUE_BYTES,
+        ..ProducerConfig::default()
+    };
+    let timeout = Duration::from_secs(60);
+    let producer = TransactionalProducer::init(cluster.clone(), "full", timeout, config).await;
+    let mut producer = producer.unwrap();
+    let name: Arc<str> = Arc::from("t");
+    // Once, so that many batches go at once from then on.
+    producer.begin().unwrap();
+    let first = value(0);
+    producer.send(&name, record(&first)).await.unwrap();
+    producer.commit().await.unwrap();
+    producer.begin().unwrap();
+    for number in 1..200 {
+        // In turn large and small: when a large one finds no room, the small one behind it would.
+        let value = if number % 2 == 0 {
+            value(number)
+        } else {
+            number.to_string()
+        };
+        producer.send(&name, record(&value)).await.unwrap();
+    }
+    let makes_room = async {
+        testkit::eventually("the disk is full", async || {
+            server.get("/metrics").1.contains("watertable_disk_full 1")
+        })
+        .await;
+        std::fs::remove_file(&ballast).unwrap();
+    };
+    let (committed, ()) = tokio::join!(producer.commit(), makes_room);
+    committed.unwrap();
+    let mut consumer = Consumer::new(cluster, ConsumerConfig::default());
+    consumer.seek(TopicPartition::new(name, 0), 0);
+    let mut found = Vec::new();
+    while found.len() < 200 {
+        let Some(batch) = consumer.poll().await.unwrap() else {
+            continue;
+        };
+        for record in batch.records() {
+            let text = std::str::from_utf8(record.unwrap().value.unwrap()).unwrap();
+            found.push(text.parse::<usize>().unwrap());
+        }
+    }
+    assert!(found.iter().copied().eq(0..200), "{found:?}");
+}
+
+fn record(value: &str) -> ProducerRecord<'_> {
+    ProducerRecord {
+        value: Some(value.as_bytes()),
+        ..ProducerRecord::default()
     }
 }
 

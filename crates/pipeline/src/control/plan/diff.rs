@@ -191,6 +191,7 @@ impl<'a> Planner<'a> {
         let topics = topics(wanted, old, &tasks, self.environment, self.facts, faults);
         self.check_names(wanted, &tasks, &topics, faults);
         self.check_inputs(wanted, faults);
+        self.check_circle(name, faults);
         self.check_length(wanted, faults);
         // What somebody deleted or set otherwise since is mended by the same version once more.
         let mends = (!topics.is_empty()).then_some((ChangeKind::Changed, Class::Metadata));
@@ -285,6 +286,37 @@ impl<'a> Planner<'a> {
             }
             faults.push(PlanFault::no_topic(topic, self.environment, self.facts));
         }
+    }
+
+    /// What it writes does not come back to it.
+    fn check_circle(&self, name: &str, faults: &mut Vec<PlanFault>) {
+        let mut before: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut next = vec![name];
+        while let Some(pipeline) = next.pop() {
+            let written = self.writers.iter();
+            let written = written.filter(|(_, writers)| writers.contains(pipeline));
+            let readers = written.filter_map(|(topic, _)| self.readers.get(topic));
+            for reader in readers.flatten() {
+                if !before.contains_key(reader.as_str()) {
+                    before.insert(reader, pipeline);
+                    next.push(reader);
+                }
+            }
+        }
+        let mut names = Vec::new();
+        let mut at = before.get(name).copied();
+        while let Some(pipeline) = at {
+            names.push(pipeline.to_owned());
+            at = (pipeline != name)
+                .then(|| before.get(pipeline).copied())
+                .flatten();
+        }
+        if names.is_empty() {
+            return;
+        }
+        names.reverse();
+        names.push(name.to_owned());
+        faults.push(PlanFault::Circle { names });
     }
 
     /// What is stored can be read again.

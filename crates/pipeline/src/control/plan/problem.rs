@@ -137,6 +137,12 @@ pub enum PlanFault {
         /// Who writes it.
         writer: String,
     },
+    /// It would read what comes of its own rows, of which some may be of another folder.
+    #[error("a circle of pipelines: {}; let one of them write another topic", .names.join(" -> "))]
+    Circle {
+        /// Their names in the order of the records, its own again at the end.
+        names: Vec<String>,
+    },
     /// What is declared is not what is stored.
     #[error(
         "the contract of the topic {topic} has {stored} where {declared} is needed; change the file, or the contract with `watertable topic contract set {topic}`"

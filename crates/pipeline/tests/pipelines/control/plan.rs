@@ -468,6 +468,26 @@ fn a_topic_is_written_by_one_pipeline() {
 }
 
 #[test]
+fn pipelines_of_several_folders_are_no_circle() {
+    let world = World::running();
+    let back = |from: &str, to: &str| {
+        let text = TRIPS
+            .replace("trips_clean", "back")
+            .replace("trips.clean", to);
+        text.replace(
+            "{ topic: { name: trips } }",
+            &format!("{{ topic: {{ name: {from} }} }}"),
+        )
+    };
+    let problem = one_problem(world.plan(&back("trips.clean", "trips"), OUTPUT));
+    assert_eq!(
+        problem,
+        "a.yaml: back: a circle of pipelines: back -> trips_clean -> back; let one of them write another topic"
+    );
+    assert!(world.plan(&back("trips.clean", "other"), OUTPUT).is_ok());
+}
+
+#[test]
 fn a_declared_contract_is_stored_where_there_is_none_and_cannot_contradict() {
     let mut world = World::new("prod");
     world.facts = facts(&[("trips", "")]);
