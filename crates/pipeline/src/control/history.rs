@@ -83,6 +83,7 @@ mod tests {
             warned: 0,
             error: None,
             then: None,
+            deployment: None,
         }
     }
 

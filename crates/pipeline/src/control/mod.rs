@@ -34,13 +34,13 @@ pub use history::{RUNS_KEPT, last_runs};
 pub use key::Key;
 pub use log::LogError;
 pub use plan::{Plan, diff, fingerprint};
-pub use positions::{Positions, positions};
+pub use positions::{Positions, positions, positions_of_task};
 pub use record::{
     Action, CheckResult, Class, ColumnRecord, Deployment, Level, LogLine, PipelineRecord,
     PipelineState, Position, RecordError, ResolvedInput, Rewind, Run, RunState, SourceRecord, Then,
 };
 pub use runs::runs;
-pub use state::{DEPLOYMENTS_KEPT, Event, State};
+pub use state::{ASKS_KEPT, DEPLOYMENTS_KEPT, Event, State};
 pub use store::{Store, StoreError};
 pub use tail::{DeadLetters, History, Letter, Tail};
 pub use time::Time;

@@ -49,6 +49,39 @@ pub async fn positions(
     Ok(found)
 }
 
+/// What all pipelines have kept under the name of a task, by environment and pipeline.
+///
+/// # Errors
+/// The topic cannot be read, or a later version has written one of them.
+pub async fn positions_of_task(
+    cluster: &Cluster,
+    task: &str,
+) -> Result<BTreeMap<(String, String), Positions>, StoreError> {
+    let mut found: BTreeMap<(String, String), Positions> = BTreeMap::new();
+    let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
+        return Ok(found);
+    };
+    each(&mut log, |key, position| {
+        let [environment, pipeline, of, input, place] = key.parts() else {
+            return Ok(());
+        };
+        if of != task {
+            return Ok(());
+        }
+        let (of, at) = (
+            (environment.clone(), pipeline.clone()),
+            (input.clone(), place.clone()),
+        );
+        match position? {
+            None => found.entry(of).or_default().remove(&at),
+            Some(position) => found.entry(of).or_default().insert(at, position),
+        };
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
 /// Hands over what the topic says of positions up to its end, in its order: a position, or that there is none any more.
 pub(super) async fn each(
     log: &mut Log,

@@ -1,7 +1,8 @@
 //! [`State`]: what runs, what ran, and what was done, as the records of `__pipelines` and `__deployments` say it.
 //!
 //! Invariants: it is a function of the records, so whoever reads them to the same place has the same state; what compaction takes
-//! out of `__pipelines` changes nothing; and of the log of deployments the last [`DEPLOYMENTS_KEPT`] of each pipeline are kept here.
+//! out of `__pipelines` changes nothing; and of the log of deployments the last [`DEPLOYMENTS_KEPT`] of each pipeline are kept here
+//! that say what ran, and the last [`ASKS_KEPT`] that ask for something, so that a pipeline which is run every minute knows its versions.
 //! No IO.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,8 +14,10 @@ use spec::names::Environment;
 use super::record::{self, Deployment, PipelineRecord, PipelineState, RecordError};
 use super::{Action, Key};
 
-/// Of each pipeline so many deployments are kept in memory; the topic has all.
+/// Of each pipeline so many deployments that say what ran are kept in memory; the topic has all.
 pub const DEPLOYMENTS_KEPT: usize = 256;
+/// Of each pipeline so many deployments are kept in memory that ask for something and change no version.
+pub const ASKS_KEPT: usize = 64;
 
 /// What runs, what ran, and what was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +31,34 @@ struct Entry {
     current: Option<Arc<PipelineRecord>>,
     versions: BTreeMap<u32, Arc<PipelineRecord>>,
     deployments: VecDeque<Arc<Deployment>>,
+}
+
+impl Entry {
+    /// Takes in what was done; the oldest of its kind goes if there are too many.
+    fn add(&mut self, deployment: Arc<Deployment>) {
+        let asks = asks(&deployment);
+        let most = if asks { ASKS_KEPT } else { DEPLOYMENTS_KEPT };
+        let of_kind = |other: &Arc<Deployment>| self::asks(other) == asks;
+        let count = self
+            .deployments
+            .iter()
+            .filter(|other| of_kind(other))
+            .count();
+        if count >= most
+            && let Some(oldest) = self.deployments.iter().position(of_kind)
+        {
+            self.deployments.remove(oldest);
+        }
+        self.deployments.push_back(deployment);
+    }
+}
+
+/// Whether a deployment asks for something, and changes no version.
+fn asks(deployment: &Deployment) -> bool {
+    match deployment.action {
+        Action::Pause | Action::Resume | Action::Cancel | Action::Run => true,
+        Action::Apply | Action::Rollback | Action::Remove | Action::Cut => false,
+    }
 }
 
 /// What a record changed.
@@ -99,10 +130,7 @@ impl State {
         let Some(value) = value else { return Ok(None) };
         let deployment: Arc<Deployment> = Arc::new(record::read(value)?);
         let entry = self.entry(&deployment.env, &deployment.pipeline);
-        if entry.deployments.len() == DEPLOYMENTS_KEPT {
-            entry.deployments.pop_front();
-        }
-        entry.deployments.push_back(Arc::clone(&deployment));
+        entry.add(Arc::clone(&deployment));
         Ok(Some(Event::Deployment(deployment)))
     }
 
@@ -168,6 +196,16 @@ impl State {
         entry.into_iter().flat_map(|entry| &entry.deployments)
     }
 
+    /// The runs that were asked for, the last of them, in their order; what was asked for before it was removed is not wanted any more.
+    pub fn asked_runs(&self, environment: &str, pipeline: &str) -> Vec<&str> {
+        let deployments = self.deployments(environment, pipeline).rev();
+        let deployments = deployments.take_while(|done| done.action != Action::Remove);
+        let runs = deployments.filter(|done| done.action == Action::Run);
+        let mut runs: Vec<_> = runs.map(|run| run.id.as_str()).collect();
+        runs.reverse();
+        runs
+    }
+
     /// The number of the next version of a pipeline: none is used twice.
     pub fn next_version(&self, environment: &str, pipeline: &str) -> u32 {
         let Some(entry) = self.get(environment, pipeline) else {
@@ -222,4 +260,57 @@ impl State {
 pub(super) fn hex(hash: &[u8]) -> String {
     let bytes = hash.iter().take(16);
     bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Time;
+
+    fn deployment(id: &str, action: Action) -> Deployment {
+        Deployment {
+            id: id.to_owned(),
+            env: "prod".to_owned(),
+            pipeline: "trips".to_owned(),
+            action,
+            from_version: Some(1),
+            to_version: Some(2),
+            class: None,
+            positions: Vec::new(),
+            of: None,
+            skip_deleted: false,
+            author: "ada".to_owned(),
+            message: None,
+            time: Time::from_ms(0),
+            base: None,
+        }
+    }
+
+    #[test]
+    fn a_pipeline_that_is_run_again_and_again_knows_its_versions() {
+        let mut state = State::default();
+        let mut add = |id: &str, action| {
+            let value = record::write(&deployment(id, action));
+            state.apply_deployment(Some(&value)).unwrap();
+        };
+        add("applied", Action::Apply);
+        for number in 0..2 * DEPLOYMENTS_KEPT {
+            add(&format!("run {number}"), Action::Run);
+        }
+        assert!(state.deployment("prod", "trips", "applied").is_some());
+        let runs = state.asked_runs("prod", "trips");
+        let last = format!("run {}", 2 * DEPLOYMENTS_KEPT - 1);
+        assert_eq!((runs.len(), *runs.last().unwrap()), (ASKS_KEPT, &*last));
+        let mut add = |id: &str, action| {
+            let value = record::write(&deployment(id, action));
+            state.apply_deployment(Some(&value)).unwrap();
+        };
+        add("removed", Action::Remove);
+        add("applied again", Action::Apply);
+        for number in 0..DEPLOYMENTS_KEPT {
+            add(&number.to_string(), Action::Cut);
+        }
+        assert!(state.deployment("prod", "trips", "applied").is_none());
+        assert!(state.deployments("prod", "trips").count() <= ASKS_KEPT + DEPLOYMENTS_KEPT);
+    }
 }

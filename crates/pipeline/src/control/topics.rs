@@ -215,6 +215,7 @@ fn runs() -> Vec<Column> {
         ("warned", BigInt),
         ("error", Text),
         ("then", Text),
+        ("deployment", Text),
     ])
 }
 

@@ -1,26 +1,29 @@
 //! The life of one pipeline: which version is wanted, when it runs, what happens when it fails.
 //!
 //! Invariants: one version runs at a time, and the next begins only when the last one has ended at a commit; who is told to stop, pause,
-//! hand over or cancel ends at the next commit; a run that failed is tried again as the file says, and one that ends by a halt or
-//! because another worker has taken over waits until somebody does something.
+//! hand over or cancel ends at the next commit; a run that failed is tried again as the file says, and one that ends by a halt waits until
+//! somebody does something; a run that was interrupted is not over, and goes on with the pipeline. A pipeline that another worker has
+//! taken over is begun again here when somebody changes or resumes it, and not before, so that two workers do not take it from each other
+//! for ever.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::Env;
 use parking_lot::Mutex;
 use spec::Trigger;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::deployed::Deployed;
 use super::hand_over::HandOver;
 use super::history::{CONTINUOUS, History, MANUAL, ONCE, Runs, SCHEDULE};
+use super::mailbox::Mailbox;
 use super::open::{self, Surroundings};
 use super::progress::Progress;
 use super::schedule::{Due, Schedule, backoff};
-use super::status::{Phase, Statuses, tally_of};
+use super::status::{Phase, Status, Statuses, tally_of};
 use super::tally::Tally;
 use super::task::{self, TaskError};
 use super::transaction::Session;
@@ -39,20 +42,6 @@ const PROBLEMS_MAX: usize = 20;
 /// A continuous run that has lasted so long before it failed begins to count its attempts anew.
 const SETTLED_MS: i64 = 60_000;
 
-/// What a pipeline is told.
-#[derive(Clone, Debug)]
-pub(crate) enum Command {
-    /// This is what runs from now on; nothing if it was forgotten.
-    Wanted(Option<Wanted>),
-    /// It runs now, once.
-    Run {
-        /// The name of the run.
-        id: String,
-    },
-    /// What it does ends at the next commit.
-    Cancel,
-}
-
 /// A version that is to run, and what its deployment asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -67,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) history: History,
     pub(crate) runs: Mutex<Runs>,
     pub(crate) statuses: Statuses,
+    /// Whether another worker has run a pipeline of this one, so that there are runs which are not known here.
+    pub(crate) lacks_runs: AtomicBool,
     /// What a batch of a pipeline may take.
     pub(crate) memory_bytes_max: usize,
 }
@@ -97,52 +88,35 @@ impl Shared {
 }
 
 /// Lives until nobody tells it anything any more.
-pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
+pub(crate) async fn live(shared: Arc<Shared>, mailbox: Arc<Mailbox>) {
     let mut wanted: Option<Wanted> = None;
-    let sessions = Sessions::default();
     loop {
         let runs = |wanted: &Wanted| wanted.record.state == PipelineState::Running;
         let Some(version) = wanted.take().filter(runs) else {
-            match commands.recv().await {
-                Some(Command::Wanted(next)) => {
-                    forget_unless_running(&shared, next.as_ref());
-                    wanted = next;
-                }
-                Some(Command::Run { .. } | Command::Cancel) => {}
-                None => return,
-            }
+            let Some(next) = mailbox.next_wanted().await else {
+                return;
+            };
+            forget_unless_running(&shared, next.as_ref());
+            wanted = next;
             continue;
         };
-        let (asks, asked) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let version = Version {
             shared: Arc::clone(&shared),
             record: version.record,
             hand_over: version.hand_over,
             stop: stop.clone(),
-            sessions: sessions.clone(),
+            mailbox: Arc::clone(&mailbox),
+            // Somebody has asked for it: it takes over from whoever ran it.
+            sessions: Sessions::default(),
         };
-        let running = version.run(asked);
+        let running = version.run();
         tokio::pin!(running);
         let mut is_over = false;
-        wanted = loop {
+        let next = loop {
             tokio::select! {
                 biased;
-                command = commands.recv() => match command {
-                    Some(Command::Wanted(next)) => {
-                        break next;
-                    }
-                    // More than so many at once are answered by the runs before them.
-                    Some(Command::Run { id }) => drop(asks.try_send(Ask::Run { id })),
-                    Some(Command::Cancel) => drop(asks.try_send(Ask::Cancel)),
-                    None => {
-                        stop.cancel();
-                        if !is_over {
-                            running.await;
-                        }
-                        return;
-                    }
-                },
+                next = mailbox.next_wanted() => break next,
                 () = &mut running, if !is_over => is_over = true,
             }
         };
@@ -150,8 +124,12 @@ pub(crate) async fn live(shared: Arc<Shared>, mut commands: mpsc::Receiver<Comma
         if !is_over {
             running.await;
         }
+        let Some(next) = next else {
+            return;
+        };
         // It told of its end.
-        forget_unless_running(&shared, wanted.as_ref());
+        forget_unless_running(&shared, next.as_ref());
+        wanted = next;
     }
 }
 
@@ -163,23 +141,17 @@ fn forget_unless_running(shared: &Shared, next: Option<&Wanted>) {
     }
 }
 
-/// What a version that runs is asked.
-#[derive(Debug)]
-enum Ask {
-    Run { id: String },
-    Cancel,
-}
-
 /// A version that runs.
 struct Version {
     shared: Arc<Shared>,
     record: Arc<PipelineRecord>,
     hand_over: HandOver,
     stop: CancellationToken,
+    mailbox: Arc<Mailbox>,
     sessions: Sessions,
 }
 
-/// Who the tasks of a pipeline are for the coordinator of transactions, over attempts and versions; cheap to clone.
+/// Who the tasks of a version are for the coordinator of transactions, over attempts; cheap to clone.
 #[derive(Clone, Debug, Default)]
 struct Sessions([Session; 3]);
 
@@ -202,15 +174,30 @@ enum Ended {
     Stopped,
     /// Somebody cancelled it.
     Cancelled,
+    /// It failed, and somebody has to do something first.
+    Held,
+    /// Another worker has taken over.
+    Fenced,
     /// It failed, and is perhaps tried again.
     Failed {
-        /// Whether somebody has to do something first.
-        holds: bool,
         /// How long it had gone on.
         lasted_ms: i64,
         /// Why.
         message: String,
     },
+}
+
+/// What comes behind a run, or behind waiting for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It goes on as its file says.
+    On,
+    /// It is to stop.
+    Stop,
+    /// Somebody has to do something first.
+    Held,
+    /// Another worker runs it.
+    Fenced,
 }
 
 /// A run that is to be made.
@@ -225,54 +212,76 @@ struct Planned {
 }
 
 impl Version {
-    async fn run(self, mut asked: mpsc::Receiver<Ask>) {
+    async fn run(self) {
         let deployed = Deployed::new(Arc::clone(&self.record), self.shared.memory_bytes_max);
         let deployed = match deployed {
             Ok(deployed) => Arc::new(deployed),
-            Err(error) => {
-                let message = causes(&error);
-                self.log(Level::Error, None, message.clone());
-                self.status(Phase::Held, Some(message));
-                return;
-            }
+            Err(error) => return self.cannot_run(&causes(&error)).await,
         };
         self.begin_status(&deployed);
-        match &deployed.pipeline.run.trigger {
-            Trigger::Continuous => self.continuously(&deployed, &mut asked).await,
-            Trigger::Once => self.once(&deployed, &mut asked).await,
-            Trigger::Scheduled(schedule) => match Schedule::new(schedule) {
-                Ok(times) => {
-                    let jitter = schedule.jitter.duration();
-                    self.scheduled(&deployed, &times, jitter, &mut asked).await;
+        loop {
+            let next = match &deployed.pipeline.run.trigger {
+                Trigger::Continuous => self.continuously(&deployed).await,
+                Trigger::Once => self.once(&deployed).await,
+                Trigger::Scheduled(schedule) => match Schedule::new(schedule) {
+                    Ok(times) => {
+                        let jitter = schedule.jitter.duration();
+                        self.scheduled(&deployed, &times, jitter).await
+                    }
+                    Err(cause) => return self.cannot_run(&cause.to_string()).await,
+                },
+            };
+            let next = match next {
+                Next::Held => self.held(&deployed).await,
+                next => next,
+            };
+            match next {
+                Next::On | Next::Held => {}
+                Next::Stop => return,
+                Next::Fenced => {
+                    self.shared.lacks_runs.store(true, Ordering::Relaxed);
+                    // Who has taken over makes the runs that are asked for.
+                    return self.stop.cancelled().await;
                 }
-                Err(cause) => self.status(Phase::Held, Some(cause.to_string())),
-            },
+            }
         }
     }
 
-    async fn continuously(&self, deployed: &Arc<Deployed>, asked: &mut mpsc::Receiver<Ask>) {
+    /// Says why it cannot run here, and that runs are not made that somebody asks for.
+    async fn cannot_run(&self, message: &str) {
+        self.log(Level::Error, None, message.to_owned());
+        self.status(Phase::Held, Some(message.to_owned()));
+        while let Some(id) = self.next_run().await {
+            let message = format!("the run is not made: {message}");
+            self.log(Level::Error, Some(&id), message);
+        }
+    }
+
+    async fn continuously(&self, deployed: &Arc<Deployed>) -> Next {
         let mut attempt = 1;
         loop {
             let planned = self.planned(CONTINUOUS, None, attempt);
-            match self.attempt(deployed, planned, asked).await {
-                Ended::Stopped => return,
+            match self.attempt(deployed, planned).await {
+                Ended::Stopped => return Next::Stop,
+                Ended::Held => return Next::Held,
+                Ended::Fenced => return Next::Fenced,
                 Ended::Well | Ended::Cancelled => attempt = 1,
-                Ended::Failed { holds: true, .. } => return,
                 Ended::Failed { lasted_ms, .. } => {
                     attempt = if lasted_ms > SETTLED_MS {
                         1
                     } else {
                         attempt + 1
                     };
-                    if !self.wait_to_retry(deployed, attempt, asked).await {
-                        return;
+                    match self.wait_to_retry(deployed, attempt).await {
+                        Next::On => {}
+                        next => return next,
                     }
                 }
             }
         }
     }
 
-    async fn once(&self, deployed: &Arc<Deployed>, asked: &mut mpsc::Receiver<Ask>) {
+    async fn once(&self, deployed: &Arc<Deployed>) -> Next {
         let PipelineRecord {
             env,
             pipeline,
@@ -284,19 +293,20 @@ impl Version {
             .runs
             .lock()
             .has_run_once(env, pipeline, *version);
-        if !is_done
-            && !self
-                .with_retries(deployed, self.planned(ONCE, None, 1), asked)
-                .await
-        {
-            return;
+        if !is_done {
+            let planned = self.unfinished(ONCE);
+            let planned = planned.unwrap_or_else(|| self.planned(ONCE, None, 1));
+            match self.with_retries(deployed, planned).await {
+                Next::On => {}
+                next => return next,
+            }
         }
         // One that failed as often as it may waits for somebody to ask for it.
-        self.shared.statuses.set(env, pipeline, |status| {
-            let has_failed = status.error.is_some();
-            status.phase = if has_failed { Phase::Held } else { Phase::Done };
-        });
-        self.only_when_asked(deployed, asked).await;
+        let idle = |status: &Status| match status.error {
+            Some(_) => Phase::Held,
+            None => Phase::Done,
+        };
+        self.wait(Duration::MAX, deployed, idle).await
     }
 
     async fn scheduled(
@@ -304,107 +314,163 @@ impl Version {
         deployed: &Arc<Deployed>,
         schedule: &Schedule,
         jitter: Duration,
-        asked: &mut mpsc::Receiver<Ask>,
-    ) {
+    ) -> Next {
         loop {
-            let PipelineRecord { env, pipeline, .. } = &*self.record;
-            let last = self.shared.runs.lock().last_nominal(env, pipeline);
-            let now_ms = self.shared.now_ms();
-            let wait = match schedule.due(last, self.record.time.ms(), now_ms) {
-                Due::Now(nominal) => {
-                    let jitter = self.shared.jitter(jitter);
-                    if !self.wait(jitter, asked, deployed).await {
-                        return;
-                    }
-                    let planned = self.planned(SCHEDULE, Some(nominal), 1);
-                    if !self.with_retries(deployed, planned, asked).await {
-                        return;
-                    }
-                    continue;
-                }
-                Due::At(nominal) => u64::try_from(nominal - now_ms).unwrap_or_default(),
-                Due::Never => u64::MAX,
+            // What was interrupted, or failed and is to be tried again, comes first.
+            let planned = match self.unfinished(SCHEDULE) {
+                Some(planned) => planned,
+                None => match self.next_time(deployed, schedule, jitter).await {
+                    Ok(nominal) => self.planned(SCHEDULE, Some(nominal), 1),
+                    Err(next) => return next,
+                },
             };
-            self.status(Phase::Waiting, None);
-            // A clock that is set anew is noticed within a minute.
-            let wait = Duration::from_millis(wait.min(60_000));
-            if !self.wait(wait, asked, deployed).await {
-                return;
+            match self.with_retries(deployed, planned).await {
+                Next::On => {}
+                next => return next,
             }
         }
     }
 
-    async fn only_when_asked(&self, deployed: &Arc<Deployed>, asked: &mut mpsc::Receiver<Ask>) {
-        while self.wait(Duration::from_secs(3600), asked, deployed).await {}
+    /// Waits until it is time for a run; what comes instead is the error.
+    async fn next_time(
+        &self,
+        deployed: &Arc<Deployed>,
+        schedule: &Schedule,
+        jitter: Duration,
+    ) -> Result<i64, Next> {
+        let PipelineRecord { env, pipeline, .. } = &*self.record;
+        loop {
+            let last = self.shared.runs.lock().last_nominal(env, pipeline);
+            let now_ms = self.shared.now_ms();
+            let (wait, due) = match schedule.due(last, self.record.time.ms(), now_ms) {
+                Due::Now(nominal) => (self.shared.jitter(jitter), Some(nominal)),
+                Due::At(nominal) => {
+                    let wait = u64::try_from(nominal - now_ms).unwrap_or_default();
+                    // A clock that is set anew is noticed within a minute.
+                    (Duration::from_millis(wait.min(60_000)), None)
+                }
+                Due::Never => (Duration::from_secs(60), None),
+            };
+            match (self.wait(wait, deployed, |_| Phase::Waiting).await, due) {
+                (Next::On, Some(nominal)) => return Ok(nominal),
+                (Next::On, None) => {}
+                (next, _) => return Err(next),
+            }
+        }
     }
 
-    /// Waits, and makes the runs that are asked for in between. False: it is to stop.
+    /// Waits, and makes the runs that are asked for in between. `idle` is what it does when nothing goes on.
     async fn wait(
         &self,
         wait: Duration,
-        asked: &mut mpsc::Receiver<Ask>,
         deployed: &Arc<Deployed>,
-    ) -> bool {
+        idle: impl Fn(&Status) -> Phase,
+    ) -> Next {
         let until = self.shared.env().clock.now().plus(wait);
         loop {
-            let ask = tokio::select! {
+            let PipelineRecord { env, pipeline, .. } = &*self.record;
+            self.shared.statuses.set(env, pipeline, |status| {
+                status.phase = idle(status);
+            });
+            let asked = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return false,
-                ask = asked.recv() => ask,
-                () = self.shared.env().clock.sleep_until(until) => return true,
+                asked = self.next_run() => asked,
+                () = self.shared.env().clock.sleep_until(until) => return Next::On,
             };
-            match ask {
-                Some(Ask::Run { id }) => {
-                    let planned = Planned {
-                        id,
-                        ..self.planned(MANUAL, None, 1)
-                    };
-                    // Who asks for a run asks again if it fails.
-                    if let Ended::Stopped = self.attempt(deployed, planned, asked).await {
-                        return false;
-                    }
-                }
-                Some(Ask::Cancel) => {}
-                None => return false,
+            let Some(id) = asked else {
+                return Next::Stop;
+            };
+            match self.make_run(id, deployed).await {
+                Ended::Stopped => return Next::Stop,
+                Ended::Held => return Next::Held,
+                Ended::Fenced => return Next::Fenced,
+                // Who asks for a run asks again if it fails.
+                Ended::Well | Ended::Cancelled | Ended::Failed { .. } => {}
             }
         }
     }
 
-    async fn wait_to_retry(
-        &self,
-        deployed: &Arc<Deployed>,
-        attempt: u32,
-        asked: &mut mpsc::Receiver<Ask>,
-    ) -> bool {
-        let retry = &deployed.pipeline.run.retry;
-        let wait = backoff(retry.backoff, u64::from(attempt.saturating_sub(1)));
-        self.status_phase(Phase::Retrying);
-        self.wait(wait, asked, deployed).await
+    /// Waits until somebody asks for a run and it goes well: then there is nothing that holds it any more.
+    async fn held(&self, deployed: &Arc<Deployed>) -> Next {
+        while let Some(id) = self.next_run().await {
+            match self.make_run(id, deployed).await {
+                Ended::Well => return Next::On,
+                Ended::Stopped => return Next::Stop,
+                Ended::Fenced => return Next::Fenced,
+                Ended::Held | Ended::Cancelled | Ended::Failed { .. } => {
+                    self.status(Phase::Held, None);
+                }
+            }
+        }
+        Next::Stop
     }
 
-    /// Makes a run, again if it fails. False: it is to stop, or is held.
-    async fn with_retries(
-        &self,
-        deployed: &Arc<Deployed>,
-        mut planned: Planned,
-        asked: &mut mpsc::Receiver<Ask>,
-    ) -> bool {
+    /// The next run that is asked for; nothing if it is to stop.
+    async fn next_run(&self) -> Option<String> {
+        let PipelineRecord { env, pipeline, .. } = &*self.record;
+        loop {
+            let id = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                id = self.mailbox.next_run() => id,
+            };
+            // It may have been told twice.
+            if !self.shared.runs.lock().is_answered(env, pipeline, &id) {
+                return Some(id);
+            }
+        }
+    }
+
+    async fn make_run(&self, id: String, deployed: &Arc<Deployed>) -> Ended {
+        let planned = Planned {
+            id,
+            ..self.planned(MANUAL, None, 1)
+        };
+        self.attempt(deployed, planned).await
+    }
+
+    async fn wait_to_retry(&self, deployed: &Arc<Deployed>, attempt: u32) -> Next {
+        let retry = &deployed.pipeline.run.retry;
+        let wait = backoff(retry.backoff, u64::from(attempt.saturating_sub(1)));
+        self.wait(wait, deployed, |_| Phase::Retrying).await
+    }
+
+    /// Makes a run, again if it fails.
+    async fn with_retries(&self, deployed: &Arc<Deployed>, mut planned: Planned) -> Next {
         let times = deployed.pipeline.run.retry.times;
         loop {
-            match self.attempt(deployed, planned.clone(), asked).await {
-                Ended::Stopped => return false,
-                Ended::Well | Ended::Cancelled => return true,
-                Ended::Failed { holds: true, .. } => return false,
-                Ended::Failed { .. } if u64::from(planned.attempt) > times => return true,
+            match self.attempt(deployed, planned.clone()).await {
+                Ended::Stopped => return Next::Stop,
+                Ended::Held => return Next::Held,
+                Ended::Fenced => return Next::Fenced,
+                Ended::Well | Ended::Cancelled => return Next::On,
+                Ended::Failed { .. } if u64::from(planned.attempt) > times => return Next::On,
                 Ended::Failed { message, .. } => {
                     planned.failed = Some(message);
                     planned.attempt += 1;
-                    if !self.wait_to_retry(deployed, planned.attempt, asked).await {
-                        return false;
+                    match self.wait_to_retry(deployed, planned.attempt).await {
+                        Next::On => {}
+                        next => return next,
                     }
                 }
             }
         }
+    }
+
+    /// The run of this version that is not over.
+    fn unfinished(&self, trigger: &'static str) -> Option<Planned> {
+        let PipelineRecord {
+            env,
+            pipeline,
+            version,
+            ..
+        } = &*self.record;
+        let runs = self.shared.runs.lock();
+        let unfinished = runs.unfinished(env, pipeline, *version, trigger)?;
+        Some(Planned {
+            failed: unfinished.failed,
+            ..self.planned(trigger, unfinished.nominal, unfinished.attempt)
+        })
     }
 
     fn planned(&self, trigger: &'static str, nominal: Option<i64>, attempt: u32) -> Planned {
@@ -418,12 +484,7 @@ impl Version {
     }
 
     /// One attempt of a run, from its first record to its last.
-    async fn attempt(
-        &self,
-        deployed: &Arc<Deployed>,
-        planned: Planned,
-        asked: &mut mpsc::Receiver<Ask>,
-    ) -> Ended {
+    async fn attempt(&self, deployed: &Arc<Deployed>, planned: Planned) -> Ended {
         let is_bounded = planned.trigger != CONTINUOUS;
         let progress: Vec<(Role, Arc<Progress>)> = deployed
             .tasks
@@ -463,15 +524,10 @@ impl Version {
             tokio::select! {
                 biased;
                 result = &mut running => break result,
-                ask = asked.recv() => match ask {
-                    Some(Ask::Cancel) => {
-                        ends = Some(RunState::Cancelled);
-                        stop.cancel();
-                    }
-                    // It runs.
-                    Some(Ask::Run { .. }) => {}
-                    None => stop.cancel(),
-                },
+                () = self.mailbox.cancelled() => {
+                    ends = Some(RunState::Cancelled);
+                    stop.cancel();
+                }
                 () = self.shared.env().clock.sleep_until(deadline), if ends.is_none() => {
                     ends = Some(RunState::TimedOut);
                     stop.cancel();
@@ -494,52 +550,46 @@ impl Version {
     fn end(
         &self,
         telling: &Telling<'_>,
-        result: Result<(), TaskError>,
+        result: Result<bool, TaskError>,
         ends: Option<RunState>,
     ) -> Ended {
         let now_ms = self.shared.now_ms();
         let tally = telling.tally();
         let lasted_ms = now_ms - telling.started;
-        let timed_out = || {
-            let after = telling.deployed.pipeline.run.timeout;
-            after.map_or_else(String::new, |after| {
-                format!("took longer than its timeout of {after}")
-            })
+        let stopped = if self.stop.is_cancelled() {
+            Ended::Stopped
+        } else {
+            Ended::Well
         };
+        let failed = |message| Ended::Failed { lasted_ms, message };
         let (state, error, ended) = match (result, ends) {
             (Err(error), _) => {
-                let holds = error.holds();
                 let message = with_name(causes(&error), &self.record.pipeline);
-                (
-                    RunState::Failed,
-                    Some(message.clone()),
-                    Ended::Failed {
-                        holds,
-                        lasted_ms,
-                        message,
-                    },
-                )
+                let ended = match () {
+                    () if error.is_fenced() => Ended::Fenced,
+                    () if error.holds() => Ended::Held,
+                    () => failed(message.clone()),
+                };
+                (RunState::Failed, Some(message), ended)
             }
-            (Ok(()), Some(RunState::TimedOut)) => {
-                let (holds, message) = (false, timed_out());
-                (
-                    RunState::TimedOut,
-                    Some(message.clone()),
-                    Ended::Failed {
-                        holds,
-                        lasted_ms,
-                        message,
-                    },
-                )
+            // All was read, whatever was said meanwhile.
+            (Ok(true), _) => (RunState::Succeeded, None, stopped),
+            (Ok(false), Some(RunState::TimedOut)) => {
+                let after = telling.deployed.pipeline.run.timeout;
+                let message = after.map_or_else(String::new, |after| {
+                    format!("took longer than its timeout of {after}")
+                });
+                (RunState::TimedOut, Some(message.clone()), failed(message))
             }
-            (Ok(()), Some(_)) => (RunState::Cancelled, None, Ended::Cancelled),
-            (Ok(()), None) if self.stop.is_cancelled() => {
-                (RunState::Succeeded, None, Ended::Stopped)
+            (Ok(false), Some(_)) => (RunState::Cancelled, None, Ended::Cancelled),
+            // One that does not end by itself has done all that it could.
+            (Ok(false), None) if telling.planned.trigger == CONTINUOUS => {
+                (RunState::Succeeded, None, stopped)
             }
-            (Ok(()), None) => (RunState::Succeeded, None, Ended::Well),
+            (Ok(false), None) => (RunState::Interrupted, None, stopped),
         };
         let then = match &ended {
-            Ended::Failed { holds: true, .. } => Some(Then::Held),
+            Ended::Held | Ended::Fenced => Some(Then::Held),
             Ended::Failed { .. } => telling.after_failure(),
             _ => None,
         };
@@ -555,7 +605,7 @@ impl Version {
             .set(&self.record.env, &self.record.pipeline, |status| {
                 status.end_tasks();
                 status.failures += u64::from(error.is_some());
-                if error.is_none() {
+                if state == RunState::Succeeded {
                     status.succeeded_ms = Some(now_ms);
                 }
                 status.phase = match then {
@@ -568,14 +618,14 @@ impl Version {
         ended
     }
 
-    /// Runs the tasks of a pipeline: side by side if they go on, else one after the other.
+    /// Runs the tasks of a pipeline: side by side if they go on, else one after the other. Whether all was read that was to be read.
     async fn run_tasks(
         &self,
         deployed: &Arc<Deployed>,
         is_bounded: bool,
         progress: &[(Role, Arc<Progress>)],
         stop: &CancellationToken,
-    ) -> Result<(), TaskError> {
+    ) -> Result<bool, TaskError> {
         let tasks = deployed.tasks.iter().zip(progress);
         let tasks = tasks.map(|(task, (role, progress))| RunningTask {
             surroundings: self.shared.surroundings.clone(),
@@ -589,9 +639,11 @@ impl Version {
         });
         if is_bounded {
             for task in tasks {
-                task.run().await?;
+                if !task.run().await? {
+                    return Ok(false);
+                }
             }
-            return Ok(());
+            return Ok(true);
         }
         let mut running = JoinSet::new();
         for task in tasks {
@@ -635,10 +687,6 @@ impl Version {
                     status.error = error;
                 }
             });
-    }
-
-    fn status_phase(&self, phase: Phase) {
-        self.status(phase, None);
     }
 
     fn log(&self, level: Level, run: Option<&str>, message: String) {
@@ -721,9 +769,12 @@ impl Telling<'_> {
             warned: tally.warned,
             error,
             then,
+            deployment: Some(record.deployment.clone()),
         };
         shared.history.run(&run);
-        shared.runs.lock().add(run);
+        if let Some(outcome) = shared.runs.lock().add(run.clone()) {
+            shared.history.outcome(outcome, &run, now.ms());
+        }
     }
 
     fn tell_checks(&self, tally: &Tally) {
@@ -758,7 +809,8 @@ struct RunningTask {
 }
 
 impl RunningTask {
-    async fn run(self) -> Result<(), TaskError> {
+    /// Whether all was read that was to be read.
+    async fn run(self) -> Result<bool, TaskError> {
         let Self {
             surroundings,
             deployed,
@@ -780,7 +832,7 @@ impl RunningTask {
         );
         let parts = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(false),
             parts = opening => parts?,
         };
         task::run(parts, stop).await

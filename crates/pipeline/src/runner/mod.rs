@@ -3,7 +3,7 @@
 //! | File | Owns |
 //! |---|---|
 //! | `worker` | which pipelines live |
-//! | `life` | one pipeline: its version, its runs, what happens when one fails |
+//! | `life`, `mailbox` | one pipeline: its version, its runs, what happens when one fails; what it is told |
 //! | `open` | puts a task together |
 //! | `task` | a task as it runs: one half reads and judges, the other one commits |
 //! | `pace` | how fast all of them go while others produce |
@@ -12,7 +12,7 @@
 //! | `record_key`, `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
 //! | `back_test` | what a new version would have done to recent records |
 //! | `hand_over` | from one version to another |
-//! | `positions`, `history`, `status`, `progress`, `lag` | how far it is, what happened, how it stands |
+//! | `positions`, `outcome`, `history`, `status`, `progress`, `lag` | how far it is, what has run, what happened, how it stands |
 
 pub mod back_test;
 mod chunk;
@@ -24,7 +24,9 @@ mod history;
 mod judge;
 mod lag;
 mod life;
+mod mailbox;
 mod open;
+mod outcome;
 mod pace;
 pub mod positions;
 pub mod progress;

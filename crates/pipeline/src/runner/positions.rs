@@ -37,6 +37,14 @@ pub struct Source {
 }
 
 impl Source {
+    /// No place of an input, but something else that is kept with the positions. No input has an empty name.
+    pub(crate) fn kept(place: &str) -> Self {
+        Self {
+            input: String::new(),
+            place: place.to_owned(),
+        }
+    }
+
     /// A partition of a topic.
     pub fn partition(input: &str, topic: Uuid, partition: i32) -> Self {
         Self {

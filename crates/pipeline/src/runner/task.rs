@@ -109,9 +109,14 @@ pub(crate) enum TaskError {
 
 impl TaskError {
     /// Whether trying again is of no use before somebody does something.
-    pub(crate) fn holds(&self) -> bool {
+    pub(crate) const fn holds(&self) -> bool {
+        matches!(self, Self::Halted(_))
+    }
+
+    /// Whether another worker has taken over.
+    pub(crate) fn is_fenced(&self) -> bool {
         match self {
-            Self::Halted(_) | Self::Write(WriteError::Fenced { .. }) => true,
+            Self::Write(WriteError::Fenced { .. }) => true,
             Self::Table(error) => error.is_fenced(),
             _ => false,
         }
@@ -162,8 +167,9 @@ pub(crate) struct Parts {
     pub(crate) pace: Option<Pace>,
 }
 
-/// Runs a task until all is read that a run that ends has to read, or it is told to stop: then it ends at the next commit.
-pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), TaskError> {
+/// Runs a task until all is read that a run that ends has to read, or it is told to stop: then it ends at the next commit. Whether all
+/// was read, and committed.
+pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<bool, TaskError> {
     let Parts {
         env,
         readers,
@@ -205,12 +211,12 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<(), Tas
     all(halves).await
 }
 
-/// Waits until all have ended; what failed first is told.
-pub(crate) async fn all(mut running: JoinSet<Result<(), TaskError>>) -> Result<(), TaskError> {
-    let mut result = Ok(());
+/// Waits until all have ended; what failed first is told, else whether all of them came to their end.
+pub(crate) async fn all(mut running: JoinSet<Result<bool, TaskError>>) -> Result<bool, TaskError> {
+    let mut result = Ok(true);
     while let Some(ended) = running.join_next().await {
         let ended = ended.unwrap_or_else(|error| Err(TaskError::Panicked(error.to_string())));
-        result = result.and(ended);
+        result = result.and_then(|all| ended.map(|ended| all && ended));
     }
     result
 }
@@ -235,7 +241,7 @@ impl Reading {
         mut self,
         sender: mpsc::Sender<Ready>,
         stop: CancellationToken,
-    ) -> Result<(), TaskError> {
+    ) -> Result<bool, TaskError> {
         loop {
             let begun = self.env.clock.now();
             let now_ms = self.env.clock.wall().ms();
@@ -243,7 +249,7 @@ impl Reading {
             let limits = pace.map_or(self.limits, |pace| pace.limits(self.limits));
             let step = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(false),
                 step = self.readers.next(limits, WAIT, now_ms, &self.progress) => step?,
             };
             let now = self.env.clock.now();
@@ -264,13 +270,13 @@ impl Reading {
             if let Some(pace) = &self.pace {
                 tokio::select! {
                     biased;
-                    () = stop.cancelled() => return Ok(()),
+                    () = stop.cancelled() => return Ok(false),
                     () = pace.pass(ready.bytes()) => {}
                 }
             }
             // Nobody listens if the other half has failed, and then it tells why.
             if sender.send(ready).await.is_err() || is_last {
-                return Ok(());
+                return Ok(is_last);
             }
         }
     }
@@ -305,12 +311,14 @@ struct Writing {
 }
 
 impl Writing {
-    async fn run(mut self, mut receiver: mpsc::Receiver<Ready>) -> Result<(), TaskError> {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Ready>) -> Result<bool, TaskError> {
         let mut held = Ready::default();
+        let mut is_done = false;
         while let Some(ready) = receiver.recv().await {
             held.chunks.extend(ready.chunks);
             self.gone.extend(ready.forgotten);
             held.is_last = ready.is_last;
+            is_done = ready.is_last;
             if self.waits_for_more(&held) {
                 continue;
             }
@@ -324,7 +332,7 @@ impl Writing {
             self.lag.report(&ready.looked_through, self.now_ms());
         }
         self.lag.finish().await;
-        Ok(())
+        Ok(is_done)
     }
 
     /// The first records of a run that ends are held until there are enough to judge them, or all.

@@ -38,7 +38,7 @@ pub(crate) struct OutRecord<'a> {
 pub(crate) enum WriteError {
     /// A younger runner has taken over.
     #[error(
-        "another worker runs this pipeline now (it took over the transactional id {id}); this one stops"
+        "another worker runs this pipeline now (it took over the transactional id {id}); this one stops. Once that one is gone, this one goes on with: watertable pipeline resume NAME"
     )]
     Fenced {
         /// The transactional id.
@@ -61,7 +61,7 @@ impl From<TransactionError> for WriteError {
     }
 }
 
-/// Who a task was for the coordinator last, as long as its worker lives; cheap to clone. With it the task goes on after an error
+/// Who a task was for the coordinator last, as long as nobody changes or resumes its pipeline; cheap to clone. With it the task goes on after an error
 /// only if nobody else has taken over, so that two workers do not take it from each other for ever.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Session(Arc<Mutex<Option<(i64, i16)>>>);

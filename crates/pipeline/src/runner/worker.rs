@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::Cluster;
@@ -14,13 +15,13 @@ use env::Env;
 use parking_lot::Mutex;
 use sql::Priority;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::hand_over::HandOver;
 use super::history::{History, Runs};
-use super::life::{self, Command, Shared, Wanted, causes};
+use super::life::{self, Shared, Wanted, causes};
+use super::mailbox::Mailbox;
 use super::open::Surroundings;
 use super::pace::Pace;
 use super::status::Statuses;
@@ -29,8 +30,6 @@ use crate::control::record::{Action, Deployment, PipelineRecord};
 use crate::control::{Event, State, Store, StoreError};
 use crate::secrets::Secrets;
 
-/// What a pipeline may be told that it has not heard yet.
-const COMMANDS_MAX: usize = 64;
 /// How long to wait before the control topics are read again after an error.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How much a batch has at most.
@@ -151,6 +150,7 @@ impl Working {
             history,
             runs: Mutex::new(Runs::default()),
             statuses: self.statuses.clone(),
+            lacks_runs: AtomicBool::new(true),
             memory_bytes_max: self.options.memory_bytes_max / self.options.threads.max(1),
         });
         let mut lives = Lives {
@@ -179,55 +179,64 @@ impl Working {
 
     /// Follows the control topics; ends with an error only.
     async fn follow(&self, lives: &mut Lives) -> Result<(), StoreError> {
-        let runs = Runs::read(&self.cluster).await?;
-        *lives.shared.runs.lock() = runs;
+        lives.shared.lacks_runs.store(true, Ordering::Relaxed);
+        self.read_runs(&lives.shared).await?;
         let mut store = Store::open(&self.cluster).await?;
         let records: Vec<_> = store.pipelines().cloned().collect();
         for record in records {
-            let (env, pipeline) = (record.env.clone(), record.pipeline.clone());
-            let asked: Vec<_> = store
-                .state()
-                .deployments(&env, &pipeline)
-                .cloned()
-                .collect();
-            lives.want(store.state(), &env, &pipeline, true).await;
-            for deployment in asked {
-                lives.ask_again(&deployment).await;
-            }
+            lives.want(store.state(), &record.env, &record.pipeline, true);
         }
         loop {
-            for event in store.changed().await? {
+            let events = store.changed().await?;
+            self.read_runs(&lives.shared).await?;
+            for event in events {
                 let state = store.state();
                 match event {
                     Event::Pipeline {
                         environment,
                         pipeline,
                         ..
-                    } => lives.want(state, &environment, &pipeline, false).await,
+                    } => lives.want(state, &environment, &pipeline, false),
                     Event::Version(_) => {}
                     Event::Deployment(deployment) => {
-                        lives.ask(&deployment).await;
-                        lives
-                            .want(state, &deployment.env, &deployment.pipeline, false)
-                            .await;
+                        lives.ask(&deployment);
+                        lives.want(state, &deployment.env, &deployment.pipeline, false);
                     }
                 }
             }
         }
+    }
+
+    /// Reads what is not known here of the runs that there were.
+    async fn read_runs(&self, shared: &Shared) -> Result<(), StoreError> {
+        if !shared.lacks_runs.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let read = Runs::read(&self.cluster).await;
+        if read.is_err() {
+            shared.lacks_runs.store(true, Ordering::Relaxed);
+        }
+        let read = read?;
+        for (outcome, last) in read.not_kept() {
+            let now_ms = self.env.clock.wall().ms();
+            shared.history.outcome(outcome, last, now_ms);
+        }
+        shared.runs.lock().merge(read);
+        Ok(())
     }
 }
 
 /// The pipelines that live.
 struct Lives {
     shared: Arc<Shared>,
-    lives: HashMap<Name, (mpsc::Sender<Command>, Option<Arc<PipelineRecord>>)>,
+    lives: HashMap<Name, (Arc<Mailbox>, Option<Arc<PipelineRecord>>)>,
     tasks: JoinSet<()>,
 }
 
 impl Lives {
     /// Tells a pipeline what is wanted of it, unless it knows. A version and its deployment come in two topics, so that the one may be
     /// read before the other: it is waited for, unless all was read that was there (`is_all`).
-    async fn want(&mut self, state: &State, env: &str, pipeline: &str, is_all: bool) {
+    fn want(&mut self, state: &State, env: &str, pipeline: &str, is_all: bool) {
         let record = state.current(env, pipeline).cloned();
         let deployment = record
             .as_ref()
@@ -241,10 +250,10 @@ impl Lives {
             lives,
             tasks,
         } = self;
-        let (sender, known) = lives.entry(name).or_insert_with(|| {
-            let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
-            tasks.spawn(life::live(Arc::clone(shared), receiver));
-            (sender, None)
+        let (mailbox, known) = lives.entry(name).or_insert_with(|| {
+            let mailbox = Arc::<Mailbox>::default();
+            tasks.spawn(life::live(Arc::clone(shared), Arc::clone(&mailbox)));
+            (mailbox, None)
         });
         if *known == record {
             return;
@@ -255,38 +264,39 @@ impl Lives {
             hand_over: HandOver::new(&record, done.iter().copied()),
             record,
         });
-        // It lives as long as it can be told something.
-        sender.send(Command::Wanted(wanted)).await.ok();
+        // Runs that were asked for while no worker was there, or were interrupted.
+        let mut runs = state.asked_runs(env, pipeline);
+        let known = shared.runs.lock();
+        runs.retain(|run| !known.is_answered(env, pipeline, run));
+        mailbox.want(wanted, runs.into_iter().map(str::to_owned));
     }
 
     /// What is asked for now.
-    async fn ask(&mut self, deployment: &Deployment) {
-        let command = match deployment.action {
-            Action::Run => Command::Run {
-                id: deployment.id.clone(),
-            },
-            Action::Cancel => Command::Cancel,
-            _ => return,
-        };
-        let name = (deployment.env.clone(), deployment.pipeline.clone());
-        if let Some((sender, _)) = self.lives.get(&name) {
-            sender.send(command).await.ok();
-        }
-    }
-
-    /// What was asked for while no worker was there: a run that was not begun.
-    async fn ask_again(&mut self, deployment: &Deployment) {
+    fn ask(&self, deployment: &Deployment) {
         let Deployment {
             env, pipeline, id, ..
         } = deployment;
-        let is_known = self.shared.runs.lock().has(env, pipeline, id);
-        if deployment.action == Action::Run && !is_known {
-            self.ask(deployment).await;
+        let Some((mailbox, _)) = self.lives.get(&(env.clone(), pipeline.clone())) else {
+            return;
+        };
+        match deployment.action {
+            Action::Cancel => mailbox.cancel(),
+            Action::Run if !mailbox.run(id) => {
+                tracing::warn!(
+                    env,
+                    pipeline,
+                    run = id,
+                    "left out a run that was asked for: too many wait already"
+                );
+            }
+            _ => {}
         }
     }
 
     async fn end(mut self) {
-        self.lives.clear();
+        for (mailbox, _) in self.lives.values() {
+            mailbox.close();
+        }
         while self.tasks.join_next().await.is_some() {}
     }
 }

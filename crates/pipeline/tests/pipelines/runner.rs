@@ -4,6 +4,7 @@ mod apart;
 mod at_least_once;
 mod desk;
 mod files;
+mod interrupted;
 mod outside;
 mod tables;
 mod times;

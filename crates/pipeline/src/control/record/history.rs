@@ -50,6 +50,9 @@ pub struct Run {
     /// What becomes of the pipeline after it failed; nothing if it goes on as its file says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub then: Option<Then>,
+    /// What had the version run as it did: the deployment that its record named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
 }
 
 /// What becomes of a pipeline after a run that failed.
@@ -83,6 +86,8 @@ pub enum RunState {
     Cancelled,
     /// It took too long.
     TimedOut,
+    /// It was to stop before it had read all that it was to read, and goes on when the pipeline does.
+    Interrupted,
 }
 
 impl RunState {
@@ -94,6 +99,7 @@ impl RunState {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::TimedOut => "timed_out",
+            Self::Interrupted => "interrupted",
         }
     }
 }
