@@ -60,10 +60,11 @@ pub(super) fn positions(client: &Client, pipeline: &str) -> Result<Vec<Position>
     let mut last = BTreeMap::new();
     for record in of_topic(client, "__positions")? {
         let key: Vec<String> = serde_json::from_str(record.key.as_deref().unwrap_or_default())?;
-        let [_, of, _, _, place] = <[String; 5]>::try_from(key)
+        let [_, of, _, input, place] = <[String; 5]>::try_from(key)
             .ok()
             .context("a key of __positions")?;
-        if of == pipeline {
+        // What has no input is no place: what the pipeline keeps beside.
+        if of == pipeline && !input.is_empty() {
             last.insert(place, record.value);
         }
     }

@@ -224,6 +224,13 @@ impl State {
         self.deployments(environment, pipeline).rev().find(is_cut)
     }
 
+    /// A rollback that asked a pipeline to go back, and that nobody has carried out: where what runs next begins.
+    pub fn pending_rewind(&self, environment: &str, pipeline: &str) -> Option<&Arc<Deployment>> {
+        let done = self.deployments(environment, pipeline).rev();
+        let mut uncut = done.take_while(|done| done.action != Action::Cut);
+        uncut.find(|done| done.action == Action::Rollback && !done.positions.is_empty())
+    }
+
     /// The deployment of a plan, if it was applied.
     pub fn deployment(
         &self,

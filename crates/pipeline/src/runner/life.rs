@@ -593,6 +593,7 @@ impl Version {
             Ended::Failed { .. } => telling.after_failure(),
             _ => None,
         };
+        telling.log_notes();
         telling.tell(state, error.clone(), then);
         telling.tell_checks(&tally);
         let (level, message) = match &error {
@@ -732,6 +733,7 @@ impl Telling<'_> {
     /// What somebody has to see although the run goes on, as files that cannot be read: each is logged once, and stands in the record
     /// of the run until it is mended. Whether it is something else than before.
     fn log_problems(&self, before: &mut Vec<String>) -> bool {
+        self.log_notes();
         let problems = self
             .progress
             .iter()
@@ -744,6 +746,12 @@ impl Telling<'_> {
         let is_other = problems != *before;
         *before = problems;
         is_other
+    }
+
+    fn log_notes(&self) {
+        for note in self.progress.iter().flat_map(|(_, task)| task.take_notes()) {
+            self.version.log(Level::Warn, Some(&self.planned.id), note);
+        }
     }
 
     fn tell(&self, state: RunState, error: Option<String>, then: Option<Then>) {

@@ -10,7 +10,7 @@ use connectors::postgres::{self, SinkPartition, TaskName};
 use contract::Column;
 use env::Env;
 use protocol::ErrorCode;
-use spec::{PostgresSink, Rows, Sink, Source, Start};
+use spec::{Delivery, PostgresSink, Rows, Sink, Source, Start};
 use sql::compute::Decoder;
 use types::TopicId;
 
@@ -79,9 +79,12 @@ pub(crate) async fn open(
         task: task.role.name(),
         version: deployed.record.version,
     };
-    let (mut writer, ended) =
+    let (mut writer, mut ended) =
         TransactionWriter::open(cluster, &task.transactional_id, owner, session).await?;
-    let rewound = hand_over.rewound(task.role);
+    // What another worker has done is known behind the fence.
+    let hand_over = hand_over.of_task(task.role, &mut ended);
+    let hand_over = hand_over.map_err(TopicReadError::from)?;
+    let rewound = hand_over.rewound();
     let mut positions = rewound.clone().unwrap_or_else(|| ended.clone());
     let reading = Reading {
         surroundings,
@@ -113,7 +116,8 @@ pub(crate) async fn open(
                 rewinds: rewound.is_some(),
                 is_new: ended.0.is_empty(),
             };
-            let table = opening.open(reader.as_mut(), writer, dead).await?;
+            let (table, claimed) = opening.open(reader.as_mut(), writer, dead, &ended).await?;
+            ended.0.extend(claimed.0);
             (None, Writer::Table(Box::new(table)))
         }
         (Writes::Topic(topic), _) => {
@@ -126,18 +130,18 @@ pub(crate) async fn open(
     };
     let mut writer = writer;
     let now_ms = env.clock.wall().ms();
-    // Of a table the database knows best where the old version ended, unless it was moved just now.
     if let (Some(reader), Writer::Table(_), None) = (&reader, &writer, &rewound) {
         positions.0.extend(reader.kept());
     }
-    let ended = if rewound.is_some() {
-        &ended
-    } else {
-        &positions
-    };
-    let cut = hand_over.cut(task.role, ended, writer.transactions(), now_ms);
-    let cut = cut.await;
-    writer.transactions().or_abort(cut).await?;
+    let left_out = reader.as_mut().map(TopicReader::end_leaving_out);
+    let left_out = left_out.unwrap_or_default();
+    let transactions = writer.transactions();
+    let carried_out = hand_over.carry_out(&ended, &left_out, transactions, now_ms);
+    let carried_out = carried_out.await;
+    writer.transactions().or_abort(carried_out).await?;
+    for left_out in &left_out {
+        progress.note(left_out.to_string());
+    }
     let topics = match reader {
         Some(reader) => {
             let decoders = decoders(deployed, task)?;
@@ -206,7 +210,8 @@ impl Reading<'_> {
             return Ok(None);
         }
         let cluster = self.surroundings.cluster.clone();
-        let opening = TopicReader::open(cluster, topics, self.positions, skips_deleted);
+        let is_table = self.task.writes == Writes::Table;
+        let opening = TopicReader::open(cluster, topics, self.positions, skips_deleted, is_table);
         let (reader, first) = opening.await?;
         begin(
             writer,
@@ -345,13 +350,15 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Claims the partitions in the database, and has the reader go on where it says.
+    /// Claims the partitions in the database, and has the reader go on where it says. Beside it where the task was, by the database, which
+    /// knows best.
     async fn open(
         &self,
         reader: Option<&mut TopicReader>,
-        writer: TransactionWriter,
+        mut writer: TransactionWriter,
         dead: DeadLetters,
-    ) -> Result<TableWriter, TaskError> {
+        ended: &Positions,
+    ) -> Result<(TableWriter, Positions), TaskError> {
         let connection = self
             .surroundings
             .secrets
@@ -365,6 +372,7 @@ impl Table<'_> {
         self.check_table(&sink).await?;
         sink.prepare(false).await?;
         let mut partitions = BTreeMap::new();
+        let mut stood = Positions::default();
         if let Some(reader) = reader {
             let mut first = BTreeMap::new();
             for (partition, topic, offset) in reader.places() {
@@ -377,20 +385,35 @@ impl Table<'_> {
                 first.insert(claimed, offset);
                 partitions.insert(partition, claimed);
             }
-            let mut claimed = sink.claim(&first).await?;
-            if self.rewinds {
-                sink.rewind(&first).await?;
-                claimed = first;
-            }
-            let offset = |(partition, place): (&TopicPartition, &SinkPartition)| {
-                Some((partition.clone(), *claimed.get(place)?))
+            let claimed = sink.claim(&first).await?;
+            let offsets = |of: &BTreeMap<SinkPartition, i64>| {
+                let offset = |(partition, place): (&TopicPartition, &SinkPartition)| {
+                    Some((partition.clone(), *of.get(place)?))
+                };
+                partitions.iter().filter_map(offset).collect()
             };
-            reader
-                .go_to(partitions.iter().filter_map(offset).collect())
-                .await?;
+            if self.sink.delivery != Delivery::AtLeastOnce {
+                stood = Positions(reader.kept_at(&offsets(&claimed)).into_iter().collect());
+            }
+            if self.rewinds {
+                // It may have been moved already, by somebody who could not say so any more: then they have said where it was.
+                stood.keep_later(ended).map_err(TopicReadError::from)?;
+                let now_ms = self.surroundings.env.clock.wall().ms();
+                begin(&mut writer, &stood, now_ms).await?;
+                sink.rewind(&first).await?;
+                reader.go_to(offsets(&first)).await?;
+            } else {
+                reader.go_to(offsets(&claimed)).await?;
+            }
+            let left_out = reader.left_out().filter_map(|(partition, to)| {
+                let place = partitions.get(partition)?;
+                Some((*place, to))
+            });
+            let left_out: BTreeMap<_, _> = left_out.collect();
+            sink.rewind(&left_out).await?;
         }
-        let writer = TableWriter::new(sink, writer, dead, partitions, self.sink, columns);
-        writer.map_err(TaskError::Encode)
+        let table = TableWriter::new(sink, writer, dead, partitions, self.sink, columns);
+        Ok((table.map_err(TaskError::Encode)?, stood))
     }
 }
 

@@ -45,6 +45,11 @@ impl Source {
         }
     }
 
+    /// Whether it is no place of an input.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.input.is_empty()
+    }
+
     /// A partition of a topic.
     pub fn partition(input: &str, topic: Uuid, partition: i32) -> Self {
         Self {
@@ -167,6 +172,19 @@ impl Positions {
     pub fn partition(&self, source: &Source) -> Result<Option<i64>, PositionFault> {
         let position = self.read::<PartitionPosition>(source)?;
         Ok(position.map(|position| position.next))
+    }
+
+    /// Takes the position of a partition from another where that is later.
+    pub(crate) fn keep_later(&mut self, other: &Self) -> Result<(), PositionFault> {
+        let sources: Vec<_> = self.0.keys().cloned().collect();
+        for source in sources {
+            if other.partition(&source)? > self.partition(&source)?
+                && let Some(later) = other.0.get(&source)
+            {
+                self.0.insert(source, later.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Where the task is in a source.

@@ -66,6 +66,8 @@ pub struct Seen {
     pub committed_ms: Option<i64>,
     /// What somebody has to look at although the task goes on, as files that were rewritten.
     pub problems: Vec<String>,
+    /// What somebody has to hear once.
+    notes: Vec<String>,
 }
 
 /// Where a task is in a partition.
@@ -108,6 +110,16 @@ impl Progress {
         place.next = next;
         place.end = end.max(next);
         place.newest_ms = newest_ms.or(place.newest_ms);
+    }
+
+    /// Somebody has to hear this, once.
+    pub(crate) fn note(&self, note: String) {
+        self.0.lock().notes.push(note);
+    }
+
+    /// What nobody has heard yet.
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().notes)
     }
 
     pub(crate) fn problems(&self, problems: Vec<String>) {

@@ -5,6 +5,7 @@
 //! error and never a jump.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +125,39 @@ pub(crate) struct Begun {
     pub(crate) offset: i64,
 }
 
+/// Records that were deleted before they were read, and are left out because somebody said so.
+#[derive(Clone, Debug)]
+pub(crate) struct LeftOut {
+    pub(crate) source: Source,
+    partition: TopicPartition,
+    from: i64,
+    /// The first that is there.
+    to: i64,
+}
+
+impl LeftOut {
+    /// Where the task is behind them.
+    pub(crate) fn position(&self) -> serde_json::Value {
+        PartitionPosition::kept(&self.partition.topic, self.to)
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            partition,
+            from,
+            to,
+            ..
+        } = self;
+        let missing = to - from;
+        write!(
+            formatter,
+            "left out {missing} records of {partition} from offset {from} on: they were deleted before they were read"
+        )
+    }
+}
+
 /// Records of a partition.
 #[derive(Debug)]
 pub(crate) struct Records {
@@ -147,6 +181,10 @@ pub(crate) struct TopicReader {
     parts: BTreeMap<TopicPartition, Part>,
     /// Whether records that are gone are left out, because somebody said so.
     skips_deleted: bool,
+    /// Those that were left out.
+    left_out: BTreeMap<TopicPartition, LeftOut>,
+    /// Whether somebody else knows better how far the task is, and is asked before it reads: whether records are there is looked up then.
+    is_told_later: bool,
     /// Up to where the reader was handed out, by partition.
     handed: BTreeMap<TopicPartition, i64>,
 }
@@ -159,6 +197,7 @@ impl TopicReader {
         topics: Vec<Topic>,
         positions: &Positions,
         skips_deleted: bool,
+        is_told_later: bool,
     ) -> Result<(Self, Vec<Begun>), TopicReadError> {
         let config = ConsumerConfig {
             isolation: Isolation::ReadCommitted,
@@ -174,6 +213,8 @@ impl TopicReader {
             consumer,
             parts: BTreeMap::new(),
             skips_deleted,
+            left_out: BTreeMap::new(),
+            is_told_later,
             handed: BTreeMap::new(),
         };
         let begun = reader.add_partitions(positions).await?;
@@ -229,7 +270,13 @@ impl TopicReader {
                     }
                 }
             }
-            self.go_to(known).await?;
+            if self.is_told_later {
+                for (partition, next) in known {
+                    self.seek(partition, next);
+                }
+            } else {
+                self.go_to(known).await?;
+            }
             let first = resolve_offsets(&self.cluster, &wanted, Isolation::ReadCommitted).await?;
             for (partition, offset) in first {
                 if let Some(part) = self.parts.get(&partition) {
@@ -285,7 +332,6 @@ impl TopicReader {
             if let Some(first) = offset(&first).filter(|first| *first > position) {
                 let missing = first - position;
                 if self.skips_deleted {
-                    tracing::warn!(%partition, position, first, missing, "left out records that were deleted before they were read");
                     there.insert(partition, first);
                     continue;
                 }
@@ -372,8 +418,16 @@ impl TopicReader {
 
     /// Where it is, as positions.
     pub(crate) fn kept(&self) -> Vec<(Source, serde_json::Value)> {
+        self.kept_at(&self.handed)
+    }
+
+    /// These offsets, as positions.
+    pub(crate) fn kept_at(
+        &self,
+        offsets: &BTreeMap<TopicPartition, i64>,
+    ) -> Vec<(Source, serde_json::Value)> {
         let kept = |(partition, part): (&TopicPartition, &Part)| {
-            let next = *self.handed.get(partition)?;
+            let next = *offsets.get(partition)?;
             let position = PartitionPosition::kept(&partition.topic, next);
             Some((part.source.clone(), position))
         };
@@ -385,10 +439,33 @@ impl TopicReader {
         &mut self,
         offsets: BTreeMap<TopicPartition, i64>,
     ) -> Result<(), TopicReadError> {
-        for (partition, offset) in self.check(&offsets).await? {
-            self.seek(partition, offset);
+        for (partition, to) in self.check(&offsets).await? {
+            let from = offsets.get(&partition).copied().unwrap_or(to);
+            if let Some(part) = self.parts.get(&partition).filter(|_| from < to) {
+                let left_out = LeftOut {
+                    source: part.source.clone(),
+                    partition: partition.clone(),
+                    from,
+                    to,
+                };
+                self.left_out.insert(partition.clone(), left_out);
+            }
+            self.seek(partition, to);
         }
         Ok(())
+    }
+
+    /// Nothing more is left out from now on; what was.
+    pub(crate) fn end_leaving_out(&mut self) -> Vec<LeftOut> {
+        self.skips_deleted = false;
+        std::mem::take(&mut self.left_out).into_values().collect()
+    }
+
+    /// The partitions of which records were left out, and from where on they are read.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
+        self.left_out
+            .iter()
+            .map(|(partition, left_out)| (partition, left_out.to))
     }
 
     /// What an error of reading means for positions.

@@ -2,6 +2,7 @@
 
 mod apart;
 mod at_least_once;
+mod back;
 mod desk;
 mod files;
 mod interrupted;

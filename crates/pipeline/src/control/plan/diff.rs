@@ -210,7 +210,7 @@ impl<'a> Planner<'a> {
             says: said(old, &difference),
             breaks_readers: output.iter().any(|says| !says.starts_with('+')),
             output,
-            begins: begins(old, wanted, &difference),
+            begins: self.begins(old, wanted, &difference),
             readers: self.readers(wanted, class),
             topics,
             outside: wanted.outside.clone(),
@@ -347,6 +347,24 @@ impl<'a> Planner<'a> {
             let begins = unsaid.join(" and ");
             faults.push(PlanFault::SourceChange { begins });
         }
+    }
+
+    /// Where reading begins in what was not read before, or is to be read again.
+    fn begins(
+        &self,
+        old: Option<&PipelineRecord>,
+        wanted: &Wanted,
+        difference: &Difference,
+    ) -> Vec<String> {
+        let mut begins = begins(old, wanted, difference);
+        let name = &wanted.pipeline.name;
+        let pending = self.current.pending_rewind(self.environment.as_str(), name);
+        if let Some(version) = pending.and_then(|pending| pending.to_version) {
+            begins.push(format!(
+                "where v{version} ended: it is to go back there, and has not yet"
+            ));
+        }
+        begins
     }
 
     /// Who reads what it writes.

@@ -225,7 +225,7 @@ impl Desk {
         last.expect("a run")
     }
 
-    async fn logs(&self) -> Vec<LogLine> {
+    pub(crate) async fn logs(&self) -> Vec<LogLine> {
         let lines = consume(self.cluster(), "__logs").await;
         let line = |(_, value): (_, Option<String>)| {
             control::record::read(value.unwrap_or_default().as_bytes()).expect("a line")

@@ -240,6 +240,22 @@ async fn records_that_were_deleted_unread_hold_it_until_somebody_says_so() {
         .await;
     let clean = wait_for(desk.cluster(), "clean", 15).await;
     assert_eq!(clean.len(), 15);
+    testkit::eventually("it is told", async || {
+        let lines = desk.logs().await;
+        let told = "left out 5 records of raw-0 from offset 10 on: they were deleted";
+        lines.iter().any(|line| line.message.contains(told))
+    })
+    .await;
+    // It was said of these, and not of those that are deleted later.
+    worker.stop().await;
+    send(&desk, 20..30).await;
+    let partition = client::TopicPartition::new("raw", 0);
+    let deleted = delete_records(desk.cluster(), &[(partition, 25)].into()).await;
+    deleted.expect("they are deleted");
+    let worker = desk.worker();
+    desk.told("copy", "5 records from offset 20 on were deleted")
+        .await;
+    assert_eq!(consume(desk.cluster(), "clean").await.len(), 15);
     desk.stop(worker).await;
 }
 
