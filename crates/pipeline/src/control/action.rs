@@ -12,7 +12,8 @@ use spec::{Mode, Sink, Trigger};
 
 use super::apply::Who;
 use super::commit::{Change, CommitError, Writer};
-use super::record::{Action, Class, Deployment, PipelineRecord, PipelineState, Rewind};
+use super::history::last_runs;
+use super::record::{Action, Class, Deployment, PipelineRecord, PipelineState, Rewind, Run, Then};
 use super::state::{State, hex};
 
 /// What is asked.
@@ -175,12 +176,38 @@ pub async fn act(
         hash.update([0]);
     }
     let id = hex(&hash.finalize());
+    if let Request::Resume {
+        skip_deleted: false,
+    } = request
+    {
+        let current = existing(writer.state(), environment, pipeline)?;
+        // One that runs goes on as it does.
+        if current.state == PipelineState::Running && !waits(cluster, environment, current).await? {
+            return Ok(None);
+        }
+    }
     let change = decide(writer.state(), environment, pipeline, request, &id, who)?;
     let Some(deployment) = change.deployments.first().cloned() else {
         return Ok(None);
     };
     writer.commit(&change, async || {}).await?;
     Ok(Some(deployment))
+}
+
+/// Whether a pipeline that is not paused does not run, and begins again when it is resumed: it is held, taken over by a worker that may
+/// be gone, or waits to be tried again.
+async fn waits(
+    cluster: &Cluster,
+    environment: &Environment,
+    current: &PipelineRecord,
+) -> Result<bool, CommitError> {
+    let pipeline = &current.pipeline;
+    let runs = last_runs(cluster, environment, Some(pipeline)).await?;
+    let runs = runs.get(pipeline).map_or(&[][..], Vec::as_slice);
+    let is_of_now = |run: &&Run| run.deployment.as_ref() == Some(&current.deployment);
+    let mut held = runs.iter().filter(is_of_now);
+    let is_retried = runs.last().and_then(|last| last.then) == Some(Then::Retrying);
+    Ok(is_retried || held.any(|run| run.then == Some(Then::Held)))
 }
 
 /// What is written for what is asked; nothing if it is so already.

@@ -138,7 +138,7 @@ const RUNS: &[ViewColumn] = &[
     same(
         "state",
         Text,
-        "`running`, `succeeded`, `failed`, `cancelled` or `timed_out`.",
+        "`running`, `succeeded`, `failed`, `cancelled`, `timed_out` or `interrupted`.",
     ),
     of("started_at", Time, "started", "When it began."),
     of(
@@ -201,9 +201,13 @@ const POSITIONS: &[ViewColumn] = &[
     same(
         "task",
         Text,
-        "The part of the pipeline: `main`, `land` or `load`.",
+        "The part of the pipeline: `main`, `land` or `load`; `run` for the pipeline itself.",
     ),
-    same("input", Text, "The input."),
+    same(
+        "input",
+        Text,
+        "The input; empty where a task keeps what it has carried out, and a pipeline which of its runs are over.",
+    ),
     same(
         "place",
         Text,

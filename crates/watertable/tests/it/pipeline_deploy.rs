@@ -180,12 +180,31 @@ Plan: 0 new, 1 changed, 0 with other checks, 0 removed, 0 unchanged.  base …  
     let said = of("run", &[]);
     assert_eq!(said.err, "error: trips_clean is paused; resume it first\n");
     assert_eq!(of("resume", &[]).out, "trips_clean resumed in prod\n");
+    let said = of("resume", &[]);
+    let as_it_does = "trips_clean is not paused, and goes on as it does\n";
+    assert_eq!((said.status, said.out.as_str()), (0, as_it_does));
     assert!(
         of("run", &[])
             .out
             .starts_with("a run of trips_clean was asked for")
     );
     assert_eq!(of("runs", &[]).out, "trips_clean has not run in prod\n");
+    for command in ["runs", "logs"] {
+        for (target, near) in [
+            (
+                ["trips_clear", "--env", "prod"],
+                "; did you mean trips_clean?",
+            ),
+            (["trips_clean", "--env", "never"], ""),
+        ] {
+            let said = desk.say(&[&[command], &target[..]].concat());
+            let [pipeline, _, environment] = target;
+            let expected = format!(
+                "error: no pipeline {pipeline} runs in {environment}{near}; `watertable pipeline status --env {environment}` shows those that do\n"
+            );
+            assert_eq!((said.status, said.err), (1, expected));
+        }
+    }
     let exported = of("export", &["--version", "v2"]).out;
     assert!(
         exported.contains("upper(city)") && exported.starts_with("format: 1\n"),

@@ -309,7 +309,10 @@ async fn dead_letters_checks_and_logs_are_shown() {
     ];
     let line: serde_json::Value = serde_json::from_str(&say(&server, &of_run)).unwrap();
     assert_eq!(line["run"], run.as_str());
-    assert!(say(&server, &with(&["logs", "nobody"])).contains("nothing was said of nobody"));
+    let of_nobody = pipeline(&server, &with(&["logs", "nobody"]));
+    let said = String::from_utf8_lossy(&of_nobody.stderr);
+    assert_eq!(of_nobody.status.code(), Some(1), "{said}");
+    assert!(said.contains("no pipeline nobody runs in prod"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use pipeline::control::{Level, LogLine, Tail};
 
-use super::target::Target;
+use super::target::{Target, check};
 use crate::output;
 use crate::session::{self, Session};
 
@@ -60,6 +60,7 @@ async fn show(arguments: &Arguments) -> Result<()> {
     let mut last = VecDeque::new();
     let tail = Tail::open::<LogLine>(&cluster).await?;
     let Some(mut tail) = tail else {
+        check(&cluster, &arguments.target).await?;
         return nothing(arguments);
     };
     tail.read_to_end(|line: LogLine| {
@@ -71,6 +72,9 @@ async fn show(arguments: &Arguments) -> Result<()> {
         }
     })
     .await?;
+    if last.is_empty() {
+        check(&cluster, &arguments.target).await?;
+    }
     if last.is_empty() && !arguments.follow {
         return nothing(arguments);
     }

@@ -8,7 +8,8 @@ use crate::session::{self, Session};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The pipeline goes on where it stopped: when it was paused, or held because too many records were bad.
+The pipeline goes on where it stopped: when it was paused, held because too many records were bad, or taken over by a worker that is
+gone. One that waits to be tried again is tried at once. Nothing becomes of one that runs.
 
 Examples:
   watertable pipeline resume trips_clean --env prod
@@ -16,7 +17,7 @@ Examples:
 pub(super) struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// Leave out records that were deleted before they were read, and go on with the first that is there
+    /// Leave out records that were deleted before they were read, this once, and go on with the first that is there
     #[arg(long)]
     skip_deleted: bool,
     #[command(flatten)]
@@ -42,6 +43,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         },
         "resume",
         done,
-        "is not paused",
+        "is not paused, and goes on as it does",
     ))
 }

@@ -8,8 +8,8 @@ use crate::session::{self, Session};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The run is asked for, and begins as soon as a worker sees it; one that goes on already comes first. Of a pipeline that runs all the
-time there is no run to start.
+The run is asked for, and begins as soon as a worker sees it; one that goes on already comes first. A pipeline that is held goes on if
+the run ends well. Of a pipeline that runs all the time there is no run to start.
 
 Examples:
   watertable pipeline run people --env prod

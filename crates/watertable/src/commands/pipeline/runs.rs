@@ -3,7 +3,7 @@
 use anyhow::Result;
 use pipeline::control::{Run, last_runs};
 
-use super::target::Target;
+use super::target::{Target, check};
 use crate::output::{self, Columns, or_dash};
 use crate::session::{self, Session};
 
@@ -27,8 +27,14 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Target { name, env } = &arguments.target;
     let cluster = arguments.session.cluster();
-    let mut runs = session::run(async { Ok(last_runs(&cluster, env, Some(name)).await?) })?;
-    let runs = runs.remove(name).unwrap_or_default();
+    let runs = session::run(async {
+        let mut runs = last_runs(&cluster, env, Some(name)).await?;
+        let runs = runs.remove(name).unwrap_or_default();
+        if runs.is_empty() {
+            check(&cluster, &arguments.target).await?;
+        }
+        Ok(runs)
+    })?;
     let skipped = runs.len().saturating_sub(arguments.number);
     let runs = runs.get(skipped..).unwrap_or_default();
     if arguments.session.json {

@@ -151,6 +151,8 @@ fn phase(record: &PipelineRecord, last: Option<&Run>) -> &'static str {
         (_, Some(Then::Held)) => "held",
         (_, Some(Then::Retrying)) => "retrying",
         (RunState::Succeeded, None) if run.trigger == "once" => "done",
+        // It goes on as soon as a worker is there.
+        (RunState::Interrupted, _) => "running",
         _ => "waiting",
     }
 }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use client::Cluster;
 use env::{Clock, SystemClock};
-use pipeline::control::{Request, Who, act};
+use pipeline::control::{ActionError, Request, Store, Who, act, existing};
 use pipeline::secrets::Secrets;
 use serde::Serialize;
 use spec::names::Environment;
@@ -114,6 +115,15 @@ pub(super) async fn ask(
     match deployment {
         Some(_) => output::line(&done(from, to)),
         None => output::line(&format!("{} {already}", target.name)),
+    }
+}
+
+/// Whether there is such a pipeline, or was: of one that never was nothing can be told.
+pub(super) async fn check(cluster: &Cluster, target: &Target) -> Result<()> {
+    let store = Store::open(cluster).await?;
+    match existing(store.state(), &target.env, &target.name) {
+        Err(unknown @ ActionError::Unknown { .. }) => Err(unknown.into()),
+        _ => Ok(()),
     }
 }
 
