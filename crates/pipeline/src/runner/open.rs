@@ -6,7 +6,7 @@ use std::sync::Arc;
 use client::admin::{AdminError, ConfigResource, describe_configs};
 use client::{Cluster, TopicPartition, TopicSelection};
 use connectors::files;
-use connectors::postgres::{self, SinkPartition, TaskName};
+use connectors::postgres::{self, ChangeKind, SinkPartition, TaskName};
 use contract::Column;
 use env::Env;
 use protocol::ErrorCode;
@@ -20,11 +20,11 @@ use super::file_reader::{FileInput, FileReader};
 use super::hand_over::HandOver;
 use super::lag::LagReporter;
 use super::pace::Pace;
-use super::positions::{self, Owner, Positions};
+use super::positions::{self, Owner, PartitionPosition, Positions};
 use super::progress::Progress;
 use super::readers::{ReadError, Readers, Topics, begun};
 use super::table_reader::{TableReadError, TableReader};
-use super::table_writer::TableWriter;
+use super::table_writer::{TableWriter, database};
 use super::tally::Halt;
 use super::task::{Parts, TaskError, Writer};
 use super::topic_output::{Takes, TopicOutput};
@@ -115,6 +115,7 @@ pub(crate) async fn open(
                 sink,
                 rewinds: rewound.is_some(),
                 is_new: ended.0.is_empty(),
+                positions: &positions,
             };
             let (table, claimed) = opening.open(reader.as_mut(), writer, dead, &ended).await?;
             ended.0.extend(claimed.0);
@@ -347,6 +348,7 @@ struct Table<'a> {
     rewinds: bool,
     /// It has never run.
     is_new: bool,
+    positions: &'a Positions,
 }
 
 impl Table<'_> {
@@ -373,19 +375,23 @@ impl Table<'_> {
         sink.prepare(false).await?;
         let mut partitions = BTreeMap::new();
         let mut stood = Positions::default();
+        let mut written = BTreeSet::new();
         if let Some(reader) = reader {
             let mut first = BTreeMap::new();
-            for (partition, topic, offset) in reader.places() {
+            for (partition, source, topic, offset) in reader.places() {
                 // A broker that gives topics no ids cannot tell one that was made anew.
                 let topic_id = TopicId::new(u128::from(topic).to_be_bytes());
                 let claimed = SinkPartition {
                     topic_id: topic_id.ok_or(TaskError::NoTopicId)?,
                     partition: partition.partition,
                 };
+                if self.has_written(&source)? {
+                    written.insert(claimed);
+                }
                 first.insert(claimed, offset);
                 partitions.insert(partition, claimed);
             }
-            let claimed = sink.claim(&first).await?;
+            let claimed = sink.claim(&first, &written).await?;
             let offsets = |of: &BTreeMap<SinkPartition, i64>| {
                 let offset = |(partition, place): (&TopicPartition, &SinkPartition)| {
                     Some((partition.clone(), *of.get(place)?))
@@ -412,26 +418,44 @@ impl Table<'_> {
             let left_out: BTreeMap<_, _> = left_out.collect();
             sink.rewind(&left_out).await?;
         }
-        let table = TableWriter::new(sink, writer, dead, partitions, self.sink, columns);
+        let table = TableWriter::new(sink, writer, dead, partitions, written, self.sink, columns);
         Ok((table.map_err(TaskError::Encode)?, stood))
     }
-}
 
-impl Table<'_> {
-    /// A table that was written and is gone is not made by the way: nobody would see that its rows are missing.
+    /// Whether the database has to know where a partition goes on. One that goes back is told.
+    fn has_written(&self, source: &positions::Source) -> Result<bool, TaskError> {
+        if self.rewinds || self.sink.delivery == Delivery::AtLeastOnce {
+            return Ok(false);
+        }
+        let kept = self.positions.read::<PartitionPosition>(source);
+        let written_to = kept.map_err(TopicReadError::from)?;
+        let written_to = written_to.and_then(|kept| kept.written_to);
+        Ok(written_to.is_some_and(|to| to == database(&self.sink.connection)))
+    }
+
+    /// A table that was written and is gone is not made by the way: nobody would see that its rows are missing. Nor is that of offsets, in
+    /// which the place of what was written would be missing.
     async fn check_table(&self, sink: &postgres::Sink) -> Result<(), TaskError> {
         if self.is_new || self.rewinds {
             return Ok(());
         }
-        let changes = sink.describe().await?.changes;
-        let mut tables = changes.into_iter();
-        match tables.find(|change| change.kind == postgres::ChangeKind::Table) {
-            None => Ok(()),
-            Some(change) => Err(TaskError::NoTableLeft {
-                table: self.sink.table.clone(),
-                ddl: change.ddl,
-            }),
+        let mut has_written = false;
+        for source in self.positions.0.keys() {
+            has_written |= self.has_written(source)?;
         }
+        for change in sink.describe().await?.changes {
+            match change.kind {
+                ChangeKind::Table => {
+                    return Err(TaskError::NoTableLeft {
+                        table: self.sink.table.clone(),
+                        ddl: change.ddl,
+                    });
+                }
+                ChangeKind::Offsets if has_written => return Err(TaskError::NoOffsetsLeft),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

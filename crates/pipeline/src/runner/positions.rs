@@ -95,13 +95,25 @@ pub struct PartitionPosition {
     pub topic: String,
     /// The offset that is read next.
     pub next: i64,
+    /// The database that has rows of it and knows better where it goes on. Kept before the first of them is written: from then on the
+    /// database has to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_to: Option<String>,
 }
 
 impl PartitionPosition {
     /// The position before an offset, as it is kept.
     pub(crate) fn kept(topic: &str, next: i64) -> serde_json::Value {
-        let topic = topic.to_owned();
-        serde_json::json!(Self { topic, next })
+        Self::written(topic, next, None)
+    }
+
+    /// The same, with the database that it is written to.
+    pub(crate) fn written(topic: &str, next: i64, to: Option<&str>) -> serde_json::Value {
+        serde_json::json!(Self {
+            topic: topic.to_owned(),
+            next,
+            written_to: to.map(str::to_owned),
+        })
     }
 }
 
@@ -217,6 +229,7 @@ mod tests {
         let position = PartitionPosition {
             topic: "in".to_owned(),
             next: 9,
+            written_to: None,
         };
         let position = serde_json::json!(position);
         let positions = Positions(BTreeMap::from([(source.clone(), position)]));

@@ -2,7 +2,8 @@
 //!
 //! Invariants: where a partition goes on is what the database says, never what the broker says, but for `delivery: at_least_once`, where
 //! the database keeps nothing and the broker is told behind the rows; dead letters are durable before the rows around them are, so that
-//! a crash can repeat one and never lose one.
+//! a crash can repeat one and never lose one; that a partition was written is kept before the first row is, and behind the claim of it,
+//! so that a row of offsets that is gone is known from one that never was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +11,13 @@ use client::TopicPartition;
 use connectors::postgres::{Batch, Delete, Kind, Place, Refusal, Sink, SinkError, SinkPartition};
 use contract::Column;
 use datafusion::error::DataFusionError;
-use spec::{Delivery, Mode, PostgresSink};
+use spec::{Connection, Delivery, Mode, PostgresSink};
 use sql::compute::Values;
 
 use super::chunk::Originals;
 use super::dead_letter::Reason;
 use super::judge::Judged;
-use super::positions::Source;
+use super::positions::{PartitionPosition, Source};
 use super::record_key::{Keeping, LOOKED_AT, RecordKey, deletes_nothing_known};
 use super::tally::Tally;
 use super::topic_writer::DeadLetters;
@@ -63,6 +64,10 @@ pub(crate) struct TableWriter {
     pub(crate) writer: TransactionWriter,
     dead: DeadLetters,
     partitions: BTreeMap<TopicPartition, SinkPartition>,
+    /// Those of which it is kept that they were written.
+    written: BTreeSet<SinkPartition>,
+    /// Where to.
+    database: String,
     /// The columns of the key; none if rows are only added.
     key: Vec<String>,
     /// The same as keys of records are.
@@ -78,6 +83,7 @@ impl TableWriter {
         writer: TransactionWriter,
         dead: DeadLetters,
         partitions: BTreeMap<TopicPartition, SinkPartition>,
+        written: BTreeSet<SinkPartition>,
         spec: &PostgresSink,
         columns: &[Column],
     ) -> Result<Self, DataFusionError> {
@@ -93,6 +99,8 @@ impl TableWriter {
             writer,
             dead,
             partitions,
+            written,
+            database: database(&spec.connection),
             keeps_positions: spec.delivery == Delivery::AtLeastOnce,
         })
     }
@@ -113,8 +121,12 @@ impl TableWriter {
             return Err(TableError::Unclaimed);
         };
         let (from, to) = (*from, *to);
-        let partition = self.partitions.get(partition).copied();
+        let place = partition.clone();
+        let partition = self.partitions.get(&place).copied();
         let partition = partition.ok_or(TableError::Unclaimed)?;
+        let position = PartitionPosition::written(&place.topic, from, Some(&self.database));
+        let written = (judged.chunk.source.clone(), position);
+        self.keep_written(partition, written, now_ms).await?;
         let (deletes, records_of_deletes) = self.deletes(&mut judged);
         let mut left_out = BTreeSet::new();
         let mut kept = u64::MAX;
@@ -166,6 +178,25 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Keeps that a partition is written from now on, once.
+    async fn keep_written(
+        &mut self,
+        partition: SinkPartition,
+        (source, position): (Source, serde_json::Value),
+        now_ms: i64,
+    ) -> Result<(), TableError> {
+        if self.keeps_positions || self.written.contains(&partition) {
+            return Ok(());
+        }
+        self.writer.begin()?;
+        self.writer
+            .send_position(&source, Some(position), now_ms)
+            .await?;
+        self.writer.commit().await?;
+        self.written.insert(partition);
+        Ok(())
+    }
+
     pub(crate) async fn keep_dead_letters(
         &mut self,
         judged: &mut Judged,
@@ -211,6 +242,14 @@ impl TableWriter {
             }
         }
         (deletes, records)
+    }
+}
+
+/// What a database is called where it is kept that it was written. It has no password.
+pub(crate) fn database(connection: &Connection) -> String {
+    match connection {
+        Connection::Secret(name) => name.to_string(),
+        Connection::Url(url) => url.clone(),
     }
 }
 

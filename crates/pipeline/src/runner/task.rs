@@ -79,6 +79,11 @@ pub(crate) enum TaskError {
     /// The brokers cannot be asked what topics there are.
     #[error("cannot look whether the topics are there that the pipeline writes")]
     Metadata(#[from] MetadataError),
+    /// How far it was written is not known.
+    #[error(
+        "the table watertable.offsets is gone, and rows had been written whose offsets it had; put it back, as from a copy of the database; it goes on then. To have rows written again: watertable pipeline rollback NAME --rewind"
+    )]
+    NoOffsetsLeft,
     /// A secret is missing.
     #[error(transparent)]
     Secret(#[from] SecretError),

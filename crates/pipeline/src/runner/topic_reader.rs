@@ -407,11 +407,11 @@ impl TopicReader {
         records
     }
 
-    /// The partitions, each with the id of its topic and where it is read next.
-    pub(crate) fn places(&self) -> Vec<(TopicPartition, Uuid, i64)> {
+    /// The partitions, each with its place, the id of its topic and where it is read next.
+    pub(crate) fn places(&self) -> Vec<(TopicPartition, Source, Uuid, i64)> {
         let place = |(partition, part): (&TopicPartition, &Part)| {
             let next = self.handed.get(partition)?;
-            Some((partition.clone(), part.topic_id, *next))
+            Some((partition.clone(), part.source.clone(), part.topic_id, *next))
         };
         self.parts.iter().filter_map(place).collect()
     }

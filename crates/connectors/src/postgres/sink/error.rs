@@ -55,14 +55,16 @@ pub enum SinkError {
         /// Where the database is.
         found: i64,
     },
-    /// Somebody deleted the row of the partition.
+    /// Somebody deleted the row of a partition that was written.
     #[error(
-        "the row of partition {} is gone from watertable.offsets: put it back, or start the pipeline anew",
+        "the row of partition {} is gone from watertable.offsets, so nobody can say which rows are in the table; put it back, with the offset behind the last record that is in it for NEXT: {row}; it goes on then. To have rows written again: watertable pipeline rollback NAME --rewind",
         partition.partition
     )]
     NoOffsets {
         /// Which.
         partition: SinkPartition,
+        /// What puts it back.
+        row: String,
     },
     /// The batch is not what was agreed.
     #[error("the batch cannot be written: {0}")]

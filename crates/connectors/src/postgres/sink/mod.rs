@@ -23,7 +23,7 @@ mod prepare;
 mod probe;
 mod transaction;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Column;
 use spec::{Create, Delivery, Mode, PostgresSink};
@@ -140,16 +140,19 @@ impl Sink {
         Ok(changes)
     }
 
-    /// Makes this the owner of these partitions and tells where each goes on; one that was never written goes on at the given offset.
-    /// Whoever owned them before can write them no more.
+    /// Makes this the owner of these partitions and tells where each goes on; one that the database does not know goes on at the given
+    /// offset, unless it is among the `written`: those were written once, and without their row nobody knows how far. Whoever owned them
+    /// before can write them no more.
     ///
     /// With `at_least_once` nobody knows, and each goes on at the given offset.
     ///
     /// # Errors
-    /// PostgreSQL says no. Nothing is claimed, or it is and the next claim raises the epochs again.
+    /// PostgreSQL says no, or the row of a partition that was written is gone. Nothing is claimed, or it is and the next claim raises the
+    /// epochs again.
     pub async fn claim(
         &mut self,
         first: &BTreeMap<SinkPartition, i64>,
+        written: &BTreeSet<SinkPartition>,
     ) -> Result<BTreeMap<SinkPartition, i64>, SinkError> {
         if self.delivery == Delivery::AtLeastOnce {
             self.epochs
@@ -163,7 +166,9 @@ impl Sink {
         let mut claimed = BTreeMap::new();
         // In their order, as everybody, so that nobody waits for each other.
         for (partition, first) in first {
-            let stored = offsets::claim(session, doing, &self.task, *partition, *first).await?;
+            let first = (!written.contains(partition)).then_some(*first);
+            let stored = offsets::claim(session, doing, &self.task, *partition, first).await?;
+            let stored = stored.ok_or_else(|| self.no_offsets(*partition))?;
             claimed.insert(*partition, stored);
         }
         session.execute(doing, "COMMIT").await?;
@@ -321,9 +326,7 @@ impl Sink {
     /// What a partition that is not where the batch begins means.
     fn settle(&mut self, step: Step, found: Option<offsets::Stored>) -> Result<Written, SinkError> {
         let partition = step.partition;
-        let Some(found) = found else {
-            return Err(SinkError::NoOffsets { partition });
-        };
+        let found = found.ok_or_else(|| self.no_offsets(partition))?;
         if found.epoch != step.epoch {
             self.epochs.remove(&partition);
             return Err(SinkError::Fenced {
@@ -341,6 +344,11 @@ impl Sink {
             from: step.from,
             found: found.next,
         })
+    }
+
+    fn no_offsets(&self, partition: SinkPartition) -> SinkError {
+        let row = offsets::put_back(&self.task, partition);
+        SinkError::NoOffsets { partition, row }
     }
 
     /// Whether a commit happened whose answer did not come. If that cannot be found out now, the next write of the batch finds it out.

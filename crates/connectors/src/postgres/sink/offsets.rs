@@ -37,27 +37,43 @@ pub(super) struct Stored {
     pub(super) epoch: i64,
 }
 
-/// Raises the epoch of a partition and tells where it is; a partition without a row gets one, at `first`.
+/// Raises the epoch of a partition and tells where it is; one without a row gets one at `first`, and without that there is none.
 pub(super) async fn claim(
     session: &Session,
     doing: &str,
     task: &TaskName,
     partition: SinkPartition,
-    first: i64,
-) -> Result<Stored, Failure> {
+    first: Option<i64>,
+) -> Result<Option<Stored>, Failure> {
     let topic = partition.topic_text();
-    let values: [crate::postgres::session::Value<'_>; 5] = [
-        &task.cluster_id,
-        &task.task,
-        &topic,
-        &partition.partition,
-        &first,
-    ];
-    let rows = session.query(doing, CLAIM, &values).await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| Failure::io(doing, "no row came back"))?;
-    stored(doing, row)
+    let of_partition: [crate::postgres::session::Value<'_>; 4] =
+        [&task.cluster_id, &task.task, &topic, &partition.partition];
+    let rows = match &first {
+        Some(first) => {
+            let [cluster_id, task, topic, partition] = of_partition;
+            let values = [cluster_id, task, topic, partition, first];
+            session.query(doing, CLAIM, &values).await?
+        }
+        None => {
+            let sql = format!(
+                "UPDATE watertable.offsets SET epoch = epoch + 1 WHERE {OF_PARTITION} RETURNING next, epoch"
+            );
+            session.query(doing, &sql, &of_partition).await?
+        }
+    };
+    rows.first().map(|row| stored(doing, row)).transpose()
+}
+
+/// What puts the row of a partition back, once `NEXT` is what it was.
+pub(super) fn put_back(task: &TaskName, partition: SinkPartition) -> String {
+    let quoted = |text: &str| text.replace('\'', "''");
+    format!(
+        "INSERT INTO watertable.offsets VALUES ('{}', '{}', '{}', {}, NEXT, 1)",
+        quoted(&task.cluster_id),
+        quoted(&task.task),
+        partition.topic_text(),
+        partition.partition
+    )
 }
 
 /// The statement that moves a partition.

@@ -52,7 +52,10 @@ async fn partitions_tasks_and_topics_are_apart() {
         partition: 0,
     };
     let claimed = sink
-        .claim(&BTreeMap::from([(partition(1), 70), (again, 5)]))
+        .claim(
+            &BTreeMap::from([(partition(1), 70), (again, 5)]),
+            &BTreeSet::new(),
+        )
         .await
         .unwrap();
     assert_eq!(claimed, BTreeMap::from([(partition(1), 70), (again, 5)]));
@@ -110,6 +113,47 @@ async fn a_batch_that_begins_elsewhere_is_told_where_the_table_is() {
         .await
         .unwrap_err();
     assert!(matches!(error, SinkError::NoOffsets { .. }), "{error}");
+    assert_eq!(database.rows("SELECT count(*) FROM people").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_partition_that_was_written_and_whose_row_is_gone_is_not_claimed_from_its_beginning() {
+    let database = Database::new().await;
+    let (mut sink, _) = ready(&database.address(), &append("people"), &people()).await;
+    write(&mut sink, 0, 3, &people_rows(&[(1, "a")]))
+        .await
+        .unwrap();
+    let written = BTreeSet::from([partition(0)]);
+    let first = BTreeMap::from([(partition(0), 0), (partition(1), 0)]);
+    // As long as the row is there, it says where to go on; a partition that is new has none.
+    let claimed = sink.claim(&first, &written).await.unwrap();
+    assert_eq!(
+        claimed,
+        BTreeMap::from([(partition(0), 3), (partition(1), 0)])
+    );
+    database
+        .run("DELETE FROM watertable.offsets WHERE partition = 0")
+        .await;
+    let mut error = String::new();
+    for _again in 0..2 {
+        let refused = sink.claim(&first, &written).await.unwrap_err();
+        assert_eq!(
+            refused.kind(),
+            connectors::postgres::Kind::Hold,
+            "{refused}"
+        );
+        assert!(matches!(refused, SinkError::NoOffsets { .. }), "{refused}");
+        error = refused.to_string();
+    }
+    // What it says to run puts the row back.
+    let (_, row) = error.split_once("for NEXT: ").unwrap();
+    let (row, _) = row.split_once("; ").unwrap();
+    database.run(&row.replace("NEXT", "3")).await;
+    let claimed = sink.claim(&first, &written).await.unwrap();
+    assert_eq!(
+        claimed,
+        BTreeMap::from([(partition(0), 3), (partition(1), 0)])
+    );
     assert_eq!(database.rows("SELECT count(*) FROM people").await, ["1"]);
 }
 

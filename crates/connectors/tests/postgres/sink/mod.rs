@@ -94,7 +94,9 @@ pub(super) async fn ready(address: &str, spec: &PostgresSink, columns: &[Column]
 }
 
 pub(super) async fn claim(sink: &mut Sink) -> Result<i64, SinkError> {
-    let claimed = sink.claim(&BTreeMap::from([(partition(0), 0)])).await?;
+    let claimed = sink
+        .claim(&BTreeMap::from([(partition(0), 0)]), &BTreeSet::new())
+        .await?;
     Ok(claimed[&partition(0)])
 }
 

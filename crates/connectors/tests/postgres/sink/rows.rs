@@ -233,7 +233,7 @@ async fn writers_of_the_same_keys_wait_for_each_other_in_one_order() {
             let mut sink = Sink::connect(&address, &upsert("people", &["id"]), &people(), task())
                 .await
                 .unwrap();
-            sink.claim(&BTreeMap::from([(partition(number), 0)]))
+            sink.claim(&BTreeMap::from([(partition(number), 0)]), &BTreeSet::new())
                 .await
                 .unwrap();
             let rows = people_rows(&rows);

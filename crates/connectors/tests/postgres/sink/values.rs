@@ -374,7 +374,9 @@ async fn keys_are_the_same_when_postgresql_says_so() {
         .unwrap();
         sink.prepare(false).await.unwrap();
         let partition = partition(i32::try_from(number).unwrap());
-        sink.claim(&BTreeMap::from([(partition, 0)])).await.unwrap();
+        sink.claim(&BTreeMap::from([(partition, 0)]), &BTreeSet::new())
+            .await
+            .unwrap();
         let rows = batch_of(vec![
             ("k", text(&[Some(first), Some(other), Some(last)])),
             ("v", text(&[Some("first"), Some("other"), Some("last")])),

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use pipeline::control::RunState;
+use pipeline::control::{Run, RunState};
 use pipeline::runner::Worker;
 use testkit::postgres::{Database, Server, role};
 
@@ -80,6 +80,19 @@ impl Load {
     async fn told(&self, expected: &str) {
         let run = self.desk.told("load", expected).await;
         assert_eq!(run.state, RunState::Failed);
+    }
+
+    /// Waits until so many attempts have said what is wrong.
+    async fn told_often(&self, expected: &str, attempts: usize) {
+        testkit::eventually("it is said again and again", async || {
+            let runs = self.desk.runs("load").await;
+            let says = |run: &&Run| {
+                let error = run.error.as_ref();
+                run.state == RunState::Failed && error.is_some_and(|error| error.contains(expected))
+            };
+            runs.iter().filter(says).count() >= attempts
+        })
+        .await;
     }
 
     async fn stop(self) {
@@ -158,6 +171,41 @@ async fn a_table_that_is_dropped_is_waited_for() {
         .await;
     // What was in the table before went with it; what came since is there.
     load.rows("2").await;
+    load.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_that_are_gone_are_waited_for_and_nothing_is_written_again() {
+    let mut load = Load::start(Database::new().await, "append").await;
+    load.send().await;
+    load.send().await;
+    load.rows("1,2").await;
+    // The row of the partition.
+    load.database
+        .run("CREATE TABLE copy AS TABLE watertable.offsets; DELETE FROM watertable.offsets")
+        .await;
+    load.send().await;
+    load.told_often("the row of partition 0 is gone from watertable.offsets", 3)
+        .await;
+    load.rows("1,2").await;
+    load.database
+        .run("INSERT INTO watertable.offsets TABLE copy")
+        .await;
+    load.rows("1,2,3").await;
+    // The table that it is in; also for a worker that has just begun.
+    load.worker.stop().await;
+    load.database
+        .run("ALTER TABLE watertable.offsets RENAME TO elsewhere")
+        .await;
+    load.worker = load.desk.worker();
+    load.send().await;
+    load.told_often("the table watertable.offsets is gone", 2)
+        .await;
+    load.rows("1,2,3").await;
+    load.database
+        .run("ALTER TABLE watertable.elsewhere RENAME TO offsets")
+        .await;
+    load.rows("1,2,3,4").await;
     load.stop().await;
 }
 
