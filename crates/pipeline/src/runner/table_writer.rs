@@ -6,6 +6,7 @@
 //! so that a row of offsets that is gone is known from one that never was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use client::TopicPartition;
 use connectors::postgres::{Batch, Delete, Kind, Place, Refusal, Sink, SinkError, SinkPartition};
@@ -13,6 +14,7 @@ use contract::Column;
 use datafusion::error::DataFusionError;
 use spec::{Connection, Delivery, Mode, PostgresSink};
 use sql::compute::Values;
+use tokio_util::sync::CancellationToken;
 
 use super::chunk::Originals;
 use super::dead_letter::Reason;
@@ -26,6 +28,9 @@ use super::transaction::{TransactionWriter, WriteError};
 /// How often rows of one batch may be refused before it is given up: each time at least one is left out.
 const ATTEMPTS_MAX: usize = 100;
 
+/// How long a write that is under way may go on once the task is told to stop. A database that stands still answers later, or never.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Why a table was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TableError {
@@ -38,6 +43,9 @@ pub(crate) enum TableError {
     /// A partition that was not claimed.
     #[error("a partition was added while the table was written; it is claimed now")]
     Unclaimed,
+    /// It was told to stop while the database gave no answer. What became of the batch, the next one who writes finds out.
+    #[error("it was told to stop, and PostgreSQL gave no answer")]
+    GivenUp,
     /// Rows are refused again and again.
     #[error(
         "the table refuses other rows of a batch each time; look at its triggers and at who else writes it"
@@ -105,11 +113,12 @@ impl TableWriter {
         })
     }
 
-    /// Writes what came of a chunk; returns what became of it.
+    /// Writes what came of a chunk, unless it is told to stop and that takes too long; returns what became of it.
     pub(crate) async fn write(
         &mut self,
         mut judged: Judged,
         now_ms: i64,
+        stop: &CancellationToken,
     ) -> Result<Tally, TableError> {
         let Originals::Topic {
             partition,
@@ -140,7 +149,12 @@ impl TableWriter {
                 deletes: &deletes,
                 left_out: &left_out,
             };
-            match self.sink.write(partition, from, to, &batch).await {
+            let written = tokio::select! {
+                biased;
+                written = self.sink.write(partition, from, to, &batch) => written,
+                () = given_up(stop) => return Err(TableError::GivenUp),
+            };
+            match written {
                 Ok(_written) => {
                     let all = judged.rows.num_rows() + deletes.len() - left_out.len();
                     judged.tally.rows_out = u64::try_from(all).unwrap_or(u64::MAX);
@@ -243,6 +257,12 @@ impl TableWriter {
         }
         (deletes, records)
     }
+}
+
+/// Ends a while after it was told to.
+async fn given_up(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(GRACE).await;
 }
 
 /// What a database is called where it is kept that it was written. It has no password.

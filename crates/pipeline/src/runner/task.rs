@@ -2,7 +2,7 @@
 //! is made while the last one is on its way.
 //!
 //! Invariants: what was read and not committed is forgotten when either half fails, and read again from the positions; the half that
-//! commits stops between two commits and never within one; at most two batches are in memory beside what the reader has fetched.
+//! commits stops between two commits and never within one, but for one that a database gives no answer to; at most two batches are in memory beside what the reader has fetched.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,7 +201,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<bool, T
         limits,
         pace,
     };
-    halves.spawn(reading.run(sender, stop));
+    halves.spawn(reading.run(sender, stop.clone()));
     let writing = Writing {
         env,
         is_bounded,
@@ -210,6 +210,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<bool, T
         lag,
         progress,
         gone: Vec::new(),
+        stop,
     };
     halves.spawn(writing.run(receiver));
     // The half that reads ends first if all goes well; whichever fails ends the other one, for nobody hears it any more.
@@ -313,6 +314,7 @@ struct Writing {
     progress: Arc<Progress>,
     /// Files that are gone, to be forgotten with the next commit, as another one may have such a name, or to be given up.
     gone: Vec<Kept>,
+    stop: CancellationToken,
 }
 
 impl Writing {
@@ -329,7 +331,10 @@ impl Writing {
             }
             let begun = self.env.clock.now();
             let has_chunks = !held.chunks.is_empty();
-            self.commit(std::mem::take(&mut held)).await?;
+            match self.commit(std::mem::take(&mut held)).await {
+                Err(TaskError::Table(TableError::GivenUp)) => return Ok(()),
+                committed => committed?,
+            }
             if has_chunks {
                 let took = self.env.clock.now().since(begun);
                 self.progress.took(Stage::Commit, took);
@@ -371,7 +376,10 @@ impl Writing {
             .iter_mut()
             .filter_map(|(judged, _)| judged.chunk.finish.take())
             .collect();
-        let tally = self.writer.commit(ready.chunks, &self.gone, now_ms).await?;
+        let tally = self
+            .writer
+            .commit(ready.chunks, &self.gone, now_ms, &self.stop)
+            .await?;
         self.gone.clear();
         self.progress.committed(&tally, now_ms);
         for (putting_away, found) in finished {
@@ -428,6 +436,7 @@ impl Writer {
         chunks: Vec<(Judged, Option<Encoded>)>,
         gone: &[Kept],
         now_ms: i64,
+        stop: &CancellationToken,
     ) -> Result<Tally, TaskError> {
         let committed = self.try_commit(chunks, gone, now_ms).await;
         self.transactions().or_abort(committed).await
@@ -461,7 +470,7 @@ impl Writer {
                 for (judged, _) in chunks {
                     let chunk = &judged.chunk;
                     read.push((chunk.source.clone(), chunk.position.clone()));
-                    tally.add(&table.write(judged, now_ms).await?);
+                    tally.add(&table.write(judged, now_ms, stop).await?);
                 }
                 table.keep_positions(read, now_ms).await?;
             }

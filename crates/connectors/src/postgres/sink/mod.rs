@@ -372,7 +372,7 @@ impl Sink {
         match self
             .writer
             .take()
-            .filter(|writer| !writer.session.client.is_closed())
+            .filter(|writer| !writer.session.is_closed())
         {
             Some(writer) => Ok(writer),
             None => {

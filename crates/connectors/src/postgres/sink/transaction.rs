@@ -1,10 +1,6 @@
 //! The statements of a batch on a session: fill the stage, write a range of it.
 
-use std::pin::pin;
-
-use bytes::Bytes;
-use futures_util::SinkExt;
-use tokio_postgres::{CopyInSink, Statement};
+use tokio_postgres::Statement;
 
 use crate::postgres::failure::Failure;
 use crate::postgres::session::Session;
@@ -73,22 +69,8 @@ impl Writer {
 
     /// Fills the stage.
     pub(super) async fn copy(&self, doing: &str, batch: &Encoded) -> Result<(), Failure> {
-        let failed = |error| self.session.failure(doing, &error);
-        let sink: CopyInSink<Bytes> = self
-            .session
-            .client
-            .copy_in(&self.copy)
-            .await
-            .map_err(failed)?;
-        let mut sink = pin!(sink);
-        for piece in &batch.pieces {
-            // Where the server refuses what was sent, its reason comes at the end.
-            if sink.feed(piece.clone()).await.is_err() {
-                break;
-            }
-        }
-        sink.finish().await.map_err(failed)?;
-        Ok(())
+        let pieces = batch.pieces.iter().cloned();
+        self.session.copy(doing, &self.copy, pieces).await
     }
 
     /// Writes the rows of the stage with these numbers, as if they came one after the other.
@@ -111,7 +93,7 @@ impl Writer {
             .await?;
         // What is checked at the end is checked now, where the rows that it is about can still be found.
         self.session
-            .execute(doing, "SET CONSTRAINTS ALL IMMEDIATE")
+            .work(doing, "SET CONSTRAINTS ALL IMMEDIATE")
             .await?;
         Ok(written)
     }

@@ -15,6 +15,8 @@ mod position;
 mod read;
 mod shape;
 
+use std::time::Duration;
+
 use contract::{Column, Contract, Format};
 use spec::{Columns, Postgres};
 
@@ -29,7 +31,10 @@ use super::session::{Session, Value, get};
 
 /// What a source relies on beyond the settings of every session: it reads all rows of its queries, and the reader of its chunks may take its
 /// time.
-const SETTINGS: &str = "SET cursor_tuple_fraction = 1; SET statement_timeout = '60min'; SET idle_in_transaction_session_timeout = '60min'";
+const SETTINGS: &str =
+    "SET cursor_tuple_fraction = 1; SET idle_in_transaction_session_timeout = '60min'";
+/// How long a page takes at most.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// A row.
@@ -99,8 +104,9 @@ impl Source {
         spec: &Postgres,
         declared: Option<&Columns>,
     ) -> Result<(Session, Shape), SourceError> {
-        let session = Session::open(address).await?;
+        let mut session = Session::open(address).await?;
         session.execute(doing, SETTINGS).await?;
+        session.work_at_most(doing, PAGE_TIMEOUT).await?;
         super::catalog::check_version(&session, doing).await?;
         let shape = shape::shape(&session, doing, spec, declared).await?;
         Ok((session, shape))
@@ -263,7 +269,7 @@ impl Source {
         };
         if position.after.is_none() && position.until.is_none() {
             let rows = session
-                .query(&self.doing, &page::largest(&self.shape, cursor), &[])
+                .read(&self.doing, &page::largest(&self.shape, cursor), &[])
                 .await;
             let rows = rows.map_err(|failure| self.explained(failure))?;
             position.until = rows
@@ -275,11 +281,7 @@ impl Source {
 
     /// The session, or a new one, for which everything is looked up again. It is put back when all went well.
     async fn take_session(&mut self) -> Result<Session, SourceError> {
-        match self
-            .session
-            .take()
-            .filter(|session| !session.client.is_closed())
-        {
+        match self.session.take().filter(|session| !session.is_closed()) {
             Some(session) => Ok(session),
             None => {
                 self.open = None;

@@ -160,7 +160,7 @@ impl Source {
 
     async fn declare(&self, session: &Session, page: &Page) -> Result<(), SourceError> {
         let sql = format!("DECLARE watertable_rows NO SCROLL CURSOR FOR {}", page.sql);
-        let declared = session.query(&self.doing, &sql, &bound(page)).await;
+        let declared = session.read(&self.doing, &sql, &bound(page)).await;
         declared
             .map(drop)
             .map_err(|failure| self.explained(failure))
@@ -177,7 +177,7 @@ impl Source {
         }
         let rows = fetch.rows;
         let sql = format!("FETCH FORWARD {rows} FROM watertable_rows");
-        let found = session.query(&self.doing, &sql, &[]).await?;
+        let found = session.read(&self.doing, &sql, &[]).await?;
         fetch.is_end = found.len() < rows;
         Ok((!found.is_empty()).then_some(found))
     }

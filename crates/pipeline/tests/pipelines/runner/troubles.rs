@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use pipeline::control::{Run, RunState};
 use pipeline::runner::Worker;
+use pipeline::runner::progress::Stage;
 use testkit::postgres::{Database, Server, role};
 
 use super::desk::Desk;
@@ -206,6 +207,54 @@ async fn offsets_that_are_gone_are_waited_for_and_nothing_is_written_again() {
         .run("ALTER TABLE watertable.elsewhere RENAME TO offsets")
         .await;
     load.rows("1,2,3,4").await;
+    load.stop().await;
+}
+
+/// A process that stands still, and goes on in the end.
+struct Still(String);
+
+impl Still {
+    fn of(pid: &str) -> Self {
+        testkit::postgres::run(std::process::Command::new("kill").args(["-STOP", pid]));
+        Self(pid.to_owned())
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        let mut go_on = std::process::Command::new("kill");
+        drop(go_on.args(["-CONT", &self.0]).status());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_stands_still_does_not_keep_a_pipeline_from_stopping() {
+    let server = Server::own(&[]).await;
+    let mut load = Load::start(Database::of(server).await, "append").await;
+    load.send().await;
+    load.rows("1").await;
+    let writer = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'watertable: %' AND query LIKE 'COMMIT%'";
+    let mut pids = Vec::new();
+    testkit::eventually("it waits for more", async || {
+        pids = load.database.rows(writer).await;
+        pids.len() == 1
+    })
+    .await;
+    let judging = || {
+        let statuses = load.worker.statuses().all();
+        let status = statuses.first();
+        status.and_then(|status| status.stages().get(&Stage::Sql).copied())
+    };
+    let judged = judging();
+    let still = Still::of(&pids[0]);
+    let value = r#"{"id":2,"name":"n"}"#;
+    produce(load.desk.cluster(), "people", &[(None, Some(value))]).await;
+    testkit::eventually("the batch is on its way", async || judging() > judged).await;
+    let stopped = tokio::time::timeout(testkit::DEADLINE, load.worker.stop()).await;
+    assert!(stopped.is_ok(), "it does not stop");
+    drop(still);
+    load.worker = load.desk.worker();
+    load.rows("1,2").await;
     load.stop().await;
 }
 
