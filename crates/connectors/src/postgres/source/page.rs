@@ -37,22 +37,14 @@ pub(super) fn key(shape: &Shape, phase: Phase) -> Vec<KeyColumn> {
 /// The largest cursor that there is.
 pub(super) fn largest(shape: &Shape, cursor: &Cursor) -> String {
     let name = cursor.column.sql();
-    let finite = finite(cursor).map_or(String::new(), |finite| format!(" WHERE {finite}"));
+    let finite = cursor.finite.as_ref();
+    let finite = finite.map_or(String::new(), |finite| format!(" AND {finite}"));
     let from = &shape.from;
     // By its order and not by max(), which not every type has.
     let text = &cursor.column.text;
-    let and = if finite.is_empty() { " WHERE" } else { " AND" };
     format!(
-        "SELECT {text} FROM {from}{finite}{and} {name} IS NOT NULL ORDER BY {name} DESC LIMIT 1"
+        "SELECT {text} FROM {from} WHERE {name} IS NOT NULL{finite} ORDER BY {name} DESC LIMIT 1"
     )
-}
-
-fn finite(cursor: &Cursor) -> Option<String> {
-    let name = cursor.column.sql();
-    cursor.finite.map(|finite| match finite {
-        "isfinite" => format!("pg_catalog.isfinite({name})"),
-        compared => format!("{name} {compared}"),
-    })
 }
 
 /// The page that begins at a position.
@@ -64,7 +56,7 @@ pub(super) fn page(shape: &Shape, position: &Position, rows: u64) -> Page {
     let key = key(shape, position.phase);
     let mut conditions = Vec::new();
     if let (Phase::Incremental, Some(cursor)) = (position.phase, &shape.cursor) {
-        conditions.extend(finite(cursor));
+        conditions.extend(cursor.finite.clone());
         if let Some(until) = &position.until {
             let until = page.bind(until, &cursor.column.type_sql);
             conditions.push(format!("{} <= {until}", cursor.column.sql()));

@@ -39,8 +39,8 @@ pub(super) struct KeyColumn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) column: KeyColumn,
-    /// What holds of its values that have others behind them: not of infinity.
-    pub(super) finite: Option<&'static str>,
+    /// What holds of its values that have others behind them: not of infinity, nor of what is no number.
+    pub(super) finite: Option<String>,
     /// How far back each run looks, as an interval.
     pub(super) lookback: Option<String>,
 }
@@ -153,18 +153,26 @@ fn cursor(
         problems.push(format!("it has no column {name}, which cursor names"));
         return None;
     };
+    let key = KeyColumn::new(column);
+    let sql = key.sql();
+    let is_time = matches!(
+        column.base.name.as_str(),
+        "date" | "timestamp" | "timestamptz"
+    );
     let finite = match column.base.name.as_str() {
-        "date" | "timestamp" | "timestamptz" => Some("isfinite"),
-        "float4" | "float8" | "numeric" => Some("<> 'NaN'"),
+        _ if is_time => Some(format!("pg_catalog.isfinite({sql})")),
+        // Behind infinity is NaN.
+        "float4" | "float8" => Some(format!("{sql} > '-Infinity' AND {sql} < 'Infinity'")),
+        // Infinity less infinity is NaN; before PostgreSQL 14 it knows no other word for either.
+        "numeric" => Some(format!("{sql} - {sql} = 0")),
         _ => None,
     };
     let milliseconds = incremental.lookback.duration().as_millis();
-    let is_time = finite == Some("isfinite");
     if milliseconds > 0 && !is_time {
         problems.push(format!("lookback needs a cursor that is a date or timestamp, and {name} is {}: leave lookback out", column.type_text));
     }
     Some(Cursor {
-        column: KeyColumn::new(column),
+        column: key,
         finite,
         lookback: (milliseconds > 0).then(|| format!("{milliseconds} milliseconds")),
     })

@@ -131,6 +131,40 @@ async fn cursors_without_a_value_or_an_end_are_read_in_the_snapshot() {
 }
 
 #[tokio::test]
+async fn numbers_without_an_end_are_read_in_the_snapshot_and_nothing_ends_behind_them() {
+    let database = Database::new().await;
+    database.run("CREATE DOMAIN amount AS numeric").await;
+    for type_name in ["real", "double precision", "numeric", "amount"] {
+        let endless = |id: i32| {
+            let values = ["Infinity", "-Infinity", "NaN"].map(|value| format!("({id}, '{value}')"));
+            format!("INSERT INTO t VALUES {}", values.join(", "))
+        };
+        let first = endless(1);
+        database
+            .run(&format!(
+                "CREATE TABLE t (id int, n {type_name}); {first}, (2, 5.5)"
+            ))
+            .await;
+        let spec = by("n", Some("id"), 0, table("t", 2));
+        let mut source = source(&database, &spec).await;
+        let (lines, position) = rest(&mut source, &Position::default()).await;
+        let all = ["1,-Infinity", "1,Infinity", "1,NaN", "2,5.5"];
+        let mut sorted = lines.clone();
+        sorted.sort();
+        assert_eq!(sorted, all, "{type_name}");
+        assert_eq!(position.cursor.as_deref(), Some("5.5"), "{type_name}");
+        let more = endless(3);
+        database.run(&format!("{more}, (4, 7.5)")).await;
+        let (lines, position) = rest(&mut source, &position.next_run()).await;
+        assert_eq!(lines, ["4,7.5"], "{type_name}");
+        database.run("INSERT INTO t VALUES (5, 9.5)").await;
+        let (lines, _) = rest(&mut source, &position.next_run()).await;
+        assert_eq!(lines, ["5,9.5"], "{type_name}");
+        database.run("DROP TABLE t").await;
+    }
+}
+
+#[tokio::test]
 async fn an_empty_table_begins_with_its_first_row() {
     let database = Database::new().await;
     database
