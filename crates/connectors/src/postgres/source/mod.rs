@@ -216,11 +216,9 @@ impl Source {
             what: shape::what(&self.spec),
             why,
         };
-        let cursor = self
-            .shape
-            .cursor
-            .as_ref()
-            .map(|cursor| cursor.column.name.clone());
+        let column = self.shape.cursor.as_ref().map(|cursor| &cursor.column);
+        let cursor = column.map(|column| column.name.clone());
+        let cursor_order = column.map(|column| column.order.clone());
         let is_new = position.rows == 0 && position.run == 0 && position.cursor_column.is_none();
         if position.cursor_column != cursor && !is_new {
             let said =
@@ -231,10 +229,20 @@ impl Source {
                 said(&cursor)
             )));
         }
-        let key: Vec<_> = page::key(&self.shape, position.phase)
+        let reordered = |name: &str, was: &str, is: &str| {
+            misfit(format!(
+                "its column {name} was ordered as {was}, and is as {is} now"
+            ))
+        };
+        if let (Some(name), Some(was), Some(is)) = (&cursor, &position.cursor_order, &cursor_order)
+            && was != is
+        {
+            return Err(reordered(name, was, is));
+        }
+        let (key, key_order): (Vec<_>, Vec<_>) = page::key(&self.shape, position.phase)
             .into_iter()
-            .map(|key| key.name)
-            .collect();
+            .map(|key| (key.name, key.order))
+            .unzip();
         if position.after.is_some() && position.key != key {
             return Err(misfit(format!(
                 "it was read in the order of ({}), which is ({}) now",
@@ -251,9 +259,16 @@ impl Source {
                 "it has not one value for each column of its key".to_owned(),
             ));
         }
+        let orders = position.key_order.iter().zip(&key_order);
+        let mut changed = key.iter().zip(orders).filter(|(_, (was, is))| was != is);
+        if let (Some(_), Some((name, (was, is)))) = (&position.after, changed.next()) {
+            return Err(reordered(name, was, is));
+        }
         Ok(Position {
             key,
+            key_order,
             cursor_column: cursor,
+            cursor_order,
             ..position.clone()
         })
     }

@@ -27,12 +27,18 @@ pub struct Position {
     pub finished: bool,
     /// The columns whose values are in `after`.
     pub key: Vec<String>,
+    /// How the values of these columns are ordered; empty where an earlier version did not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_order: Vec<String>,
     /// Behind the row with these values the next chunk begins; none at the beginning. Texts as PostgreSQL writes them.
     pub after: Option<Vec<Option<String>>>,
     /// How many rows of this phase were read.
     pub rows: u64,
     /// The column of the cursor, if there is one.
     pub cursor_column: Option<String>,
+    /// How its values are ordered; none where an earlier version did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor_order: Option<String>,
     /// Up to this cursor everything was read, but for what commits later.
     pub cursor: Option<String>,
     /// Up to this cursor the changes of this run are read, or, in a snapshot, from it on they will be.
@@ -46,9 +52,11 @@ impl Default for Position {
             phase: Phase::Snapshot,
             finished: false,
             key: Vec::new(),
+            key_order: Vec::new(),
             after: None,
             rows: 0,
             cursor_column: None,
+            cursor_order: None,
             cursor: None,
             until: None,
         }
@@ -76,6 +84,7 @@ impl Position {
             phase,
             finished: false,
             key: Vec::new(),
+            key_order: Vec::new(),
             after: None,
             rows: 0,
             until: None,

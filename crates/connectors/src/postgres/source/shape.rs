@@ -33,6 +33,8 @@ pub(super) struct KeyColumn {
     pub(super) may_be_null: bool,
     /// The expression of its text.
     pub(super) text: String,
+    /// What its values are ordered as. Types with the same order read each other's texts, so a column may go from one to another.
+    pub(super) order: String,
 }
 
 /// The column that grows with each change.
@@ -52,6 +54,7 @@ impl KeyColumn {
             type_sql: column.base.sql.clone(),
             may_be_null: !column.not_null,
             text: text_of(column),
+            order: order_of(column),
         }
     }
 
@@ -298,6 +301,19 @@ fn resolved(column: &RelationColumn, warnings: &mut Vec<String>) -> Column {
         read.not_null()
     } else {
         read
+    }
+}
+
+fn order_of(column: &RelationColumn) -> String {
+    let order = match column.base.name.as_str() {
+        "int2" | "int4" | "int8" | "numeric" => "number",
+        "text" | "varchar" => "text",
+        "" => &column.base.sql,
+        name => name,
+    };
+    match &column.collation {
+        Some(collation) => format!("{order} COLLATE {collation}"),
+        None => order.to_owned(),
     }
 }
 

@@ -113,6 +113,60 @@ async fn a_position_of_something_else_is_not_read_from() {
 }
 
 #[tokio::test]
+async fn a_position_of_a_column_whose_type_has_another_order_now_is_not_read_from() {
+    let database = users().await;
+    database.run("ALTER TABLE users ADD version int").await;
+    database.run("UPDATE users SET version = id").await;
+    let spec = by("version", Some("id"), 0, table("users", 5));
+    let mut source = source(&database, &spec).await;
+    let (_, end) = rest(&mut source, &Position::default()).await;
+    let run = end.next_run();
+    let alter = async |to: &str| {
+        let alter = format!("ALTER TABLE users ALTER COLUMN version TYPE {to} USING version::{to}");
+        database.run(&alter).await;
+    };
+    // All numbers are ordered alike.
+    alter("bigint").await;
+    database
+        .run("INSERT INTO users VALUES (31, 'x', 100)")
+        .await;
+    let mut source = super::source(&database, &spec).await;
+    assert_eq!(rest(&mut source, &run).await.0, ["31,x,100"]);
+    // '100' comes before '30'.
+    alter("text").await;
+    let mut source = super::source(&database, &spec).await;
+    let error = source.next(&run).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("its column version was ordered as number, and is as text now"),
+        "{error}"
+    );
+    assert_eq!(error.kind(), Kind::Hold);
+    alter("bigint").await;
+    let mut source = super::source(&database, &spec).await;
+    assert_eq!(rest(&mut source, &run).await.0, ["31,x,100"]);
+    // What an earlier version kept says nothing of it, and is read.
+    let mut kept = serde_json::to_value(&run).unwrap();
+    assert!(
+        kept.as_object_mut()
+            .unwrap()
+            .remove("cursor_order")
+            .is_some()
+    );
+    let earlier: Position = serde_json::from_value(kept).unwrap();
+    assert_eq!(rest(&mut source, &earlier).await.0, ["31,x,100"]);
+    // In the middle of a page it is the same with what tells rows apart.
+    let chunk = source.next(&Position::default()).await.unwrap().unwrap();
+    database
+        .run("ALTER TABLE users ALTER COLUMN id TYPE text")
+        .await;
+    let mut source = super::source(&database, &spec).await;
+    let error = source.next(&chunk.position).await.unwrap_err();
+    assert!(error.to_string().contains("its column id was"), "{error}");
+}
+
+#[tokio::test]
 async fn a_standby_can_be_read() {
     let database = users().await;
     database
