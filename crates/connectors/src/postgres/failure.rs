@@ -46,7 +46,12 @@ pub struct Said {
     pub(crate) ended_session: bool,
     /// Whether it is about trust: a certificate, or that there is no TLS.
     is_trust: bool,
+    /// Whether somebody's function has raised it, with whatever code.
+    is_raised: bool,
 }
+
+/// The function of PostgreSQL that carries out RAISE of PL/pgSQL.
+const RAISE: &str = "exec_stmt_raise";
 
 impl std::ops::Deref for Failure {
     type Target = Said;
@@ -78,6 +83,7 @@ impl Failure {
             column: None,
             ended_session: true,
             is_trust,
+            is_raised: false,
         }))
     }
 
@@ -117,6 +123,7 @@ impl Failure {
             column: owned(error.column()),
             ended_session: ends,
             is_trust: false,
+            is_raised: error.routine() == Some(RAISE),
         }))
     }
 
@@ -135,6 +142,20 @@ impl Failure {
             None if self.is_trust => Kind::Hold,
             None => Kind::Retry,
         }
+    }
+}
+
+impl Failure {
+    /// Whether a row may be what PostgreSQL does not like, whatever the code says: a type that reads a text has errors of syntax and of
+    /// names that are not there, policies are rights, and a trigger raises what it likes. That it is one is known once other rows of the
+    /// batch are taken.
+    pub(crate) fn may_be_of_rows(&self) -> bool {
+        let Some(code) = self.sqlstate.as_deref().filter(|_| !self.ended_session) else {
+            return false;
+        };
+        // Which functions of extensions raise, too, where a text is none of their type.
+        const INTERNAL: &str = "XX000";
+        self.is_raised || code == INTERNAL || self.kind() != Kind::Retry
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: what is encoded is what PostgreSQL can hold, so that COPY itself refuses nothing and every refusal is of a known row. What it
 //! cannot hold is told before anything is sent.
 
+use std::ops::Range;
+
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array,
     Float64Array, Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
@@ -19,20 +21,49 @@ use super::numeric;
 /// How much is handed on at once.
 const PIECE_BYTES: usize = 128 << 10;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const TRAILER: &[u8] = b"\xff\xff";
 /// PostgreSQL counts from 2000-01-01, Arrow from 1970-01-01.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// 4713-01-01 BC (its Julian day 0) up to, not with, 5874898-01-01, from 2000-01-01 on.
-const DAYS: std::ops::Range<i64> = -2_451_545..2_145_031_949;
+const DAYS: Range<i64> = -2_451_545..2_145_031_949;
 /// 4713-11-24 BC up to, not with, 294277-01-01, from 2000-01-01 on.
-const MICROS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+const MICROS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 
 /// What is sent, and what each of its rows is.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    pub(crate) pieces: Vec<Bytes>,
+    /// The rows, one behind the other.
+    pieces: Vec<Bytes>,
+    /// Where each begins, and the last one ends: the number of a piece, and the place in it.
+    starts: Vec<(usize, usize)>,
     pub(crate) places: Vec<Place>,
     pub(crate) has_deletes: bool,
+}
+
+impl Encoded {
+    /// The numbers of all rows.
+    pub(crate) fn all(&self) -> Range<i32> {
+        0..i32::try_from(self.places.len()).unwrap_or(i32::MAX)
+    }
+
+    /// What COPY gets for some of the rows.
+    pub(crate) fn copy_of(&self, rows: &Range<i32>) -> Vec<Bytes> {
+        let start = |row: i32| {
+            let row = usize::try_from(row).unwrap_or_default();
+            self.starts.get(row).copied().unwrap_or_default()
+        };
+        let (from, to) = (start(rows.start), start(rows.end));
+        let mut sent = vec![Bytes::from_static(SIGNATURE)];
+        let pieces = self.pieces.iter().enumerate();
+        for (at, piece) in pieces.skip(from.0).take_while(|(at, _)| *at <= to.0) {
+            let begin = if at == from.0 { from.1 } else { 0 };
+            let end = if at == to.0 { to.1 } else { piece.len() };
+            sent.push(piece.slice(begin..end));
+        }
+        sent.push(Bytes::from_static(TRAILER));
+        sent
+    }
 }
 
 /// The rows of a batch for the stage: number, and with a key whether it deletes and the texts of the key; then the columns.
@@ -46,13 +77,14 @@ pub(crate) fn encode(
     let mut refused = Vec::new();
     let mut has_deletes = false;
     let mut pieces = Vec::new();
+    let mut starts = Vec::with_capacity(places.len() + 1);
     let mut buffer = BytesMut::with_capacity(PIECE_BYTES);
-    buffer.put_slice(SIGNATURE);
     let key_fields = if key.is_empty() { 0 } else { 1 + key.len() };
     let fields = 1 + key_fields + columns.len();
     let fields =
         i16::try_from(fields).map_err(|_many| SinkError::Batch("too many columns".to_owned()))?;
     for (number, place) in places.iter().enumerate() {
+        starts.push((pieces.len(), buffer.len()));
         buffer.put_i16(fields);
         let number =
             i32::try_from(number).map_err(|_many| SinkError::Batch("too many rows".to_owned()))?;
@@ -91,11 +123,12 @@ pub(crate) fn encode(
             pieces.push(buffer.split().freeze());
         }
     }
-    buffer.put_i16(-1);
+    starts.push((pieces.len(), buffer.len()));
     pieces.push(buffer.freeze());
     if refused.is_empty() {
         Ok(Encoded {
             pieces,
+            starts,
             places,
             has_deletes,
         })

@@ -38,7 +38,7 @@ use self::encode::Encoded;
 use self::plan::BEGIN;
 use self::transaction::Writer;
 use super::connection::Address;
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::name::TableName;
 use super::session::Session;
 
@@ -279,9 +279,9 @@ impl Sink {
                 drop(writer);
                 self.resolve(step, failure).await
             }
-            Err(failure) if failure.kind() == Kind::Rows => {
+            Ok(Outcome::Refused(failure)) => {
                 writer.session.execute(&self.doing, "ROLLBACK").await?;
-                let refused = probe::probe(&writer, &self.doing, &encoded).await?;
+                let refused = probe::probe(&writer, &self.doing, &encoded, &failure).await?;
                 self.writer = Some(writer);
                 if refused.is_empty() {
                     // By itself each row is taken, this time: another transaction was in the way, or the rows only fail together.
@@ -312,13 +312,20 @@ impl Sink {
         }
         let mut written = Written::default();
         if !batch.places.is_empty() {
-            writer.copy(doing, batch).await?;
-            let end = i32::try_from(batch.places.len()).unwrap_or(i32::MAX);
-            written = writer.apply(doing, 0..end, batch.has_deletes).await?;
+            let rows = batch.all();
+            let applied = async {
+                writer.copy(doing, batch, &rows).await?;
+                writer.apply(doing, rows, batch.has_deletes).await
+            };
+            written = match applied.await {
+                Err(failure) if failure.may_be_of_rows() => return Ok(Outcome::Refused(failure)),
+                applied => applied?,
+            };
         }
         match session.execute(doing, "COMMIT").await {
             Ok(()) => Ok(Outcome::Written(written)),
             Err(failure) if failure.ended_session => Ok(Outcome::Unknown(failure)),
+            Err(failure) if failure.may_be_of_rows() => Ok(Outcome::Refused(failure)),
             Err(failure) => Err(failure),
         }
     }
@@ -399,4 +406,6 @@ enum Outcome {
     NotThere,
     /// The commit got no answer.
     Unknown(Failure),
+    /// It may be rows that are not liked.
+    Refused(Failure),
 }

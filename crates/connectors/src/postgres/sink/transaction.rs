@@ -1,5 +1,7 @@
 //! The statements of a batch on a session: fill the stage, write a range of it.
 
+use std::ops::Range;
+
 use tokio_postgres::Statement;
 
 use crate::postgres::failure::Failure;
@@ -67,9 +69,14 @@ impl Writer {
         self.session.execute(doing, begin).await
     }
 
-    /// Fills the stage.
-    pub(super) async fn copy(&self, doing: &str, batch: &Encoded) -> Result<(), Failure> {
-        let pieces = batch.pieces.iter().cloned();
+    /// Puts rows with these numbers into the stage.
+    pub(super) async fn copy(
+        &self,
+        doing: &str,
+        batch: &Encoded,
+        range: &Range<i32>,
+    ) -> Result<(), Failure> {
+        let pieces = batch.copy_of(range);
         self.session.copy(doing, &self.copy, pieces).await
     }
 
@@ -77,7 +84,7 @@ impl Writer {
     pub(super) async fn apply(
         &self,
         doing: &str,
-        range: std::ops::Range<i32>,
+        range: Range<i32>,
         has_deletes: bool,
     ) -> Result<Written, Failure> {
         let mut written = Written::default();

@@ -125,6 +125,120 @@ async fn every_row_that_is_refused_is_named_with_its_reason_and_the_others_are_w
     );
 }
 
+/// Rows of `id` and a text that goes into a column of another type.
+fn texts(rows: &[&str]) -> RecordBatch {
+    let rows: Vec<_> = (1..).zip(rows.iter().copied()).collect();
+    people_rows(&rows)
+}
+
+#[tokio::test]
+async fn a_text_that_is_none_of_its_type_is_refused_by_row_whatever_the_code() {
+    for (type_name, good, bad, code) in [
+        ("tsquery", "a & b", "a &", "42601"),
+        ("jsonpath", "$.a", "$.", "42601"),
+        ("regclass", "pg_class", "nowhere", "42P01"),
+        ("regtype", "int", "nothing", "42704"),
+        ("regproc", "now", "never", "42883"),
+    ] {
+        let database = Database::new().await;
+        database
+            .run(&format!(
+                "CREATE TABLE people (id bigint PRIMARY KEY, name {type_name})"
+            ))
+            .await;
+        let (mut sink, _) = ready(&database.address(), &upsert("people", &["id"]), &people()).await;
+        let rows = texts(&[good, bad, good]);
+        let refused = write_rest(&mut sink, 0, 3, &rows, &[]).await;
+        assert_eq!(said(&refused), [format!("Row(1) {code} -")], "{type_name}");
+        let found = database.rows("SELECT id FROM people ORDER BY id").await;
+        assert_eq!(found, ["1", "3"], "{type_name}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_trigger_raises_is_of_its_row_whatever_the_code() {
+    for code in ["AB123", "40001", "57014", "XX000", "42501"] {
+        let database = Database::new().await;
+        database
+            .run(&format!(
+                "CREATE TABLE people (id bigint, name text);
+                 CREATE FUNCTION no_bob() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                   IF NEW.name = 'Bob' THEN RAISE EXCEPTION 'no Bob here' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$;
+                 CREATE TRIGGER no_bob BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION no_bob()"
+            ))
+            .await;
+        let (mut sink, _) = ready(&database.address(), &append("people"), &people()).await;
+        // Without another row nobody knows whether it is the row or the trigger.
+        let error = write(&mut sink, 0, 1, &texts(&["Bob"])).await.unwrap_err();
+        assert!(matches!(error.kind(), Kind::Hold | Kind::Retry), "{error}");
+        let said_of_it = error.to_string();
+        assert!(said_of_it.contains("no Bob here"), "{said_of_it}");
+        let rows = texts(&["Bob", "Ann", "Bob"]);
+        let refused = write_rest(&mut sink, 0, 3, &rows, &[]).await;
+        assert_eq!(
+            said(&refused),
+            [format!("Row(0) {code} -"), format!("Row(2) {code} -")]
+        );
+        assert_eq!(database.rows("SELECT name FROM people").await, ["Ann"]);
+        assert_eq!(
+            database.rows("SELECT next FROM watertable.offsets").await,
+            ["3"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_policy_refuses_rows_and_a_right_that_is_missing_refuses_none() {
+    let database = Database::new().await;
+    let role = role(&database).await;
+    let grants = format!(
+        "GRANT ALL ON people TO {role}; GRANT ALL ON SCHEMA watertable TO {role}; GRANT ALL ON watertable.offsets TO {role}"
+    );
+    let (admin, _) = ready(&database.address(), &upsert("people", &["id"]), &people()).await;
+    drop(admin);
+    database
+        .run(&format!(
+            "{grants}; ALTER TABLE people ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY short ON people USING (true) WITH CHECK (length(name) < 5)"
+        ))
+        .await;
+    let address = database.address_of(&role);
+    let (mut sink, _) = ready(&address, &upsert("people", &["id"]), &people()).await;
+    let rows = texts(&["Ann", "Annabelle", "Bob"]);
+    let refused = write_rest(&mut sink, 0, 3, &rows, &[]).await;
+    assert_eq!(said(&refused), ["Row(1) 42501 -"]);
+    database
+        .run(&format!("REVOKE UPDATE ON people FROM {role}"))
+        .await;
+    let error = write(&mut sink, 3, 6, &rows).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Hold, "{error}");
+    assert!(error.to_string().contains("permission denied"), "{error}");
+}
+
+#[tokio::test]
+async fn a_row_that_is_larger_than_a_page_is_refused_by_row() {
+    const COLUMNS: i64 = 1100;
+    let database = Database::new().await;
+    let names: Vec<_> = (0..COLUMNS).map(|at| format!("c{at}")).collect();
+    let columns: Vec<_> = names
+        .iter()
+        .map(|name| Column::new(&**name, DataType::BigInt))
+        .collect();
+    let (mut sink, _) = ready(&database.address(), &append("people"), &columns).await;
+    // Every third has a value in each column.
+    let cells = (0..COLUMNS).map(|at| -> ArrayRef {
+        let of_row = |row: i64| (at == 0 || row % 3 == 1).then_some(row);
+        Arc::new((0..6).map(of_row).collect::<Int64Array>())
+    });
+    let rows = batch_of(names.iter().map(|name| &**name).zip(cells).collect());
+    let refused = write_rest(&mut sink, 0, 6, &rows, &[]).await;
+    assert_eq!(said(&refused), ["Row(1) 54000 -", "Row(4) 54000 -"]);
+    assert_eq!(
+        database.rows("SELECT c0 FROM people ORDER BY c0").await,
+        ["0", "2", "3", "5"]
+    );
+}
+
 #[tokio::test]
 async fn nothing_is_written_before_the_refused_rows_are_kept() {
     let database = Database::new().await;
