@@ -42,6 +42,24 @@ pub(crate) struct BaseType {
     pub(crate) sql: String,
     /// Of numeric with limits: digits in all, and behind the point.
     pub(crate) digits: Option<(i32, i32)>,
+    /// Of times with a limit: digits of a second.
+    pub(crate) second_digits: Option<i32>,
+}
+
+impl BaseType {
+    /// `modifier`: what the catalogue has beside the type, as PostgreSQL's `numeric.c` and `timestamp.c` write it.
+    fn new(name: String, sql: String, modifier: i32) -> Self {
+        let is_time = matches!(name.as_str(), "timestamp" | "timestamptz");
+        let numeric = modifier - 4;
+        let scale = ((numeric & 0x7ff) ^ 0x400) - 0x400;
+        Self {
+            digits: (name == "numeric" && numeric >= 0)
+                .then_some(((numeric >> 16) & 0xffff, scale)),
+            second_digits: (is_time && modifier >= 0).then_some(modifier),
+            name,
+            sql,
+        }
+    }
 }
 
 /// A unique index.
@@ -81,12 +99,11 @@ const FIND: &str = "SELECT c.oid, n.nspname::text, c.relname::text \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.oid = pg_catalog.to_regclass($1::text) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
 
-/// `numeric` keeps its digits in the modifier of the type, as PostgreSQL's `numeric.c` does.
+/// The columns of a table.
 const COLUMNS: &str = "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), \
       CASE WHEN bn.nspname = 'pg_catalog' THEN b.typname::text ELSE '' END, \
       pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(b.typname), \
-      CASE WHEN base.typmod >= 4 THEN ((base.typmod - 4) >> 16) & 65535 END, \
-      CASE WHEN base.typmod >= 4 THEN (((base.typmod - 4) & 2047) # 1024) - 1024 END, \
+      base.typmod, \
       (SELECT pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname) \
          FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace \
         WHERE co.oid = a.attcollation AND a.attcollation <> b.typcollation), \
@@ -133,24 +150,18 @@ pub(crate) async fn relation(
 async fn columns(session: &Session, doing: &str, oid: u32) -> Result<Vec<RelationColumn>, Failure> {
     let rows = session.query(doing, COLUMNS, &[&oid]).await?;
     let read = rows.iter().map(|row| {
-        let name: String = get(doing, row, 2)?;
-        let digits: (Option<i32>, Option<i32>) = (get(doing, row, 4)?, get(doing, row, 5)?);
-        let digits = match digits {
-            (Some(precision), Some(scale)) if name == "numeric" => Some((precision, scale)),
-            _ => None,
-        };
         Ok(RelationColumn {
             name: get(doing, row, 0)?,
             type_text: get(doing, row, 1)?,
-            base: BaseType {
-                name,
-                sql: get(doing, row, 3)?,
-                digits,
-            },
-            collation: get(doing, row, 6)?,
-            not_null: get(doing, row, 7)?,
-            has_default: get(doing, row, 8)?,
-            generated: get(doing, row, 9)?,
+            base: BaseType::new(
+                get(doing, row, 2)?,
+                get(doing, row, 3)?,
+                get(doing, row, 4)?,
+            ),
+            collation: get(doing, row, 5)?,
+            not_null: get(doing, row, 6)?,
+            has_default: get(doing, row, 7)?,
+            generated: get(doing, row, 8)?,
         })
     });
     read.collect()
@@ -172,12 +183,11 @@ pub(crate) async fn unique(
     read.collect()
 }
 
-/// The types by their numbers, with the modifiers that numeric has its digits in.
+/// The types by their numbers, with their modifiers.
 const TYPES: &str = "SELECT pg_catalog.format_type(b.oid, x.typmod), \
       CASE WHEN n.nspname = 'pg_catalog' THEN b.typname::text ELSE '' END, \
       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(b.typname), \
-      CASE WHEN x.typmod >= 4 THEN ((x.typmod - 4) >> 16) & 65535 END, \
-      CASE WHEN x.typmod >= 4 THEN (((x.typmod - 4) & 2047) # 1024) - 1024 END \
+      x.typmod \
     FROM unnest($1::oid[], $2::int[]) WITH ORDINALITY x(oid, typmod, place) \
     JOIN pg_catalog.pg_type b ON b.oid = x.oid JOIN pg_catalog.pg_namespace n ON n.oid = b.typnamespace ORDER BY x.place";
 
@@ -194,20 +204,14 @@ pub(crate) async fn columns_of_query(
     let modifiers: Vec<i32> = modifiers.collect();
     let rows = session.query(doing, TYPES, &[&oids, &modifiers]).await?;
     let read = rows.iter().zip(columns).map(|(row, column)| {
-        let name: String = get(doing, row, 1)?;
-        let digits: (Option<i32>, Option<i32>) = (get(doing, row, 3)?, get(doing, row, 4)?);
-        let digits = match digits {
-            (Some(precision), Some(scale)) if name == "numeric" => Some((precision, scale)),
-            _ => None,
-        };
         Ok(RelationColumn {
             name: column.name().to_owned(),
             type_text: get(doing, row, 0)?,
-            base: BaseType {
-                name,
-                sql: get(doing, row, 2)?,
-                digits,
-            },
+            base: BaseType::new(
+                get(doing, row, 1)?,
+                get(doing, row, 2)?,
+                get(doing, row, 3)?,
+            ),
             collation: None,
             not_null: false,
             has_default: false,

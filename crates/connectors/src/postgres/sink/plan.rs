@@ -147,17 +147,33 @@ pub(crate) fn misfit(column: &Column, target: &RelationColumn) -> Option<String>
             "its column {name} is {to}, and the pipeline writes {from}: cast it in the query, or change the column"
         ));
     }
-    if let (DataType::Decimal { scale, .. }, Some((_, digits))) = (from, target.base.digits)
-        && i32::from(scale) > digits
-    {
-        return Some(format!(
-            "its column {name} is {to}, and the pipeline writes {from}, which would be rounded: cast it in the query, or change the column"
-        ));
-    }
-    None
+    is_rounded(from, &target.base).then(|| {
+        format!(
+            "its column {name} is {to}, and the pipeline writes {from}, which would be rounded: cast it in the query, to text for what PostgreSQL makes of that, or change the column"
+        )
+    })
 }
 
-/// Whether every value of the type is one of the other, or is refused. What would be changed silently does not fit.
+/// Whether there are values of the type that the other one takes and does not hold.
+fn is_rounded(from: DataType, to: &BaseType) -> bool {
+    let behind_point = to.digits.map(|(_, behind_point)| behind_point);
+    match (from, to.name.as_str()) {
+        (DataType::Decimal { scale, .. }, _) => {
+            behind_point.is_some_and(|digits| i32::from(scale) > digits)
+        }
+        (DataType::SmallInt | DataType::Int | DataType::BigInt, "numeric") => {
+            behind_point.is_some_and(|digits| digits < 0)
+        }
+        (DataType::Int | DataType::BigInt | DataType::Double, "float4")
+        | (DataType::BigInt, "float8") => true,
+        (DataType::Timestamp | DataType::TimestampTz, _) => {
+            to.second_digits.is_some_and(|digits| digits < 6)
+        }
+        _ => false,
+    }
+}
+
+/// Whether every value of the type can be one of the other, or is refused.
 fn fits(from: DataType, to: &BaseType) -> bool {
     let is_text = matches!(to.name.as_str(), "text" | "varchar" | "bpchar");
     let among = |names: &[&str]| names.contains(&to.name.as_str());

@@ -188,6 +188,7 @@ fn added(column: &Column) -> catalog::RelationColumn {
             name: plan::type_name(column.data_type).to_owned(),
             sql: sql_type(column.data_type),
             digits: None,
+            second_digits: None,
         },
         collation: None,
         not_null: false,
