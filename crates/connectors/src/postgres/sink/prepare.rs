@@ -5,7 +5,7 @@ use spec::{Create, Delivery};
 
 use crate::postgres::catalog::{self, Relation};
 use crate::postgres::failure::Failure;
-use crate::postgres::name::{NAME_BYTES_MAX, quoted};
+use crate::postgres::name::{NAME_BYTES_MAX, TableName, quoted};
 use crate::postgres::session::{Session, get};
 
 use super::error::SinkError;
@@ -85,19 +85,15 @@ impl Changes {
 pub(super) async fn describe(sink: &Sink, session: &Session) -> Result<Changes, SinkError> {
     let doing = doing(sink);
     catalog::check_version(session, &doing).await?;
-    let role = role(session, &doing).await?;
-    let usage = |schema: &str| vec![format!("GRANT USAGE ON SCHEMA {schema} TO {role};")];
+    let missing = missing_rights(sink, session, &doing).await?;
+    if missing.is_blind {
+        return Err(missing.error(&doing));
+    }
     let mut changes = Changes::default();
     if sink.delivery == Delivery::ExactlyOnce {
-        let described = describe_offsets(session, &doing, &mut changes).await;
-        described.map_err(|error| match error {
-            SinkError::Database(failure) => not_allowed(failure, usage("watertable")),
-            other => other,
-        })?;
+        describe_offsets(session, &doing, &mut changes).await?;
     }
-    let found = catalog::relation(session, &doing, &sink.table).await;
-    let schema = quoted(sink.table.schema.as_deref().unwrap_or("public"));
-    match found.map_err(|failure| not_allowed(failure, usage(&schema)))? {
+    match catalog::relation(session, &doing, &sink.table).await? {
         None if sink.create == Create::Never => {
             let problem = "there is no such table, and create: never is written: create it, or write create: if_missing";
             Err(unfit(sink, vec![problem.to_owned()]))
@@ -126,7 +122,7 @@ async fn describe_offsets(
         changes.push(ChangeKind::Offsets, offsets::TABLE);
         return Ok(());
     }
-    let name = crate::postgres::name::TableName::new(offsets::NAME);
+    let name = TableName::new(offsets::NAME);
     let Some(relation) = catalog::relation(session, doing, &name).await? else {
         changes.push(ChangeKind::Offsets, offsets::TABLE);
         return Ok(());
@@ -304,14 +300,9 @@ pub(super) async fn prepare(
                 not_allowed(failure, [changes.ddl(), changes.grants(&role)].concat())
             })?;
     }
-    let grants = missing_rights(sink, session, &doing).await?;
-    if !grants.is_empty() {
-        let message = "the role has not all the rights that it needs".to_owned();
-        let failure = Failure::trust(&doing, message);
-        return Err(SinkError::Rights {
-            failure,
-            ddl: grants,
-        });
+    let missing = missing_rights(sink, session, &doing).await?;
+    if !missing.ddl.is_empty() {
+        return Err(missing.error(&doing));
     }
     session.execute(&doing, "COMMIT").await?;
     Ok(changes)
@@ -325,55 +316,129 @@ fn not_allowed(failure: Failure, ddl: Vec<String>) -> SinkError {
     }
 }
 
-/// What somebody has to grant.
-async fn missing_rights(
-    sink: &Sink,
-    session: &Session,
-    doing: &str,
-) -> Result<Vec<String>, SinkError> {
+/// What the role may not do.
+struct Missing {
+    /// What somebody who may runs, all of it.
+    ddl: Vec<String>,
+    /// Whether it may not even look what is there.
+    is_blind: bool,
+}
+
+impl Missing {
+    fn error(self, doing: &str) -> SinkError {
+        let message = "permission denied: the role has not all the rights that it needs";
+        SinkError::Rights {
+            failure: Failure::trust(doing, message.to_owned()),
+            ddl: self.ddl,
+        }
+    }
+}
+
+/// Looks by names in the catalogue, which whoever may use no schema reads, too.
+async fn missing_rights(sink: &Sink, session: &Session, doing: &str) -> Result<Missing, SinkError> {
     let sql = "SELECT quote_ident(current_user), quote_ident(current_database()), has_database_privilege(current_database(), 'TEMPORARY')";
     let rows = session.query(doing, sql, &[]).await?;
-    let mut grants = Vec::new();
+    let mut missing = Missing {
+        ddl: Vec::new(),
+        is_blind: false,
+    };
     let Some(row) = rows.first() else {
-        return Ok(grants);
+        return Ok(missing);
     };
     let (role, database): (String, String) = (get(doing, row, 0)?, get(doing, row, 1)?);
     if !get::<bool>(doing, row, 2)? {
-        grants.push(format!("GRANT TEMPORARY ON DATABASE {database} TO {role};"));
+        let grant = format!("GRANT TEMPORARY ON DATABASE {database} TO {role};");
+        missing.ddl.push(grant);
     }
-    let mut needed = vec![(
-        sink.table.sql(),
-        if sink.key.is_empty() {
-            &["INSERT"][..]
-        } else {
-            &["SELECT", "INSERT", "UPDATE", "DELETE"]
-        },
-    )];
     if sink.delivery == Delivery::ExactlyOnce {
-        needed.push((offsets::NAME.to_owned(), &["SELECT", "INSERT", "UPDATE"]));
+        let name = TableName::new(offsets::NAME);
+        let needed = ["SELECT", "INSERT", "UPDATE"];
+        let create = Some(offsets::TABLE);
+        missing_of(
+            session,
+            doing,
+            &role,
+            (&name, &needed, create),
+            &mut missing,
+        )
+        .await?;
     }
-    for (table, rights) in needed {
-        let mut missing = Vec::new();
-        for right in rights {
-            // A right on columns is enough where there is one.
-            let sql = match *right {
-                "DELETE" => "SELECT has_table_privilege(to_regclass($1::text), $2::text)",
-                _ => "SELECT has_any_column_privilege(to_regclass($1::text), $2::text)",
-            };
-            let rows = session.query(doing, sql, &[&table, right]).await?;
-            let has: Option<bool> = rows.first().map_or(Ok(None), |row| get(doing, row, 0))?;
-            if has == Some(false) {
-                missing.push(*right);
+    let needed = match sink.key.is_empty() {
+        true => &["INSERT"][..],
+        false => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+    };
+    missing_of(
+        session,
+        doing,
+        &role,
+        (&sink.table, needed, None),
+        &mut missing,
+    )
+    .await?;
+    Ok(missing)
+}
+
+/// The schema of a name, whether it may be used, and the table in it.
+const IN_SCHEMA: &str = "SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE'), c.oid FROM pg_catalog.pg_namespace n \
+    LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::text::name WHERE n.nspname = $1::text::name";
+/// The same where the schema is the first that has it and may be used.
+const ON_PATH: &str = "SELECT true, pg_catalog.to_regclass($1::text)::oid";
+
+/// Of one table, which is made first in a schema that may not be used.
+async fn missing_of(
+    session: &Session,
+    doing: &str,
+    role: &str,
+    (name, needed, create): (&TableName, &[&str], Option<&str>),
+    missing: &mut Missing,
+) -> Result<(), Failure> {
+    let table = name.sql();
+    let rows = match &name.schema {
+        Some(schema) => {
+            session
+                .query(doing, IN_SCHEMA, &[schema, &name.name])
+                .await?
+        }
+        None => session.query(doing, ON_PATH, &[&table]).await?,
+    };
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let (may_use, oid): (bool, Option<u32>) = (get(doing, row, 0)?, get(doing, row, 1)?);
+    if let (false, Some(schema)) = (may_use, &name.schema) {
+        let schema = quoted(schema);
+        let grant = format!("GRANT USAGE ON SCHEMA {schema} TO {role};");
+        missing.ddl.push(grant);
+        missing.is_blind = true;
+    }
+    let mut rights = Vec::new();
+    match (oid, create) {
+        (None, Some(create)) if !may_use => {
+            missing.ddl.push(format!("{create};"));
+            rights.extend(needed.iter().copied());
+        }
+        (None, _) => {}
+        (Some(oid), _) => {
+            for right in needed {
+                // A right on columns is enough where there is one.
+                let sql = match *right {
+                    "DELETE" => "SELECT has_table_privilege($1::oid, $2::text)",
+                    _ => "SELECT has_any_column_privilege($1::oid, $2::text)",
+                };
+                let rows = session.query(doing, sql, &[&oid, right]).await?;
+                let has: Option<bool> = rows.first().map_or(Ok(None), |row| get(doing, row, 0))?;
+                if has == Some(false) {
+                    rights.push(*right);
+                }
             }
         }
-        if !missing.is_empty() {
-            grants.push(format!(
-                "GRANT {} ON {table} TO {role};",
-                missing.join(", ")
-            ));
-        }
     }
-    Ok(grants)
+    if !rights.is_empty() {
+        let rights = rights.join(", ");
+        let grant = format!("GRANT {rights} ON {table} TO {role};");
+        missing.ddl.push(grant);
+    }
+    Ok(())
 }
 
 /// The session as one that writes.

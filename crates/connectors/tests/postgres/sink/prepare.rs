@@ -262,3 +262,58 @@ async fn missing_rights_come_with_what_to_run() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn every_right_that_was_taken_away_is_named_at_once() {
+    for drops_offsets in [false, true] {
+        let database = Database::new().await;
+        let (admin, _) = ready(
+            &database.address(),
+            &upsert("public.people", &["id"]),
+            &people(),
+        )
+        .await;
+        drop(admin);
+        let role = role(&database).await;
+        database
+            .run(&format!(
+                "REVOKE ALL ON SCHEMA public FROM public; REVOKE TEMPORARY ON DATABASE {} FROM public",
+                database.name()
+            ))
+            .await;
+        if drops_offsets {
+            database.run("DROP TABLE watertable.offsets").await;
+        }
+        let spec = upsert("public.people", &["id"]);
+        let mut sink = Sink::connect(&database.address_of(&role), &spec, &people(), task())
+            .await
+            .unwrap();
+        let described = sink.describe().await.unwrap_err();
+        let error = sink.prepare(false).await.unwrap_err();
+        assert_eq!(described.to_string(), error.to_string());
+        let SinkError::Rights { ddl, .. } = error else {
+            panic!("{error}")
+        };
+        let grants: Vec<_> = ddl
+            .iter()
+            .filter(|line| line.starts_with("GRANT"))
+            .map(|line| line.replace(&role, "ROLE").replace(database.name(), "DB"))
+            .collect();
+        assert_eq!(
+            grants,
+            [
+                "GRANT TEMPORARY ON DATABASE DB TO ROLE;",
+                "GRANT USAGE ON SCHEMA \"watertable\" TO ROLE;",
+                "GRANT SELECT, INSERT, UPDATE ON \"watertable\".\"offsets\" TO ROLE;",
+                "GRANT USAGE ON SCHEMA \"public\" TO ROLE;",
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"people\" TO ROLE;",
+            ]
+        );
+        database.run(&ddl.join("\n")).await;
+        sink.prepare(false).await.unwrap();
+        claim(&mut sink).await.unwrap();
+        write(&mut sink, 0, 1, &people_rows(&[(1, "a")]))
+            .await
+            .unwrap();
+    }
+}
