@@ -7,6 +7,7 @@
 //! Codes of values and of constraints are of rows. Any other is, if other rows are taken and the same statements go through without any
 //! row; else it is trouble of the database, and no row is blamed for it.
 
+use std::iter::once;
 use std::ops::Range;
 
 use crate::postgres::failure::{Failure, Kind};
@@ -42,7 +43,7 @@ pub(super) async fn probe(
         batch,
         has_taken: false,
     };
-    let mut refused = probing.halve(Step::Stage, vec![batch.all()]).await?;
+    let mut refused = probing.halve(Step::Stage, once(batch.all())).await?;
     let staged = between(batch.all(), &refused);
     refused.extend(probing.halve(Step::Apply, staged).await?);
     for _round in 0..ROUNDS_MAX {
@@ -54,7 +55,7 @@ pub(super) async fn probe(
         let before = again.len();
         let mut left = 0;
         for (number, _failure) in again {
-            let found = probing.halve(Step::Apply, vec![number..number + 1]).await?;
+            let found = probing.halve(Step::Apply, once(number..number + 1)).await?;
             left += found.len();
             refused.extend(found);
         }
@@ -128,10 +129,15 @@ impl Probing<'_> {
     }
 
     /// Does what can be done with ranges in their order, and gives the rest with the reasons.
-    async fn halve(&mut self, step: Step, mut open: Vec<Range<i32>>) -> Result<Refused, Failure> {
+    async fn halve(
+        &mut self,
+        step: Step,
+        ranges: impl IntoIterator<Item = Range<i32>>,
+    ) -> Result<Refused, Failure> {
         let session = &self.writer.session;
         let mut refused = Vec::new();
         // The first one is on top.
+        let mut open: Vec<_> = ranges.into_iter().collect();
         open.reverse();
         while let Some(range) = open.pop() {
             if range.is_empty() {
