@@ -332,7 +332,7 @@ impl Writing {
             let begun = self.env.clock.now();
             let has_chunks = !held.chunks.is_empty();
             match self.commit(std::mem::take(&mut held)).await {
-                Err(TaskError::Table(TableError::GivenUp)) => return Ok(()),
+                Err(TaskError::Table(TableError::GivenUp)) => return Ok(false),
                 committed => committed?,
             }
             if has_chunks {
@@ -438,7 +438,7 @@ impl Writer {
         now_ms: i64,
         stop: &CancellationToken,
     ) -> Result<Tally, TaskError> {
-        let committed = self.try_commit(chunks, gone, now_ms).await;
+        let committed = self.try_commit(chunks, gone, now_ms, stop).await;
         self.transactions().or_abort(committed).await
     }
 
@@ -447,6 +447,7 @@ impl Writer {
         chunks: Vec<(Judged, Option<Encoded>)>,
         gone: &[Kept],
         now_ms: i64,
+        stop: &CancellationToken,
     ) -> Result<Tally, TaskError> {
         let mut tally = Tally::default();
         match self {
