@@ -3,50 +3,66 @@
 //! What functions make is not counted against the memory of queries before it is there, and nothing stops them in between. So
 //! these are refused before they begin if a batch of rows would take too much.
 //!
-//! Invariant: what one call gives has at most [`BYTES_MAX`] bytes, as far as its arguments tell.
+//! Invariant: what one call makes has at most about [`BYTES_MAX`] bytes, as far as its arguments tell.
+
+mod growth;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::compute::kernels::length::length;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
-use datafusion::common::resources_datafusion_err;
-use datafusion::error::Result;
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature,
 };
 
-/// What a call may give, for all rows of a batch.
+use growth::{Call, Growth};
+
+/// What a call may make, for all rows of a batch.
 const BYTES_MAX: u64 = 256 << 20;
-/// A character that a text is filled up with, and an item of a list, take so much at most or about.
-const FILL_BYTES: u64 = 4;
-const ITEM_BYTES: u64 = 8;
+/// What a call of constants alone may make: a plan has it, and so have the names of what is made of it.
+const CONSTANT_BYTES_MAX: u64 = 32 << 20;
 
-/// How long a result is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Growth {
-    /// The first argument as often as the second says.
-    Times,
-    /// As many characters as the second argument says.
-    Characters,
-    /// As many items as the second argument says.
-    Items,
-    /// The whole numbers from the first argument to the second, or up to the only one.
-    Numbers,
-}
-
-const GROWING: [(&str, Growth); 7] = [
+const GROWING: [(&str, Growth); 23] = [
     ("repeat", Growth::Times),
-    ("array_repeat", Growth::Times),
+    ("array_repeat", Growth::Items { count: 1, item: 0 }),
+    ("array_resize", Growth::Items { count: 1, item: 2 }),
     ("lpad", Growth::Characters),
     ("rpad", Growth::Characters),
-    ("array_resize", Growth::Items),
     ("range", Growth::Numbers),
     ("generate_series", Growth::Numbers),
+    ("replace", Growth::Replaced),
+    ("regexp_replace", Growth::Matches),
+    ("concat", Growth::Sum),
+    ("concat_ws", Growth::Separated),
+    ("overlay", Growth::Sum),
+    ("translate", Growth::Sum),
+    ("to_char", Growth::Formatted),
+    ("array_to_string", Growth::Joined),
+    ("string_to_array", Growth::Split),
+    ("array_position", Growth::Place),
+    ("array_append", Growth::Sum),
+    ("array_prepend", Growth::Sum),
+    ("array_concat", Growth::Sum),
+    ("array_replace", Growth::Substituted),
+    ("array_replace_n", Growth::Substituted),
+    ("array_replace_all", Growth::Substituted),
 ];
+
+/// What a call would make is too much.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{function} would make {bytes} bytes of one batch of rows, and {most} are allowed; ask for less, or for fewer rows at once"
+)]
+pub(crate) struct TooLong {
+    function: String,
+    bytes: u64,
+    most: u64,
+}
 
 /// The functions of a session that grow, with a bound.
 ///
@@ -60,7 +76,17 @@ pub(crate) fn bounded_functions(state: &SessionState) -> Result<Vec<Arc<ScalarUD
     bounded.collect()
 }
 
+/// A function with a bound of the sum of what it is given, where a constant counts as often as there are rows.
+pub(crate) fn bounded_by_sum(inner: ScalarUDF) -> ScalarUDF {
+    ScalarUDF::from(Bounded {
+        inner: Arc::new(inner),
+        growth: Growth::Sum,
+    })
+}
+
 /// A function that is refused if it would give too much.
+///
+/// It has no `simplify`: what that gives are calls without a bound.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
@@ -96,88 +122,43 @@ impl ScalarUDFImpl for Bounded {
         self.inner.documentation()
     }
 
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let bytes = self.growth.bytes(&arguments)?;
-        if bytes > BYTES_MAX {
-            return Err(resources_datafusion_err!(
-                "{} would make {bytes} bytes of one batch of rows, and {BYTES_MAX} are allowed; ask for less, or for fewer rows at once",
-                self.name()
-            ));
+    fn invoke_with_args(&self, mut arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let call = Call::new(&arguments.args, arguments.number_rows);
+        let bytes = self.growth.bytes(&call)?;
+        let most = if call.is_constant() {
+            CONSTANT_BYTES_MAX
+        } else {
+            BYTES_MAX
+        };
+        if bytes > most {
+            let function = self.name().to_owned();
+            return Err(DataFusionError::External(Box::new(TooLong {
+                function,
+                bytes,
+                most,
+            })));
+        }
+        if let Some(place) = self.growth.counted()
+            && let Some(count) = arguments.args.get_mut(place)
+        {
+            *count = not_negative(count)?;
         }
         self.inner.invoke_with_args(arguments)
     }
 }
 
-impl Growth {
-    /// About how many bytes a call gives.
-    fn bytes(self, arguments: &ScalarFunctionArgs) -> Result<u64> {
-        let is_constant = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(_));
-        // Of constants the result is made once.
-        let rows = if arguments.args.iter().all(is_constant) {
-            1
-        } else {
-            arguments.number_rows
-        };
-        let column = |place: usize| -> Result<Option<ArrayRef>> {
-            let argument = arguments.args.get(place);
-            argument.map(|argument| argument.to_array(rows)).transpose()
-        };
-        let (Some(first), second) = (column(0)?, column(1)?) else {
-            return Ok(0);
-        };
-        Ok(match (self, second) {
-            (Self::Times, Some(times)) => {
-                let (sizes, times) = (sizes(&first)?, numbers(&times)?);
-                let each = sizes.iter().zip(times);
-                sum(each.map(|(size, times)| size.saturating_mul(times)))
-            }
-            (Self::Characters, Some(count)) => {
-                sum(numbers(&count)?.into_iter()).saturating_mul(FILL_BYTES)
-            }
-            (Self::Items, Some(count)) => {
-                sum(numbers(&count)?.into_iter()).saturating_mul(ITEM_BYTES)
-            }
-            (Self::Numbers, Some(to)) if is_number(&first) && is_number(&to) => {
-                let (from, to) = (signed(&first)?, signed(&to)?);
-                let lengths = from.iter().zip(to).map(|(from, to)| from.abs_diff(to));
-                sum(lengths).saturating_mul(ITEM_BYTES)
-            }
-            (Self::Numbers, None) if is_number(&first) => {
-                sum(numbers(&first)?.into_iter()).saturating_mul(ITEM_BYTES)
-            }
-            _ => 0,
-        })
-    }
-}
-
-fn is_number(array: &ArrayRef) -> bool {
-    array.data_type().is_integer()
-}
-
-/// Bytes of each value; of what is no text, about.
-fn sizes(array: &ArrayRef) -> Result<Vec<u64>> {
-    match array.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => numbers(&length(array)?),
-        _ => {
-            let average = array.get_array_memory_size() / array.len().max(1);
-            let average = u64::try_from(average).unwrap_or(u64::MAX);
-            Ok(vec![average.max(ITEM_BYTES); array.len()])
+/// Numbers with 0 in place of those below, which the engine's own functions compute with as if there were none.
+fn not_negative(numbers: &ColumnarValue) -> Result<ColumnarValue> {
+    Ok(match numbers {
+        ColumnarValue::Scalar(ScalarValue::Int64(number)) => {
+            ColumnarValue::Scalar(ScalarValue::Int64(number.map(|number| number.max(0))))
         }
-    }
-}
-
-/// As whole numbers from 0 on; NULL is 0.
-fn numbers(array: &ArrayRef) -> Result<Vec<u64>> {
-    let signed = signed(array)?.into_iter();
-    Ok(signed.map(|number| number.max(0).unsigned_abs()).collect())
-}
-
-fn signed(array: &ArrayRef) -> Result<Vec<i64>> {
-    let numbers = cast(array, &DataType::Int64)?;
-    let numbers = numbers.as_primitive::<Int64Type>();
-    Ok(numbers.iter().map(Option::unwrap_or_default).collect())
-}
-
-fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
-    bytes.fold(0, u64::saturating_add)
+        ColumnarValue::Scalar(_) => numbers.clone(),
+        ColumnarValue::Array(array) => {
+            let array = cast(array, &DataType::Int64)?;
+            let array = array.as_primitive::<Int64Type>();
+            let array = array.unary::<_, Int64Type>(|number| number.max(0));
+            ColumnarValue::Array(Arc::new(array))
+        }
+    })
 }

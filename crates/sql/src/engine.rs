@@ -29,14 +29,17 @@ use tokio::runtime::Handle;
 
 use crate::bounded::bounded_functions;
 use crate::catalogue::{CATALOGUE, Catalogue, Catalogues, PUBLIC};
+use crate::checked::CheckedOperators;
 use crate::cooperative::CooperativeFanOut;
 use crate::earliest_times::EarliestTimes;
 use crate::export::Exports;
+use crate::json_operators::JsonOperators;
 use crate::minutes::TimesWithoutSeconds;
 use crate::no_files::NoFiles;
 use crate::options::{EngineOptions, SessionOptions};
 use crate::postgres::{Activity, Sessions};
 use crate::scan::Shared;
+use crate::similar::similar_to_escape;
 use crate::statements::{ReadOnlyPlanner, admit, admit_statement};
 use crate::sys::{SYS, Source, Sys};
 use crate::system::System;
@@ -219,13 +222,17 @@ pub(crate) fn with_expressions(
         .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .build();
+    // Before those that come with the functions of JSON: the first that knows an operator plans it.
+    state.register_expr_planner(Arc::new(JsonOperators))?;
     datafusion_functions_json::register_all(&mut state)?;
     state.register_udf(Arc::new(headers_function()))?;
     state.register_udf(Arc::new(width_bucket()))?;
+    state.register_udf(Arc::new(similar_to_escape()))?;
     for function in bounded_functions(&state)? {
         state.register_udf(function)?;
     }
     state.register_function_rewrite(Arc::new(TimesWithoutSeconds::new()))?;
+    state.register_function_rewrite(Arc::new(CheckedOperators))?;
     Ok(state)
 }
 

@@ -10,12 +10,12 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, SessionStateDefaults};
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{Expr, Statement};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 use crate::bounds;
+use crate::dialect::Postgres;
 use crate::engine::with_expressions;
 use crate::no_files::NoFiles;
 use crate::postgres;
@@ -57,9 +57,16 @@ const DEPTH_MAX: usize = 250;
 fn admit(sql: &str) -> Result<()> {
     let mut tokens = Vec::new();
     // What is no SQL has no tokens; the parser tells it.
-    let _read =
-        Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location_into_buf(&mut tokens);
+    let _read = Tokenizer::new(&Postgres, sql).tokenize_with_location_into_buf(&mut tokens);
     Ok(bounds::admit_text(&tokens, DEPTH_MAX)?)
+}
+
+fn parser<'a>(state: &SessionState, sql: &'a str) -> Result<DFParser<'a>> {
+    let depth_max = state.config_options().sql_parser.recursion_limit.get();
+    DFParserBuilder::new(sql)
+        .with_dialect(&Postgres)
+        .with_recursion_limit(depth_max)
+        .build()
 }
 
 /// Reads one statement, and makes of PostgreSQL's SQL what the planner knows.
@@ -68,8 +75,12 @@ fn admit(sql: &str) -> Result<()> {
 /// It is none, or too much ([`crate::TooMuch`]).
 pub fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
     admit(sql)?;
-    match state.sql_to_statement(sql, &Dialect::PostgreSQL)? {
-        Parsed::Statement(mut statement) => {
+    let mut statements = parser(state, sql)?.parse_statements()?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (_, false) => Err(DataFusionError::Plan(
+            "there is more than one statement".to_owned(),
+        )),
+        (Some(Parsed::Statement(mut statement)), true) => {
             bounds::admit_statement(&statement)?;
             postgres::rewrite_statement(&mut statement);
             Ok(*statement)
@@ -84,7 +95,7 @@ pub fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
 /// As [`parse`].
 pub fn parse_expression(state: &SessionState, sql: &str) -> Result<Expr> {
     admit(sql)?;
-    let mut expr = state.sql_to_expr(sql, &Dialect::PostgreSQL)?;
+    let mut expr = parser(state, sql)?.parse_into_expr()?.expr;
     postgres::rewrite_expression(&mut expr);
     Ok(expr)
 }

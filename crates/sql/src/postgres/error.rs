@@ -12,6 +12,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::parser::ParserError;
 use storage::ReadError;
 
+use crate::bounded::TooLong;
 use crate::bounds::TooMuch;
 use crate::errors::{ScanCause, ScanError, UnknownTable, hint_of, io_error};
 use crate::statements::Refused;
@@ -438,6 +439,10 @@ fn of_ours(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<P
     }
     if let Some(too_much) = source.downcast_ref::<TooMuch>() {
         return Some(PgError::of_too_much(too_much, ""));
+    }
+    if let Some(too_long) = source.downcast_ref::<TooLong>() {
+        let state = state::PROGRAM_LIMIT_EXCEEDED;
+        return Some(PgError::new(state, too_long.to_string()));
     }
     if let Some(scan) = source.downcast_ref::<ScanError>() {
         return Some(PgError::new(state_of_scan(&scan.cause), scan.to_string()));

@@ -9,7 +9,6 @@ use datafusion::sql::sqlparser::ast::{
     CopyTarget, CreateTable, DataType, DiscardObject, Expr, Ident, ObjectName, Query, Reset, Set,
     Statement, UnaryOperator, Value, ValueWithSpan,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
@@ -18,6 +17,7 @@ use super::error::{PgError, state};
 use super::export::{self, Export};
 use super::{rewrite, writing};
 use crate::bounds;
+use crate::dialect::Postgres;
 use crate::statements::Refused;
 
 /// How deeply statements may be nested: the parser and the planner go down the tree by recursion.
@@ -99,8 +99,7 @@ pub(super) enum Command {
 /// The statements of a text, in order.
 pub(super) fn parse(sql: &str) -> Result<Vec<Command>, PgError> {
     let error = |error: ParserError| PgError::of_parser(&error, sql);
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location();
+    let tokens = Tokenizer::new(&Postgres, sql).tokenize_with_location();
     let tokens = tokens.map_err(|invalid| error(invalid.into()))?;
     let texts = tokens.split(|token| token.token == Token::SemiColon);
     let texts = texts.filter(|tokens| words(tokens).next().is_some());
@@ -130,7 +129,7 @@ fn parse_one(tokens: &[TokenWithSpan]) -> Result<Command, ParserError> {
 
 /// A parser of these tokens.
 pub(super) fn parser(tokens: &[TokenWithSpan]) -> Parser<'static> {
-    let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(DEPTH_MAX);
+    let parser = Parser::new(&Postgres).with_recursion_limit(DEPTH_MAX);
     parser.with_tokens_with_locations(tokens.to_vec())
 }
 
@@ -521,8 +520,7 @@ pub(super) fn select_from(table: &ObjectName, columns: &[Ident]) -> Result<Query
     };
     let text = format!("SELECT {columns} FROM {table}");
     let error = |error: ParserError| PgError::of_parser(&error, &text);
-    let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect).try_with_sql(&text).map_err(error)?;
+    let mut parser = Parser::new(&Postgres).try_with_sql(&text).map_err(error)?;
     Ok(*parser.parse_query().map_err(error)?)
 }
 

@@ -20,7 +20,7 @@ fn nested(open: &str, inner: &str, close: &str, times: usize) -> String {
 /// What has so many parts; how many are answered, and how many too much.
 type Shape = (&'static str, fn(usize) -> String, usize, usize);
 
-const SHAPES: [Shape; 15] = [
+const SHAPES: [Shape; 18] = [
     (
         "UNION ALL",
         |parts| vec!["SELECT 1"; parts].join(" UNION ALL "),
@@ -109,6 +109,37 @@ const SHAPES: [Shape; 15] = [
         |parts| format!("SELECT {}", nested("CAST(", "1", " AS int)", parts)),
         14,
         15,
+    ),
+    (
+        "calls",
+        |parts| {
+            let calls = nested(
+                "array_to_string(make_array(",
+                "carrier",
+                ",'b'),'z')",
+                parts,
+            );
+            format!("SELECT {calls} FROM flights")
+        },
+        25,
+        61,
+    ),
+    (
+        "coalesce",
+        |parts| format!("SELECT {}", nested("coalesce(", "1", ", 2)", parts)),
+        8,
+        9,
+    ),
+    (
+        "BETWEEN",
+        |parts| {
+            format!(
+                "SELECT {}",
+                nested("(", "1", " BETWEEN 1 AND 2)::int", parts)
+            )
+        },
+        8,
+        9,
     ),
     (
         "CASE",

@@ -8,6 +8,7 @@ pub(super) mod casts;
 mod empty;
 mod from;
 mod names;
+mod similar;
 mod system;
 
 use std::ops::ControlFlow;
@@ -99,6 +100,19 @@ fn unqualify(name: &mut ObjectName) {
     }
 }
 
+/// Whether texts are in the order of their bytes in this collation, as they are here.
+fn is_of_bytes(collation: &ObjectName) -> bool {
+    let name = collation.0.last().and_then(ObjectNamePart::as_ident);
+    name.is_some_and(|name| {
+        let known = ["C", "POSIX", "default", "ucs_basic"];
+        let is_it = |known: &&str| match name.quote_style {
+            Some(_) => name.value == *known,
+            None => name.value.eq_ignore_ascii_case(known),
+        };
+        known.iter().any(|known| is_it(&known))
+    })
+}
+
 fn rewrite_expr(expr: &mut Expr) {
     match expr {
         Expr::BinaryOp { op, .. } => rewrite_operator(op),
@@ -111,7 +125,12 @@ fn rewrite_expr(expr: &mut Expr) {
             rewrite_operator(compare_op);
             arrays::of_literal(right);
         }
-        Expr::Collate { expr: inner, .. } => *expr = take(inner),
+        // The order of bytes, which there is alone.
+        Expr::Collate {
+            expr: inner,
+            collation,
+        } if is_of_bytes(collation) => *expr = take(inner),
+        Expr::SimilarTo { .. } => similar::rewrite(expr),
         Expr::Function(function) => {
             unqualify(&mut function.name);
             if let Some(query) = array_of_rows(function) {
