@@ -8,17 +8,19 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use spec::{Check, Pipeline, Severity, Sink};
 use sql::compute::{Decoder, Metadata, arrow_type, input_schema};
 
 use super::bind;
 use super::branch::{Branch, branches};
 use super::checks::Condition;
+use super::constants;
 use super::expect;
 use super::fault::{Fault, Place};
 use super::planner::{self, Tables};
 use super::refuse;
+use super::words::Words;
 
 /// What an input is to the query.
 #[derive(Clone, Debug)]
@@ -163,7 +165,10 @@ impl Compiling<'_> {
         }
         let output = expect::output(&plan, sql);
         let normalised = plan.display_indent().to_string();
+        self.admit_constants(&plan)?;
         let plan = tables.optimised(plan).map_err(fault)?;
+        // Those too that are made of others.
+        self.admit_constants(&plan)?;
         let names: Vec<_> = self
             .inputs
             .iter()
@@ -195,6 +200,17 @@ impl Compiling<'_> {
             options,
             normalised,
         })
+    }
+
+    fn admit_constants(&self, plan: &LogicalPlan) -> Result<(), Vec<Fault>> {
+        let sql = self.pipeline.sql.as_str();
+        let found = constants::of_plan(plan);
+        let found = found.map_err(|error| vec![Fault::of_planning(&error, sql, None)])?;
+        let Some(wrong) = found else {
+            return Ok(());
+        };
+        let place = Place::Sql(Words::of(sql).literal(&wrong.text));
+        Err(vec![Fault::new(place, wrong.message).hint(wrong.hint)])
     }
 
     /// All checks as expressions over the columns that they are about.
@@ -241,6 +257,9 @@ impl Compiling<'_> {
         bind::bind(&mut expr, &self.pipeline.params);
         let columns = DFSchema::try_from(Arc::clone(schema)).map_err(fault)?;
         let expr = tables.expression(expr, &columns).map_err(fault)?;
+        if let Some(wrong) = constants::of_expression(&expr).map_err(fault)? {
+            return Err(vec![Fault::new(place(), wrong.message).hint(wrong.hint)]);
+        }
         let physical = self.state.create_physical_expr(expr.clone(), &columns);
         let physical = physical.map_err(fault)?;
         let found = physical.data_type(schema).map_err(fault)?;

@@ -13,6 +13,7 @@ mod bind;
 mod branch;
 mod checks;
 mod compiled;
+mod constants;
 mod expect;
 mod fault;
 mod operands;

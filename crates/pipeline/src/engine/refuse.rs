@@ -8,8 +8,9 @@ use std::ops::ControlFlow;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArguments, GroupByExpr, ObjectName, Query, Select, SetExpr,
-    SetOperator, SetQuantifier, Spanned as _, Statement, TableFactor, Visit as _, Visitor,
+    Distinct, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, ObjectName,
+    Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned as _, Statement, TableFactor,
+    Visit as _, Visitor,
 };
 
 use super::fault::{Fault, Place};
@@ -65,6 +66,23 @@ const OTHER_RELATION: (&str, &str) = (
 const LOCK: (&str, &str) = (
     "a pipeline locks nothing",
     "leave FOR UPDATE and what is like it out",
+);
+
+const COLLATE: (&str, &str) = (
+    "a pipeline compares texts by their bytes, and knows no other collation",
+    "leave COLLATE out, or write COLLATE \"C\"",
+);
+const TABLE_OPTION: (&str, &str) = (
+    "a pipeline reads each record of its inputs, and what stands behind a table would change nothing",
+    "leave what stands behind the name of the input out; filter with WHERE",
+);
+const QUERY_OPTION: (&str, &str) = (
+    "the rows of a pipeline are written as its sink says, and what stands behind the query would change nothing",
+    "leave FOR, FORMAT, SETTINGS and their like out",
+);
+const SELECT_OPTION: (&str, &str) = (
+    "a pipeline has SELECT, FROM and WHERE alone, and the rest of this SELECT would change nothing",
+    "leave TOP, INTO, PREWHERE, WINDOW and their like out",
 );
 
 /// All that a statement has and cannot have.
@@ -143,6 +161,19 @@ impl Refusing<'_> {
         if matches!(function.args, FunctionArguments::Subquery(_)) {
             self.at(offset, SUBQUERY);
         }
+        let is_refused = function.over.is_some()
+            || self.state.window_functions().contains_key(&name)
+            || self.state.aggregate_functions().contains_key(&name);
+        if !is_refused && let Some(words) = of_aggregates(function) {
+            let message = format!("{name} has one row at a time, and {words} is for aggregates");
+            self.at(
+                offset,
+                (
+                    &message,
+                    "leave it out; rows are filtered with WHERE and CASE",
+                ),
+            );
+        }
     }
 
     fn set_expr(&mut self, body: &SetExpr) {
@@ -169,13 +200,38 @@ impl Refusing<'_> {
     fn relation(&mut self, relation: &TableFactor) {
         match relation {
             TableFactor::Table {
-                args: None, sample, ..
+                args: None,
+                sample,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                index_hints,
+                ..
+            } => {
+                let has_option = !with_hints.is_empty()
+                    || version.is_some()
+                    || *with_ordinality
+                    || !partitions.is_empty()
+                    || json_path.is_some()
+                    || !index_hints.is_empty();
+                if sample.is_some() {
+                    self.word(&["TABLESAMPLE"], LIMIT);
+                } else if has_option {
+                    let offset = self.words.offset(relation.span().start);
+                    self.at(offset, TABLE_OPTION);
+                }
+            }
+            TableFactor::Derived {
+                lateral: false,
+                sample,
+                ..
             } => {
                 if sample.is_some() {
                     self.word(&["TABLESAMPLE"], LIMIT);
                 }
             }
-            TableFactor::Derived { lateral: false, .. } => {}
             TableFactor::Table { .. }
             | TableFactor::Function { .. }
             | TableFactor::TableFunction { .. }
@@ -212,6 +268,13 @@ impl Visitor for Refusing<'_> {
         }
         if !query.locks.is_empty() {
             self.word(&["FOR"], LOCK);
+        } else if query.for_clause.is_some() {
+            self.word(&["FOR"], QUERY_OPTION);
+        } else if query.settings.is_some()
+            || query.format_clause.is_some()
+            || !query.pipe_operators.is_empty()
+        {
+            self.at(0, QUERY_OPTION);
         }
         ControlFlow::Continue(())
     }
@@ -230,6 +293,21 @@ impl Visitor for Refusing<'_> {
         }
         if select.qualify.is_some() {
             self.word(&["QUALIFY"], WINDOW);
+        }
+        let has_option = select.top.is_some()
+            || select.into.is_some()
+            || select.exclude.is_some()
+            || select.prewhere.is_some()
+            || select.value_table_mode.is_some()
+            || !select.lateral_views.is_empty()
+            || !select.connect_by.is_empty()
+            || !select.cluster_by.is_empty()
+            || !select.distribute_by.is_empty()
+            || !select.sort_by.is_empty()
+            || !select.named_window.is_empty();
+        if has_option {
+            let offset = self.words.offset(select.select_token.0.span.start);
+            self.at(offset, SELECT_OPTION);
         }
         let joins = select.from.iter().any(|from| !from.joins.is_empty());
         if joins {
@@ -256,6 +334,7 @@ impl Visitor for Refusing<'_> {
                 self.at(offset, SUBQUERY);
             }
             Expr::Function(function) => self.function(function),
+            Expr::Collate { .. } => self.word(&["COLLATE"], COLLATE),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -264,4 +343,30 @@ impl Visitor for Refusing<'_> {
     fn pre_visit_relation(&mut self, _relation: &ObjectName) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
+}
+
+/// What of a call only aggregates have.
+fn of_aggregates(function: &Function) -> Option<&'static str> {
+    if function.filter.is_some() {
+        return Some("FILTER");
+    }
+    if !function.within_group.is_empty() {
+        return Some("WITHIN GROUP");
+    }
+    if function.null_treatment.is_some() {
+        return Some("IGNORE NULLS");
+    }
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    if list.duplicate_treatment.is_some() {
+        return Some("DISTINCT");
+    }
+    let of_clause = |clause: &FunctionArgumentClause| match clause {
+        FunctionArgumentClause::OrderBy(_) => "ORDER BY",
+        FunctionArgumentClause::IgnoreOrRespectNulls(_) => "IGNORE NULLS",
+        FunctionArgumentClause::Limit(_) => "LIMIT",
+        _ => "what stands behind its arguments",
+    };
+    list.clauses.first().map(of_clause)
 }

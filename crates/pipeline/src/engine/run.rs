@@ -3,6 +3,8 @@
 //! A batch that fails is halved, and the halves as well, until the record is alone that is at fault. Expressions are evaluated over
 //! more rows than they are about only as long as that goes well: a batch that passes gives what each of its rows gives alone.
 
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -20,7 +22,7 @@ use spec::Severity;
 use super::branch::Branch;
 use super::checks::{Findings, SAMPLES_MAX, sift};
 use super::compiled::{Compiled, Input};
-use super::step::{Piece, bytes_of};
+use super::step::{Piece, bytes_of, too_large};
 
 /// The reason of a record whose row cannot be computed.
 pub const ERROR: &str = "error";
@@ -146,6 +148,14 @@ impl Compiled {
             growing.run(index, &batch, 0, batch.num_rows())?;
         }
         growing.finish().map_err(RunError::Engine)
+    }
+
+    /// As [`Self::attempt`], where a panic of the engine is an error like others. Nothing is changed by an attempt, so nothing is half
+    /// done after it.
+    fn survive(&self, index: usize, batch: RecordBatch, from: usize) -> Result<(Piece, Findings)> {
+        let attempt = || self.attempt(index, batch, from);
+        let attempt = panic::catch_unwind(AssertUnwindSafe(attempt));
+        attempt.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     }
 
     /// What some rows of an input give; the first of them is the row `from` of it.
@@ -278,8 +288,12 @@ impl Growing<'_> {
         if count == 0 {
             return Ok(());
         }
-        let attempt = self.compiled.attempt(input, batch.slice(from, count), from);
+        let attempt = self.compiled.survive(input, batch.slice(from, count), from);
         let error = match attempt {
+            // A record alone whose rows are too many is at fault itself.
+            Ok((piece, _)) if count == 1 && self.is_too_large(&piece) => {
+                too_large(bytes_of(&piece.batch), self.bytes_max())
+            }
             Ok((piece, findings)) => return self.add(input, piece, findings),
             Err(error) => error,
         };
@@ -302,24 +316,30 @@ impl Growing<'_> {
     /// What is told of a record whose row cannot be computed; an error if that is not its fault.
     fn of_record(&self, error: DataFusionError) -> Result<String, RunError> {
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Err(self.memory(1)),
-            DataFusionError::Internal(_) | DataFusionError::NotImplemented(_) => {
-                Err(RunError::Engine(error))
-            }
+            DataFusionError::ResourcesExhausted(told) => Ok(shortened(told)),
+            DataFusionError::NotImplemented(_) => Err(RunError::Engine(error)),
             root => Ok(message(root)),
         }
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.compiled.options.memory_bytes_max
+    }
+
+    fn is_too_large(&self, piece: &Piece) -> bool {
+        bytes_of(&piece.batch) > self.bytes_max()
     }
 
     fn memory(&self, records: usize) -> RunError {
         RunError::Memory {
             records,
-            bytes_max: self.compiled.options.memory_bytes_max,
+            bytes_max: self.bytes_max(),
         }
     }
 
     fn add(&mut self, input: usize, piece: Piece, findings: Findings) -> Result<(), RunError> {
         self.bytes = self.bytes.saturating_add(bytes_of(&piece.batch));
-        if self.bytes > self.compiled.options.memory_bytes_max {
+        if self.bytes > self.bytes_max() {
             return Err(self.memory(piece.rows.len()));
         }
         let origin = |row: u32| Origin {
@@ -390,7 +410,8 @@ impl Compiled {
 fn message(error: &DataFusionError) -> String {
     let text = match error {
         DataFusionError::ArrowError(error, _) => error.to_string(),
-        DataFusionError::Execution(text) => text.clone(),
+        // Without what the engine says of its own bugs: a regular expression of the record that is none is one of them.
+        DataFusionError::Execution(text) | DataFusionError::Internal(text) => text.clone(),
         other => other.strip_backtrace(),
     };
     let prefixes = [
@@ -404,5 +425,19 @@ fn message(error: &DataFusionError) -> String {
         .iter()
         .find_map(|prefix| text.strip_prefix(prefix))
         .unwrap_or(&text);
-    begin.chars().take(MESSAGE_CHARS_MAX).collect()
+    shortened(begin)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+/// What a panic said.
+fn panicked(panic: &(dyn Any + Send)) -> DataFusionError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    exec_datafusion_err!(
+        "a function of the query failed: {}",
+        text.unwrap_or("nobody knows why")
+    )
 }

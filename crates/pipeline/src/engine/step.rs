@@ -66,7 +66,7 @@ impl Step {
     }
 }
 
-fn too_large(bytes: usize, bytes_max: usize) -> DataFusionError {
+pub(super) fn too_large(bytes: usize, bytes_max: usize) -> DataFusionError {
     resources_datafusion_err!(
         "the rows of a batch would take {bytes} bytes, and {bytes_max} are allowed"
     )

@@ -56,6 +56,17 @@ impl<'a> Words<'a> {
         found.map_or(0, |token| self.offset(token.span.start))
     }
 
+    /// The byte where this text stands in quotes for the first time; the beginning if it does not.
+    pub(super) fn literal(&self, text: &str) -> usize {
+        let is_it = |token: &&TokenWithSpan| match &token.token {
+            Token::SingleQuotedString(found) | Token::EscapedStringLiteral(found) => found == text,
+            Token::DollarQuotedString(found) => found.value == text,
+            _ => false,
+        };
+        let found = self.tokens.iter().find(is_it);
+        found.map_or(0, |token| self.offset(token.span.start))
+    }
+
     pub(super) fn offset(&self, at: Location) -> usize {
         offset(self.sql, at).unwrap_or_default()
     }

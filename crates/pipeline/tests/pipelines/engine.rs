@@ -2,6 +2,7 @@
 
 mod cuts;
 mod examples;
+mod extremes;
 mod given;
 mod memory;
 mod refusals;

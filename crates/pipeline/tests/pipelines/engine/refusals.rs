@@ -149,6 +149,110 @@ fn what_needs_other_rows_is_refused_with_what_to_do() {
     }
 }
 
+#[test]
+fn what_would_change_nothing_is_refused() {
+    for (sql, at, says) in [
+        (
+            "SELECT id FROM t WHERE name COLLATE \"de\" > 'a'",
+            29,
+            "knows no other collation",
+        ),
+        (
+            "SELECT upper(name) FILTER (WHERE id > 1) AS n FROM t",
+            8,
+            "FILTER is for aggregates",
+        ),
+        (
+            "SELECT upper(DISTINCT name) AS n FROM t",
+            8,
+            "DISTINCT is for aggregates",
+        ),
+        (
+            "SELECT upper(name ORDER BY id) AS n FROM t",
+            8,
+            "ORDER BY is for aggregates",
+        ),
+        (
+            "SELECT upper(name) WITHIN GROUP (ORDER BY id) AS n FROM t",
+            8,
+            "WITHIN GROUP is for aggregates",
+        ),
+        (
+            "SELECT upper(name) IGNORE NULLS AS n FROM t",
+            8,
+            "IGNORE NULLS is for aggregates",
+        ),
+        ("SELECT id FROM t WITH (NOLOCK)", 16, "would change nothing"),
+        ("SELECT id FROM t FOR JSON AUTO", 18, "would change nothing"),
+        (
+            "SELECT id FROM t TABLESAMPLE SYSTEM (10)",
+            18,
+            "count to a limit",
+        ),
+        ("SELECT id INTO x FROM t", 1, "would change nothing"),
+    ] {
+        let told = told(sql, "");
+        let place = format!("p.yaml:8:{}: sql: ", at + 2);
+        let is_told = |told: &String| told.starts_with(&place) && told.contains(says);
+        assert!(told.iter().any(is_told), "{sql}: {told:?}");
+    }
+    for sql in [
+        "SELECT id FROM t WHERE name COLLATE \"C\" > 'a'",
+        "SELECT id FROM t WHERE name COLLATE pg_catalog.\"default\" > 'a'",
+    ] {
+        assert!(super::given::compiled(sql, "").is_ok(), "{sql}");
+    }
+}
+
+#[test]
+fn constants_that_cannot_be_are_refused_at_their_place() {
+    for (sql, at, says) in [
+        (
+            "SELECT id FROM t WHERE name ~ '(a'",
+            31,
+            "'(a' does not compile as a regular expression",
+        ),
+        (
+            "SELECT id FROM t WHERE name !~* 'a{2000000000}'",
+            33,
+            "does not compile",
+        ),
+        (
+            "SELECT regexp_replace(name, '[', 'x', 'g') AS n FROM t",
+            29,
+            "'[' does not compile",
+        ),
+        (
+            "SELECT id FROM t WHERE regexp_like(name, '(?=a)')",
+            42,
+            "does not compile",
+        ),
+        (
+            "SELECT id FROM t WHERE name ~ '((a{100}){100}){100}'",
+            31,
+            "does not compile",
+        ),
+        (
+            "SELECT id, repeat('x', 100000) AS x FROM t",
+            1,
+            "a constant of 100000 bytes",
+        ),
+    ] {
+        let told = told(sql, "");
+        let place = format!("p.yaml:8:{}: sql: ", at + 2);
+        let is_told = |told: &String| told.starts_with(&place) && told.contains(says);
+        assert!(told.iter().all(is_told), "{sql}: {told:?}");
+    }
+    let told = told(
+        "SELECT name FROM t",
+        "checks:\n  - expression: { name: x, is_true: \"name ~ '(a'\" }\n",
+    );
+    assert!(
+        told.len() == 1 && told[0].contains("does not compile"),
+        "{told:?}"
+    );
+}
+
 /// Texts that are short and mean far more, or that go deeper than a stack.
 #[test]
 fn queries_that_are_too_much_are_refused_at_once() {

@@ -301,9 +301,52 @@ fn a_batch_that_would_take_too_much_memory_is_no_fault_of_a_record() {
         |values: &[&str]| super::given::run_within(sql, "", values, Options { memory_bytes_max });
     let many: Vec<_> = vec![r#"{"id":10000}"#; 4];
     assert_eq!(run(&many).unwrap().rows.num_rows(), 40_000);
-    let huge = run(&[r#"{"id":1}"#, r#"{"id":1000000}"#]);
-    assert!(
-        matches!(huge, Err(RunError::Memory { records: 1, .. })),
-        "{huge:?}"
-    );
+    // Each of them may be; together they are too much.
+    let huge = run(&[r#"{"id":45000}"#; 4]);
+    assert!(matches!(huge, Err(RunError::Memory { .. })), "{huge:?}");
+}
+
+#[test]
+fn similar_to_is_that_of_postgresql() {
+    let values = ["abc", "xdx", "a", "%(b|d)%", "a\\nb"];
+    let values: Vec<_> = (0..)
+        .zip(values)
+        .map(|(id, name)| format!(r#"{{"id":{id},"name":"{name}","at":"%b%"}}"#))
+        .collect();
+    let values: Vec<_> = values.iter().map(String::as_str).collect();
+    for (condition, expected) in [
+        ("name SIMILAR TO '%(b|d)%'", vec![0, 1, 3, 4]),
+        ("name NOT SIMILAR TO '%(b|d)%'", vec![2]),
+        ("name SIMILAR TO '_'", vec![2]),
+        ("name SIMILAR TO '#%#(%' ESCAPE '#'", vec![3]),
+        ("name SIMILAR TO at", vec![0, 3, 4]),
+        ("name SIMILAR TO 'a' OR id = 1", vec![1, 2]),
+    ] {
+        let sql = format!("SELECT id FROM t WHERE {condition}");
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|id| format!(r#"{{"id":{id}}}"#))
+            .collect();
+        assert_eq!(made(&sql, &values), expected, "{condition}");
+    }
+}
+
+#[test]
+fn a_regular_expression_of_a_record_that_is_none_is_a_dead_letter() {
+    let values = [
+        r#"{"id":1,"name":"a","at":"a"}"#,
+        r#"{"id":2,"name":"a","at":"(a"}"#,
+    ];
+    for sql in [
+        "SELECT id FROM t WHERE name ~ at",
+        "SELECT id, regexp_replace(name, at, 'x') AS x FROM t",
+    ] {
+        let outcome = run(sql, "", &values);
+        assert_eq!(outcome.rows.num_rows(), 1, "{sql}");
+        let [dead] = outcome.dead.as_slice() else {
+            panic!("{sql}: {:?}", outcome.dead);
+        };
+        assert_eq!((dead.origin.row, dead.reason.as_str()), (1, ERROR));
+        assert!(!dead.message.contains("bug"), "{}", dead.message);
+    }
 }
