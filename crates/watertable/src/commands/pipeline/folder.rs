@@ -163,9 +163,10 @@ impl Folder {
         };
         let file = |of: &str, path: &str| {
             let folder = Path::new(of).parent().unwrap_or(&self.root);
-            let path = folder.join(path);
             let mut texts = texts.borrow_mut();
-            let text = texts.entry(path).or_insert_with_key(|path| text(path));
+            let text = texts
+                .entry(folder.join(path))
+                .or_insert_with_key(|path| text(folder, path));
             text.clone()
         };
         read(&Surroundings {
@@ -218,8 +219,64 @@ fn bounded(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file with SQL, or why it cannot be read, as a part of a sentence.
-fn text(path: &Path) -> Result<String, String> {
-    let bytes = bounded(path).map_err(|error| error.root_cause().to_string())?;
+/// A file with SQL below a folder, or why it cannot be read, as a part of a sentence. Links are followed within the folder alone, and
+/// what is no file of bytes is not opened: it may never end, nor begin.
+fn text(folder: &Path, path: &Path) -> Result<String, String> {
+    let told = |error: std::io::Error| error.to_string();
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let folder = folder.canonicalize().map_err(told)?;
+    let path = path.canonicalize().map_err(told)?;
+    if !path.starts_with(&folder) {
+        return Err("it is a link that leads out of the folder".to_owned());
+    }
+    if !path.metadata().map_err(told)?.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let bytes = bounded(&path).map_err(|error| error.root_cause().to_string())?;
     String::from_utf8(bytes).map_err(|_not_utf8| "it is not UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn files_with_sql_are_regular_files_below_the_folder() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret.sql"), "SELECT 1").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("queries")).unwrap();
+        std::fs::write(at("queries/a.sql"), "SELECT 2").unwrap();
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, at(name)).unwrap();
+        link(&at("queries/a.sql"), "within.sql");
+        link(&outside.path().join("secret.sql"), "out.sql");
+        link(outside.path(), "away");
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("fifo.sql"))
+            .status()
+            .unwrap();
+        assert!(made.success());
+        for (name, expected) in [
+            ("queries/a.sql", Ok("SELECT 2")),
+            ("within.sql", Ok("SELECT 2")),
+            ("out.sql", Err("leads out of the folder")),
+            ("away/secret.sql", Err("leads out of the folder")),
+            // Opening it would wait for somebody who writes.
+            ("fifo.sql", Err("no regular file")),
+            ("queries", Err("no regular file")),
+            ("none.sql", Err("No such file")),
+        ] {
+            match (text(folder.path(), &at(name)), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{name}"),
+                (Err(found), Err(says)) => assert!(found.contains(says), "{name}: {found}"),
+                (found, _) => panic!("{name}: {found:?}"),
+            }
+        }
+    }
 }
