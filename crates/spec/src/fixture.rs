@@ -52,13 +52,13 @@ pub(crate) static TEST: Object = Object {
             ROWS,
             "All rows that have to come out, each with these columns at least.",
         )
-        .default("no row comes out"),
+        .default("no row comes out; `expect_dead` has to be there then"),
         key(
             "expect_dead",
             ROWS,
             "All dead letters that have to come out, each with these columns at least; `reason` is that of the check.",
         )
-        .default("no dead letter comes out"),
+        .default("no dead letter comes out; `expect` has to be there then"),
     ],
     one_of: OneOf::None,
 };

@@ -18,7 +18,8 @@ struct Block {
 
 /// The new text, or nothing if a test is not written over lines of its own.
 pub(super) fn rewritten(text: &str, file: &File, tested: &[Tested]) -> Option<String> {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    // Each line has what ends it on Windows, if it does.
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
     // From the last on, so that the places of those before stay.
     for (number, test) in tested.iter().enumerate().rev() {
         if test.failures.is_empty() {
@@ -31,9 +32,7 @@ pub(super) fn rewritten(text: &str, file: &File, tested: &[Tested]) -> Option<St
         let end = end_of(&lines, first, indent);
         replace(&mut lines, first, end, indent, fixture, test)?;
     }
-    let mut text = lines.join("\n");
-    text.push('\n');
-    Some(text)
+    Some(lines.join("\n"))
 }
 
 /// How far the keys of a test are from the margin: `  - name: …` has them at 4.
@@ -104,19 +103,24 @@ fn replace(
     ];
     let is_nothing = written.iter().all(|(_, rows)| rows.is_empty());
     let margin = " ".repeat(at);
+    let end_of_line = if lines.get(first)?.ends_with('\r') {
+        "\r"
+    } else {
+        ""
+    };
     let mut new = Vec::new();
     for (key, rows) in &written {
         if rows.is_empty() {
             // A test expects something, if only that nothing comes out.
             if is_nothing && *key == KEYS[0] {
-                new.push(format!("{margin}{key}: []"));
+                new.push(format!("{margin}{key}: []{end_of_line}"));
             }
             continue;
         }
-        new.push(format!("{margin}{key}:"));
+        new.push(format!("{margin}{key}:{end_of_line}"));
         new.extend(
             rows.iter()
-                .map(|row| format!("{margin}  - {}", yaml::row(row))),
+                .map(|row| format!("{margin}  - {}{end_of_line}", yaml::row(row))),
         );
     }
     let mut end = end;
@@ -134,13 +138,12 @@ fn replace(
     Some(())
 }
 
-/// Rows with the columns that were expected before, and these; all columns if none were.
+/// Rows with the columns that were expected before, and these; all columns if none of those are there: a row without columns would be
+/// like any other.
 fn named(rows: &[Row], before: &[Row], always: &[&str]) -> Vec<Row> {
-    let is_named = |name: &str| {
-        before.is_empty()
-            || always.contains(&name)
-            || before.iter().flatten().any(|(known, _)| known == name)
-    };
+    let was_named = |name: &str| before.iter().flatten().any(|(known, _)| known == name);
+    let is_any_named = rows.iter().flatten().any(|(name, _)| was_named(name));
+    let is_named = |name: &str| !is_any_named || always.contains(&name) || was_named(name);
     let of = |row: &Row| {
         row.iter()
             .filter(|(name, _)| is_named(name))
@@ -242,6 +245,28 @@ tests:
         let tests = "tests:\n- name: x\n  expect_dead:\n  - { k: 1 }\n  expect:\n  - { m: 5 }\n  given: { t: [] }\n- { name: y, given: { t: [] }, expect: [] }\n";
         let expected = "tests:\n- name: x\n  given: { t: [] }\n  expect:\n    - { m: null }\n  expect_dead:\n    - { k: 2, reason: \"not_null(n)\" }\n- { name: y, given: { t: [] }, expect: [] }\n";
         assert_eq!(updated(tests, actual()).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn rows_have_all_columns_where_none_of_those_expected_are_there() {
+        let tests = "tests:\n  - name: x\n    given: { t: [] }\n    expect: [ { q: 1 } ]\n";
+        let expected =
+            "tests:\n  - name: x\n    given: { t: [] }\n    expect:\n      - { n: 1, m: null }\n";
+        let rows = Actual {
+            dead: Vec::new(),
+            ..actual()
+        };
+        assert_eq!(updated(tests, rows).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn lines_end_as_they_did() {
+        let tests = "tests:\r\n  - name: x\r\n    given: { t: [] }\r\n    expect: [{ n: 5 }]\r\n\r\n# end\r\n";
+        let expected = "tests:\r\n  - name: x\r\n    given: { t: [] }\r\n    expect:\r\n      - { n: 1 }\r\n    expect_dead:\r\n      - { k: 2, z: null, reason: \"not_null(n)\" }\r\n\r\n# end\r\n";
+        assert_eq!(updated(tests, actual()).as_deref(), Some(expected));
+        let without = "tests:\n  - name: x\n    given: { t: [] }\n    expect: []";
+        let updated = updated(without, Actual::default());
+        assert_eq!(updated.as_deref(), Some(without));
     }
 
     #[test]
