@@ -122,7 +122,7 @@ impl Visitor for Size {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<TooMuch> {
         self.subqueries += usize::from(has_query(expr));
-        self.doubled.extend(twice(expr).map(|expr| place(expr)));
+        self.doubled.extend(twice(expr).map(place));
         self.twice += usize::from(self.doubled.contains(&place(expr)));
         if self.twice > TWICE_MAX {
             return ControlFlow::Break(TooMuch {

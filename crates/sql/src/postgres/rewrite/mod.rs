@@ -109,7 +109,7 @@ fn is_of_bytes(collation: &ObjectName) -> bool {
             Some(_) => name.value == *known,
             None => name.value.eq_ignore_ascii_case(known),
         };
-        known.iter().any(|known| is_it(&known))
+        known.iter().any(is_it)
     })
 }
 
