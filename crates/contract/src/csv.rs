@@ -1,5 +1,8 @@
-//! One line of CSV, field by field, as PostgreSQL's COPY reads it (`CopyReadAttributesCSV`): a field that is quoted anywhere is
-//! never NULL, so whether it was is part of it, which libraries for CSV do not tell.
+//! One line of CSV, field by field. A field that is quoted is never NULL, so whether it was is part of it, which libraries for CSV do not
+//! tell.
+//!
+//! Only a quote that begins a field opens one; any other stands for itself, as in `6,5" pipe`. PostgreSQL's COPY opens one there, too
+//! (`CopyReadAttributesCSV`), but what opens there goes on over the lines behind it, and rows are lost in a field.
 
 use std::borrow::Cow;
 
@@ -8,7 +11,7 @@ use std::borrow::Cow;
 pub struct Field<'a> {
     /// What is in it.
     pub text: Cow<'a, str>,
-    /// Whether any of it stood in quotes.
+    /// Whether it began with a quote.
     pub quoted: bool,
 }
 
@@ -48,10 +51,12 @@ impl<'a> Iterator for Fields<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.rest.take()?;
         let delimiter = self.delimiter;
-        let ends = |byte: u8| byte == delimiter || matches!(byte, b'"' | b'\n' | b'\r');
+        if rest.starts_with('"') {
+            return Some(self.quoted(rest));
+        }
+        let ends = |byte: u8| byte == delimiter || matches!(byte, b'\n' | b'\r');
         let end = rest.bytes().position(ends).unwrap_or(rest.len());
         match rest.as_bytes().get(end) {
-            Some(b'"') => Some(self.quoted(rest)),
             Some(b'\n' | b'\r') => Some(Err(CsvError::SeveralLines)),
             next => {
                 self.rest = next.map(|_| &rest[end + 1..]);
@@ -66,10 +71,10 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// A field with a quote in it, from its start on.
+    /// A field that begins with a quote. What stands behind the one that closes it stands for itself.
     fn quoted(&mut self, rest: &'a str) -> Result<Field<'a>, CsvError> {
         let bytes = rest.as_bytes();
-        let (mut text, mut from, mut at, mut inside) = (String::new(), 0, 0, false);
+        let (mut text, mut from, mut at, mut inside) = (String::new(), 1, 1, true);
         while let Some(&byte) = bytes.get(at) {
             match byte {
                 // Two quotes inside are one.
@@ -78,10 +83,10 @@ impl<'a> Fields<'a> {
                     at += 1;
                     from = at + 1;
                 }
-                b'"' => {
+                b'"' if inside => {
                     text.push_str(&rest[from..at]);
                     from = at + 1;
-                    inside = !inside;
+                    inside = false;
                 }
                 b'\n' | b'\r' if !inside => return Err(CsvError::SeveralLines),
                 _ if byte == self.delimiter && !inside => break,
@@ -117,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_those_that_postgresql_reads() {
+    fn a_quote_opens_a_field_where_it_begins_one_and_stands_for_itself_elsewhere() {
         for (line, expected) in [
             ("", &[""][..]),
             ("a", &["a"]),
@@ -125,7 +130,9 @@ mod tests {
             (",", &["", ""]),
             ("\"\",b", &["''", "b"]),
             ("\"a,\"\"b\"\"\",c", &["'a,\"b\"'", "c"]),
-            ("x\"y,z\"w,é", &["'xy,zw'", "é"]),
+            ("x\"y,z\"w,é", &["x\"y", "z\"w", "é"]),
+            ("6,5\" pipe", &["6", "5\" pipe"]),
+            (" \"a\",\"b\" c\"d,e", &[" \"a\"", "'b c\"d'", "e"]),
             ("\"two\nlines\"", &["'two\nlines'"]),
         ] {
             assert_eq!(read(line).unwrap(), expected, "{line:?}");
