@@ -21,8 +21,8 @@ pub struct Choice<'a> {
     pub done: Vec<&'a Found>,
     /// Files to read behind the next, in this order. With many files it is well to read some of them before files are listed again.
     pub behind: Vec<&'a Found>,
-    /// Files that are not read yet: they have nothing in them, or not been the same for `settle`.
-    pub waiting: usize,
+    /// Files with something in them that are not read yet: they have not been the same for `settle`.
+    pub waiting: Vec<&'a Found>,
     /// What keeps files from being read.
     pub problems: Vec<Problem>,
 }
@@ -68,6 +68,22 @@ pub enum Problem {
         /// Its name when it was read.
         read_as: String,
     },
+    /// It changes in the future.
+    #[error(
+        "{path:?} changes in the future: is a clock wrong? It is read when it has been the same for as long as settle: says"
+    )]
+    Ahead {
+        /// The file.
+        path: String,
+    },
+    /// It was there when a run began that ends, and is still not settled.
+    #[error(
+        "{path:?} is still being written; the next run reads it. Rename files when they are whole, or raise settle:"
+    )]
+    Unsettled {
+        /// The file.
+        path: String,
+    },
     /// It could not be read.
     #[error("{message}")]
     Failed {
@@ -93,6 +109,8 @@ impl Problem {
             | Self::Vanished { path, .. }
             | Self::Renamed { path, .. }
             | Self::Known { path, .. }
+            | Self::Ahead { path }
+            | Self::Unsettled { path }
             | Self::Failed { path, .. } => path,
         }
     }
@@ -208,15 +226,32 @@ pub fn choose<'a>(
         });
     }
     let mut half_read = Vec::new();
+    // Of names of one file that are all new, only the first is read.
+    let mut new = HashMap::new();
     for file in found {
         if renamed.contains(file.path.as_str()) {
             continue;
         }
         let position = positions.get(&file.path);
+        let is_new = |position: &&Position| !position.is_of(file) && position.makes_room_for(file);
+        let position = position.filter(|position| !is_new(position));
         match judge(file, position, &by_identity) {
             Verdict::Done => choice.done.push(file),
-            Verdict::Wait => choice.waiting += 1,
+            Verdict::Nothing => {}
+            Verdict::Wait => {
+                let path = || file.path.clone();
+                let ahead = file.is_ahead.then(|| Problem::Ahead { path: path() });
+                choice.problems.extend(ahead);
+                choice.waiting.push(file);
+            }
             Verdict::Trouble(problem) => choice.problems.push(problem),
+            Verdict::Read if position.is_none() && !is_first(&mut new, file) => {
+                let first: Option<&&str> = identity(&file.etag).and_then(|it| new.get(it));
+                choice.problems.extend(first.map(|first| Problem::Known {
+                    path: file.path.clone(),
+                    read_as: (*first).to_owned(),
+                }));
+            }
             Verdict::Read => match (aside.keeps(file, now_ms), position) {
                 (Some(problem), _) => choice.problems.push(problem),
                 (None, Some(_)) => half_read.push(file),
@@ -232,8 +267,16 @@ pub fn choose<'a>(
     choice
 }
 
+/// Whether no file before was the same under another name.
+fn is_first<'a>(new: &mut HashMap<&'a str, &'a str>, file: &'a Found) -> bool {
+    let path = file.path.as_str();
+    identity(&file.etag).is_none_or(|it| *new.entry(it).or_insert(path) == path)
+}
+
 enum Verdict {
     Read,
+    /// It has nothing in it.
+    Nothing,
     Done,
     Wait,
     Trouble(Problem),
@@ -260,7 +303,8 @@ fn judge(
                     read_as,
                 })
             }
-            _ if file.size == 0 || !file.settled => Verdict::Wait,
+            _ if file.size == 0 => Verdict::Nothing,
+            _ if !file.settled => Verdict::Wait,
             _ => Verdict::Read,
         },
     }

@@ -42,9 +42,26 @@ pub enum Rows {
         bad: Vec<BadRecord>,
         /// Declared columns that are not in the file: NULL in each row.
         missing: Arc<[Column]>,
+        /// How many bytes the values of the rows have; those that share memory count each.
+        bytes: usize,
     },
     /// There are none.
     None,
+}
+
+impl Rows {
+    /// About how many bytes its records have.
+    pub fn bytes(&self) -> usize {
+        let of_bad = |bad: &[BadRecord]| bad.iter().map(|bad| bad.bytes.len()).sum::<usize>();
+        match self {
+            Self::Raw { records, bad, .. } => {
+                let records = records.iter().map(|record| record.value.len());
+                records.sum::<usize>() + of_bad(bad)
+            }
+            Self::Columns { bytes, bad, .. } => bytes + of_bad(bad),
+            Self::None => 0,
+        }
+    }
 }
 
 /// What was read at once.
@@ -59,7 +76,6 @@ pub struct Chunk {
 /// A file that is being read.
 pub(super) struct Open {
     pub(super) etag: String,
-    pub(super) limits: Limits,
     pub(super) reader: Reader,
 }
 
@@ -70,11 +86,10 @@ pub(super) enum Reader {
 
 impl Open {
     /// Whether reading goes on where this ended.
-    pub(super) fn is_at(&self, found: &Found, position: &Position, limits: Limits) -> bool {
+    pub(super) fn is_at(&self, found: &Found, position: &Position) -> bool {
         let at = match &self.reader {
             Reader::Records(records) => &records.position,
-            Reader::Table(table) if self.limits == limits => &table.position,
-            Reader::Table(_) => return false,
+            Reader::Table(table) => &table.position,
         };
         self.etag == found.etag
             && at.path == position.path
@@ -142,13 +157,14 @@ pub(super) fn read_records(
     ))
 }
 
-pub(super) fn read_table(table: &mut Table) -> Result<(Chunk, bool), FilesError> {
-    let rows = match table.take()? {
+pub(super) fn read_table(table: &mut Table, limits: Limits) -> Result<(Chunk, bool), FilesError> {
+    let rows = match table.take(limits)? {
         None => Rows::None,
         Some(part) => Rows::Columns {
             batch: part.batch,
             rows: part.rows,
             bad: part.bad,
+            bytes: part.bytes,
             missing: Arc::clone(&table.missing),
         },
     };

@@ -50,6 +50,32 @@ pub enum FilesError {
         /// The name as far as it can be shown.
         path: String,
     },
+    /// A link that leads nowhere.
+    #[error(
+        "{path:?} is a link to a file that is not there; put the file there, or remove the link"
+    )]
+    DeadLink {
+        /// The link.
+        path: String,
+    },
+    /// Something that has no end, or none of its own.
+    #[error(
+        "{path:?} is no file but a pipe, a socket or a device, and is not read; write what it gives into a file"
+    )]
+    NoFile {
+        /// Its name.
+        path: String,
+    },
+    /// What was read stays where it is.
+    #[error(
+        "{path:?} was read to its end and cannot be put away: {source}; give the user that the worker runs as leave to write to its folder. It is tried again, and the file is not read again"
+    )]
+    NotPutAway {
+        /// The file.
+        path: String,
+        /// What the file system said.
+        source: io::Error,
+    },
     /// The file system refuses.
     #[error(
         "{path:?} cannot be read: {source}; give the user that the worker runs as leave to read it"
@@ -366,6 +392,8 @@ impl FilesError {
     pub fn trouble(&self) -> Trouble {
         match self {
             Self::NoFolder { .. }
+            | Self::DeadLink { .. }
+            | Self::NotPutAway { .. }
             | Self::Denied { .. }
             | Self::Io { .. }
             | Self::Changed { .. }
@@ -375,6 +403,7 @@ impl FilesError {
             Self::Pattern { .. }
             | Self::TooMany { .. }
             | Self::Name { .. }
+            | Self::NoFile { .. }
             | Self::Beyond { .. }
             | Self::Damaged { .. }
             | Self::Utf16 { .. }

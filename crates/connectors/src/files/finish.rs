@@ -31,6 +31,8 @@ pub enum Finished {
     Gone,
     /// It has this name now.
     Archived(String),
+    /// It has gone from its name, and has another one still: that is no new file.
+    Elsewhere,
 }
 
 /// So many names are tried in a folder.
@@ -80,16 +82,18 @@ fn delete_file(local: &Local, found: &Found) -> Result<Finished, FilesError> {
         return Ok(Finished::Gone);
     }
     let place = local.place(&found.path);
-    fs::remove_file(&place).map_err(|error| FilesError::of_io(&found.path, error))?;
-    sync_folder_of(&place).map_err(|error| FilesError::of_io(&found.path, error))?;
-    Ok(Finished::Deleted)
+    let others = other_names(&place, None);
+    remove(found, &place)?;
+    Ok(match others {
+        0 => Finished::Deleted,
+        _ => Finished::Elsewhere,
+    })
 }
 
 fn archive_file(local: &Local, folder: &str, found: &Found) -> Result<Finished, FilesError> {
     if is_gone(local.check(found))? {
         return Ok(Finished::Gone);
     }
-    let failed = |error| FilesError::of_io(&found.path, error);
     let place = local.place(&found.path);
     let target_folder = local.place(folder);
     let name = found.path.rsplit('/').next().unwrap_or(&found.path);
@@ -108,9 +112,34 @@ fn archive_file(local: &Local, folder: &str, found: &Found) -> Result<Finished, 
     sync_folder_of(&target).map_err(in_folder)?;
     // It may have been replaced since it was looked at.
     local.check(found)?;
-    fs::remove_file(&place).map_err(failed)?;
-    sync_folder_of(&place).map_err(failed)?;
-    Ok(Finished::Archived(target.display().to_string()))
+    let others = other_names(&place, Some(&target));
+    remove(found, &place)?;
+    Ok(match others {
+        0 => Finished::Archived(target.display().to_string()),
+        _ => Finished::Elsewhere,
+    })
+}
+
+/// How many names a file has beside its own and the one in the archive.
+fn other_names(place: &FilePath, archived: Option<&FilePath>) -> u64 {
+    let Ok(file) = fs::symlink_metadata(place) else {
+        return 0;
+    };
+    let is_it = |other: fs::Metadata| (other.dev(), other.ino()) == (file.dev(), file.ino());
+    let archived = archived.is_some_and(|path| fs::symlink_metadata(path).is_ok_and(is_it));
+    match file.is_file() {
+        true => file.nlink().saturating_sub(1 + u64::from(archived)),
+        // What a symbolic link leads to stays.
+        false => 0,
+    }
+}
+
+fn remove(found: &Found, place: &FilePath) -> Result<(), FilesError> {
+    let removed = fs::remove_file(place).and_then(|()| sync_folder_of(place));
+    removed.map_err(|source| FilesError::NotPutAway {
+        path: found.path.clone(),
+        source,
+    })
 }
 
 /// Gives a file a name in a folder that no other file has.

@@ -22,12 +22,16 @@ pub struct Found {
     pub modified_ms: i64,
     /// Whether it has been as it is for `settle`.
     pub settled: bool,
+    /// Whether it changes in the future, as the clock here has it: one of the clocks is wrong.
+    pub is_ahead: bool,
+    /// When it came to be, in milliseconds since 1970, where the file system tells.
+    pub born_ms: Option<i64>,
 }
 
 /// How far a file was read. What reads files keeps it where it keeps what it made of the records, in one transaction.
 ///
-/// As JSON it has the keys `path`, `etag`, `size`, `next_byte`, `next_row`, `done`. Keys that are not known are left out when it is
-/// read, and `next_byte`, `next_row` and `done` may be missing.
+/// As JSON it has the keys `path`, `etag`, `size`, `next_byte`, `next_row`, `done`, and `leaves_ms` of a file that is put away. Keys that
+/// are not known are left out when it is read, and all from `next_byte` on may be missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The file.
@@ -45,6 +49,9 @@ pub struct Position {
     /// Whether all of it was read.
     #[serde(default)]
     pub done: bool,
+    /// When all of it had been read, in milliseconds since 1970, if it is put away then: another file may have its name afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves_ms: Option<i64>,
 }
 
 const fn first_row() -> u64 {
@@ -61,12 +68,14 @@ impl Position {
             next_byte: 0,
             next_row: first_row(),
             done: false,
+            leaves_ms: None,
         }
     }
 
-    /// Where reading a file goes on: `positions` by path.
+    /// Where reading a file goes on: `positions` by path. One of another file is none of this one.
     pub fn of(found: &Found, positions: &HashMap<String, Self>) -> Self {
-        let position = positions.get(&found.path).cloned();
+        let position = positions.get(&found.path);
+        let position = position.filter(|position| position.is_of(found)).cloned();
         position.unwrap_or_else(|| Self::start(found))
     }
 
@@ -74,6 +83,21 @@ impl Position {
     #[must_use]
     pub fn given_up(self) -> Self {
         Self { done: true, ..self }
+    }
+
+    /// Whether a file that has its name and is not what it was is a new one: it was to be put away when all of it had been read, so it
+    /// may have gone without anybody having been able to write that down. Not what was written into the file itself since.
+    pub(super) fn makes_room_for(&self, found: &Found) -> bool {
+        let Some(leaves_ms) = self.leaves_ms.filter(|_| self.done) else {
+            return false;
+        };
+        match (parts(&self.etag), parts(&found.etag)) {
+            // The number of a file that was deleted may be the next one's.
+            (Some((_, was)), Some((_, is))) => {
+                was != is || found.born_ms.is_some_and(|born| born > leaves_ms)
+            }
+            _ => true,
+        }
     }
 
     /// Whether the file is still what it was.

@@ -79,8 +79,8 @@ pub(super) struct Lines {
     content: Content,
     /// Where the next begins.
     pub(super) next_byte: u64,
-    /// Whether line ends within quotes are none.
-    has_quotes: bool,
+    /// The delimiter of CSV, where line ends within quotes are none.
+    delimiter: Option<u8>,
     bytes_max: usize,
 }
 
@@ -88,13 +88,13 @@ impl Lines {
     pub(super) fn new(
         content: Content,
         next_byte: u64,
-        has_quotes: bool,
+        delimiter: Option<u8>,
         bytes_max: usize,
     ) -> Self {
         Self {
             content,
             next_byte,
-            has_quotes,
+            delimiter,
             bytes_max,
         }
     }
@@ -103,7 +103,7 @@ impl Lines {
     pub(super) fn take(&mut self) -> io::Result<Option<Taken>> {
         let byte = self.next_byte;
         let mut line = Collector::new(self.bytes_max);
-        let mut is_open = false;
+        let mut quotes = Quotes::default();
         // A CR that may belong to the line end.
         let mut has_return = false;
         loop {
@@ -111,7 +111,10 @@ impl Lines {
             if buffer.is_empty() {
                 break;
             }
-            let end = line_end(buffer, self.has_quotes, &mut is_open);
+            let end = match self.delimiter {
+                Some(delimiter) => quotes.line_end(buffer, delimiter),
+                None => find(buffer, 0, b'\n'),
+            };
             let part = &buffer[..end.unwrap_or(buffer.len())];
             if has_return && !part.is_empty() {
                 line.push(b"\r");
@@ -132,6 +135,7 @@ impl Lines {
                 break;
             }
         }
+        let is_open = quotes.is_open;
         if has_return && is_open {
             line.push(b"\r");
         }
@@ -146,29 +150,72 @@ impl Lines {
     }
 }
 
-/// Where the line ends in this part of it.
-fn line_end(buffer: &[u8], has_quotes: bool, is_open: &mut bool) -> Option<usize> {
-    if !has_quotes {
-        return find(buffer, 0, b'\n');
-    }
-    let (mut from, mut end) = (0, None);
-    loop {
-        if *is_open {
-            from = find(buffer, from, b'"')? + 1;
-            *is_open = false;
-        }
-        // Looked for once for all quotes of a line.
-        let line = match end {
-            Some(end) if end >= from => end,
-            _ => find(buffer, from, b'\n').unwrap_or(buffer.len()),
-        };
-        end = Some(line);
-        match find(&buffer[..line], from, b'"') {
-            Some(quote) => {
-                *is_open = true;
-                from = quote + 1;
+/// Where in a line of CSV it is known to be, of the parts that it comes in.
+///
+/// Invariant: a quote opens where [`contract::csv`] has it open: where a field begins. So what is a line here is one there.
+#[derive(Debug, Default)]
+struct Quotes {
+    is_open: bool,
+    before: Before,
+}
+
+/// What stands before a place outside of quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Before {
+    /// The line or the field begins here.
+    #[default]
+    Start,
+    /// A quote that closes, or the first of two that are one.
+    Closed,
+    Other,
+}
+
+impl Quotes {
+    /// Where the line ends in this part of it.
+    fn line_end(&mut self, buffer: &[u8], delimiter: u8) -> Option<usize> {
+        let (mut from, mut end) = (0, None);
+        loop {
+            if self.is_open {
+                from = find(buffer, from, b'"')? + 1;
+                (self.is_open, self.before) = (false, Before::Closed);
             }
-            None => return (line < buffer.len()).then_some(line),
+            // Looked for once for all quotes of a line.
+            let line = match end {
+                Some(end) if end >= from => end,
+                _ => find(buffer, from, b'\n').unwrap_or(buffer.len()),
+            };
+            end = Some(line);
+            match self.opening(&buffer[..line], from, delimiter) {
+                Some(quote) => {
+                    self.is_open = true;
+                    from = quote + 1;
+                }
+                None if line < buffer.len() => return Some(line),
+                None => {
+                    self.before = match buffer.last() {
+                        Some(last) if from < buffer.len() && *last == delimiter => Before::Start,
+                        Some(_) if from < buffer.len() => Before::Other,
+                        _ => self.before,
+                    };
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The next quote that opens.
+    fn opening(&self, line: &[u8], from: usize, delimiter: u8) -> Option<usize> {
+        let mut at = from;
+        loop {
+            let quote = find(line, at, b'"')?;
+            let opens = match quote == from {
+                true => self.before != Before::Other,
+                false => line.get(quote - 1) == Some(&delimiter),
+            };
+            if opens {
+                return Some(quote);
+            }
+            at = quote + 1;
         }
     }
 }

@@ -4,11 +4,13 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use glob::{MatchOptions, Pattern};
 
 use super::error::FilesError;
 use super::found::{Found, local_etag, same_content};
+use super::settle::Settle;
 use super::source::Listing;
 use super::walk::Walk;
 
@@ -81,8 +83,7 @@ impl Local {
 
     pub(super) fn list(
         &self,
-        now_ms: i64,
-        settle_ms: i64,
+        settle: &mut Settle,
         files_max: usize,
     ) -> Result<Listing, FilesError> {
         // A folder that is not mounted has not lost its files.
@@ -106,7 +107,7 @@ impl Local {
             failures: walked.failures,
         };
         for path in walked.paths {
-            match self.look(&path, now_ms, settle_ms) {
+            match self.look(&path, settle) {
                 Ok(Some(found)) => listing.files.push(found),
                 // It went while files were listed.
                 Ok(None) | Err(FilesError::Vanished { .. }) => {}
@@ -116,17 +117,23 @@ impl Local {
         Ok(listing)
     }
 
-    /// A file that matches; `None` if it is a folder or the like.
-    fn look(&self, place: &Path, now_ms: i64, settle_ms: i64) -> Result<Option<Found>, FilesError> {
+    /// A file that matches; `None` if it is a folder.
+    fn look(&self, place: &Path, settle: &mut Settle) -> Result<Option<Found>, FilesError> {
         let shown = place.display().to_string();
         let name = if self.path.starts_with('/') {
             place
         } else {
             place.strip_prefix(&self.folder).unwrap_or(place)
         };
-        let metadata = fs::metadata(place).map_err(|error| FilesError::of_io(&shown, error))?;
-        if !metadata.is_file() {
+        let metadata = match fs::metadata(place) {
+            Ok(metadata) => metadata,
+            Err(error) => return Err(unseen(place, shown, error)),
+        };
+        if metadata.is_dir() {
             return Ok(None);
+        }
+        if !metadata.is_file() {
+            return Err(FilesError::NoFile { path: shown });
         }
         let Some(path) = name.to_str() else {
             return Err(FilesError::Name { path: shown });
@@ -134,12 +141,16 @@ impl Local {
         // The time of the last change can be set back, as those do that copy times too; that of the last change of the inode cannot.
         let changed_ms = metadata.ctime().saturating_mul(1000) + metadata.ctime_nsec() / 1_000_000;
         let modified_ms = modified_ms(&metadata);
+        let etag = etag_of(&metadata);
+        let (settled, is_ahead) = settle.look(path, &etag, changed_ms.max(modified_ms));
         Ok(Some(Found {
             path: path.to_owned(),
             size: metadata.len(),
-            etag: etag_of(&metadata),
+            etag,
             modified_ms,
-            settled: now_ms.saturating_sub(changed_ms.max(modified_ms)) >= settle_ms,
+            settled,
+            is_ahead,
+            born_ms: born_ms(&metadata),
         }))
     }
 
@@ -167,6 +178,15 @@ impl Local {
     }
 }
 
+/// Why there is nothing to be seen of what has a name.
+fn unseen(place: &Path, path: String, error: io::Error) -> FilesError {
+    let is_link = fs::symlink_metadata(place).is_ok_and(|metadata| metadata.is_symlink());
+    match error.kind() {
+        io::ErrorKind::NotFound if is_link => FilesError::DeadLink { path },
+        _ => FilesError::of_io(&path, error),
+    }
+}
+
 fn check(found: &Found, metadata: &Metadata) -> Result<(), FilesError> {
     if is_same(found, metadata) {
         return Ok(());
@@ -182,6 +202,12 @@ pub(super) fn is_same(found: &Found, metadata: &Metadata) -> bool {
 
 fn modified_ms(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1000) + metadata.mtime_nsec() / 1_000_000
+}
+
+fn born_ms(metadata: &Metadata) -> Option<i64> {
+    let born = metadata.created().ok()?;
+    let since_1970 = born.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since_1970.as_millis()).ok()
 }
 
 fn etag_of(metadata: &Metadata) -> String {

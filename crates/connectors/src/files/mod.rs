@@ -23,6 +23,7 @@ mod local;
 mod parquet;
 mod records;
 mod s3;
+mod settle;
 mod source;
 mod store;
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub struct BadRecord {
     pub byte: u64,
     /// Its first 64 KiB; for a row of Parquet its values as an object of JSON.
     pub bytes: Bytes,
+    /// Whether these are only the first of its bytes.
+    pub is_cut: bool,
     /// Why not.
     pub message: String,
 }
@@ -51,6 +53,9 @@ pub(super) struct Records {
     pub(super) columns: Option<Arc<FileColumns>>,
     /// Of records of JSON whose names are looked at.
     watch: Option<Watch>,
+    /// The longest record, and whether line ends within quotes are none.
+    bytes_max: usize,
+    has_quotes: bool,
     found: Found,
     pub(super) position: Position,
 }
@@ -105,11 +110,12 @@ impl Records {
                 delimiter,
                 null,
             } => {
-                let mut lines = Lines::new(content, next_byte, true, bytes_max);
+                let mut lines = Lines::new(content, next_byte, Some(*delimiter), bytes_max);
                 let columns = match header {
                     true if resumes => {
                         let (content, mark) = skip_mark(open(store, found, 0)?, found)?;
-                        let mut first = Lines::new(content, mark, true, HEADER_BYTES_MAX);
+                        let mut first =
+                            Lines::new(content, mark, Some(*delimiter), HEADER_BYTES_MAX);
                         header_of(&mut first, found, *delimiter, null, declared)?
                     }
                     true => {
@@ -140,7 +146,7 @@ impl Records {
                 (Splitter::Document(document), columns_of(Format::Json)?)
             }
             FileFormat::NdJson | FileFormat::Parquet => {
-                let lines = Lines::new(content, next_byte, false, bytes_max);
+                let lines = Lines::new(content, next_byte, None, bytes_max);
                 let skips = Skips::Blank;
                 (Splitter::Lines { lines, skips }, columns_of(Format::Json)?)
             }
@@ -152,6 +158,8 @@ impl Records {
                 FileFormat::Json { .. } | FileFormat::NdJson => watch(declared),
                 FileFormat::Csv { .. } | FileFormat::Parquet => None,
             },
+            bytes_max,
+            has_quotes: matches!(files.format, FileFormat::Csv { .. }),
             found: found.clone(),
             position: position.clone(),
         })
@@ -195,7 +203,8 @@ impl Records {
             Splitter::Lines { lines, .. } => (lines.next_byte, false),
             Splitter::Document(document) => (document.next_byte, document.is_ended()),
         };
-        let record = taken.map(|taken| judge(taken, self.position.next_row));
+        let row = self.position.next_row;
+        let record = taken.map(|taken| judge(taken, row, self.bytes_max, self.has_quotes));
         if let Some(Ok(record)) = &record {
             self.look_at(record)?;
         }
@@ -294,20 +303,31 @@ impl<'de> serde::Deserialize<'de> for Names {
 }
 
 /// Whether a record can be taken.
-fn judge(taken: Taken, row: u64) -> Result<RawRecord, BadRecord> {
+fn judge(
+    taken: Taken,
+    row: u64,
+    bytes_max: usize,
+    has_quotes: bool,
+) -> Result<RawRecord, BadRecord> {
     let byte = taken.byte;
-    let bad = |bytes: Vec<u8>, message: String| BadRecord {
+    let bad = |bytes: Vec<u8>, is_cut, message: String| BadRecord {
         row,
         byte,
         bytes: bytes.into(),
+        is_cut,
         message,
     };
     match taken.record {
         Record::Long { first, bytes } => {
+            let why = match has_quotes {
+                true => "; a quote that is not closed makes one record of many",
+                false => "",
+            };
             let message = format!(
-                "the record has {bytes} bytes, more than may be; a quote that is not closed makes one of many"
+                "the record has {bytes} bytes, more than may be ({bytes_max}); its first {} are kept{why}",
+                first.len()
             );
-            Err(bad(first, message))
+            Err(bad(first, true, message))
         }
         Record::Whole(mut value) => match std::str::from_utf8(&value) {
             Ok(_) => Ok(RawRecord {
@@ -317,10 +337,11 @@ fn judge(taken: Taken, row: u64) -> Result<RawRecord, BadRecord> {
             }),
             Err(invalid) => {
                 let at = invalid.valid_up_to();
+                let is_cut = value.len() > KEPT_BYTES;
                 value.truncate(KEPT_BYTES);
                 let message =
                     format!("byte {at} of the record is not UTF-8; write the file as UTF-8");
-                Err(bad(value, message))
+                Err(bad(value, is_cut, message))
             }
         },
     }

@@ -18,6 +18,7 @@ use super::local::Local;
 use super::parquet::Table;
 use super::records::Records;
 use super::s3::{Bucket, S3Access};
+use super::settle::{Ahead, Settle};
 use super::store::Store;
 
 /// What a worker gives all inputs.
@@ -81,6 +82,8 @@ struct Inner {
     store: Store,
     /// What is open: at most one file.
     open: Mutex<Option<Open>>,
+    /// Files that change in the future.
+    ahead: Mutex<Ahead>,
 }
 
 impl std::fmt::Debug for Source {
@@ -120,6 +123,7 @@ impl Source {
                 options,
                 store,
                 open: Mutex::new(None),
+                ahead: Mutex::default(),
             }),
         })
     }
@@ -198,10 +202,14 @@ impl Inner {
         let settle = self.files.settle.duration().as_millis();
         let settle = i64::try_from(settle).unwrap_or(i64::MAX);
         let max = self.options.files_max;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settle = Settle::new(now_ms, settle, ahead.clone());
         let mut listing = match &self.store {
-            Store::Local(local) => local.list(now_ms, settle, max)?,
-            Store::S3(bucket) => bucket.list(now_ms, settle, max)?,
+            Store::Local(local) => local.list(&mut settle, max)?,
+            Store::S3(bucket) => bucket.list(&mut settle, max)?,
         };
+        *ahead = settle.done();
+        drop(ahead);
         listing.files.sort_by(|one, other| {
             let by_time = one.modified_ms.cmp(&other.modified_ms);
             by_time.then_with(|| one.path.cmp(&other.path))
@@ -209,18 +217,11 @@ impl Inner {
         Ok(listing)
     }
 
-    fn reader(
-        &self,
-        found: &Found,
-        position: &Position,
-        limits: Limits,
-    ) -> Result<Reader, FilesError> {
+    fn reader(&self, found: &Found, position: &Position) -> Result<Reader, FilesError> {
         let declared = self.declared.as_ref();
         let store = &self.store;
         Ok(match self.files.format {
-            FileFormat::Parquet => {
-                Reader::Table(Table::open(store, declared, found, position, limits)?)
-            }
+            FileFormat::Parquet => Reader::Table(Table::open(store, declared, found, position)?),
             _ => {
                 let max = self.options.record_bytes_max;
                 let records = Records::open(store, &self.files, declared, found, position, max)?;
@@ -250,17 +251,17 @@ impl Inner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let open = taken.filter(|open| open.is_at(found, position, limits));
+        let open = taken.filter(|open| open.is_at(found, position));
         self.store.check(found)?;
         let mut reader = match open {
             Some(open) => open.reader,
-            None => self.reader(found, position, limits)?,
+            None => self.reader(found, position)?,
         };
         let read = match &mut reader {
             Reader::Records(records) => {
                 read_records(records, limits, format_name(&self.files.format))
             }
-            Reader::Table(table) => read_table(table),
+            Reader::Table(table) => read_table(table, limits),
         };
         // What changed meanwhile may have been read in part, and may be why reading failed.
         self.store.check(found)?;
@@ -268,11 +269,7 @@ impl Inner {
         chunk.position_after.etag.clone_from(&found.etag);
         if goes_on && !chunk.position_after.done {
             let etag = found.etag.clone();
-            let open = Open {
-                etag,
-                limits,
-                reader,
-            };
+            let open = Open { etag, reader };
             *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
         }
         Ok(chunk)
@@ -293,7 +290,7 @@ impl Inner {
             records: Vec::new(),
             file,
         };
-        match self.reader(&sample.file, &position, limits)? {
+        match self.reader(&sample.file, &position)? {
             Reader::Table(table) => sample.columns = Some(table.columns()),
             Reader::Records(mut records) => {
                 let (taken, _goes_on) = take(&mut records, limits)?;

@@ -13,8 +13,9 @@ use datafusion::arrow::error::ArrowError;
 use sql::compute::{Decoded, Decoder, Raw};
 
 use super::dead_letter::{Original, Place};
-use super::file_reader::{FileRecords, PuttingAway};
+use super::file_reader::FileRecords;
 use super::positions::{PartitionPosition, Source};
+use super::put_away::PuttingAway;
 use super::table_reader;
 use super::topic_reader::Records;
 
@@ -235,6 +236,7 @@ fn of_batches(
             value: owned(record.value),
             headers: headers.collect(),
             timestamp_ms: Some(record.timestamp_ms).filter(|ms| *ms >= 0),
+            is_cut: false,
         };
         found.push((number, place, original));
     }

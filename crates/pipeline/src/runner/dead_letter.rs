@@ -75,6 +75,8 @@ pub struct Original {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// Its time, in milliseconds since 1970.
     pub timestamp_ms: Option<i64>,
+    /// Whether the value is only its beginning.
+    pub is_cut: bool,
 }
 
 /// A dead letter.
@@ -158,7 +160,7 @@ impl DeadLetter {
             value: shown(value),
         });
         let headers: Vec<_> = headers.collect();
-        let is_cut = room.is_cut || original.headers.len() > HEADERS_MAX;
+        let is_cut = room.is_cut || original.is_cut || original.headers.len() > HEADERS_MAX;
         let (topic, partition, offset, row) = match &self.place {
             Place::Topic {
                 topic,
@@ -292,6 +294,7 @@ mod tests {
                 value: Some(value.to_vec()),
                 headers: vec![("h".to_owned(), None)],
                 timestamp_ms: Some(0),
+                is_cut: false,
             },
         }
     }

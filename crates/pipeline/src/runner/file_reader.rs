@@ -3,22 +3,22 @@
 //! Invariants: how far files were read is known here before it is committed, and forgotten with this reader if it is not; what keeps one
 //! file from being read keeps no other, and is told; a file is put away only after its end was committed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use connectors::files::{
-    self, BadRecord, Choice, FileColumns, FilesError, Found, Limits as FileLimits, Listing,
-    Position, RawRecord, Rows, SetAside, choose,
+    self, BadRecord, FileColumns, FilesError, Found, Limits as FileLimits, Position, Problem,
+    RawRecord, Rows, SetAside, choose,
 };
-use contract::{Column, Contract};
+use contract::{Column, Contract, DataType};
 use datafusion::arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringViewArray, new_null_array,
 };
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::error::ArrowError;
-use parking_lot::Mutex;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use spec::AfterReading;
 use sql::ContractFault;
 use sql::compute::{Decoded, Decoder, Encoder, Metadata, Raw, Values, arrow_type};
@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use super::chunk::{Chunk, DecodeError, Originals};
 use super::dead_letter::{Original, Place};
 use super::positions::Source;
+use super::put_away::PuttingAway;
 use super::topic_reader::Limits;
 use super::topic_writer::Kept;
 
@@ -34,6 +35,9 @@ use super::topic_writer::Kept;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Problems that are told.
 const TOLD: usize = 20;
+/// So many files are read at once, for so long at most: small ones are committed together, and none waits long for the others.
+const TOGETHER_MAX: usize = 1_000;
+const TOGETHER_FOR: Duration = Duration::from_millis(500);
 
 /// Why files cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -63,41 +67,19 @@ pub(crate) enum FileReadError {
     },
 }
 
+impl FileReadError {
+    /// What these problems are together, if there are any.
+    pub(crate) fn of(problems: impl IntoIterator<Item = String>) -> Option<Self> {
+        let mut told = Told::default();
+        told.add(problems);
+        told.error()
+    }
+}
+
 fn more(others: usize) -> String {
     match others {
         0 => String::new(),
         others => format!("; and {others} more"),
-    }
-}
-
-/// Files that are read to their end and put away by whoever commits; cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct PuttingAway {
-    input: String,
-    source: files::Source,
-    /// Whether nothing of a file is left where it was, so that another one may have its name.
-    goes: bool,
-    /// Those that are gone, to be forgotten.
-    gone: Arc<Mutex<HashSet<String>>>,
-}
-
-impl PuttingAway {
-    /// Puts a file away whose end was committed; returns the source to be forgotten. What cannot be put away now is tried again when
-    /// the file is seen again.
-    pub(crate) async fn put(&self, found: &Found) -> Option<Source> {
-        if !self.goes {
-            return None;
-        }
-        match self.source.finish(found).await {
-            Ok(_finished) => {
-                self.gone.lock().insert(found.path.clone());
-                Some(Source::file(&self.input, &found.path))
-            }
-            Err(error) => {
-                tracing::warn!(path = found.path, %error, "a file that was read is not put away yet");
-                None
-            }
-        }
     }
 }
 
@@ -112,8 +94,13 @@ pub(crate) struct FileReader {
     columns: Vec<Column>,
     positions: HashMap<String, Position>,
     aside: SetAside,
-    listing: Listing,
-    listed: Option<Instant>,
+    /// What is to be read of the files that were there when it was last looked, in its order.
+    queue: VecDeque<Found>,
+    /// Files that were not settled then, and those of them that were there from the first.
+    waiting: Vec<String>,
+    waiting_first: HashSet<String>,
+    /// When it was last looked for files, and how long that took.
+    looked: Option<(Instant, Duration)>,
     /// Reading ends with the files that are there now: those that are still being written are waited for until then, for as long as a
     /// file has to be as it is before it is read.
     is_bounded: bool,
@@ -122,8 +109,35 @@ pub(crate) struct FileReader {
     putting_away: PuttingAway,
     /// What makes rows of the file that was read last.
     decoder: Option<(Arc<FileColumns>, Decoder)>,
-    problems: Vec<String>,
+    problems: Told,
     forgotten: Vec<Kept>,
+}
+
+/// What keeps files from being read.
+#[derive(Debug, Default)]
+struct Told {
+    /// The first of it, for people.
+    told: Vec<String>,
+    others: usize,
+}
+
+impl Told {
+    fn add<T: ToString>(&mut self, problems: impl IntoIterator<Item = T>) {
+        for problem in problems {
+            match self.told.len() < TOLD {
+                true => self.told.push(problem.to_string()),
+                false => self.others += 1,
+            }
+        }
+    }
+
+    fn error(self) -> Option<FileReadError> {
+        let Self { told, others } = self;
+        (!told.is_empty()).then_some(FileReadError::Problems {
+            problems: told,
+            others,
+        })
+    }
 }
 
 impl std::fmt::Debug for FileReader {
@@ -137,8 +151,8 @@ impl std::fmt::Debug for FileReader {
 /// What reading files gave.
 #[derive(Debug)]
 pub(crate) enum FileStep {
-    /// Records of a file.
-    Chunk(Box<Chunk>),
+    /// Records of some files.
+    Chunks(Vec<Chunk>),
     /// Nothing is there now.
     Nothing,
     /// All was read that was there when the run began.
@@ -163,12 +177,8 @@ impl FileReader {
         options: files::Options,
     ) -> Result<Self, FileReadError> {
         let source = files::Source::open(input.files, input.declared, options)?;
-        let putting_away = PuttingAway {
-            input: input.name.to_owned(),
-            source: source.clone(),
-            goes: input.files.after != AfterReading::Keep,
-            gone: Arc::default(),
-        };
+        let goes = input.files.after != AfterReading::Keep;
+        let putting_away = PuttingAway::new(input.name, source.clone(), goes);
         Ok(Self {
             input: input.input,
             name: input.name.to_owned(),
@@ -177,21 +187,28 @@ impl FileReader {
             columns: input.columns.to_vec(),
             positions,
             aside: SetAside::default(),
-            listing: Listing::default(),
-            listed: None,
+            queue: VecDeque::new(),
+            waiting: Vec::new(),
+            waiting_first: HashSet::new(),
+            looked: None,
             is_bounded: input.is_bounded,
             patience: input.files.settle.duration() + LOOK_EVERY,
             begun: Instant::now(),
             putting_away,
             decoder: None,
-            problems: Vec::new(),
+            problems: Told::default(),
             forgotten: Vec::new(),
         })
     }
 
     /// What keeps files from being read, for people.
     pub(crate) fn problems(&self) -> &[String] {
-        &self.problems
+        &self.problems.told
+    }
+
+    /// What puts files away that are read to their end.
+    pub(crate) fn putting_away(&self) -> &PuttingAway {
+        &self.putting_away
     }
 
     /// The next records.
@@ -201,92 +218,116 @@ impl FileReader {
         now_ms: i64,
     ) -> Result<FileStep, FileReadError> {
         self.look(now_ms).await?;
-        loop {
-            let choice = choose(&self.listing.files, &self.positions, &self.aside, now_ms);
-            self.problems = told(&choice, &self.listing);
-            let Some((found, position)) = choice.next else {
-                let waiting = choice.waiting;
-                return self.end(waiting);
-            };
-            let found = found.clone();
-            let limits = FileLimits {
-                rows: limits.rows,
-                bytes: limits.bytes,
-            };
-            match self.source.read(&found, &position, limits).await {
-                Ok(chunk) => {
-                    self.aside.clear(&found.path);
-                    return self
-                        .decode(found, chunk)
-                        .map(|chunk| FileStep::Chunk(Box::new(chunk)));
+        let begun = Instant::now();
+        let mut left = FileLimits {
+            rows: limits.rows,
+            bytes: limits.bytes,
+        };
+        let mut chunks = Vec::new();
+        while let Some(found) = self.queue.pop_front() {
+            let position = Position::of(&found, &self.positions);
+            let read = match self.source.read(&found, &position, left).await {
+                Ok(read) => read,
+                Err(error) => {
+                    // It is listed again, and is another one then.
+                    self.aside.put(&found, &error, now_ms);
+                    self.problems.add([error]);
+                    continue;
                 }
-                // It is listed again, and is another one then.
-                Err(error) => self.aside.put(&found, &error, now_ms),
+            };
+            self.aside.clear(&found.path);
+            let (is_done, bytes) = (read.position_after.done, read.rows.bytes());
+            let chunk = match self.decode(&found, read, now_ms) {
+                Ok(chunk) => chunk,
+                Err(error) if chunks.is_empty() => return Err(error),
+                // What was read before counts; it comes again.
+                Err(_again) => {
+                    self.queue.push_front(found);
+                    break;
+                }
+            };
+            left.rows = left.rows.saturating_sub(chunk.count);
+            left.bytes = left.bytes.saturating_sub(bytes);
+            chunks.push(chunk);
+            if !is_done {
+                self.queue.push_front(found);
+            }
+            let is_full = left.rows == 0 || left.bytes == 0 || chunks.len() >= TOGETHER_MAX;
+            if is_full || begun.elapsed() >= TOGETHER_FOR {
+                break;
             }
         }
+        match chunks.is_empty() {
+            true => self.end(),
+            false => Ok(FileStep::Chunks(chunks)),
+        }
     }
 
-    /// Looks which files are there, now and then.
-    async fn look(&mut self, now_ms: i64) -> Result<(), FileReadError> {
-        let is_fresh = match self.listed {
-            Some(_) if self.is_bounded && self.begun.elapsed() >= self.patience => true,
-            Some(listed) => listed.elapsed() < LOOK_EVERY,
-            None => false,
+    /// Whether what is there is known well enough. A run that ends looks a last time when its patience is over.
+    fn has_looked(&self) -> bool {
+        let Some((looked, took)) = self.looked else {
+            return false;
         };
-        if is_fresh {
+        // With many files, most of the time is for reading them.
+        let pause = match self.queue.is_empty() {
+            true => LOOK_EVERY.max(took),
+            false => LOOK_EVERY.max(took * 10),
+        };
+        self.has_looked_last() || looked.elapsed() < pause
+    }
+
+    fn has_looked_last(&self) -> bool {
+        let looked = self.looked.map(|(looked, _)| looked);
+        self.is_bounded && looked.is_some_and(|looked| looked - self.begun >= self.patience)
+    }
+
+    /// Looks which files are there, now and then, and what is to be read of them.
+    async fn look(&mut self, now_ms: i64) -> Result<(), FileReadError> {
+        if self.has_looked() {
             return Ok(());
         }
-        for path in self.putting_away.gone.lock().drain() {
+        let begun = Instant::now();
+        for path in self.putting_away.take_gone() {
             self.positions.remove(&path);
         }
-        let is_first = self.listed.is_none();
-        self.listing = self.source.list(now_ms).await?;
-        self.listed = Some(Instant::now());
-        self.give_up_what_left();
-        if is_first && self.putting_away.goes {
-            self.put_away_again(now_ms).await;
+        let is_first = self.looked.is_none();
+        let mut listing = self.source.list(now_ms).await?;
+        // What cannot be looked at now may be there.
+        if listing.failures.is_empty() {
+            self.give_up_what_left(&listing.files);
         }
-        Ok(())
-    }
-
-    /// Files that were read before: those that are still there are put away, since a crash came between, and those that are not are
-    /// forgotten.
-    async fn put_away_again(&mut self, now_ms: i64) {
-        let there: HashSet<&str> = self
-            .listing
-            .files
-            .iter()
-            .map(|found| found.path.as_str())
-            .collect();
-        let gone = self.positions.values();
-        let gone = gone.filter(|position| position.done && !there.contains(position.path.as_str()));
-        let gone: Vec<String> = gone.map(|position| position.path.clone()).collect();
-        for path in gone {
-            self.positions.remove(&path);
-            self.forgotten.push((Source::file(&self.name, &path), None));
+        let choice = choose(&listing.files, &self.positions, &self.aside, now_ms);
+        // A crash came between their last record and putting them away.
+        let done = choice.done.iter().filter(|_| is_first);
+        let done: Vec<Found> = done.map(|&found| found.clone()).collect();
+        let next = choice.next.map(|(found, _)| found);
+        self.queue = next.into_iter().chain(choice.behind).cloned().collect();
+        let waiting = choice.waiting.iter().map(|found| found.path.clone());
+        self.waiting = waiting.collect();
+        if is_first {
+            self.waiting_first.extend(self.waiting.iter().cloned());
         }
-        let choice = choose(&self.listing.files, &self.positions, &self.aside, now_ms);
-        let done: Vec<Found> = choice.done.iter().map(|&found| found.clone()).collect();
+        let mut problems = Told::default();
+        problems.add(choice.problems);
+        problems.add(listing.failures.drain(..));
         for found in done {
             let forgotten = self.putting_away.put(&found).await;
             self.forgotten
                 .extend(forgotten.map(|source| (source, None)));
         }
+        let forgotten = self.putting_away.try_again().await;
+        let forgotten = forgotten.into_iter().map(|source| (source, None));
+        self.forgotten.extend(forgotten);
+        problems.add(self.putting_away.problems());
+        self.problems = problems;
+        self.looked = Some((Instant::now(), begun.elapsed()));
+        Ok(())
     }
 
     /// Files that could not be read further until somebody saw to them, and that somebody took away: what was read of them counts, and
     /// the rest comes under another name.
-    fn give_up_what_left(&mut self) {
-        // What cannot be looked at now may be there.
-        if !self.listing.failures.is_empty() {
-            return;
-        }
-        let there: HashSet<&str> = self
-            .listing
-            .files
-            .iter()
-            .map(|found| found.path.as_str())
-            .collect();
+    fn give_up_what_left(&mut self, files: &[Found]) {
+        let there: HashSet<&str> = files.iter().map(|found| found.path.as_str()).collect();
         let left = self.positions.values_mut();
         let left =
             left.filter(|position| !position.done && !there.contains(position.path.as_str()));
@@ -304,23 +345,30 @@ impl FileReader {
     }
 
     /// No file can be read now: a run that ends has failed if one of them should have been.
-    fn end(&self, waiting: usize) -> Result<FileStep, FileReadError> {
-        let is_patient = waiting > 0 && self.begun.elapsed() < self.patience;
+    fn end(&mut self) -> Result<FileStep, FileReadError> {
+        let is_patient = !self.waiting.is_empty() && !self.has_looked_last();
         if !self.is_bounded || is_patient {
             return Ok(FileStep::Nothing);
         }
-        if self.problems.is_empty() {
-            return Ok(FileStep::Done);
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let waiting = waiting.filter(|path| self.waiting_first.contains(path));
+        let unsettled = waiting.map(|path| Problem::Unsettled { path });
+        self.problems.add(unsettled);
+        match std::mem::take(&mut self.problems).error() {
+            None => Ok(FileStep::Done),
+            Some(error) => Err(error),
         }
-        let others = self.problems.len().saturating_sub(TOLD);
-        let problems = self.problems.iter().take(TOLD).cloned().collect();
-        Err(FileReadError::Problems { problems, others })
     }
 
-    fn decode(&mut self, found: Found, chunk: files::Chunk) -> Result<Chunk, FileReadError> {
+    fn decode(
+        &mut self,
+        found: &Found,
+        chunk: files::Chunk,
+        now_ms: i64,
+    ) -> Result<Chunk, FileReadError> {
         let files::Chunk {
             rows,
-            position_after,
+            mut position_after,
         } = chunk;
         let path = found.path.clone();
         let mut decoded = match rows {
@@ -334,15 +382,17 @@ impl FileReader {
                 rows,
                 bad,
                 missing,
+                bytes: _,
             } => self
                 .of_columns(&path, &batch, rows, bad, &missing)
                 .map_err(DecodeError::from)?,
             Rows::None => self.nothing(&path),
         };
-        decoded.position = serde_json::json!(position_after);
         if position_after.done {
-            decoded.finish = Some((self.putting_away.clone(), found));
+            position_after.leaves_ms = self.putting_away.goes().then_some(now_ms);
+            decoded.finish = Some((self.putting_away.clone(), found.clone()));
         }
+        decoded.position = serde_json::json!(position_after);
         self.positions.insert(path, position_after);
         Ok(decoded)
     }
@@ -401,12 +451,12 @@ impl FileReader {
         let mut bad = bad.into_iter().peekable();
         let take_bad =
             |before: u64,
-             all: &mut Vec<(u64, Bytes)>,
+             all: &mut Vec<Stood>,
              misfits: &mut Vec<(u32, String)>,
              bad: &mut std::iter::Peekable<std::vec::IntoIter<BadRecord>>| {
                 while let Some(record) = bad.next_if(|record| record.row < before) {
-                    misfits.push((number(all.len()), record.message));
-                    all.push((record.row, record.bytes));
+                    misfits.push((number(all.len()), record.message.clone()));
+                    all.push(Stood::of_bad(record));
                 }
             };
         for record in records {
@@ -417,7 +467,11 @@ impl FileReader {
                 offset: i64::try_from(record.row).unwrap_or(i64::MAX),
                 ..Raw::of_value(&record.value)
             });
-            all.push((record.row, record.value));
+            all.push(Stood {
+                row: record.row,
+                bytes: record.value,
+                is_cut: false,
+            });
         }
         take_bad(u64::MAX, &mut all, &mut misfits, &mut bad);
         let Decoded {
@@ -490,7 +544,7 @@ impl FileReader {
         let originals = FileRecords::Rows {
             batch: batch.clone(),
             rows,
-            bad: bad.into_iter().map(|bad| (bad.row, bad.bytes)).collect(),
+            bad: bad.into_iter().map(Stood::of_bad).collect(),
         };
         Ok(self.chunk(path, with_places, (0..good).collect(), misfits, originals))
     }
@@ -523,24 +577,37 @@ fn with_missing(
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-fn told(choice: &Choice<'_>, listing: &Listing) -> Vec<String> {
-    let of_files = choice.problems.iter().map(ToString::to_string);
-    of_files
-        .chain(listing.failures.iter().map(ToString::to_string))
-        .collect()
-}
-
 /// Records of a file as they stood in it.
 #[derive(Debug)]
 pub(crate) enum FileRecords {
-    /// Each with its number in the file.
-    Raw(Vec<(u64, Bytes)>),
+    /// Each as it stood.
+    Raw(Vec<Stood>),
     /// Rows of a file of columns, and behind them those that are none.
     Rows {
         batch: RecordBatch,
         rows: Vec<u64>,
-        bad: Vec<(u64, Bytes)>,
+        bad: Vec<Stood>,
     },
+}
+
+/// A record as it stood in its file.
+#[derive(Debug)]
+pub(crate) struct Stood {
+    /// Its number there.
+    row: u64,
+    bytes: Bytes,
+    /// Whether there is more of it.
+    is_cut: bool,
+}
+
+impl Stood {
+    fn of_bad(bad: BadRecord) -> Self {
+        Self {
+            row: bad.row,
+            bytes: bad.bytes,
+            is_cut: bad.is_cut,
+        }
+    }
 }
 
 impl FileRecords {
@@ -554,17 +621,12 @@ impl FileRecords {
     /// The record of a number.
     pub(crate) fn get(&self, path: &str, number: u32) -> Option<(Place, Original)> {
         let place = usize::try_from(number).ok()?;
-        let (row, value) = match self {
-            Self::Raw(records) => {
-                let (row, value) = records.get(place)?;
-                (*row, value.to_vec())
-            }
+        let of = |stood: &Stood| (stood.row, stood.bytes.to_vec(), stood.is_cut);
+        let (row, value, is_cut) = match self {
+            Self::Raw(records) => of(records.get(place)?),
             Self::Rows { batch, rows, bad } => match rows.get(place) {
-                Some(row) => (*row, object_of(batch, place)),
-                None => {
-                    let (row, value) = bad.get(place - rows.len())?;
-                    (*row, value.to_vec())
-                }
+                Some(row) => (*row, object_of(batch, place), false),
+                None => of(bad.get(place - rows.len())?),
             },
         };
         let place = Place::File {
@@ -573,6 +635,7 @@ impl FileRecords {
         };
         let original = Original {
             value: Some(value),
+            is_cut,
             ..Original::default()
         };
         Some((place, original))
@@ -589,17 +652,38 @@ fn object_of(batch: &RecordBatch, row: usize) -> Vec<u8> {
             Some((place, Column::new(field.name(), data_type)))
         })
         .collect();
-    let places: Vec<usize> = known.iter().map(|(place, _)| *place).collect();
-    let columns: Vec<Column> = known.into_iter().map(|(_, column)| column).collect();
-    let mut values = Values::default();
-    let written = batch.project(&places).ok().and_then(|batch| {
-        Encoder::new(&columns)
-            .ok()?
-            .encode(&batch.slice(row, 1), &mut values)
-            .ok()
+    let row = batch.slice(row, 1);
+    let cells = known.into_iter().filter_map(|(place, column)| {
+        let value = row.column(place);
+        let written = encoded(std::slice::from_ref(&column), &[Arc::clone(value)]);
+        // A number that JSON does not have is a text.
+        let value = match written {
+            Some(_) => return Some((column, Arc::clone(value))),
+            None => shown(value)?,
+        };
+        Some((Column::new(&column.name, DataType::Text), value))
     });
-    written
-        .and_then(|()| values.get(0))
-        .unwrap_or_default()
-        .to_vec()
+    let (columns, values): (Vec<Column>, Vec<ArrayRef>) = cells.unzip();
+    encoded(&columns, &values).unwrap_or_default()
+}
+
+/// A row of columns as an object of JSON; `None` if a value cannot be one.
+fn encoded(columns: &[Column], row: &[ArrayRef]) -> Option<Vec<u8>> {
+    let fields = columns.iter().zip(row);
+    let fields =
+        fields.map(|(column, value)| Field::new(&column.name, value.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let batch = RecordBatch::try_new(schema, row.to_vec()).ok()?;
+    let mut values = Values::default();
+    let encoder = Encoder::new(columns).ok()?;
+    encoder.encode(&batch, &mut values).ok()?;
+    values.get(0).map(<[u8]>::to_vec)
+}
+
+/// The first value as a text.
+fn shown(value: &ArrayRef) -> Option<ArrayRef> {
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(value, &options).ok()?;
+    let text = formatter.value(0).try_to_string().ok()?;
+    Some(Arc::new(StringViewArray::from(vec![text.as_str()])))
 }

@@ -7,7 +7,7 @@
 //! | `open` | puts a task together |
 //! | `task` | a task as it runs: one half reads and judges, the other one commits |
 //! | `pace` | how fast all of them go while others produce |
-//! | `readers`, `topic_reader`, `file_reader`, `table_reader`, `chunk` | what is read, as rows beside the records they were |
+//! | `readers`, `topic_reader`, `file_reader`, `put_away`, `table_reader`, `chunk` | what is read, as rows beside the records they were |
 //! | `judge`, `tally` | the query with its checks over a chunk; how many records are bad |
 //! | `record_key`, `topic_output`, `topic_writer`, `transaction` | rows as records, in a transaction with dead letters and positions |
 //! | `back_test` | what a new version would have done to recent records |
@@ -30,6 +30,7 @@ mod outcome;
 mod pace;
 pub mod positions;
 pub mod progress;
+mod put_away;
 mod readers;
 mod record_key;
 mod schedule;

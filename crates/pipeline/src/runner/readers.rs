@@ -13,6 +13,7 @@ use super::chunk::{self, Chunk, DecodeError};
 use super::file_reader::{FileReadError, FileReader, FileStep};
 use super::positions::{PartitionPosition, Positions};
 use super::progress::{Progress, Stage};
+use super::put_away::PuttingAway;
 use super::table_reader::{TableReadError, TableReader, TableStep};
 use super::topic_reader::{Begun, Limits, TopicReadError, TopicReader};
 use super::topic_writer::Kept;
@@ -143,15 +144,26 @@ impl Readers {
         now_ms: i64,
         progress: &Progress,
     ) -> Result<Step, ReadError> {
+        let step = self.next_step(limits, wait, now_ms, progress).await;
+        let problems = self.files.iter().flat_map(FileReader::problems);
+        progress.problems(problems.cloned().collect());
+        step
+    }
+
+    async fn next_step(
+        &mut self,
+        limits: Limits,
+        wait: Duration,
+        now_ms: i64,
+        progress: &Progress,
+    ) -> Result<Step, ReadError> {
         let mut all_done = true;
         for (place, files) in self.files.iter_mut().enumerate() {
             if self.ended.contains(&place) {
                 continue;
             }
-            let step = files.next(limits, now_ms).await;
-            progress.problems(files.problems().to_vec());
-            match step? {
-                FileStep::Chunk(chunk) => return Ok(Step::Chunks(vec![*chunk])),
+            match files.next(limits, now_ms).await? {
+                FileStep::Chunks(chunks) => return Ok(Step::Chunks(chunks)),
                 FileStep::Nothing => all_done = false,
                 FileStep::Done => {
                     self.ended.insert(place);
@@ -179,6 +191,12 @@ impl Readers {
             None if all_done => Ok(Step::Done),
             None => nothing_within(wait).await,
         }
+    }
+
+    /// What puts files away that are read to their end.
+    pub(crate) fn putting_away(&self) -> Vec<PuttingAway> {
+        let files = self.files.iter();
+        files.map(|files| files.putting_away().clone()).collect()
     }
 
     /// Places whose positions are of no use any more, or are given up.

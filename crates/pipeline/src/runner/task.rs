@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::chunk::{Chunk, DecodeError};
 use super::deployed::{Deployed, DeployedError};
+use super::file_reader::FileReadError;
 use super::judge::{JudgeError, Judged, judge};
 use super::lag::LagReporter;
 use super::pace::Pace;
 use super::progress::{Progress, Stage};
+use super::put_away::PuttingAway;
 use super::readers::{ReadError, Readers, Step};
 use super::table_writer::{TableError, TableWriter};
 use super::tally::{Halt, Halted, Tally};
@@ -191,6 +193,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<bool, T
     } = parts;
     let (sender, receiver) = mpsc::channel(1);
     let mut halves = JoinSet::new();
+    let putting_away = readers.putting_away();
     let reading = Reading {
         env: env.clone(),
         readers,
@@ -211,6 +214,7 @@ pub(crate) async fn run(parts: Parts, stop: CancellationToken) -> Result<bool, T
         progress,
         gone: Vec::new(),
         stop,
+        putting_away,
     };
     halves.spawn(writing.run(receiver));
     // The half that reads ends first if all goes well; whichever fails ends the other one, for nobody hears it any more.
@@ -315,6 +319,8 @@ struct Writing {
     /// Files that are gone, to be forgotten with the next commit, as another one may have such a name, or to be given up.
     gone: Vec<Kept>,
     stop: CancellationToken,
+    /// What puts files away.
+    putting_away: Vec<PuttingAway>,
 }
 
 impl Writing {
@@ -341,8 +347,31 @@ impl Writing {
             }
             self.lag.report(&ready.looked_through, self.now_ms());
         }
+        self.forget_what_left().await?;
+        let all_are_put_away = self.all_are_put_away();
         self.lag.finish().await;
-        Ok(is_done)
+        all_are_put_away.map(|()| is_done)
+    }
+
+    /// Files that went after the last commit are forgotten, too: no other comes that could say so.
+    async fn forget_what_left(&mut self) -> Result<(), TaskError> {
+        if !self.gone.is_empty() {
+            let now_ms = self.now_ms();
+            self.writer
+                .commit(Vec::new(), &self.gone, now_ms, &self.stop)
+                .await?;
+            self.gone.clear();
+        }
+        Ok(())
+    }
+
+    /// A run that ends has failed if files are still there that should have gone.
+    fn all_are_put_away(&self) -> Result<(), TaskError> {
+        let stayed = self.putting_away.iter().flat_map(PuttingAway::problems);
+        match FileReadError::of(stayed) {
+            Some(problems) if self.is_bounded => Err(ReadError::from(problems).into()),
+            _ => Ok(()),
+        }
     }
 
     /// The first records of a run that ends are held until there are enough to judge them, or all.

@@ -2,36 +2,46 @@
 //!
 //! Parts of the file are read as they are needed, from a file or from a store. A value that does not become its declared type without
 //! loss makes its row a bad one ([`values`]).
+//!
+//! Invariant: what is decoded takes a small multiple of what lies in the file, whatever the file says of itself. Texts and bytes are
+//! views of the pages that they stand in, so that a value that many rows share is there once ([`views`]); rows are given out by the bytes
+//! that their values have on their own, for that is what becomes of them.
 
 mod values;
+mod views;
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
-use arrow::array::RecordBatchReader as _;
-use arrow::datatypes::{Field, Schema};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 use contract::{Column, DataType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use spec::{Columns, OnNewColumn};
 
 pub(super) use self::values::Part;
 use self::values::{can_become, contract_type, converted};
+use self::views::{fitting, rows_at_once, with_views};
 use super::chunk::Limits;
 use super::columns::missing;
 use super::error::FilesError;
 use super::found::{Found, Position};
 use super::store::Store;
 
-/// The most rows of a part, so that one of narrow rows is read in some.
-const ROWS_MAX: usize = 1 << 20;
-
 /// The rows of a file that is being read.
 pub(super) struct Table {
     reader: ParquetRecordBatchReader,
+    /// Rows that are decoded and not yet given out.
+    decoded: Option<RecordBatch>,
+    /// As the file has them.
+    schema: SchemaRef,
     /// The columns of the result; `None`: as the file has them.
     wanted: Option<Vec<Column>>,
     pub(super) missing: Arc<[Column]>,
@@ -45,7 +55,6 @@ impl Table {
         declared: Option<&Columns>,
         found: &Found,
         position: &Position,
-        limits: Limits,
     ) -> Result<Self, FilesError> {
         let row = position.next_row;
         let failed = |error| failure(error, found, row);
@@ -53,8 +62,13 @@ impl Table {
             store: store.clone(),
             found: found.clone(),
         };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
-        let schema = Arc::clone(builder.schema());
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+        let metadata = metadata.map_err(failed)?;
+        let schema = Arc::clone(metadata.schema());
+        let views = ArrowReaderOptions::new().with_schema(with_views(&schema));
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), views);
+        let metadata = metadata.map_err(failed)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
         let names: Vec<_> = schema
             .fields()
             .iter()
@@ -69,13 +83,8 @@ impl Table {
             }
         };
         let mut before = row.saturating_sub(1);
-        let (mut first, mut widest) = (0, 1);
+        let mut first = 0;
         let groups = builder.metadata().row_groups();
-        for group in groups {
-            let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-            let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0);
-            widest = widest.max(bytes / rows.max(1));
-        }
         while let Some(group) = groups.get(first) {
             let rows = u64::try_from(group.num_rows()).unwrap_or(0);
             if before < rows {
@@ -89,8 +98,6 @@ impl Table {
             let (path, byte) = (found.path.clone(), position.next_byte);
             return Err(FilesError::Beyond { path, byte });
         }
-        let by_bytes = usize::try_from(limits.bytes as u64 / widest).unwrap_or(ROWS_MAX);
-        let rows = limits.rows.min(by_bytes).clamp(1, ROWS_MAX);
         let mask = match &wanted {
             None => ProjectionMask::all(),
             Some(wanted) => {
@@ -100,6 +107,7 @@ impl Table {
                 ProjectionMask::roots(builder.parquet_schema(), roots)
             }
         };
+        let rows = rows_at_once(builder.metadata(), &mask, builder.schema());
         let reader = builder
             .with_projection(mask)
             .with_row_groups(all)
@@ -109,6 +117,8 @@ impl Table {
             .map_err(failed)?;
         Ok(Self {
             reader,
+            decoded: None,
+            schema,
             wanted,
             missing: missing.into(),
             found: found.clone(),
@@ -121,8 +131,7 @@ impl Table {
         if let Some(wanted) = &self.wanted {
             return wanted.clone();
         }
-        let schema = self.reader.schema();
-        let fields = schema.fields().iter();
+        let fields = self.schema.fields().iter();
         let column = |field: &Arc<Field>| {
             let column = Column::new(field.name(), contract_type(field.data_type()));
             match field.is_nullable() {
@@ -133,26 +142,42 @@ impl Table {
         fields.map(column).collect()
     }
 
-    /// The next rows; `None` behind the last.
-    pub(super) fn take(&mut self) -> Result<Option<Part>, FilesError> {
+    /// The next rows, as many as the limits say but at least one; `None` behind the last.
+    pub(super) fn take(&mut self, limits: Limits) -> Result<Option<Part>, FilesError> {
         let first = self.position.next_row;
-        let Some(batch) = self.reader.next() else {
+        let Some(decoded) = self.decoded(first)? else {
             self.position.done = true;
             return Ok(None);
         };
-        let batch = batch.map_err(|error| {
-            let error = ParquetError::from(error);
-            failure(error, &self.found, first)
-        })?;
-        self.position.next_row += batch.num_rows() as u64;
-        match &self.wanted {
-            None => Ok(Some(Part {
+        let (count, bytes) = fitting(&decoded, limits);
+        let batch = decoded.slice(0, count);
+        let rest = decoded.num_rows() - count;
+        self.decoded = (rest > 0).then(|| decoded.slice(count, rest));
+        self.position.next_row += count as u64;
+        let part = match &self.wanted {
+            None => Part {
                 rows: (first..self.position.next_row).collect(),
                 batch,
                 bad: Vec::new(),
-            })),
-            Some(wanted) => converted(&self.found.path, &batch, wanted, first).map(Some),
+                bytes: 0,
+            },
+            Some(wanted) => converted(&self.found.path, &batch, wanted, first)?,
+        };
+        Ok(Some(Part { bytes, ..part }))
+    }
+
+    /// Rows that are not yet given out; `None` behind the last.
+    fn decoded(&mut self, first: u64) -> Result<Option<RecordBatch>, FilesError> {
+        if let Some(decoded) = self.decoded.take() {
+            return Ok(Some(decoded));
         }
+        let decoded = self
+            .reader
+            .find(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0));
+        decoded.transpose().map_err(|error| {
+            let error = ParquetError::from(error);
+            failure(error, &self.found, first)
+        })
     }
 }
 

@@ -1,12 +1,17 @@
 //! Values of Parquet as values of the declared types.
 //!
-//! Invariant: a value becomes another type without loss, or its row is a bad one.
+//! Invariant: a value becomes another type without loss, or its row is a bad one. What counts as none: a float is rounded to a shorter
+//! one, a number with digits behind its point to the nearest float that shows the same digits, and a time is cut to microseconds.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType as ArrowType, Field, Schema, TimeUnit};
+use arrow::datatypes::{
+    DECIMAL256_MAX_PRECISION, DataType as ArrowType, Field, Float32Type, Float64Type, Schema,
+    TimeUnit,
+};
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use contract::{Column, DataType};
@@ -16,12 +21,18 @@ use super::super::lines::KEPT_BYTES;
 use super::super::records::BadRecord;
 
 const UTC: &str = "+00:00";
+/// The most bytes that are shown of a value.
+const TEXT_MAX: usize = 1000;
+/// So many digits behind the point are looked at when a text becomes a decimal.
+const DECIMAL_SCALE_COMPARED: i8 = 38;
 
 /// Rows.
 pub(in super::super) struct Part {
     pub(in super::super) batch: RecordBatch,
     pub(in super::super) rows: Vec<u64>,
     pub(in super::super) bad: Vec<BadRecord>,
+    /// How many bytes the values of all of them have.
+    pub(in super::super) bytes: usize,
 }
 
 /// The type of Arrow that typed columns have.
@@ -126,6 +137,7 @@ pub(super) fn converted(
         let Some(from) = batch.column_by_name(&column.name) else {
             continue;
         };
+        let from = &in_utc(from);
         let target = arrow_type(column.data_type);
         let unfit = |_arrow| FilesError::Uncastable {
             path: path.to_owned(),
@@ -134,14 +146,13 @@ pub(super) fn converted(
             wanted: column.data_type,
         };
         let to = cast(from, &target).map_err(unfit)?;
-        let back = is_lossy(from.data_type(), &target).then(|| cast(&to, from.data_type()));
-        let back = back.transpose().map_err(unfit)?;
+        let alike = alike(from, &to).map_err(unfit)?;
         for (index, fault) in faults
             .iter_mut()
             .enumerate()
             .filter(|(_, fault)| fault.is_none())
         {
-            *fault = misfit(column, from, &to, back.as_ref(), index);
+            *fault = misfit(column, from, &to, alike.as_ref(), index);
         }
         fields.push(Field::new(&column.name, target, true));
         arrays.push(to);
@@ -152,11 +163,14 @@ pub(super) fn converted(
     let all = all.map_err(broken)?;
     let fits: BooleanArray = faults.iter().map(|fault| Some(fault.is_none())).collect();
     let bad = faults.into_iter().enumerate().filter_map(|(index, fault)| {
+        let message = fault?;
+        let (bytes, is_cut) = shown(batch, index);
         Some(BadRecord {
             row: first + index as u64,
             byte: 0,
-            bytes: shown(batch, index),
-            message: fault?,
+            bytes,
+            is_cut,
+            message,
         })
     });
     let bad: Vec<_> = bad.collect();
@@ -169,10 +183,15 @@ pub(super) fn converted(
         true => all,
         false => filter_record_batch(&all, &fits).map_err(broken)?,
     };
-    Ok(Part { batch, rows, bad })
+    Ok(Part {
+        batch,
+        rows,
+        bad,
+        bytes: 0,
+    })
 }
 
-fn cast(from: &ArrayRef, to: &ArrowType) -> Result<ArrayRef, arrow::error::ArrowError> {
+fn cast(from: &ArrayRef, to: &ArrowType) -> Result<ArrayRef, ArrowError> {
     let options = CastOptions {
         safe: true,
         ..CastOptions::default()
@@ -180,11 +199,35 @@ fn cast(from: &ArrayRef, to: &ArrowType) -> Result<ArrayRef, arrow::error::Arrow
     cast_with_options(from, to, &options)
 }
 
-/// Whether a value can become another one on the way, where Arrow says nothing: what is behind a point is cut off, or digits are.
-fn is_lossy(from: &ArrowType, to: &ArrowType) -> bool {
-    let is_float = |of: &ArrowType| of.is_floating();
-    let is_decimal = |of: &ArrowType| of.is_decimal();
-    from != to && from.is_numeric() && !is_float(to) && (is_float(from) || is_decimal(from))
+/// Times with a zone are those of UTC, whatever zone they are shown in.
+fn in_utc(from: &ArrayRef) -> ArrayRef {
+    match from.data_type() {
+        ArrowType::Timestamp(unit, Some(_zone)) => {
+            let in_utc = ArrowType::Timestamp(*unit, Some(UTC.into()));
+            cast(from, &in_utc).unwrap_or_else(|_as_it_is| Arc::clone(from))
+        }
+        _ => Arc::clone(from),
+    }
+}
+
+/// Where Arrow says nothing when a value becomes another one, as digits and times of day are cut off: both as they can be compared.
+/// Without a first one there is nothing that could be lost.
+fn alike(from: &ArrayRef, to: &ArrayRef) -> Result<Option<(ArrayRef, ArrayRef)>, ArrowError> {
+    let (was, is) = (from.data_type(), to.data_type());
+    let is_exact = |of: &ArrowType| of.is_integer() || of.is_decimal();
+    let as_both = |data_type| Ok(Some((cast(from, &data_type)?, cast(to, &data_type)?)));
+    match (was, is) {
+        _ if was == is => Ok(None),
+        (ArrowType::Float64, ArrowType::Float32) => Ok(None),
+        _ if was.is_integer() && is_exact(is) => Ok(None),
+        _ if was.is_numeric() && is.is_numeric() => Ok(Some((Arc::clone(from), cast(to, was)?))),
+        (_, ArrowType::Date32) => as_both(ArrowType::Timestamp(TimeUnit::Microsecond, None)),
+        _ if is.is_decimal() => as_both(ArrowType::Decimal256(
+            DECIMAL256_MAX_PRECISION,
+            DECIMAL_SCALE_COMPARED,
+        )),
+        _ => Ok(None),
+    }
 }
 
 /// Why a value does not fit.
@@ -192,7 +235,7 @@ fn misfit(
     column: &Column,
     from: &ArrayRef,
     to: &ArrayRef,
-    back: Option<&ArrayRef>,
+    alike: Option<&(ArrayRef, ArrayRef)>,
     index: usize,
 ) -> Option<String> {
     let name = &column.name;
@@ -200,17 +243,28 @@ fn misfit(
         return (!column.nullable)
             .then(|| format!("column {name:?} is NULL, and declared not null"));
     }
-    let is_same = back.is_none_or(|back| {
-        !back.is_null(index) && back.slice(index, 1).to_data() == from.slice(index, 1).to_data()
+    let is_same = alike.is_none_or(|(was, is)| {
+        was.is_null(index) || was.slice(index, 1).to_data() == is.slice(index, 1).to_data()
     });
-    if !to.is_null(index) && is_same {
+    if !to.is_null(index) && is_same && !became_infinite(from, to, index) {
         return None;
     }
-    let value = text(from, index);
-    Some(format!(
-        "column {name:?}: {value:?} is no {}",
-        column.data_type
-    ))
+    let (value, wanted) = (text(from, index), column.data_type);
+    Some(match to.is_null(index) {
+        true => format!("column {name:?}: {value:?} is no {wanted}"),
+        false => format!("column {name:?}: {value:?} is no {wanted} without loss"),
+    })
+}
+
+/// Whether a float is too large for a shorter one.
+fn became_infinite(from: &ArrayRef, to: &ArrayRef, index: usize) -> bool {
+    let (Some(from), Some(to)) = (
+        from.as_primitive_opt::<Float64Type>(),
+        to.as_primitive_opt::<Float32Type>(),
+    ) else {
+        return false;
+    };
+    from.value(index).is_finite() && !to.value(index).is_finite()
 }
 
 fn text(array: &dyn Array, index: usize) -> String {
@@ -218,29 +272,34 @@ fn text(array: &dyn Array, index: usize) -> String {
     let formatter = ArrayFormatter::try_new(array, &options);
     let text = formatter.and_then(|formatter| formatter.value(index).try_to_string());
     let mut text = text.unwrap_or_default();
-    let end = text.char_indices().nth(1000).map(|(end, _)| end);
-    text.truncate(end.unwrap_or(text.len()));
+    text.truncate(text.floor_char_boundary(TEXT_MAX));
     text
 }
 
-/// A row as people can read it.
-fn shown(batch: &RecordBatch, index: usize) -> Bytes {
+/// A row as people can read it, and whether it is only its beginning.
+fn shown(batch: &RecordBatch, index: usize) -> (Bytes, bool) {
+    let mut is_cut = false;
     let schema = batch.schema();
     let fields = schema.fields().iter().zip(batch.columns());
     let values = fields.map(|(field, array)| {
         let value = match array.is_null(index) {
             true => serde_json::Value::Null,
-            false => serde_json::Value::String(text(array, index)),
+            false => {
+                let text = text(array, index);
+                is_cut |= text.len() >= TEXT_MAX;
+                serde_json::Value::String(text)
+            }
         };
         (field.name().clone(), value)
     });
     let object: serde_json::Map<_, _> = values.collect();
-    let mut bytes = serde_json::Value::Object(object).to_string().into_bytes();
-    bytes.truncate(KEPT_BYTES);
-    bytes.into()
+    let mut text = serde_json::Value::Object(object).to_string();
+    is_cut |= text.len() > KEPT_BYTES;
+    text.truncate(text.floor_char_boundary(KEPT_BYTES));
+    (text.into(), is_cut)
 }
 
-fn failure_of_arrow(error: arrow::error::ArrowError, path: &str, row: u64) -> FilesError {
+fn failure_of_arrow(error: ArrowError, path: &str, row: u64) -> FilesError {
     FilesError::Parquet {
         path: path.to_owned(),
         row,

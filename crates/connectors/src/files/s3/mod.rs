@@ -27,6 +27,7 @@ pub use self::failure::StoreFailure;
 use super::error::FilesError;
 use super::found::Found;
 use super::local::{MATCHING, STANDS_FOR};
+use super::settle::Settle;
 use super::source::Listing;
 
 const SCHEME: &str = "s3://";
@@ -151,8 +152,7 @@ impl Bucket {
 
     pub(super) fn list(
         &self,
-        now_ms: i64,
-        settle_ms: i64,
+        settle: &mut Settle,
         files_max: usize,
     ) -> Result<Listing, FilesError> {
         block_on(async {
@@ -173,12 +173,16 @@ impl Bucket {
                     });
                 }
                 let modified_ms = object.last_modified.timestamp_millis();
+                let (path, etag) = (self.name_of(&object.location), etag_of(&object));
+                let (settled, is_ahead) = settle.look(&path, &etag, modified_ms);
                 listing.files.push(Found {
-                    path: self.name_of(&object.location),
+                    path,
                     size: object.size,
-                    etag: etag_of(&object),
+                    etag,
                     modified_ms,
-                    settled: now_ms.saturating_sub(modified_ms) >= settle_ms,
+                    settled,
+                    is_ahead,
+                    born_ms: None,
                 });
             }
             Ok(listing)

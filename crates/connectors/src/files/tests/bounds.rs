@@ -109,7 +109,7 @@ fn what_is_kept_of_a_long_line_does_not_depend_on_how_it_arrives() {
     let kept = |capacity| {
         let content =
             BufReader::with_capacity(capacity, std::io::Cursor::new(text.clone().into_bytes()));
-        let mut lines = Lines::new(Box::new(content), 0, true, 100_000);
+        let mut lines = Lines::new(Box::new(content), 0, Some(b','), 100_000);
         let taken = lines.take().unwrap().unwrap();
         assert_eq!(lines.next_byte, 200_001);
         let Record::Long { first, bytes } = taken.record else {
@@ -121,7 +121,7 @@ fn what_is_kept_of_a_long_line_does_not_depend_on_how_it_arrives() {
         assert_eq!(kept(capacity), (64 << 10, 200_000), "{capacity}");
     }
     // The limit may be below what is kept.
-    let mut lines = Lines::new(Box::new(std::io::Cursor::new(text)), 0, false, 10);
+    let mut lines = Lines::new(Box::new(std::io::Cursor::new(text)), 0, None, 10);
     let taken = lines.take().unwrap().unwrap();
     assert!(matches!(taken.record, Record::Long { first, .. } if first.len() == 64 << 10));
 }

@@ -7,6 +7,8 @@ fn found(path: &str, etag: &str) -> Found {
         etag: etag.to_owned(),
         modified_ms: 0,
         settled: true,
+        is_ahead: false,
+        born_ms: None,
     }
 }
 
@@ -108,7 +110,8 @@ fn files_that_are_new_or_empty_wait() {
     let aside = SetAside::default();
     let choice = choose(&files, &positions, &aside, 0);
     assert_eq!(choice.next.unwrap().0.path, "c");
-    assert_eq!((choice.waiting, choice.behind.len()), (2, 0));
+    let waiting: Vec<_> = choice.waiting.iter().map(|file| &file.path[..]).collect();
+    assert_eq!((&waiting[..], choice.behind.len()), (&["b"][..], 0));
 }
 
 #[test]
@@ -214,6 +217,13 @@ fn a_file_that_was_read_under_another_name_is_not_read_again() {
         &[],
         &[known],
     );
+    // Nor is the second of two names that are both new.
+    let known = Problem::Known {
+        path: "b".to_owned(),
+        read_as: "a".to_owned(),
+    };
+    let files = [found("a", "1-10-1"), found("b", "1-10-1")];
+    check(&files, &[], Some(("a", 1)), &[], &[known]);
     // Objects of the same content are two.
     let files = [found("s3://b/2", "\"x\"")];
     check(
@@ -257,4 +267,51 @@ fn what_failed_is_set_aside_until_it_may_be_over_or_has_changed() {
     );
     let changed = [found("a", "9-10-1"), found("b", "2-10-2")];
     assert_eq!(next(&aside, &changed, i64::MAX), "a");
+}
+
+#[test]
+fn a_name_whose_file_was_to_be_put_away_may_have_another_one() {
+    let left = |etag: &str, done| Position {
+        leaves_ms: Some(1000),
+        ..at("a", etag, 4, done)
+    };
+    // Another number in the file system.
+    let other = [found("a", "7-10-2")];
+    check(&other, &[left("1-10-1", true)], Some(("a", 1)), &[], &[]);
+    let object = Position {
+        leaves_ms: Some(1000),
+        ..at("s3://b/a", "\"x\"", 4, true)
+    };
+    let new = [found("s3://b/a", "\"y\"")];
+    check(&new, &[object], Some(("s3://b/a", 1)), &[], &[]);
+    // The same number: it is new if it came to be after the other one was read.
+    let born = |born_ms| {
+        [Found {
+            born_ms,
+            ..found("a", "7-10-1")
+        }]
+    };
+    let rewritten = || Problem::Rewritten {
+        path: "a".to_owned(),
+        row: None,
+    };
+    let left_1 = || [left("1-10-1", true)];
+    check(&born(Some(1001)), &left_1(), Some(("a", 1)), &[], &[]);
+    check(&born(Some(1000)), &left_1(), None, &[], &[rewritten()]);
+    check(&born(None), &left_1(), None, &[], &[rewritten()]);
+    // What is the same is what was read, and is put away.
+    check(&[found("a", "1-10-9")], &left_1(), None, &["a"], &[]);
+    // One that stays, and one that was half read, make no room.
+    check(
+        &other,
+        &[at("a", "1-10-1", 4, true)],
+        None,
+        &[],
+        &[rewritten()],
+    );
+    let half = Problem::Rewritten {
+        path: "a".to_owned(),
+        row: Some(4),
+    };
+    check(&other, &[left("1-10-1", false)], None, &[], &[half]);
 }

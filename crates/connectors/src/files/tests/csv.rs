@@ -23,7 +23,13 @@ async fn a_record_is_a_line_and_line_ends_within_quotes_are_none() {
             &["\"say \"\"so\"\"\n\",2", "3,4"],
         ),
         ("a,b\nO'Brien,\"5\"\" pipe\"\n", &["O'Brien,\"5\"\" pipe\""]),
-        ("a,b\nx\"y\nz\"w,2\n", &["x\"y\nz\"w,2"]),
+        // A quote that begins no field is one, and joins no lines.
+        ("a,b\nx\"y,1\nz\"w,2\n", &["x\"y,1", "z\"w,2"]),
+        (
+            "a,b\n6,5\" pipe\n7,8\" pipe\n",
+            &["6,5\" pipe", "7,8\" pipe"],
+        ),
+        ("a,b\n\"x\"y\"\n,2\n", &["\"x\"y\"", ",2"]),
         ("a,b\n1,2\n\n\r\n3,4\n\n", &["1,2", "3,4"]),
         // One column: an empty line is a row.
         ("a\n1\n\n2\n", &["1", "", "2"]),
@@ -249,4 +255,34 @@ async fn a_quote_that_stays_open_is_told_with_its_row_and_rows_before_it_count()
         ),
         "{failed:?}"
     );
+}
+
+#[test]
+fn what_is_one_line_here_is_one_for_who_reads_its_fields() {
+    use std::io::{BufReader, Cursor};
+
+    use super::super::lines::{Lines, Record};
+    let letters = *b"a,\"\n";
+    for number in 0..4_usize.pow(7) {
+        let text: Vec<u8> = (0..7)
+            .map(|place| letters[number >> (2 * place) & 3])
+            .collect();
+        let mut seen = Vec::new();
+        for part in [1, 3, 64] {
+            let content = BufReader::with_capacity(part, Cursor::new(text.clone()));
+            let mut lines = Lines::new(Box::new(content), 0, Some(b','), 64);
+            let mut all = Vec::new();
+            while let Some(taken) = lines.take().unwrap() {
+                let Record::Whole(line) = taken.record else {
+                    panic!("{text:?}");
+                };
+                let line = String::from_utf8(line).unwrap();
+                let read: Result<Vec<_>, _> = contract::csv::fields(&line, b',').collect();
+                assert_eq!(read.is_err(), taken.is_open, "{line:?}: {read:?}");
+                all.push(line);
+            }
+            seen.push(all);
+        }
+        assert!(seen.windows(2).all(|two| two[0] == two[1]), "{seen:?}");
+    }
 }

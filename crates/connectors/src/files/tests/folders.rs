@@ -117,6 +117,52 @@ async fn files_come_by_time_then_by_name() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_future_settles_by_the_clock_here_and_is_told_until_then() {
+    let folder = Folder::new("*.csv", csv());
+    folder.write("a.csv", "a\n1\n");
+    let source = folder.source();
+    let look = async |now_ms| {
+        let listing = source.list(now_ms).await.unwrap();
+        let (positions, aside) = (HashMap::new(), SetAside::default());
+        let choice = choose(&listing.files, &positions, &aside, now_ms);
+        let told: Vec<_> = choice.problems.iter().map(ToString::to_string).collect();
+        (choice.next.is_some(), choice.waiting.len(), told)
+    };
+    // The clock here is years behind the one of the file system.
+    let told = |found: &(bool, usize, Vec<String>)| {
+        assert!(found.2[0].contains("\"a.csv\" changes in the future: is a clock wrong?"));
+        (found.0, found.1)
+    };
+    assert_eq!(told(&look(1_000).await), (false, 1));
+    assert_eq!(told(&look(30_999).await), (false, 1));
+    assert_eq!(look(31_000).await, (true, 0, Vec::new()));
+    // What changes begins again.
+    folder.write("a.csv", "a\n1\n2\n");
+    assert_eq!(told(&look(32_000).await), (false, 1));
+    assert_eq!(told(&look(61_999).await), (false, 1));
+    assert_eq!(look(62_000).await, (true, 0, Vec::new()));
+}
+
+#[tokio::test]
+async fn what_matches_and_is_no_file_is_told() {
+    let folder = Folder::new("*", csv());
+    std::os::unix::fs::symlink("nowhere", folder.path().join("dead")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    let listing = folder.source().list(LATER).await.unwrap();
+    assert!(listing.files.is_empty());
+    let mut told: Vec<_> = listing.failures.iter().map(ToString::to_string).collect();
+    told.sort();
+    assert!(
+        told[0].contains("is a link to a file that is not there"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].contains("is no file but a pipe, a socket or a device"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_file_settles_even_if_its_time_was_set_back() {
     let folder = Folder::new("*.csv", csv());
     folder.write("a.csv", "a\n1\n");

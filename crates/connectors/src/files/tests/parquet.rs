@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
-use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use arrow::array::{ArrayRef, AsArray as _, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Decimal128Type, Int16Type, Int64Type};
 
@@ -61,6 +61,7 @@ async fn table(
             rows,
             bad,
             missing,
+            bytes: _,
         } = chunk.rows
         {
             assert_eq!(batch.num_rows(), rows.len());
@@ -180,7 +181,7 @@ async fn values_become_the_declared_types_or_their_row_is_bad() {
     assert_eq!(bad, [2, 4, 6, 8, 12, 14, 16, 18]);
     assert_eq!(
         table.bad[0].message,
-        "column \"size\": \"0.5\" is no smallint"
+        "column \"size\": \"0.5\" is no smallint without loss"
     );
     assert_eq!(
         &table.bad[0].bytes[..],
@@ -286,4 +287,166 @@ async fn a_sample_of_parquet_has_its_columns() {
         .map(|column| format!("{} {}", column.name, column.data_type))
         .collect();
     assert_eq!(columns, ["id bigint", "name text", "size double"]);
+}
+
+/// What becomes of each value of a column, declared as this: as text, or why it is none.
+async fn become_of(column: ArrayRef, declared: &str) -> Vec<String> {
+    let folder = Folder::new("*.parquet", FileFormat::Parquet).declaring(&format!("v {declared}"));
+    folder.write("a.parquet", of([("v", column)], 1000));
+    let (source, found) = (folder.source(), folder.one().await);
+    let table = table(&source, &found, Position::start(&found), ALL)
+        .await
+        .unwrap();
+    let mut all = std::collections::BTreeMap::new();
+    let mut rows = table.rows.iter();
+    for batch in &table.batches {
+        let options = arrow::util::display::FormatOptions::default();
+        let values =
+            arrow::util::display::ArrayFormatter::try_new(batch.column(0), &options).unwrap();
+        for index in 0..batch.num_rows() {
+            all.insert(*rows.next().unwrap(), values.value(index).to_string());
+        }
+    }
+    for bad in table.bad {
+        let (_, why) = bad.message.split_once(" is no ").unwrap();
+        all.insert(bad.row, format!("no {why}"));
+    }
+    all.into_values().collect()
+}
+
+#[tokio::test]
+async fn no_value_loses_a_part_of_itself_silently() {
+    use arrow::array::{Decimal128Array, TimestampMicrosecondArray, TimestampNanosecondArray};
+    let texts = |texts: &[&str]| Arc::new(StringArray::from(texts.to_vec())) as ArrayRef;
+    let day = 86_400_000_000;
+    for (column, declared, expected) in [
+        (
+            Arc::new(TimestampMicrosecondArray::from(vec![day, day + 1])) as ArrayRef,
+            "date",
+            &["1970-01-02", "no date without loss"][..],
+        ),
+        (
+            Arc::new(TimestampMicrosecondArray::from(vec![day, day + 1]).with_timezone("UTC")),
+            "date",
+            &["1970-01-02", "no date without loss"],
+        ),
+        (
+            texts(&[
+                "2013-01-31",
+                "2013-01-31 00:00:00",
+                "2013-01-31 05:00:00",
+                "x",
+            ]),
+            "date",
+            &[
+                "2013-01-31",
+                "2013-01-31",
+                "no date without loss",
+                "no date",
+            ],
+        ),
+        // Microseconds are the finest that there are.
+        (
+            Arc::new(TimestampNanosecondArray::from(vec![1_000, 1_999])),
+            "timestamp",
+            &["1970-01-01T00:00:00.000001", "1970-01-01T00:00:00.000001"],
+        ),
+        (
+            Arc::new(Int64Array::from(vec![1 << 53, (1 << 53) + 1, i64::MAX])),
+            "double",
+            &[
+                "9007199254740992.0",
+                "no double without loss",
+                "no double without loss",
+            ],
+        ),
+        (
+            Arc::new(Int64Array::from(vec![1 << 24, (1 << 24) + 1])),
+            "real",
+            &["16777216.0", "no real without loss"],
+        ),
+        (
+            Arc::new(Float64Array::from(vec![0.1, 1e300, f64::INFINITY])),
+            "real",
+            &["0.1", "no real without loss", "inf"],
+        ),
+        (
+            Arc::new(
+                Decimal128Array::from(vec![12_345, 123_456_789_012_345_678_901_234])
+                    .with_precision_and_scale(38, 2)
+                    .unwrap(),
+            ),
+            "double",
+            &["123.45", "no double without loss"],
+        ),
+        (
+            Arc::new(
+                Decimal128Array::from(vec![12_340, 12_345])
+                    .with_precision_and_scale(10, 2)
+                    .unwrap(),
+            ),
+            "decimal(10,1)",
+            &["123.4", "no decimal(10,1) without loss"],
+        ),
+        (
+            texts(&["12.3", "12.30", "12.345", "99999", "-0.05"]),
+            "decimal(5,1)",
+            &[
+                "12.3",
+                "12.3",
+                "no decimal(5,1) without loss",
+                "no decimal(5,1)",
+                "no decimal(5,1) without loss",
+            ],
+        ),
+        (texts(&["1", "1.5"]), "bigint", &["1", "no bigint"]),
+        (texts(&["true", "x"]), "boolean", &["true", "no boolean"]),
+    ] {
+        let what = format!("{} as {declared}", column.data_type());
+        assert_eq!(become_of(column, declared).await, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_many_rows_share_takes_its_memory_once_and_counts_in_each() {
+    use arrow::array::{DictionaryArray, Int32Array};
+    use arrow::datatypes::Int32Type;
+    let long = "x".repeat(64 << 10);
+    let rows = 1_000;
+    let keys = Int32Array::from(vec![0; rows]);
+    let values: ArrayRef = Arc::new(StringArray::from(vec![long.as_str()]));
+    let column: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(keys, values));
+    let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    let bytes = writer.into_inner().unwrap();
+    assert!(bytes.len() < 2 * long.len(), "{}", bytes.len());
+    let folder = Folder::new("*.parquet", FileFormat::Parquet).declaring("a text");
+    folder.write("a.parquet", bytes);
+    let (source, found) = (folder.source(), folder.one().await);
+    let limits = Limits {
+        rows: 100,
+        bytes: 256 << 10,
+    };
+    let chunk = source.read(&found, &Position::start(&found), limits).await;
+    let Rows::Columns { batch, bytes, .. } = chunk.unwrap().rows else {
+        panic!("rows");
+    };
+    // What is taken of each row is its length and what points to it.
+    assert_eq!((batch.num_rows(), bytes), (3, 3 * (long.len() + 16)));
+    let texts = batch.column(0).as_string_view();
+    assert!(texts.iter().all(|text| text == Some(long.as_str())));
+    let table = table(&source, &found, Position::start(&found), ALL)
+        .await
+        .unwrap();
+    assert_eq!(table.rows.last(), Some(&(rows as u64)));
+    let memory: usize = table
+        .batches
+        .iter()
+        .map(RecordBatch::get_array_memory_size)
+        .sum();
+    assert!(memory < 1 << 20, "{memory}");
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use client::Cluster;
 use client::admin::{ConfigResource, describe_configs};
+use client::{Cluster, Isolation, OffsetSpec, TopicPartition, list_offsets};
 use pipeline::control::plan::{self, PipelinePlan, Refused, inputs};
 use pipeline::control::{
     self, Applied, Hands, LogLine, Plan, Request, Run, Step, Store, Who, act, facts, last_runs,
@@ -243,6 +243,21 @@ impl Desk {
             .next()
             .and_then(|entry| entry.value)
             .unwrap_or_default()
+    }
+
+    /// The offsets behind the last record of each partition, together.
+    pub(crate) async fn end_of(&self, topic: &str) -> i64 {
+        let partitions = i32::try_from(self.partitions(topic).await).unwrap();
+        let topic: Arc<str> = Arc::from(topic);
+        let each = (0..partitions).map(|partition| {
+            let topic = Arc::clone(&topic);
+            (TopicPartition { topic, partition }, OffsetSpec::Latest)
+        });
+        let ends = list_offsets(self.cluster(), &each.collect(), Isolation::ReadCommitted).await;
+        ends.expect("ends")
+            .values()
+            .filter_map(|end| end.offset)
+            .sum()
     }
 
     pub(crate) async fn partitions(&self, topic: &str) -> u32 {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
@@ -132,5 +132,117 @@ async fn what_was_read_goes_to_the_archive_beside_the_pipeline() {
         !here.exists() && archived == 1
     })
     .await;
+    desk.stop(worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_may_come_again_between_two_runs_that_end() {
+    let desk = Desk::start().await;
+    desk.write("in/a.csv", "id,name\n1,x\n");
+    let yaml = items("format: csv, after: delete");
+    let yaml = yaml.replace("run: continuous", "run: { every: 1s }");
+    desk.deploy(&format!(
+        "{yaml}bad_records: {{ halt_above: 50% over run }}\n"
+    ))
+    .await;
+    let worker = desk.worker();
+    let path = desk.folder().join("in/a.csv");
+    for id in 1..4 {
+        assert_eq!(desk.all_values("items", id).await.len(), id);
+        testkit::eventually("the file goes", async || !path.exists()).await;
+        desk.write("in/a.csv", format!("id,name\n{},x\n", id + 1));
+    }
+    assert_eq!(desk.all_values("items", 4).await.len(), 4);
+    desk.stop(worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_put_away_is_told_and_not_read_again() {
+    let desk = Desk::start().await;
+    desk.write("in/a.csv", "id,name\n1,x\n");
+    // A file where the folder should be.
+    desk.write("done", "");
+    let yaml = items("format: csv, after: { archive: done }");
+    desk.deploy(&yaml).await;
+    let worker = desk.worker();
+    assert_eq!(desk.all_values("items", 1).await.len(), 1);
+    desk.told("items", "done").await;
+    worker.stop().await;
+    // The folder is empty at one start, as one that is mounted late.
+    std::fs::rename(desk.folder().join("in"), desk.folder().join("away")).unwrap();
+    std::fs::create_dir(desk.folder().join("in")).unwrap();
+    let worker = desk.worker();
+    desk.write("in/b.csv", "id,name\n2,x\n");
+    assert_eq!(desk.all_values("items", 2).await.len(), 2);
+    worker.stop().await;
+    let away = desk.folder().join("away/a.csv");
+    std::fs::rename(away, desk.folder().join("in/a.csv")).unwrap();
+    std::fs::remove_file(desk.folder().join("done")).unwrap();
+    let worker = desk.worker();
+    let there = desk.folder().join("done/a.csv");
+    testkit::eventually("it is put away", async || there.exists()).await;
+    desk.write("in/c.csv", "id,name\n3,x\n");
+    let values = desk.all_values("items", 3).await;
+    let ids: Vec<_> = values.iter().map(|value| &value[..7]).collect();
+    assert_eq!(ids, [r#"{"id":1"#, r#"{"id":2"#, r#"{"id":3"#]);
+    desk.stop(worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_two_names_is_read_once_and_the_other_name_is_told() {
+    let desk = Desk::start().await;
+    desk.write("in/a.csv", "id,name\n1,x\n");
+    let (one, two) = (
+        desk.folder().join("in/a.csv"),
+        desk.folder().join("in/b.csv"),
+    );
+    std::fs::hard_link(one, two).unwrap();
+    desk.deploy(&items("format: csv, after: delete")).await;
+    let worker = desk.worker();
+    desk.told("items", "is not read again").await;
+    desk.write("in/c.csv", "id,name\n2,x\n");
+    assert_eq!(desk.all_values("items", 2).await.len(), 2);
+    desk.stop(worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_of_parquet_is_kept_also_where_json_has_no_such_number() {
+    let desk = Desk::start().await;
+    let columns: [(&str, ArrayRef); 2] = [
+        ("id", Arc::new(Int64Array::from(vec![1, 2]))),
+        ("size", Arc::new(Float64Array::from(vec![0.5, f64::NAN]))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    desk.write("in/a.parquet", writer.into_inner().unwrap());
+    let yaml = items("format: parquet")
+        .replace("name: text", "size: double")
+        .replace("SELECT id, name", "SELECT id, size");
+    desk.deploy(&yaml).await;
+    let worker = desk.worker();
+    testkit::eventually("the dead letter comes", async || {
+        desk.dead("items", "value").await == [r#"{"id":2,"size":"NaN"}"#]
+    })
+    .await;
+    desk.stop(worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_are_committed_together() {
+    let desk = Desk::start().await;
+    let files = 500;
+    for id in 0..files {
+        desk.write(&format!("in/{id}.csv"), format!("id,name\n{id},x\n"));
+    }
+    let yaml = items("format: csv").replace("run: continuous", "run: once");
+    desk.deploy(&yaml).await;
+    let worker = desk.worker();
+    let values = desk.all_values("items", files).await;
+    let each: std::collections::BTreeSet<_> = values.iter().collect();
+    assert_eq!((values.len(), each.len()), (files, files));
+    // Each transaction ends with a marker of its own in the topic.
+    let ends = desk.end_of("items").await;
+    assert!(ends < files as i64 + 100, "{ends}");
     desk.stop(worker).await;
 }
