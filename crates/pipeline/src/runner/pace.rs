@@ -15,7 +15,7 @@ use super::topic_reader::Limits;
 /// How long after their last request others are still there.
 const OTHERS_STAY: Duration = Duration::from_secs(2);
 /// How many batches a second's bytes are, at least: others would wait for a larger one of them.
-const BATCHES_PER_SECOND: u64 = 20;
+const BATCHES_PER_SECOND: u64 = 50;
 /// With less a batch is hardly anything but its transaction.
 const BATCH_BYTES_MIN: usize = 64 << 10;
 /// No batch makes others of the same worker wait for longer.
@@ -136,7 +136,7 @@ mod tests {
         let mut state = State::new(4 << 20, 7, begun);
         assert!(!state.is_bound(7, at(1)));
         assert!(state.is_bound(8, at(2)));
-        assert_eq!(state.batch_bytes(), (4 << 20) / 20);
+        assert_eq!(state.batch_bytes(), (4 << 20) / 50);
         // Of two that come at once the second one waits for both.
         assert_eq!(state.pass(2 << 20, at(2)), at(502));
         assert_eq!(state.pass(2 << 20, at(2)), at(1002));
