@@ -50,15 +50,29 @@ async fn runs(desk: &Desk, expected: &[(&str, RunState, u32)]) {
     assert!(waited.await.is_ok(), "{seen:?} is not {expected:?}");
 }
 
-/// A run that waits for a file, as one that has nothing in it is not whole; the other one was read.
+const LATE: &str = "late/still_written.csv";
+
+/// A run that waits for a file, which was changed not long enough ago; the other one was read.
 async fn waiting(run: &str) -> (Desk, Worker) {
     let desk = Desk::start().await;
     desk.write("in/a.csv", "id\n1\n");
-    desk.write("in/b.csv", "");
-    desk.deploy(&FILES.replace("RUN", run)).await;
+    desk.write(LATE, "id\n0\n");
+    let late = "  late:
+    files: { path: late/*.csv, format: csv, settle: 1h }
+    columns: { id: bigint not null }
+sql: SELECT id FROM raw UNION ALL SELECT id FROM late
+";
+    let yaml = FILES.replace("RUN", run);
+    desk.deploy(&yaml.replace("sql: SELECT id FROM raw\n", late))
+        .await;
     let worker = desk.worker();
     wait_for(desk.cluster(), "clean", 1).await;
     (desk, worker)
+}
+
+/// Nothing is waited for any more.
+fn no_more(desk: &Desk) {
+    std::fs::remove_file(desk.folder().join(LATE)).unwrap();
 }
 
 async fn is(worker: &Worker, phase: &str) {
@@ -88,6 +102,7 @@ async fn a_run_that_is_interrupted_goes_on_with_the_pipeline_and_is_read_to_its_
         )
         .await;
         desk.write("in/b.csv", "id\n2\n");
+        no_more(&desk);
         desk.ask("copy", RESUME).await;
         let all = [
             (trigger, Interrupted, 1),
@@ -110,16 +125,18 @@ async fn a_run_that_is_asked_for_comes_behind_the_one_that_goes_on_and_survives_
     let before = ("once", Interrupted, 1);
     runs(&desk, &[before, ("once", Running, 1)]).await;
     desk.write("in/b.csv", "id\n2\n");
+    no_more(&desk);
     let all = [before, ("once", Succeeded, 1), ("manual", Succeeded, 1)];
     runs(&desk, &all).await;
     // One that is interrupted is made again, too.
-    desk.write("in/c.csv", "");
+    desk.write(LATE, "id\n0\n");
     desk.write("in/d.csv", "id\n4\n");
     desk.ask("copy", Request::Run).await;
     wait_for(desk.cluster(), "clean", 3).await;
     worker.stop().await;
-    let worker = desk.worker();
     desk.write("in/c.csv", "id\n3\n");
+    no_more(&desk);
+    let worker = desk.worker();
     let all = [&all[..], &[("manual", Succeeded, 1)]].concat();
     runs(&desk, &all).await;
     assert_eq!(consume(desk.cluster(), "clean").await.len(), 4);
