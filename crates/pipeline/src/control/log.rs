@@ -62,6 +62,22 @@ pub(crate) struct Log {
 impl Log {
     /// Topics from their beginning; nothing if none of them is there.
     pub(crate) async fn open(cluster: &Cluster, topics: &[&str]) -> Result<Option<Self>, LogError> {
+        Self::open_as(cluster, topics, Isolation::ReadCommitted).await
+    }
+
+    /// The same, past transactions that are open: for records that are written in none.
+    pub(crate) async fn open_past_transactions(
+        cluster: &Cluster,
+        topics: &[&str],
+    ) -> Result<Option<Self>, LogError> {
+        Self::open_as(cluster, topics, Isolation::ReadUncommitted).await
+    }
+
+    async fn open_as(
+        cluster: &Cluster,
+        topics: &[&str],
+        isolation: Isolation,
+    ) -> Result<Option<Self>, LogError> {
         let topics: Vec<Arc<str>> = topics.iter().map(|name| Arc::from(*name)).collect();
         let absent = absent(cluster, &topics).await?;
         if absent.len() == topics.len() {
@@ -73,7 +89,7 @@ impl Log {
             return Err(LogError::Gone { topic });
         }
         let config = ConsumerConfig {
-            isolation: Isolation::ReadCommitted,
+            isolation,
             fetch_wait: FETCH_WAIT,
             buffer_bytes: BUFFER_BYTES,
             ..ConsumerConfig::default()

@@ -49,7 +49,8 @@ pub async fn positions(
     Ok(found)
 }
 
-/// What all pipelines have kept under the name of a task, by environment and pipeline.
+/// What all pipelines have kept under the name of a task, by environment and pipeline. It is written in no transaction, and read past
+/// those that are open: a pipeline whose worker was killed ends its own only when it runs, which is after this was read.
 ///
 /// # Errors
 /// The topic cannot be read, or a later version has written one of them.
@@ -58,7 +59,8 @@ pub async fn positions_of_task(
     task: &str,
 ) -> Result<BTreeMap<(String, String), Positions>, StoreError> {
     let mut found: BTreeMap<(String, String), Positions> = BTreeMap::new();
-    let Some(mut log) = Log::open(cluster, &[internal::POSITIONS]).await? else {
+    let log = Log::open_past_transactions(cluster, &[internal::POSITIONS]);
+    let Some(mut log) = log.await? else {
         return Ok(found);
     };
     each(&mut log, |key, position| {

@@ -1,6 +1,10 @@
 //! What is wrong with one pipeline is no matter of the others.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use client::admin::{TransactionFilter, delete_topics, list_transactions};
+use client::{ProducerConfig, ProducerRecord, TransactionalProducer};
 use pipeline::control::RunState;
 
 use super::desk::Desk;
@@ -69,6 +73,43 @@ async fn dead_letters_without_a_topic_hold_up_nobody_else_and_a_plan_makes_it_ag
     .await;
     let runs = desk.runs("one").await;
     assert_eq!(runs.last().unwrap().state, RunState::Running);
+    desk.stop(worker).await;
+}
+
+/// What a worker that was killed has left open is ended by the one that takes over, and not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_was_left_open_holds_up_nobody() {
+    let desk = Desk::start().await;
+    create(desk.cluster(), "raw", 1, false).await;
+    copies(&desk, "one").await;
+    let timeout = Duration::from_secs(600);
+    let config = ProducerConfig::default();
+    let left = TransactionalProducer::init(desk.cluster().clone(), "pl.one.main", timeout, config);
+    let mut left = left.await.expect("a producer");
+    left.begin().expect("a transaction");
+    let record = ProducerRecord {
+        key: Some(b"[]"),
+        ..ProducerRecord::default()
+    };
+    let sent = left.send(&Arc::from("__positions"), record).await;
+    sent.expect("it is sent")
+        .wait()
+        .await
+        .expect("it is written");
+    produce(
+        desk.cluster(),
+        "raw",
+        &[(None, Some(r#"{"id":1,"at":"2020-01-01T00:00:00"}"#))],
+    )
+    .await;
+    let begun = Instant::now();
+    let worker = desk.worker();
+    desk.all_values("one.out", 1).await;
+    let limit = desk.cluster().config().operation_timeout;
+    assert!(
+        begun.elapsed() < limit,
+        "it was waited for the end of a transaction"
+    );
     desk.stop(worker).await;
 }
 
