@@ -32,11 +32,7 @@ pub(super) fn of_plan(plan: &LogicalPlan) -> Result<Option<Wrong>> {
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
             found = of_expression(expr)?;
-            Ok(if found.is_some() {
-                TreeNodeRecursion::Stop
-            } else {
-                TreeNodeRecursion::Continue
-            })
+            Ok(until(&found))
         })
     })?;
     Ok(found)
@@ -47,13 +43,17 @@ pub(super) fn of_expression(expr: &Expr) -> Result<Option<Wrong>> {
     let mut found = None;
     expr.apply(|expr| {
         found = too_long(expr).or_else(|| no_pattern(expr));
-        Ok(if found.is_some() {
-            TreeNodeRecursion::Stop
-        } else {
-            TreeNodeRecursion::Continue
-        })
+        Ok(until(&found))
     })?;
     Ok(found)
+}
+
+/// Goes on until one is found.
+const fn until(found: &Option<Wrong>) -> TreeNodeRecursion {
+    match found {
+        Some(_) => TreeNodeRecursion::Stop,
+        None => TreeNodeRecursion::Continue,
+    }
 }
 
 fn too_long(expr: &Expr) -> Option<Wrong> {

@@ -83,8 +83,8 @@ async fn ended(desk: &Desk, from: u32) -> Vec<i64> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_workers_that_hear_of_it_one_goes_back_once() {
+/// The first version has written ten records, and the second one five behind them.
+async fn two_versions() -> (Desk, Worker) {
     let desk = desk().await;
     send(&desk, 0..10).await;
     desk.deploy(&version(1)).await;
@@ -94,6 +94,12 @@ async fn of_two_workers_that_hear_of_it_one_goes_back_once() {
     runs(&worker, 2).await;
     send(&desk, 10..15).await;
     written(&desk, [10, 5, 0]).await;
+    (desk, worker)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_workers_that_hear_of_it_one_goes_back_once() {
+    let (desk, worker) = two_versions().await;
     let other = desk.worker();
     desk.ask("copy", BACK).await;
     written(&desk, [15, 5, 0]).await;
@@ -110,15 +116,7 @@ async fn of_two_workers_that_hear_of_it_one_goes_back_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_is_applied_before_it_went_back_goes_back_too() {
-    let desk = desk().await;
-    send(&desk, 0..10).await;
-    desk.deploy(&version(1)).await;
-    let worker = desk.worker();
-    written(&desk, [10, 0, 0]).await;
-    desk.deploy(&version(2)).await;
-    runs(&worker, 2).await;
-    send(&desk, 10..15).await;
-    written(&desk, [10, 5, 0]).await;
+    let (desk, worker) = two_versions().await;
     desk.ask("copy", Request::Pause).await;
     testkit::eventually("it stops", async || worker.statuses().all().is_empty()).await;
     desk.ask("copy", BACK).await;
